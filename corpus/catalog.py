@@ -1,0 +1,136 @@
+"""`catalog.duckdb`: views over the tables of a workspace, and nothing else.
+
+The views name the Parquet files that the manifests list, relative to nothing but the workspace, so that any DuckDB
+client opens them. Opening a workspace never executes anything found in its data: only our own statements are run,
+and file names are quoted.
+"""
+
+import os
+from collections.abc import Iterator
+
+import duckdb
+
+from . import schema
+from .fate import deciding
+from .shards import filesystem, replacing
+from .workspace import Workspace
+
+CATALOG = "catalog.duckdb"
+EMPTY = {  # tables that answer queries before any stage has written them
+    "documents": schema.DOCUMENTS,
+    "decisions": schema.DECISIONS,
+    "failures": schema.FAILURES,
+    "duplicates": schema.DUPLICATES,
+}
+
+
+def refresh_catalog(workspace: Workspace) -> None:
+    """Write the catalog anew from the manifests. Only local workspaces carry one; others are opened in memory."""
+    if not workspace.is_local:
+        return
+    with replacing(workspace.path(CATALOG)) as scratch:
+        with duckdb.connect(scratch) as connection:
+            for statement in view_statements(workspace):
+                connection.execute(statement)
+
+
+def open_catalog(workspace: Workspace) -> duckdb.DuckDBPyConnection:
+    """An in-memory connection with every view of the workspace; data outside the workspace cannot be reached."""
+    connection = duckdb.connect()
+    if not workspace.is_local:
+        connection.register_filesystem(filesystem(workspace.url)[0])
+    for statement in view_statements(workspace):
+        connection.execute(statement)
+    return connection
+
+
+def view_statements(workspace: Workspace) -> Iterator[str]:
+    """The statements that make the views, in an order in which each finds what it names."""
+    present = {table.name for table in workspace.tables()}
+    for name in sorted(present):
+        if "/" not in name:
+            source = files(workspace, name)
+            if source:
+                yield f'create or replace view "{name}" as select * from {source}'
+    for name in EMPTY:
+        if name in ("decisions", "failures"):
+            continue
+        if name not in present or files(workspace, name) is None:
+            yield f'create or replace view "{name}" as {empty(name)}'
+    yield f"create or replace view decisions as {decisions_sql(workspace)}"
+    failed = [files(workspace, name) for name in sorted(present) if _within("failures", name)]
+    failures = [f"select * from {source}" for source in failed if source]
+    yield f"create or replace view failures as {' union all '.join(failures) or empty('failures')}"
+    yield f"create or replace view funnel as {funnel_sql(workspace)}"
+    yield f"create or replace view curated as {curated_sql(workspace, present)}"
+
+
+def curated_sql(workspace: Workspace, present: set[str]) -> str:
+    """Documents that are kept, their text as the last edit left it, beside what was measured, scored and tagged."""
+    measured = [name for name in ("signals", "scores", "tags") if name in present and files(workspace, name)]
+    columns = "".join(f', "{name}".* exclude (id)' for name in measured)
+    joins = "".join(f' left join "{name}" on "{name}".id = documents.id' for name in measured)
+    text = "documents.text"
+    for step, stage in enumerate(deciding(workspace)):
+        source = files(workspace, f"edits/{stage}")
+        if source:
+            joins += f" left join (select id, text from {source}) edit{step} on edit{step}.id = documents.id"
+            text = f"coalesce(edit{step}.text, {text})"
+    edited = f" replace ({text} as text)" if text != "documents.text" else ""
+    return (
+        f"select documents.*{edited}{columns} from documents{joins} "
+        f"where documents.id in (select id from decisions where kept)"
+    )
+
+
+def files(workspace: Workspace, name: str) -> str | None:
+    """`read_parquet([...])` over the Parquet shards that the manifest lists; None where there are none."""
+    manifest = workspace.table(name).manifest()
+    if manifest is None:
+        return None
+    shards = [shard.name for shard in manifest.shards if shard.name.endswith(".parquet")]
+    if not shards:
+        return None
+    quoted = ", ".join("'" + workspace.table(name).shard_url(shard).replace("'", "''") + "'" for shard in shards)
+    return f"read_parquet([{quoted}])"
+
+
+def empty(name: str) -> str:
+    """A select with the columns of a declared table and no row."""
+    types = {"string": "varchar", "double": "double", "bool": "boolean", "int64": "bigint"}
+    columns = []
+    for field in EMPTY[name]:
+        kind = types.get(str(field.type))
+        if kind is None:
+            kind = 'struct(path varchar, "offset" bigint)' if field.name == "origin" else "timestamptz"
+        columns.append(f'null::{kind} as "{field.name}"')
+    return f"select {', '.join(columns)} where false"
+
+
+def decisions_sql(workspace: Workspace) -> str:
+    """Each document's fate: dropped where a stage dropped it, else its row in the last stage."""
+    stages = [stage for stage in deciding(workspace) if files(workspace, f"decisions/{stage}")]
+    if not stages:
+        return empty("decisions")
+    selects = [f"select * from {files(workspace, f'decisions/{stage}')}" for stage in stages]
+    return " union all ".join([*(select + " where not kept" for select in selects[:-1]), selects[-1]])
+
+
+def funnel_sql(workspace: Workspace) -> str:
+    """Per stage and domain: documents and bytes in, kept, and dropped by rule. Rows are ordered as the stages ran."""
+    parts = [
+        "select 0 as step, 'extract' as stage, domain, 'kept' as fate, null as rule, count(*) as documents, "
+        "coalesce(sum(strlen(text)), 0)::bigint as bytes from documents group by all"
+    ]
+    for step, stage in enumerate(deciding(workspace), 1):
+        source = files(workspace, f"decisions/{stage}")
+        if source:
+            parts.append(
+                f"select {step}, '{stage}', domain, case when kept then 'kept' else 'dropped' end, rule, count(*), "
+                f"coalesce(sum(strlen(text)), 0)::bigint from {source} join documents using (id) group by all"
+            )
+    return " union all ".join(parts)
+
+
+def _within(folder: str, name: str) -> bool:
+    return name.split(os.sep)[0] == folder and "/" in name

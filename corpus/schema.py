@@ -1,0 +1,64 @@
+"""Columns of the shared tables, declared once. A column that a stage writes is never guessed from its first rows."""
+
+import pyarrow as pa
+
+ORIGIN = pa.struct([("path", pa.string()), ("offset", pa.int64())])
+
+DOCUMENTS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # 32 hex digits, see corpus.identity
+        pa.field("text", pa.string(), nullable=False),
+        ("url", pa.string()),
+        ("host", pa.string()),
+        pa.field("source", pa.string(), nullable=False),  # name of the input
+        pa.field("domain", pa.string(), nullable=False),  # mixture unit
+        ("date", pa.timestamp("s", tz="UTC")),
+        ("title", pa.string()),
+        ("language", pa.string()),
+        ("license", pa.string()),
+        ("origin", ORIGIN),
+    ]
+)
+
+FAILURES = pa.schema(
+    [
+        ("origin", ORIGIN),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("error", pa.string(), nullable=False),  # one line: what happened and to what
+        ("excerpt", pa.string()),  # at most 200 characters of the input, for a human
+    ]
+)
+
+DECISIONS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("kept", pa.bool_(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        ("rule", pa.string()),  # null where kept
+        ("value", pa.float64()),  # null where kept, and where the rule's value is absent
+        ("threshold", pa.float64()),
+        ("duplicate_of", pa.string()),
+    ]
+)
+
+DUPLICATES = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("cluster", pa.string(), nullable=False),  # smallest id of the cluster
+        pa.field("cluster_size", pa.int64(), nullable=False),
+        pa.field("survivor", pa.bool_(), nullable=False),
+        ("duplicate_of", pa.string()),  # the survivor, null on the survivor itself
+        ("jaccard", pa.float64()),  # of the verified edge that joined it
+        ("method", pa.string()),  # exact, minhash, ...
+        pa.field("scope", pa.string(), nullable=False),
+    ]
+)
+
+EDITS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),  # the text after the edit
+        # what was cut, as [start, end) in characters of the text before the edit, with the rule that cut it
+        ("removed", pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("rule", pa.string())]))),
+    ]
+)

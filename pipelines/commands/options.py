@@ -1,0 +1,45 @@
+"""What the commands share: their common options, how they run a stage, and how they print a result."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from ...corpus.workspace import Workspace
+from ..runner import RunnerOptions
+from ..stage import S, Stage, run_stage
+
+WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", help="folder or fsspec URL that holds the tables")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object, for machines")]
+ForceOption = Annotated[bool, typer.Option("--force", help="make anew what was made with other settings")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, help="local worker processes; ignored with -- --runner=…")
+]
+
+
+def runner_options(context: typer.Context, workers: int = 1) -> RunnerOptions:
+    """Workers from the option, Beam's own options from after `--` on the command line."""
+    return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())))
+
+
+def run_and_show(
+    context: typer.Context, stage: Stage[S], workspace: str, settings: S, *, workers: int, force: bool, as_json: bool
+) -> dict[str, Any]:
+    """Run one stage as a command does, print its summary, and return it."""
+    summary = run_stage(
+        stage, Workspace(workspace), settings, runner_options(context, workers), force=force, quiet=as_json
+    )
+    show(summary, as_json)
+    return summary
+
+
+def show(summary: dict[str, Any], as_json: bool) -> None:
+    """One JSON object, or a line per table: `filter: decisions/filter: in 120, kept 97, dropped 23`."""
+    if as_json:
+        sys.stdout.write(json.dumps(summary, default=str) + "\n")
+        return
+    for table, counts in summary.get("tables", {}).items():
+        numbers = ", ".join(f"{name} {value:,}" for name, value in counts.items()) or "committed"
+        state = " (up to date)" if summary.get("skipped") else ""
+        sys.stdout.write(f"{summary['stage']}: {table}: {numbers}{state}\n")
