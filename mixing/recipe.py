@@ -1,0 +1,226 @@
+"""The recipe: the one artefact that leaves the tool, a YAML file that states a training mixture in tokens.
+
+A share is a share of training tokens and nothing else; each exporter converts it into its trainer's unit. What can be
+derived (a domain's share of the whole run, its epochs) may be left out by a human and is written for one; where it is
+written and does not follow from the phases, the recipe is refused rather than believed.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from ..corpus.refusal import RequestError
+from ..corpus.shards import filesystem, fingerprint, replacing
+
+SUM_TOLERANCE = 1e-6  # shares are written with six decimals
+DERIVED_TOLERANCE = 1e-4  # relative, for the numbers that follow from others
+
+
+class Domain(BaseModel, frozen=True, extra="forbid"):
+    """What the recipe knows of one domain. `share` and `epochs` follow from the phases."""
+
+    tokens_available: int = Field(gt=0)
+    mean_tokens_per_document: float = Field(gt=0)
+    bytes_per_token: float = Field(gt=0)
+    share: float | None = Field(default=None, ge=0, le=1)  # of the tokens of the whole run
+    epochs: float | None = Field(default=None, ge=0)  # share * total_tokens / tokens_available
+    max_epochs: float | None = Field(default=None, gt=0)  # a cap that the whole run keeps
+    loss_weight: float = Field(default=1.0, ge=0)  # multiplies the loss of its tokens; sampling is the share's job
+
+
+class Phase(BaseModel, frozen=True, extra="forbid"):
+    """A stretch of the run with one mixture. `until` is the fraction of total_tokens at which it ends."""
+
+    until: float = Field(gt=0, le=1)
+    seq_len: int = Field(gt=1)
+    shares: dict[str, float]
+    metadata: Literal["none", "host", "url"] = "none"  # what is put before a document, without loss on it
+
+
+class Tokenizer(BaseModel, frozen=True, extra="forbid"):
+    """Which tokenizer the token counts are in."""
+
+    sha256: str
+    vocab_size: int = Field(gt=0)
+    bos: int | None = None
+    eos: int | None = None
+    path: str | None = None  # where it was, for a human; the hash decides
+
+
+class Evidence(BaseModel, frozen=True, extra="forbid"):
+    """Why this mixture: what was tried, what it predicted and what was measured."""
+
+    seed: int
+    swarm: dict[str, Any] = {}  # mixtures, tokens and parameters of each proxy, FLOPs of the whole search
+    regressor: dict[str, Any] = {}  # what was chosen, by which cross-validated numbers
+    target: dict[str, float] = {}  # weight of each held-out domain in the objective
+    predicted: dict[str, float] = {}  # bits per byte on the target: value, low, high (90 %)
+    baselines: dict[str, Any] = {}  # trivial mixtures and what they are predicted to give
+    validation: dict[str, Any] = {}  # held-out proxies: bits per byte by mixture, mean and spread over seeds
+    verdict: str = ""
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """A training mixture. Build one with `make_recipe`, read one with `load_recipe`."""
+
+    version: Literal[1] = 1
+    name: str = "recipe"
+    total_tokens: int = Field(gt=0)
+    domains: dict[str, Domain]
+    phases: tuple[Phase, ...] = Field(min_length=1)
+    tokenizer: Tokenizer | None = None
+    shards: dict[str, str] = {}  # domain -> fingerprint of tokens/<domain>
+    evidence: Evidence | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        ends = [phase.until for phase in self.phases]
+        if any(b <= a for a, b in itertools.pairwise(ends)):
+            raise ValueError(f"phases must end in order, but `until` reads {ends}")
+        if ends[-1] != 1.0:
+            raise ValueError(f"the last phase must have `until: 1.0`, it has {ends[-1]}")
+        for number, phase in enumerate(self.phases, 1):
+            unknown = sorted(set(phase.shares) - set(self.domains))
+            if unknown:
+                raise ValueError(f"phase {number}: no domain {', '.join(unknown)}; there are {sorted(self.domains)}")
+            if any(not 0 <= share <= 1 for share in phase.shares.values()):
+                raise ValueError(f"phase {number}: a share must lie in [0, 1]")
+            total = math.fsum(phase.shares.values())
+            if abs(total - 1) > SUM_TOLERANCE:
+                raise ValueError(f"phase {number}: shares sum to {total:.8g}, not to 1")
+        shares = self.run_shares()
+        for name, domain in self.domains.items():
+            epochs = shares[name] * self.total_tokens / domain.tokens_available
+            _follows(name, "share", domain.share, shares[name])
+            _follows(name, "epochs", domain.epochs, epochs)
+            if domain.max_epochs is not None and epochs > domain.max_epochs * (1 + DERIVED_TOLERANCE):
+                raise ValueError(f"domain {name}: {epochs:.4g} epochs exceed its cap of {domain.max_epochs:.4g}")
+        unknown = sorted(set(self.shards) - set(self.domains))
+        if unknown:
+            raise ValueError(f"shards: no domain {', '.join(unknown)}")
+        return self
+
+    def run_shares(self) -> dict[str, float]:
+        """Share of each domain in the tokens of the whole run, every domain named, in order of names."""
+        begins = [0.0, *(phase.until for phase in self.phases)]
+        spans = [end - begin for begin, end in itertools.pairwise(begins)]
+        return {
+            name: math.fsum(span * phase.shares.get(name, 0.0) for span, phase in zip(spans, self.phases, strict=True))
+            for name in sorted(self.domains)
+        }
+
+    def epochs(self) -> dict[str, float]:
+        """Passes over each domain's available tokens in the whole run."""
+        return {
+            name: share * self.total_tokens / self.domains[name].tokens_available
+            for name, share in self.run_shares().items()
+        }
+
+    def fingerprint(self) -> str:
+        """Identifies what is trained: everything except the name and the evidence."""
+        return fingerprint(self.model_dump(mode="json", exclude={"name", "evidence"}))
+
+
+def _follows(name: str, field: str, written: float | None, derived: float) -> None:
+    if written is not None and abs(written - derived) > DERIVED_TOLERANCE * max(derived, 1e-2):
+        raise ValueError(
+            f"domain {name}: {field} is written as {written:.6g} but its phases give {derived:.6g}; "
+            f"correct it or leave it out"
+        )
+
+
+def make_recipe(
+    *,
+    total_tokens: int,
+    domains: Mapping[str, Mapping[str, Any] | Domain],
+    phases: list[Phase],
+    **rest: Any,
+) -> Recipe:
+    """A recipe with shares rounded to six decimals (summing to exactly 1) and the derived numbers filled in."""
+    exact = [phase.model_copy(update={"shares": rounded(phase.shares)}) for phase in phases]
+    plain = {
+        name: Domain.model_validate({**dict(domains[name]), "share": None, "epochs": None}) for name in sorted(domains)
+    }
+    bare = Recipe(total_tokens=total_tokens, domains=plain, phases=tuple(exact), **rest)
+    shares, epochs = bare.run_shares(), bare.epochs()
+    filled = {
+        name: domain.model_copy(update={"share": round(shares[name], 8), "epochs": round(epochs[name], 6)})
+        for name, domain in plain.items()
+    }
+    return bare.model_copy(update={"domains": filled})
+
+
+def rounded(shares: Mapping[str, float], decimals: int = 6) -> dict[str, float]:
+    """Shares in whole millionths by largest remainder: they sum to 1 exactly in decimal. Sorted by name."""
+    names = sorted(shares)
+    unit = 10**decimals
+    exact = np.array([shares[name] for name in names], float)
+    if not np.isfinite(exact).all() or (exact < 0).any() or exact.sum() <= 0:
+        raise RequestError(f"shares must be finite, not negative and not all zero: {dict(shares)}")
+    scaled = exact / exact.sum() * unit
+    whole = np.floor(scaled).astype(np.int64)
+    order = np.lexsort((np.arange(len(names)), -(scaled - whole)))  # ties by name
+    whole[order[: unit - int(whole.sum())]] += 1
+    return {name: int(count) / unit for name, count in zip(names, whole, strict=True)}
+
+
+def load_recipe(path: str) -> Recipe:
+    """Read and validate a recipe. Raises RequestError that names the file, the place and what would be right."""
+    fs, inner = filesystem(str(path))
+    try:
+        with fs.open(inner, "rb") as file:
+            content = yaml.safe_load(file.read())
+    except FileNotFoundError as error:
+        raise RequestError(f"no recipe at {path}; gristmill mix writes WORKSPACE/mixture/recipe.yaml") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"{path} is not a recipe: expected keys such as total_tokens, domains and phases")
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RequestError(f"{path} is not a valid recipe:\n{_reasons(error)}") from error
+
+
+def _reasons(error: ValidationError) -> str:
+    return "\n".join(
+        f"  {'.'.join(str(part) for part in item['loc']) or 'recipe'}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
+    )
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML: keys in the order of the schema, domains sorted, so that two recipes can be compared."""
+    content = recipe.model_dump(mode="json", exclude_none=True)
+    content["domains"] = dict(sorted(content["domains"].items()))
+    for phase in content["phases"]:
+        phase["shares"] = dict(sorted(phase["shares"].items()))
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def save_recipe(recipe: Recipe, path: str) -> None:
+    """Write the recipe; the file appears whole or not at all."""
+    with replacing(str(path)) as scratch, open(scratch, "w", encoding="utf-8") as file:
+        file.write(dump_recipe(recipe))
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML without aliases, and floats that YAML 1.1 readers take for floats (1e-06 is a string to them)."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
+    text = repr(float(value))
+    if "e" in text and "." not in text:
+        text = text.replace("e", ".0e")
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Dumper.add_representer(float, _float)
