@@ -5,7 +5,9 @@
 """
 
 import logging
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -23,10 +25,29 @@ class RunnerOptions:
 
 def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) -> None:
     """Build the graph on a fresh pipeline and run it to its end. Raises what a worker raised."""
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     runner, arguments = _runner(options)
-    with beam.Pipeline(runner=runner, options=PipelineOptions(list(arguments))) as pipeline:
+    with _quiet():
+        pipeline = beam.Pipeline(runner=runner, options=PipelineOptions(list(arguments)))
         build(pipeline)
+        result = pipeline.run()
+        try:
+            result.wait_until_finish()
+        finally:
+            client = getattr(result, "client", None)  # DaskRunner leaves its connection open
+            if client is not None:
+                client.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Beam's own log from errors upwards: its notes about coders and bundles say nothing about the work."""
+    log = logging.getLogger("apache_beam")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str]]:
@@ -38,8 +59,10 @@ def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str
         return None, options.beam
     # Named outright: in Beam 2.77 `DirectRunner` may pick Prism, which fetches a binary.
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-    local = []
-    if options.workers > 1:
-        local = ["--direct_running_mode=multi_processing", f"--direct_num_workers={options.workers}"]
-    return FnApiRunner(), [*local, *options.beam]
+    if options.workers == 1:
+        return FnApiRunner(), options.beam
+    worker = SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m {__package__}.worker")
+    # no --direct_running_mode: `multi_processing` would replace the worker by Beam's own, which logs to the terminal
+    return FnApiRunner(default_environment=worker), [f"--direct_num_workers={options.workers}", *options.beam]

@@ -1,0 +1,10 @@
+"""A local worker process of Beam's in-process runner: Beam's own worker, without its notes to the terminal."""
+
+import logging
+import sys
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)
+    from apache_beam.runners.worker import sdk_worker_main
+
+    sdk_worker_main.main(sys.argv)
