@@ -5,6 +5,8 @@ Exit 0: done. 1: the work failed. 2: the request was wrong. What follows `--` go
 
 import importlib
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -21,8 +23,17 @@ app = typer.Typer(
 
 # command -> module of commands/ that holds the function of that name, in the order in which a crawl meets them
 COMMANDS = {
-    "extract": "extract",
+    "sql": "sql",
+    "audit": "audit",
 }
+
+
+@app.callback()
+def root(version: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True)] = False) -> None:
+    """Options of gristmill itself."""
+    if version:
+        typer.echo(f"gristmill {metadata.version('gristmill')}")
+        raise typer.Exit
 
 
 def register(only: str | None = None) -> None:

@@ -45,6 +45,7 @@ class Stage(Generic[S]):
     work: Callable[[Workspace, S], int] | None = None  # how many shards it will write, for the progress line
     redecides: bool = False
     recorded: Callable[[S], dict[str, Any]] | None = None  # the settings that matter to the bytes; default: all
+    recorded_of: Callable[[S, str], dict[str, Any]] | None = None  # those of one table, where its tables differ
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Plan(Generic[S]):
     recorded: dict[str, Any]
     inputs: dict[str, str]
     details: dict[str, Any] = field(default_factory=dict)
+    by_table: dict[str, dict[str, Any]] = field(default_factory=dict)  # recorded settings of a table of its own
+
+    def recorded_of(self, table: str) -> dict[str, Any]:
+        """The settings that the manifest of this table records."""
+        return self.by_table.get(table, self.recorded)
 
     def manifest(self, table: str, shards: Iterable[Shard], details: dict[str, Any] | None = None) -> Manifest:
         ordered = tuple(sorted(shards, key=lambda shard: shard.name))
@@ -65,7 +71,7 @@ class Plan(Generic[S]):
             table=table,
             stage=self.stage,
             version=self.version,
-            settings=self.recorded,
+            settings=self.recorded_of(table),
             inputs=self.inputs,
             shards=ordered,
             counts=total(ordered),
@@ -89,6 +95,7 @@ def run_stage(
         settings,
         stage.recorded(settings) if stage.recorded else settings.model_dump(mode="json", exclude={"workspace"}),
         inputs,
+        by_table={name: stage.recorded_of(settings, name) for name in stage.tables} if stage.recorded_of else {},
     )
     present = {name: workspace.table(name).manifest() for name in stage.tables}
     fresh = all(m is not None and _same(m, plan) and m.inputs == inputs for m in present.values())
@@ -170,15 +177,17 @@ def commit(
 
 
 def _same(manifest: Manifest, plan: Plan) -> bool:
-    return (manifest.stage, manifest.version, manifest.settings) == (plan.stage, plan.version, plan.recorded)
+    asked = (plan.stage, plan.version, plan.recorded_of(manifest.table))
+    return (manifest.stage, manifest.version, manifest.settings) == asked
 
 
 def _refusal(stage: str, table: str, manifest: Manifest, plan: Plan) -> str:
     """Name each setting that differs, with both values, and what --force would do."""
+    asked = plan.recorded_of(table)
     differ = [
-        f"{key}: {manifest.settings.get(key)!r} there, {plan.recorded.get(key)!r} asked"
-        for key in sorted({*manifest.settings, *plan.recorded})
-        if manifest.settings.get(key) != plan.recorded.get(key)
+        f"{key}: {manifest.settings.get(key)!r} there, {asked.get(key)!r} asked"
+        for key in sorted({*manifest.settings, *asked})
+        if manifest.settings.get(key) != asked.get(key)
     ]
     if manifest.version != plan.version:
         differ.append(f"stage version: {manifest.version} there, {plan.version} now")

@@ -1,14 +1,18 @@
 """What the commands share: their common options, how they run a stage, and how they print a result."""
 
+from __future__ import annotations
+
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...corpus.workspace import Workspace
-from ..runner import RunnerOptions
-from ..stage import S, Stage, run_stage
+
+if TYPE_CHECKING:  # commands that run no graph do not pay for importing Beam
+    from ..runner import RunnerOptions
+    from ..stage import S, Stage
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", help="folder or fsspec URL that holds the tables")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object, for machines")]
@@ -20,6 +24,8 @@ WorkersOption = Annotated[
 
 def runner_options(context: typer.Context, workers: int = 1) -> RunnerOptions:
     """Workers from the option, Beam's own options from after `--` on the command line."""
+    from ..runner import RunnerOptions
+
     return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())))
 
 
@@ -27,6 +33,8 @@ def run_and_show(
     context: typer.Context, stage: Stage[S], workspace: str, settings: S, *, workers: int, force: bool, as_json: bool
 ) -> dict[str, Any]:
     """Run one stage as a command does, print its summary, and return it."""
+    from ..stage import run_stage
+
     summary = run_stage(
         stage, Workspace(workspace), settings, runner_options(context, workers), force=force, quiet=as_json
     )

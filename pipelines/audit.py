@@ -1,0 +1,155 @@
+"""Prove that a workspace is whole: bytes, fingerprints, conservation, survivors.
+
+Trusts nothing that a stage said of itself: checksums are recomputed, rows are counted again, and each stage's input
+is compared with what the stage before it kept. Changes nothing.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+from pydantic import BaseModel
+
+from ..corpus.catalog import files, open_catalog
+from ..corpus.fate import changed, deciding
+from ..corpus.shards import checksum, filesystem
+from ..corpus.workspace import Manifest, Table, Workspace
+
+
+class Finding(BaseModel, frozen=True):
+    """One thing that is wrong: which check, where, and what was expected against what was found."""
+
+    check: str
+    where: str
+    message: str
+
+
+def audit(workspace: Workspace) -> dict[str, Any]:
+    """Run every check. Returns {findings: [...], checked: {check: how many things were looked at}}."""
+    tables = workspace.tables()
+    findings = [finding for table in tables for finding in damaged_shards(table)]
+    checked = {"shards": sum(len(table.finished("audit").shards) for table in tables), "tables": len(tables)}
+    damaged = bool(findings)
+    findings += [finding for table in tables for finding in stale_inputs(workspace, table)]
+    if not damaged:  # counting rows of damaged shards would only repeat the finding as a traceback
+        with open_catalog(workspace) as connection:
+            stages = deciding(workspace)
+            checked["deciding stages"] = len(stages)
+            findings += unconserved(workspace, connection, stages)
+            findings += unaccounted_extraction(workspace, connection)
+            findings += repeated_ids(connection)
+            checked["clusters"] = one(connection, "select count(distinct cluster) from duplicates")
+            findings += survivors(connection)
+    return {"findings": [finding.model_dump() for finding in findings], "checked": checked}
+
+
+def damaged_shards(table: Table) -> Iterator[Finding]:
+    """Shards that the manifest lists and the disk does not have, or has with other bytes."""
+    for shard in table.finished("audit").shards:
+        url = table.shard_url(shard.name)
+        fs, path = filesystem(url)
+        if not fs.exists(path):
+            yield Finding(check="checksum", where=f"{table.name}/{shard.name}", message="the shard is missing")
+            continue
+        found = checksum(url)
+        if found != shard.checksum:
+            message = f"checksum {found}, the manifest says {shard.checksum}: the shard was changed or damaged"
+            yield Finding(check="checksum", where=f"{table.name}/{shard.name}", message=message)
+
+
+def stale_inputs(workspace: Workspace, table: Table) -> Iterator[Finding]:
+    """Inputs that a manifest recorded and that are now other tables, or gone."""
+    manifest = table.finished("audit")
+    for name in manifest.inputs:
+        upstream = _table_manifest(workspace, name)
+        if upstream is not None and changed(manifest, {name: upstream.fingerprint}):
+            message = f"made from another {name}/ than the one that is there; run: gristmill {manifest.stage}"
+            yield Finding(check="fingerprint", where=table.name, message=message)
+
+
+def _table_manifest(workspace: Workspace, name: str) -> Manifest | None:
+    """The manifest of an input that is a table of this workspace; None for files and other inputs."""
+    if "://" in name or name.startswith("/"):
+        return None
+    return workspace.table(name).manifest()
+
+
+def unconserved(workspace: Workspace, connection: duckdb.DuckDBPyConnection, stages: list[str]) -> Iterator[Finding]:
+    """Stages whose rows are not exactly the documents that the stage before kept, or whose counts do not add up."""
+    before = "select id from documents"
+    for stage in stages:
+        name = f"decisions/{stage}"
+        source = files(workspace, name)
+        manifest = workspace.table(name).finished("audit")
+        if source is None:
+            if one(connection, f"select count(*) from ({before})"):
+                yield Finding(check="conservation", where=name, message="documents came in, no decision was recorded")
+            return
+        connection.execute(f"create or replace temp view entered as {before}")
+        lost = one(connection, f"select count(*) from entered anti join {source} using (id)")
+        invented = one(connection, f"select count(*) from {source} anti join entered using (id)")
+        repeated = one(connection, f"select count(*) - count(distinct id) from {source}")
+        for count, what in (
+            (lost, "without a decision"),
+            (invented, "decided but never in"),
+            (repeated, "decided twice"),
+        ):
+            if count:
+                yield Finding(check="conservation", where=name, message=f"{count} documents {what}")
+        counts = manifest.counts
+        kept = one(connection, f"select count(*) from {source} where kept")
+        dropped = one(connection, f"select count(*) from {source} where not kept")
+        told = (counts.get("in"), counts.get("kept"), counts.get("dropped"), counts.get("failed", 0))
+        if told != (kept + dropped + told[3], kept, dropped, told[3]):
+            message = (
+                f"the manifest says in, kept, dropped, failed = {told}; the rows say kept {kept}, dropped {dropped}"
+            )
+            yield Finding(check="conservation", where=name, message=message)
+        before = f"select id from {source} where kept"
+
+
+def unaccounted_extraction(workspace: Workspace, connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    """`in = kept + failed` of the extraction, with both sides counted again from the tables."""
+    manifest = workspace.table("documents").manifest()
+    if manifest is None:
+        return
+    counts = manifest.counts
+    documents = one(connection, "select count(*) from documents")
+    source = files(workspace, "failures/extract")
+    failures = one(connection, f"select count(*) from {source}") if source else 0
+    told = (counts.get("in", 0), counts.get("kept", 0), counts.get("dropped", 0), counts.get("failed", 0))
+    if told != (documents + told[2] + failures, documents, told[2], failures):
+        message = (
+            f"the manifest says in, kept, dropped, failed = {told}; found {documents} documents, {failures} failures"
+        )
+        yield Finding(check="conservation", where="documents", message=message)
+
+
+def repeated_ids(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    """Ids that more than one document bears."""
+    repeated = one(connection, "select count(*) - count(distinct id) from documents")
+    if repeated:
+        yield Finding(check="ids", where="documents", message=f"{repeated} documents bear the id of another one")
+
+
+def survivors(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    """Clusters that do not have exactly one survivor, and members that point at something else than their survivor."""
+    rows = connection.execute(
+        "select cluster, count(*) filter (survivor) as alive from duplicates group by cluster having alive <> 1 "
+        "order by cluster limit 20"
+    ).fetchall()
+    for cluster, count in rows:
+        yield Finding(check="survivors", where="duplicates", message=f"cluster {cluster} has {count} survivors")
+    astray = one(
+        connection,
+        "select count(*) from duplicates d join (select cluster, id from duplicates where survivor) s using (cluster) "
+        "where not d.survivor and d.duplicate_of is distinct from s.id and d.method <> 'against'",
+    )
+    if astray:
+        yield Finding(check="survivors", where="duplicates", message=f"{astray} duplicates do not name their survivor")
+
+
+def one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The single number that a query returns."""
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0

@@ -1,0 +1,30 @@
+"""`gristmill audit`."""
+
+import json as json_format
+
+import typer
+
+from ...corpus.workspace import Workspace
+from .options import JsonOption, WorkspaceOption
+
+
+def audit(workspace: WorkspaceOption, json: JsonOption = False) -> None:
+    """Prove that a workspace is whole.
+
+    Recomputes every checksum, compares the fingerprints that stages recorded with what is there, counts documents
+    in and out of every stage, and checks that every cluster has one survivor. Exit 1 where anything is found.
+
+    Example: gristmill audit --workspace W
+    """
+    from ..audit import audit as run_audit
+
+    result = run_audit(Workspace(workspace))
+    if json:
+        typer.echo(json_format.dumps(result))
+    else:
+        for finding in result["findings"]:
+            typer.echo(f"{finding['check']}: {finding['where']}: {finding['message']}")
+        looked = ", ".join(f"{count:,} {what}" for what, count in result["checked"].items())
+        typer.echo(f"audit: {len(result['findings'])} findings; looked at {looked}")
+    if result["findings"]:
+        raise typer.Exit(1)

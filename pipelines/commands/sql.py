@@ -1,0 +1,108 @@
+"""`gristmill sql`."""
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import duckdb
+import pyarrow as pa
+import typer
+
+from ...corpus.catalog import open_catalog
+from ...corpus.refusal import RequestError
+from ...corpus.workspace import Workspace
+from .options import JsonOption, WorkspaceOption
+
+
+class Format(StrEnum):
+    """How the answer is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="a DuckDB query over the views of the workspace")],
+    workspace: WorkspaceOption,
+    format: Annotated[Format, typer.Option(help="how to print the answer")] = Format.table,
+    output: Annotated[str | None, typer.Option(help="write to this file instead of the terminal")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Query a workspace with SQL.
+
+    Views: documents, signals, duplicates, scores, tags, decisions, failures, curated (what is kept, with its signals,
+    scores and tags), funnel and mixture.
+
+    Example: gristmill sql "select stage, rule, count(*) n from decisions group by all order by n desc" --workspace W
+    """
+    with open_catalog(Workspace(workspace)) as connection:
+        try:
+            answer = connection.execute(query)
+            if answer.description is None:
+                raise RequestError(f"the query returns nothing to print: {query}")
+            table = answer.to_arrow_table()
+        except duckdb.Error as error:
+            raise RequestError(f"{error}\n  in: {query}") from error
+    write(table, Format.json if json else format, output)
+
+
+def write(table: pa.Table, format: Format, output: str | None) -> None:
+    """Print an Arrow table, or write it to a file."""
+    if format is Format.parquet:
+        import pyarrow.parquet as pq
+
+        if output is None and sys.stdout.isatty():
+            raise RequestError("Parquet is binary: give --output FILE, or redirect the output to a file")
+        pq.write_table(table, output or sys.stdout.buffer, compression="zstd")
+        return
+    text = {Format.table: as_table, Format.csv: as_csv, Format.json: as_json}[format](table)
+    if output:
+        with open(output, "w", encoding="utf-8") as file:
+            file.write(text)
+    else:
+        sys.stdout.write(text)
+
+
+def as_json(table: pa.Table) -> str:
+    """An array of objects, one a row."""
+    import json
+
+    return json.dumps(table.to_pylist(), default=str, ensure_ascii=False) + "\n"
+
+
+def as_csv(table: pa.Table) -> str:
+    """A header and one line a row; nested values as JSON."""
+    import csv
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.column_names)
+    for row in table.to_pylist():
+        writer.writerow(row.values())
+    return out.getvalue()
+
+
+def as_table(table: pa.Table) -> str:
+    """Columns side by side for a human; long values are cut."""
+    rows = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
+    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(table.column_names)]
+    numeric = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in table.schema]
+
+    def line(cells: list[str]) -> str:
+        padded = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(cells, widths, numeric, strict=True))
+        return "  ".join(padded).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    counted = f"({len(rows)} row{'' if len(rows) == 1 else 's'})"
+    return "\n".join([line(table.column_names), rule, *(line(row) for row in rows), counted]) + "\n"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 100 else text[:99] + "…"
