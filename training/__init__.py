@@ -1,4 +1,4 @@
-"""Everything that learns: tokens on disk, the order in which they are read, the transformer and the loop that trains it.
+"""Everything that learns: tokens on disk, the order in which they are read, the transformer, the loop that trains it.
 
 Import the parts by module; this file imports nothing, so that naming one part does not load torch.
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from pydantic import BaseModel, ValidationError
 
+from ...corpus.refusal import RequestError
 from ...corpus.workspace import Workspace
 
 if TYPE_CHECKING:  # commands that run no graph do not pay for importing Beam
     from ..runner import RunnerOptions
     from ..stage import S, Stage
+
+M = TypeVar("M", bound=BaseModel)
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", help="folder or fsspec URL that holds the tables")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object, for machines")]
@@ -27,6 +31,17 @@ def runner_options(context: typer.Context, workers: int = 1) -> RunnerOptions:
     from ..runner import RunnerOptions
 
     return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())))
+
+
+def settings_of(model: type[M], **values: Any) -> M:
+    """Settings from a command's options; a value that the settings refuse is a RequestError that names the option."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        reasons = [
+            f"--{'.'.join(map(str, problem['loc'])).replace('_', '-')}: {problem['msg']}" for problem in error.errors()
+        ]
+        raise RequestError("; ".join(reasons)) from None
 
 
 def run_and_show(
