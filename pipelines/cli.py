@@ -28,12 +28,19 @@ COMMANDS = {
 }
 
 
-@app.callback()
-def root(version: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True)] = False) -> None:
-    """Options of gristmill itself."""
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         typer.echo(f"gristmill {metadata.version('gristmill')}")
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Raw web crawl in, a data mixture proven to train a better model out."""
 
 
 def register(only: str | None = None) -> None:

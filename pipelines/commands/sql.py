@@ -11,6 +11,7 @@ import typer
 from ...corpus.catalog import open_catalog
 from ...corpus.refusal import RequestError
 from ...corpus.workspace import Workspace
+from ..printing import as_table
 from .options import JsonOption, WorkspaceOption
 
 
@@ -83,26 +84,3 @@ def as_csv(table: pa.Table) -> str:
     for row in table.to_pylist():
         writer.writerow(row.values())
     return out.getvalue()
-
-
-def as_table(table: pa.Table) -> str:
-    """Columns side by side for a human; long values are cut."""
-    rows = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
-    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(table.column_names)]
-    numeric = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in table.schema]
-
-    def line(cells: list[str]) -> str:
-        padded = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(cells, widths, numeric, strict=True))
-        return "  ".join(padded).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    counted = f"({len(rows)} row{'' if len(rows) == 1 else 's'})"
-    return "\n".join([line(table.column_names), rule, *(line(row) for row in rows), counted]) + "\n"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 100 else text[:99] + "…"

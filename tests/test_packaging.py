@@ -1,0 +1,74 @@
+"""The wheel, the layout and what importing costs."""
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The bin folder of an empty environment into which the built wheel was installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT)
+    (wheel,) = folder.glob("gristmill-*.whl")
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel)
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    # what gristmill depends on comes from here, without a network; a path named in a .pth brings no editable install
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "venv" / "bin"
+
+
+def test_the_wheel_brings_the_command(installed, tmp_path):
+    told = run(installed / "gristmill", "--help", cwd=tmp_path)
+    for command in ("extract", "filter", "dedup", "tokenize", "mix", "train", "sql", "report", "audit", "recipe"):
+        assert f"\n  {command} " in told
+
+
+def test_the_wheel_brings_its_data_and_is_typed(installed, tmp_path):
+    program = (
+        "import importlib.resources as r; print(r.files('gristmill.filters.rules').joinpath('gopher.yaml').is_file(), "
+        "r.files('gristmill.corpus').joinpath('py.typed').is_file(), r.files('gristmill.corpus'))"
+    )
+    told = run(installed / "python", "-c", program, cwd=tmp_path)
+    assert told.startswith("True True")
+    assert str(installed.parent) in told
+
+
+def test_the_corpus_can_be_read_without_torch():
+    program = "import sys, gristmill.corpus.catalog, gristmill.corpus.fate; print('torch' in sys.modules)"
+    assert run(sys.executable, "-c", program).strip() == "False"
+
+
+def test_no_folder_imports_from_one_above_it():
+    may = {
+        "corpus": set(),
+        "filters": {"corpus"},
+        "dedup": {"corpus"},
+        "training": {"corpus"},
+        "proxy_models": {"training", "corpus"},
+        "mixing": {"proxy_models", "training", "corpus"},
+    }
+    climbing = []
+    for folder, allowed in may.items():
+        for path in (ROOT / folder).glob("*.py"):
+            for line in path.read_text().splitlines():
+                words = line.split()
+                if words[:1] == ["from"] and words[1].startswith(".."):
+                    target = words[1][2:].split(".")[0] or words[3]
+                    if target not in allowed:
+                        climbing.append(f"{path.name}: {line.strip()}")
+    assert climbing == []
