@@ -1,0 +1,78 @@
+"""The output layer and its loss, tile by tile: all logits of all models are never held at once.
+
+A tile is a few models times a few tokens, small enough to stay in the cache of a core (or, on a GPU, to stay small
+beside the weights). Each tile's gradients are taken with its loss, so nothing of it is kept for a backward pass: the
+losses, the gradient of the hidden states and that of the weights come back together.
+
+Use an ordinary cross-entropy where V times the tokens of one step fits the cache anyhow.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+TILE_BYTES = 512 << 10  # half of a 1 MiB second-level cache; a GPU takes DEVICE_TILE_BYTES
+DEVICE_TILE_BYTES = 256 << 20
+
+Tile = tuple[slice, slice]  # of models, of tokens
+
+
+def tiles(models: int, tokens: int, vocab_size: int, device: str = "cpu") -> Iterator[Tile]:
+    """Cut K models x N tokens into tiles of about `TILE_BYTES` of float32 logits: whole models if they are small."""
+    fit = max(1, (TILE_BYTES if device == "cpu" else DEVICE_TILE_BYTES) // (4 * vocab_size))  # rows of logits
+    if fit >= tokens:
+        step = max(1, fit // tokens)
+        for k in range(0, models, step):
+            yield slice(k, min(k + step, models)), slice(0, tokens)
+        return
+    fit = max(fit, min(tokens, 64))  # thinner products waste the multipliers
+    for k in range(models):
+        for n in range(0, tokens, fit):
+            yield slice(k, k + 1), slice(n, min(n + fit, tokens))
+
+
+def loss_and_gradients(
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, vocab_size: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean loss of each model, with its gradients.
+
+    hidden      (K, N, d)
+    weight      (K, d, V), V at least vocab_size; what is beyond gets no probability
+    targets     (K, N) int64
+    returns  loss (K,) float32 in nats per token; d loss / d hidden (K, N, d); d loss / d weight (K, d, V)
+    """
+    K, N, V = hidden.shape[0], hidden.shape[1], vocab_size
+    nll = hidden.new_empty((K, N), dtype=torch.float32)
+    d_hidden, d_weight = torch.empty_like(hidden), weight.new_empty((K, *weight.shape[1:]))
+    if weight.shape[2] > V:  # the padding of the vocabulary
+        d_weight[:, :, V:] = 0
+    weight, d_used = weight[:, :, :V].to(hidden.dtype), d_weight[:, :, :V]
+    for models, tokens in tiles(K, N, V, hidden.device.type):
+        h, w, y = hidden[models, tokens], weight[models], targets[models, tokens, None]
+        logp = torch.log_softmax(torch.bmm(h, w), 2, dtype=torch.float32)
+        nll[models, tokens] = -logp.gather(2, y).squeeze(2)
+        error = logp.exp_()  # softmax minus one-hot is the gradient of the logits
+        error.scatter_add_(2, y, error.new_full((), -1.0).expand(y.shape))
+        error = error.to(h.dtype)
+        torch.baddbmm(
+            d_hidden[models, tokens], error, w.transpose(1, 2), beta=0, alpha=1 / N, out=d_hidden[models, tokens]
+        )
+        beta = 0 if tokens.start == 0 else 1
+        if d_used.dtype == h.dtype:
+            into = d_used[models]
+            torch.baddbmm(into, h.transpose(1, 2), error, beta=beta, alpha=1 / N, out=into)
+        else:  # low-precision activations, float32 weights: sum in float32
+            part = torch.bmm(h.transpose(1, 2), error).float().div_(N)
+            d_used[models] = part if beta == 0 else d_used[models] + part
+    return nll.mean(1), d_hidden, d_weight
+
+
+def losses(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, vocab_size: int) -> torch.Tensor:
+    """(K, N) float32 nats of every token, without gradients. Arguments as in `loss_and_gradients`."""
+    weight = weight[:, :, :vocab_size].to(hidden.dtype)
+    nll = hidden.new_empty(hidden.shape[:2], dtype=torch.float32)
+    for models, tokens in tiles(hidden.shape[0], hidden.shape[1], weight.shape[2], hidden.device.type):
+        logits = torch.bmm(hidden[models, tokens], weight[models]).float()
+        own = logits.gather(2, targets[models, tokens, None]).squeeze(2)
+        nll[models, tokens] = torch.logsumexp(logits, 2) - own
+    return nll
