@@ -48,7 +48,8 @@ DUPLICATES = pa.schema(
         pa.field("cluster_size", pa.int64(), nullable=False),
         pa.field("survivor", pa.bool_(), nullable=False),
         ("duplicate_of", pa.string()),  # the survivor, null on the survivor itself
-        ("jaccard", pa.float64()),  # of the verified edge that joined it
+        ("match", pa.string()),  # the other end of its closest verified edge
+        ("jaccard", pa.float64()),  # similarity of that edge
         ("method", pa.string()),  # exact, minhash, ...
         pa.field("scope", pa.string(), nullable=False),
     ]

@@ -89,12 +89,15 @@ def replacing(url: str) -> Iterator[str]:
 class ShardWriter:
     """Rows into one shard; `counts` may be filled in until the end. Use through `open_shard`."""
 
-    def __init__(self, path: str, schema: pa.Schema) -> None:
+    def __init__(self, path: str, schema: pa.Schema, dictionary: bool | list[str] = True) -> None:
         self.schema = schema
         self.rows = 0
         self.counts: dict[str, int] = {}
         statistics: Any = ["id"]  # a list of columns is accepted, though the stub says bool
-        self._parquet = pq.ParquetWriter(path, schema, compression="zstd", write_statistics=statistics)
+        coded: Any = dictionary
+        self._parquet = pq.ParquetWriter(
+            path, schema, compression="zstd", use_dictionary=coded, write_statistics=statistics
+        )
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         """Append a batch of the declared schema; an empty batch leaves no trace in the bytes."""
@@ -121,10 +124,15 @@ class ShardWriter:
 
 
 @contextmanager
-def open_shard(url: str, schema: pa.Schema, stamp: str) -> Iterator[ShardWriter]:
-    """Write one shard at `url`; it appears there whole, after the block, or not at all."""
+def open_shard(
+    url: str, schema: pa.Schema, stamp: str, dictionary: bool | list[str] = True
+) -> Iterator[ShardWriter]:
+    """Write one shard at `url`; it appears there whole, after the block, or not at all.
+
+    `dictionary` names the columns worth a dictionary, where that is not all of them (hashes never repeat).
+    """
     with replacing(url) as scratch:
-        writer = ShardWriter(scratch, schema)
+        writer = ShardWriter(scratch, schema, dictionary)
         try:
             yield writer
         finally:

@@ -135,7 +135,8 @@ def repeated_ids(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 def survivors(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     """Clusters that do not have exactly one survivor, and members that point at something else than their survivor."""
     rows = connection.execute(
-        "select cluster, count(*) filter (survivor) as alive from duplicates group by cluster having alive <> 1 "
+        "select cluster, count(*) filter (survivor) as alive from duplicates group by cluster "
+        "having alive <> 1 and not (alive = 0 and bool_and(method = 'against')) "  # the survivor is elsewhere
         "order by cluster limit 20"
     ).fetchall()
     for cluster, count in rows:

@@ -1,0 +1,108 @@
+"""MinHash signatures, bands and rows, and the S-curve they promise.
+
+Signatures come from rensa's flat-buffer kernel: permutation i of a shingle hash h is a multiply-shift of the 64-bit
+mix of h, drawn from `seed`; a signature is the same on every machine for the same `SIGNATURES` label, which names
+rensa's algorithm version and is part of every fingerprint. Bands are cut from the front of the signature, row after
+row; rows left over (num_perm > bands x rows) serve estimates only.
+"""
+
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numba
+import numpy as np
+import rensa
+from datasketch import MinHashLSH
+
+from ..corpus.refusal import RequestError, unknown_name
+from .shingles import SEED, mix
+
+SIGNATURES = f"rensa r{rensa.RMinHash.ALGORITHM_VERSION}, splitmix64 of 32-bit shingles"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a published pipeline compares, and by how many bands. `note` says where we depart from it."""
+
+    unit: str
+    size: int
+    fold: str
+    num_perm: int
+    bands: int
+    rows: int
+    threshold: float
+    note: str
+
+
+PRESETS = {
+    "fineweb": Preset("words", 5, "plain", 112, 14, 8, 0.75, "words are Unicode words, not spaCy's; hash is not sha1"),
+    "slimpajama": Preset("characters", 13, "lower", 128, 9, 13, 0.8, "punctuation of every script is left out"),
+    "redpajama-v2": Preset("words", 13, "lower", 128, 9, 13, 0.8, "the 0.8 level of its four levels"),
+    "nemo": Preset("characters", 24, "lower", 260, 20, 13, 0.8, "characters are folded; theirs are raw"),
+    "redstone": Preset("words", 5, "lower", 256, 17, 15, 0.8, "shingle unit as in the code it descends from"),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset of this name; a RequestError that lists what exists otherwise."""
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS, "dedup")
+    return PRESETS[name]
+
+
+@lru_cache(maxsize=64)
+def bands_and_rows(threshold: float, num_perm: int, false_negative_weight: float = 0.98) -> tuple[int, int]:
+    """Bands and rows that minimise the weighted area of false positives and false negatives (datasketch's search).
+
+    Verification refuses false candidates, so missing a true pair is the error that lasts: hence the default weight.
+    """
+    if not 0 < threshold < 1:
+        raise RequestError(f"a MinHash threshold lies between 0 and 1, got {threshold}")
+    lsh = MinHashLSH(threshold, num_perm, weights=(1 - false_negative_weight, false_negative_weight))
+    return lsh.b, lsh.r
+
+
+def s_curve(jaccard: np.ndarray, bands: int, rows: int) -> np.ndarray:
+    """Probability that a pair of this Jaccard coefficient shares a bucket: 1 - (1 - s^rows)^bands."""
+    return 1 - (1 - np.asarray(jaccard, float) ** rows) ** bands
+
+
+def signatures(hashes: np.ndarray, offsets: np.ndarray, num_perm: int, seed: int) -> np.ndarray:
+    """MinHash signatures of shingle sets; a document without a shingle has all ones and no band key.
+
+    hashes (H,) uint32, offsets (D+1,) int64 -> (D, num_perm) uint32
+    """
+    documents = len(offsets) - 1
+    if documents == 0:
+        return np.zeros((0, num_perm), np.uint32)
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+        _mixed(hashes), offsets.astype(np.uint64), num_perm, seed
+    )
+    flat = np.fromiter(itertools.chain.from_iterable(matrix.to_rows()), np.uint32, documents * num_perm)
+    return flat.reshape(documents, num_perm)
+
+
+@numba.njit(nogil=True, cache=True)
+def _mixed(hashes):  # (H,) uint32 -> (H,) uint64
+    out = np.empty(len(hashes), np.uint64)
+    for i in range(len(hashes)):
+        out[i] = mix(np.uint64(hashes[i]))
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def band_keys(signature, bands, rows, scope):
+    """Bucket of every document in every band: (D, P) uint32, scope (D,) uint64 -> (D, bands) uint64.
+
+    Documents of different scopes never share a bucket, and neither do different bands.
+    """
+    documents = len(signature)
+    keys = np.empty((documents, bands), np.uint64)
+    for d in range(documents):
+        for b in range(bands):
+            h = mix(SEED ^ scope[d] ^ np.uint64(b + 1))
+            for r in range(b * rows, (b + 1) * rows):
+                h = mix(h ^ np.uint64(signature[d, r]))
+            keys[d, b] = h
+    return keys

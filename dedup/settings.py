@@ -1,0 +1,108 @@
+"""What deduplication is asked to do, checked before anything runs.
+
+`DedupSettings` says what near-duplicates are (shingles, threshold, scope), how they are looked for (signature, bands,
+rows, exact keys) and who survives. A preset fills in what is not given. `resolved` has every value explicit: it is
+what manifests record, so that a preset and its values spelt out are the same request.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from ..corpus.refusal import RequestError
+from .keys import check_exact
+from .minhash import SIGNATURES, bands_and_rows, preset
+from .survivors import check_order
+
+SIGNED = ("unit", "size", "fold", "num_perm", "seed", "exact")  # what the bytes of signatures/ and shingles/ depend on
+
+
+class DedupSettings(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the dedup stage.
+
+    threshold  similarity from which two documents are duplicates
+    measure    exact similarity that verification computes: jaccard, or containment in the shorter document
+    unit, size, fold   shingles: see gristmill.dedup.shingles
+    bands, rows        given both, or derived from the threshold and `false_negative_weight`
+    exact      keys that make exact duplicates: "text" (normalised), "url", or SQL over documents
+    minhash    look for near-duplicates at all
+    verify     compare shingle sets before joining; without it every shared bucket joins, as most tools do
+    scope      duplicates are looked for in everything, or within source, domain or crawl
+    survivors  who survives, see gristmill.dedup.survivors; the smallest id decides at last
+    leaders    how many members of a bucket may lead before the rest is left to the other bands
+    against    workspaces whose documents count as seen: their signatures are read, their text is not
+    """
+
+    threshold: float | None = None
+    preset: str | None = None
+    measure: Literal["jaccard", "containment"] = "jaccard"
+    unit: Literal["words", "characters"] | None = None
+    size: int | None = None
+    fold: Literal["lower", "plain"] | None = None
+    num_perm: int | None = None
+    bands: int | None = None
+    rows: int | None = None
+    false_negative_weight: float = 0.98
+    seed: int = 1
+    exact: tuple[str, ...] = ("text",)
+    minhash: bool = True
+    verify: bool = True
+    scope: Literal["global", "source", "domain", "crawl"] = "global"
+    survivors: tuple[str, ...] = ("earliest", "longest")
+    leaders: int = 16
+    against: tuple[str, ...] = ()
+    edges_in_memory: int = 50_000_000
+
+    def check(self) -> None:
+        """Refuse what does not fit together: a RequestError that says what is wrong."""
+        check_order(self.survivors)
+        check_exact(self.exact)
+        resolved = self.resolved()
+        if not 0 < resolved["threshold"] < 1:
+            raise RequestError(f"dedup: a threshold lies between 0 and 1, got {resolved['threshold']}")
+        if resolved["size"] < 1 or resolved["num_perm"] < 2 or self.leaders < 1:
+            raise RequestError("dedup: size and leaders are at least 1, num_perm at least 2")
+        if (self.bands is None) != (self.rows is None):
+            raise RequestError("dedup: give bands and rows together, or neither")
+        if resolved["bands"] * resolved["rows"] > resolved["num_perm"]:
+            raise RequestError(
+                f"dedup: {resolved['bands']} bands of {resolved['rows']} rows need "
+                f"{resolved['bands'] * resolved['rows']} permutations, num_perm is {resolved['num_perm']}"
+            )
+        if not self.minhash and not self.exact:
+            raise RequestError("dedup: neither minhash nor an exact key: nothing would be compared")
+
+    def resolved(self) -> dict[str, Any]:
+        """Every value that the preset, the defaults or the derivation of bands and rows supply."""
+        given = preset(self.preset) if self.preset else None
+
+        def value(name: str, otherwise: Any) -> Any:
+            own = getattr(self, name)
+            return own if own is not None else getattr(given, name) if given else otherwise
+
+        found = {
+            "unit": value("unit", "words"),
+            "size": value("size", 5),
+            "fold": value("fold", "lower"),
+            "num_perm": value("num_perm", 128),
+            "threshold": value("threshold", 0.8),
+        }
+        if self.bands is not None and self.rows is not None:
+            bands, rows = self.bands, self.rows
+        elif given and self.num_perm is None and self.threshold is None:
+            bands, rows = given.bands, given.rows
+        else:
+            bands, rows = bands_and_rows(found["threshold"], found["num_perm"], self.false_negative_weight)
+        return {**found, "bands": bands, "rows": rows}
+
+    def signing(self) -> dict[str, Any]:
+        """The settings that signatures/ and shingles/ record."""
+        everything = {**self.model_dump(mode="json"), **self.resolved()}
+        return {name: everything[name] for name in SIGNED} | {"signatures": SIGNATURES}
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that duplicates/ and decisions/dedup/ record. How the work is cut is not among them."""
+        hidden = {"preset", "false_negative_weight", "against", "edges_in_memory", *SIGNED}
+        return self.model_dump(mode="json", exclude=hidden) | {
+            name: value for name, value in self.resolved().items() if name not in SIGNED
+        }

@@ -1,0 +1,262 @@
+"""Shingle sets of documents: which parts of a text are compared, hashed straight from Arrow's UTF-8 buffers.
+
+A text is read code point by code point through two tables (what a character folds to, what kind it is), cut into
+tokens, and every window of `size` tokens becomes one 32-bit hash. A document is the sorted set of these hashes.
+
+    words        maximal runs of what Python's `\\w` matches, lower-cased; a kanji, kana or hanzi is a word of its own
+    characters   the same characters, lower-cased, runs of white space as one space, everything else left out
+
+Short documents have a defined set as well: fewer tokens than `size` make one shingle of all of them; a text with no
+token but with something visible in it makes one shingle of its visible bytes, so `!!!` and `???` differ; a blank
+text has no shingle and is never a near-duplicate. Two different shingles share a hash with probability 2^-32, which
+moves a Jaccard coefficient of documents of a thousand shingles by less than 1e-6. Lower-casing is character by
+character (the first code point of `str.lower`), so it differs from `str.lower` on `İ` and on final sigma.
+
+Cost: about 12 microseconds for 3 KB of English, sorting included. Measures and decides nothing.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numba
+import numpy as np
+import pyarrow as pa
+
+TABLE = 0x20000  # code points below have table entries; above them only ideographs are tokens
+OTHER, LETTER, IDEOGRAPH, SPACE = 0, 1, 2, 3
+WORDS, CHARACTERS = 0, 1
+UNITS = {"words": WORDS, "characters": CHARACTERS}
+BASE = np.uint64(0x9E3779B97F4A7C15)
+SEED = np.uint64(0x51ED270B9F2C6A35)
+IDEOGRAPHS = (
+    (0x3040, 0x30FF),
+    (0x31F0, 0x31FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F),
+)
+
+
+@dataclass(frozen=True)
+class Shingles:
+    """Shingle sets of D documents.
+
+    hashes   (H,) uint32, each document's sorted and distinct
+    offsets  (D+1,) int64 into hashes
+    content  (D, 2) uint64, a 128-bit hash of the normalised text: all its tokens in order
+    """
+
+    hashes: np.ndarray
+    offsets: np.ndarray
+    content: np.ndarray
+
+
+@lru_cache(maxsize=4)
+def tables(fold: str) -> tuple[np.ndarray, np.ndarray]:
+    """(folded code point (T,) uint32, kind (T,) uint8) of `lower`, or of `plain`: digits as 0 and no diacritics too."""
+    points = np.arange(TABLE, dtype=np.uint32)
+    points[0xD800:0xE000] = 0x20  # surrogates do not occur in text
+    letters = points.view("<U1")
+    kind = np.zeros(TABLE, np.uint8)
+    kind[np.strings.isalnum(letters)] = LETTER
+    kind[ord("_")] = LETTER
+    kind[np.strings.isspace(letters)] = SPACE
+    for first, last in IDEOGRAPHS:
+        part = kind[first : last + 1]
+        part[part == LETTER] = IDEOGRAPH
+    folded = np.array([str(c).lower()[:1] or "\0" for c in letters], "<U1").view(np.uint32).copy()
+    if fold == "plain":
+        import unicodedata
+
+        for point in np.flatnonzero(kind == LETTER):
+            character = unicodedata.normalize("NFD", chr(folded[point]))[0]
+            folded[point] = ord("0") if character.isdecimal() else ord(character)
+    elif fold != "lower":
+        raise ValueError(f"no folding {fold!r}; there are: lower, plain")
+    return folded, kind
+
+
+def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "lower") -> Shingles:
+    """Shingle sets of a column of texts; a null text counts as blank.
+
+    text     (D,) string
+    returns  Shingles of the D documents, in order
+    """
+    text = text.cast(pa.large_string())
+    _, ends, data = text.buffers()
+    ends = (
+        np.frombuffer(ends, np.int64)[text.offset : text.offset + len(text) + 1] if len(text) else np.zeros(1, np.int64)
+    )
+    absent = text.is_null().to_numpy(zero_copy_only=False) if text.null_count else np.zeros(len(text), np.bool_)
+    folded, kind = tables(fold)
+    octets = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
+    room = np.empty((ends[-1] - ends[0]) // (1 if unit == "characters" else 2) + 2 * len(text) + 16, np.uint32)
+    offsets, content = _shingle(octets, ends, absent, folded, kind, UNITS[unit], size, room)
+    return Shingles(room[: offsets[-1]].copy(), offsets, content)
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
+def mix(h):  # uint64 -> uint64, a bijection (the finaliser of splitmix64)
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
+def _decode(data, i, end):  # one code point at i -> (code point, its length in bytes); broken bytes come out as 0xFFFD
+    b = np.int64(data[i])
+    if b < 0x80:
+        return b, 1
+    if b < 0xE0:
+        if b >= 0xC2 and i + 1 < end:
+            return ((b & 0x1F) << 6) | (np.int64(data[i + 1]) & 0x3F), 2
+    elif b < 0xF0:
+        if i + 2 < end:
+            return ((b & 0xF) << 12) | ((np.int64(data[i + 1]) & 0x3F) << 6) | (np.int64(data[i + 2]) & 0x3F), 3
+    elif i + 3 < end:
+        return (
+            ((b & 7) << 18)
+            | ((np.int64(data[i + 1]) & 0x3F) << 12)
+            | ((np.int64(data[i + 2]) & 0x3F) << 6)
+            | (np.int64(data[i + 3]) & 0x3F)
+        ), 4
+    return np.int64(0xFFFD), 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _shingle(data, ends, absent, folded, kind, unit, size, out):
+    # data (bytes,) uint8, ends (D+1,), out (room,) uint32 -> offsets (D+1,) int64, content (D, 2) uint64
+    documents = len(ends) - 1
+    offsets = np.zeros(documents + 1, np.int64)
+    content = np.zeros((documents, 2), np.uint64)
+    window = np.zeros(size, np.uint64)
+    last = np.uint64(1)  # BASE ** size: what the oldest token of a window has been multiplied by once it leaves
+    for _ in range(size):
+        last *= BASE
+    position = 0
+    for d in range(documents):
+        first = position
+        if not absent[d]:
+            position = _document(
+                data, ends[d], ends[d + 1], folded, kind, unit, window, last, out, position, content[d]
+            )
+        offsets[d + 1] = first + _sort_distinct(out[first:position])
+        position = offsets[d + 1]
+    return offsets, content
+
+
+@numba.njit(nogil=True, cache=True)
+def _document(data, start, end, folded, kind, unit, window, last, out, position, content):
+    size = len(window)
+    tokens = 0
+    rolling = np.uint64(0)
+    h1, h2 = SEED, BASE
+    word, inside, gap = SEED, False, False
+    i = start
+    while i <= end:
+        # one character: its folded code point and its kind; past the end a separator flushes the last word
+        if i == end:
+            point, length, what = np.int64(0), 1, SPACE
+        else:
+            point, length = _decode(data, i, end)
+            if point < len(kind):
+                what = kind[point]
+                point = np.int64(folded[point])
+            else:
+                what = IDEOGRAPH if 0x20000 <= point < 0x32400 else OTHER
+        i += length
+        ready = 0  # how many tokens end here: a word before an ideograph makes two
+        if unit == 0:
+            if what == LETTER:
+                word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
+                inside = True
+                continue
+            if inside:
+                ready += 1
+            if what == IDEOGRAPH:
+                ready += 1
+        else:
+            if what == SPACE:
+                gap = True
+                continue
+            if what == OTHER:
+                continue
+            ready = 2 if gap and tokens > 0 else 1
+            gap = False
+        for t in range(ready):
+            if unit == 0:
+                if inside:
+                    token = mix(word)
+                    word, inside = SEED, False
+                else:
+                    token = mix((SEED ^ np.uint64(point)) * np.uint64(0x100000001B3))
+            else:
+                token = mix(SEED ^ np.uint64(32 if t < ready - 1 else point))
+            h1 = mix(h1 ^ token)
+            h2 = (h2 + token) * BASE
+            h2 ^= h2 >> np.uint64(29)
+            slot = tokens % size
+            rolling = rolling * BASE + token
+            if tokens >= size:
+                rolling -= window[slot] * last
+            window[slot] = token
+            tokens += 1
+            if tokens >= size:
+                out[position] = np.uint32(mix(rolling) >> np.uint64(32))
+                position += 1
+    if tokens == 0:  # no token: the visible bytes are all there is
+        visible = 0
+        for j in range(start, end):
+            if data[j] > 32:
+                h1 = mix(h1 ^ np.uint64(data[j]))
+                h2 = (h2 + np.uint64(data[j]) + np.uint64(1)) * BASE
+                visible += 1
+        if visible:
+            out[position] = np.uint32(h1 >> np.uint64(32))
+            position += 1
+    elif tokens < size:
+        out[position] = np.uint32(mix(rolling + np.uint64(tokens)) >> np.uint64(32))
+        position += 1
+    content[0], content[1] = h1, mix(h2)
+    return position
+
+
+@numba.njit(nogil=True, cache=True)
+def _sort_distinct(
+    values,
+):  # (n,) uint32 -> how many distinct; sorted in place, in linear time as the hashes are uniform
+    n = len(values)
+    if n < 2:
+        return n
+    if n > (1 << 20):
+        values.sort()
+    else:
+        buckets = 1
+        bits = np.uint32(32)
+        while buckets < n:
+            buckets *= 2
+            bits -= np.uint32(1)
+        starts = np.zeros(buckets + 1, np.int32)
+        for v in values:
+            starts[(np.int64(v) >> bits) + 1] += 1
+        for b in range(buckets):
+            starts[b + 1] += starts[b]
+        held = values.copy()
+        for v in held:
+            b = np.int64(v) >> bits
+            values[starts[b]] = v
+            starts[b] += 1
+        for i in range(1, n):
+            v = values[i]
+            j = i - 1
+            while j >= 0 and values[j] > v:
+                values[j + 1] = values[j]
+                j -= 1
+            values[j + 1] = v
+    distinct = 1
+    for i in range(1, n):
+        if values[i] != values[distinct - 1]:
+            values[distinct] = values[i]
+            distinct += 1
+    return distinct

@@ -1,0 +1,119 @@
+"""Exact similarity of candidate pairs, from stored shingle hashes, at bounded memory.
+
+A pair is read by handle (shard number << 32 | row), a block of pairs at a time: the shingles of at most
+`BLOCK_BYTES` of documents are in memory, whatever the number of pairs. Jaccard is |A and B| / |A or B| of the two
+shingle sets; containment is |A and B| / min(|A|, |B|). Two documents without shingles have similarity 0.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numba
+import numpy as np
+import pyarrow as pa
+
+from ..corpus.shards import filesystem
+
+ROWS = 1024  # documents a record batch: a handle's batch is row // ROWS
+BLOCK_BYTES = 256 << 20
+SHINGLES = pa.schema([pa.field("hashes", pa.large_list(pa.uint32()), nullable=False)])
+
+
+@lru_cache(maxsize=4096)
+def _open(url: str) -> pa.ipc.RecordBatchFileReader:
+    fs, path = filesystem(url)
+    local = "://" not in url or url.startswith("file://")
+    return pa.ipc.open_file(pa.memory_map(path) if local else fs.open(path, "rb"))
+
+
+class ShingleStore:
+    """The shingle sets of a list of shards, by handle. Local shards are memory-mapped, others read by record batch."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self.urls = urls
+
+    def gather(self, handles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """handles (N,) uint64, ascending -> hashes (H,) uint32, offsets (N+1,) int64."""
+        pieces = [np.zeros(0, np.uint32)]
+        pieces += [_take(values, ends, rows) for ends, values, rows, _ in self._parts(handles)]
+        return np.concatenate(pieces), np.r_[0, np.cumsum(self.sizes(handles))]
+
+    def sizes(self, handles: np.ndarray) -> np.ndarray:
+        """Shingles of each document: (N,) uint64, ascending -> (N,) int64."""
+        out = np.zeros(len(handles), np.int64)
+        for ends, _, rows, place in self._parts(handles):
+            out[place] = ends[rows + 1] - ends[rows]
+        return out
+
+    def _parts(self, handles: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, slice]]:
+        """(offsets, hashes) of each record batch that is asked for, the rows in it, and their place in handles."""
+        row = handles & np.uint64(0xFFFFFFFF)
+        batch = (handles >> np.uint64(32)) << np.uint64(32) | row // np.uint64(ROWS)
+        starts = np.flatnonzero(np.r_[True, batch[1:] != batch[:-1]][: len(batch)])
+        for start, end in zip(starts, np.r_[starts[1:], len(handles)], strict=True):
+            ends, values = self._batch(int(batch[start]) >> 32, int(batch[start]) & 0xFFFFFFFF)
+            yield ends, values, row[start:end].astype(np.int64) % ROWS, slice(start, end)
+
+    def _batch(self, shard: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        column = _open(self.urls[shard]).get_batch(batch).column(0)
+        return column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=True)
+
+
+def similarity(store: ShingleStore, a: np.ndarray, b: np.ndarray, measure: str = "jaccard") -> np.ndarray:
+    """Exact similarity of pairs.
+
+    a, b      (E,) uint64, handles of the two ends of each pair
+    measure   "jaccard" or "containment"
+    returns   (E,) float64 in [0, 1], in the order given
+    """
+    out = np.empty(len(a), np.float64)
+    order = np.lexsort((b, a))
+    left, right = a[order], b[order]
+    handles, places = np.unique(np.concatenate([left, right]), return_inverse=True)
+    size = store.sizes(handles)[places].reshape(2, -1) * 4
+    new = np.r_[True, left[1:] != left[:-1]][: len(left)]
+    total = np.cumsum(size[1] + size[0] * new)
+    start = 0
+    while start < len(order):
+        before = total[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(total, before + BLOCK_BYTES, side="right")))
+        handles, places = np.unique(np.concatenate([left[start:end], right[start:end]]), return_inverse=True)
+        hashes, offsets = store.gather(handles)
+        ends = places.reshape(2, -1)
+        out[order[start:end]] = _similarity(hashes, offsets, ends[0], ends[1], measure == "containment")
+        start = end
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _take(values, ends, rows):
+    total = 0
+    for row in rows:
+        total += ends[row + 1] - ends[row]
+    out = np.empty(total, np.uint32)
+    position = 0
+    for row in rows:
+        n = ends[row + 1] - ends[row]
+        out[position : position + n] = values[ends[row] : ends[row + 1]]
+        position += n
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _similarity(hashes, offsets, left, right, containment):
+    # hashes (H,) uint32, offsets (N+1,), left and right (E,) places in offsets -> (E,) float64
+    out = np.zeros(len(left), np.float64)
+    for e in range(len(left)):
+        i, i_end = offsets[left[e]], offsets[left[e] + 1]
+        j, j_end = offsets[right[e]], offsets[right[e] + 1]
+        n, m = i_end - i, j_end - j
+        if n == 0 or m == 0:
+            continue
+        both = 0
+        while i < i_end and j < j_end:
+            x, y = hashes[i], hashes[j]
+            both += x == y
+            i += x <= y
+            j += y <= x
+        out[e] = both / (min(n, m) if containment else n + m - both)
+    return out
