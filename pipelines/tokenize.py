@@ -41,7 +41,7 @@ class TokenizeSettings(BaseModel, frozen=True, extra="forbid"):
 
     tokenizer: str | None = None  # path of a tokenizer.json; None: train one on the corpus
     vocab_size: int = Field(4096, ge=258)
-    sample_bytes: int = Field(4_000_000, ge=1)  # text per domain that the tokenizer is trained on
+    sample_bytes: int = Field(1_000_000, ge=1)  # text per domain that the tokenizer is trained on
     heldout: float = Field(0.05, ge=0.0, lt=1.0)  # share of documents held out, by id hash
     metadata: Literal["none", "host", "url", "source"] = "none"  # prefix for metadata conditioning
     bos: str | None = None  # tokens that start and end a document, where their names are not the customary ones
@@ -102,9 +102,7 @@ def sample_shard(shard: str | None, plan: Plan) -> Iterator[tuple[str, pa.Record
     yield shard, pa.RecordBatch.from_pylist(rows, schema=SAMPLED), totals
 
 
-def commit_tokenizer(
-    group: tuple[int, Iterable[tuple[str, pa.RecordBatch, dict]]], plan: Plan
-) -> Iterator[str]:
+def commit_tokenizer(group: tuple[int, Iterable[tuple[str, pa.RecordBatch, dict]]], plan: Plan) -> Iterator[str]:
     """Choose the sample, train (or take the given file), and write `tokenizer/`."""
     reports = sorted((report for report in group[1] if report[0]), key=lambda report: report[0])
     domains: dict[str, dict[str, int]] = {}

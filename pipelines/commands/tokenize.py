@@ -15,7 +15,7 @@ def tokenize(
     workspace: WorkspaceOption,
     tokenizer: Annotated[str | None, typer.Option(help="a tokenizer.json to use; without it one is trained")] = None,
     vocab_size: Annotated[int, typer.Option(help="entries of the tokenizer that is trained")] = 4096,
-    sample_bytes: Annotated[int, typer.Option(help="text per domain that it is trained on")] = 4_000_000,
+    sample_bytes: Annotated[int, typer.Option(help="text per domain that it is trained on")] = 1_000_000,
     heldout: Annotated[float, typer.Option(help="share of documents held out, drawn by id hash")] = 0.05,
     metadata: Annotated[str, typer.Option(help="prefix for conditioning: none, host, url or source")] = "none",
     bos: Annotated[str | None, typer.Option(help="name of the token that starts a document")] = None,

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from gristmill.corpus.refusal import RequestError
 from gristmill.training import loss as loss_module
 from gristmill.training.loss import token_nll, weighted_loss

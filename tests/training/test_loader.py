@@ -1,0 +1,246 @@
+"""The order of data: exact counts, epochs, ranks, phases and refusals."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gristmill.corpus.refusal import RequestError
+from gristmill.training.lengths import bucket_order, bucket_sizes
+from gristmill.training.loader import Loader, Phase, apportion, stretch
+from gristmill.training.packing import IGNORED
+from gristmill.training.permutation import key_of
+from gristmill.training.repetition import effective_epochs, fill_in, repetition_warnings
+from gristmill.training.shards import TokenDomain, TokenFacts
+
+FACTS = TokenFacts("t", 60_000, 0, 1)
+
+
+def domain(name, documents, size, start):
+    """Documents of `size` tokens that are different over all domains of a test."""
+    made = []
+    for i in range(documents):
+        begin = start + i * size
+        made.append(np.array([0, *range(begin, begin + size), 1], np.uint16))
+    return TokenDomain.from_documents(name, made, FACTS)
+
+
+POOL = {"a": domain("a", 40, 30, 2), "b": domain("b", 25, 80, 5000), "c": domain("c", 60, 11, 10_000)}
+START = {"a": 2, "b": 5000, "c": 10_000}
+
+
+def owner(tokens):
+    """Domain of each token that is neither BOS nor EOS."""
+    return np.where(tokens >= 10_000, "c", np.where(tokens >= 5000, "b", "a"))
+
+
+def stream(loader, **options):
+    return [loader.batch(step, **options) for step in range(loader.steps)]
+
+
+@pytest.mark.parametrize("packing", ["concat", "bestfit"])
+def test_realised_shares_are_those_requested_after_packing(packing):
+    shares = {"a": 0.5, "b": 0.3, "c": 0.2}
+    loader = Loader(POOL, [Phase(1.0, shares, 16, packing)], 80_000, 320, seed=1)
+    targets = np.concatenate([batch.targets.ravel() for batch in stream(loader)])
+    counts = Counter(owner(targets[targets > 1]))
+    kept = {name: counts[name] / POOL[name].tokens * loader_targets(loader, name) for name in shares}
+    for name, share in shares.items():
+        assert kept[name] / sum(kept.values()) == pytest.approx(share, abs=0.01)
+    for row in loader.plan():
+        assert row["realised"] == pytest.approx(shares[row["domain"]], abs=0.002)
+
+
+def loader_targets(loader, name):
+    """Targets per token of text that is neither BOS nor EOS: how EOS dilutes short documents."""
+    text = POOL[name].tokens - 2 * POOL[name].documents
+    return (text + POOL[name].documents) / text * POOL[name].tokens
+
+
+@pytest.mark.parametrize("packing", ["concat", "bestfit", "decompose"])
+def test_the_plan_counts_exactly_what_is_drawn(packing):
+    loader = Loader(POOL, [Phase(1.0, {"a": 2, "b": 1, "c": 1}, 16, packing)], 40_000, 160, seed=4)
+    drawn = np.zeros(3)
+    for batch in stream(loader):
+        drawn += [(batch.targets[batch.domains == d] != IGNORED).sum() for d in range(3)]
+    planned = np.array([row["tokens"] for row in loader.plan()])
+    assert np.abs(drawn - planned).max() <= 0.02 * planned.max()
+    if packing == "decompose":
+        assert {batch.ids.shape[1] for batch in stream(loader)} >= {2, 4, 8, 16}
+        assert {batch.ids.size for batch in stream(loader)} == {160}
+
+
+@pytest.mark.parametrize("packing", ["concat", "bestfit"])
+def test_an_epoch_has_every_token_once_and_the_next_one_another_order(packing):
+    loader = Loader({"b": POOL["b"]}, [Phase(1.0, {"b": 1}, 16, packing)], 16 * 400, 16, seed=2)
+    part = loader._parts[0][0]
+    rows = len(loader.rows("b", part.packing))
+    draws = {}
+    for number in range(part.stretch.rows):
+        draw = int(part.stretch.locate(np.array([number]))[1][0])
+        draws[draw] = loader.read(0, part, np.array([number])).targets[0]
+    expected = Counter(range(5000, 5000 + 25 * 80))
+    for epoch in range(2):
+        targets = np.concatenate([draws[draw] for draw in range(epoch * rows, (epoch + 1) * rows)])
+        assert Counter(targets[targets > 1].tolist()) == expected
+    assert [draws[i][0] for i in range(rows)] != [draws[rows + i][0] for i in range(rows)]
+
+
+@pytest.mark.parametrize("packing", ["concat", "bestfit"])
+def test_a_run_of_three_epochs_reads_every_token_three_times(packing):
+    rows = len(Loader({"b": POOL["b"]}, [Phase(1.0, {"b": 1}, 16, packing)], 16, 16)._rows.popitem()[1])
+    loader = Loader({"b": POOL["b"]}, [Phase(1.0, {"b": 1}, 16, packing)], 3 * rows * 16, 16, seed=2)
+    targets = np.concatenate([batch.targets.ravel() for batch in stream(loader)])
+    assert Counter(targets[targets > 1].tolist()) == Counter(dict.fromkeys(range(5000, 5000 + 25 * 80), 3))
+
+
+@given(st.integers(1, 4), st.sampled_from(["concat", "bestfit", "decompose"]), st.integers(0, 3))
+def test_ranks_together_read_what_one_rank_reads(power, packing, seed):
+    world = 1 << (power - 1)
+    loader = Loader(POOL, [Phase(1.0, {"a": 1, "b": 3}, 16, packing)], 5000, 256, seed=seed)
+    for step in range(0, loader.steps, 3):
+        whole = loader.batch(step, documents=True)
+        parts = [loader.batch(step, rank, world, documents=True) for rank in range(world)]
+        for field in ("ids", "targets", "documents", "domains"):
+            assert np.array_equal(getattr(whole, field), np.concatenate([getattr(part, field) for part in parts]))
+
+
+def test_a_step_is_the_same_whether_or_not_others_were_read_before():
+    phases = [Phase(0.5, {"a": 1, "b": 1}, 16), Phase(1.0, {"a": 1, "c": 3}, 32, "bestfit")]
+    first, second = Loader(POOL, phases, 9000, 128, 7), Loader(POOL, phases, 9000, 128, 7)
+    forward = stream(first)
+    for step in reversed(range(second.steps)):
+        assert np.array_equal(second.batch(step).ids, forward[step].ids)
+
+
+def test_a_phase_reads_its_own_mixture_and_length():
+    phases = [Phase(0.25, {"a": 1}, 16), Phase(1.0, {"c": 1}, 32)]
+    batches = stream(Loader(POOL, phases, 6400, 64))
+    assert [b.ids.shape for b in batches] == [(4, 16)] * 25 + [(2, 32)] * 75
+    assert set(owner(np.concatenate([b.ids.ravel() for b in batches[:25]])[:])) == {"a"}
+    late = np.concatenate([b.ids.ravel() for b in batches[25:]])
+    assert set(owner(late[late > 1])) == {"c"}
+
+
+def test_a_phase_goes_on_where_the_phase_before_left_a_domain():
+    one = Loader({"b": POOL["b"]}, [Phase(1.0, {"b": 1}, 16)], 1600, 32)
+    two = Loader({"b": POOL["b"]}, [Phase(0.5, {"b": 1}, 16), Phase(1.0, {"b": 1}, 16)], 1600, 32)
+    rows = [Counter(map(bytes, np.concatenate([b.ids for b in stream(loader)]))) for loader in (one, two)]
+    assert rows[0] == rows[1]
+
+
+def test_a_subset_is_repeated_instead_of_reading_on():
+    phase = Phase(1.0, {"b": 1}, 16, subset={"b": 0.25})
+    batches = stream(Loader({"b": POOL["b"]}, [phase], 16 * 256, 16))
+    counts = Counter(batch.ids.tobytes() for batch in batches)
+    rows = -(-(25 * 82 - 1) // 16)
+    assert len(counts) == rows // 4
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_mixtures_with_common_domains_read_them_in_the_same_order():
+    """Differences between mixtures are then paired."""
+    thin = Loader(POOL, [Phase(1.0, {"a": 1, "b": 1}, 16)], 3200, 64, 3)
+    thick = Loader(POOL, [Phase(1.0, {"a": 1, "b": 3}, 16)], 3200, 64, 3)
+
+    def rows_of_b(loader):
+        draws = {}
+        part = loader._parts[0][0]
+        for row in range(part.stretch.rows):
+            d, draw = part.stretch.locate(np.array([row]))
+            if loader.names[int(d[0])] == "b":
+                draws[int(draw[0])] = loader.read(0, part, np.array([row])).ids.tobytes()
+        return draws
+
+    first, second = rows_of_b(thin), rows_of_b(thick)
+    assert all(second[draw] == row for draw, row in first.items())
+
+
+@given(st.lists(st.floats(1e-4, 1), min_size=1, max_size=8), st.integers(1, 300_000))
+def test_every_row_of_a_stretch_belongs_to_exactly_one_draw(weights, rows):
+    made = stretch(key_of("x"), np.array(weights), rows)
+    assert int(made.draws.sum()) == rows
+    assert (made.tail >= 0).all()
+    sample = np.unique(np.linspace(0, rows - 1, min(rows, 500)).astype(np.int64))
+    domains, draws = made.locate(sample)
+    assert len({(d, k) for d, k in zip(domains.tolist(), draws.tolist(), strict=True)}) == len(sample)
+    assert (draws < made.draws[domains]).all()
+
+
+@given(st.lists(st.floats(1e-5, 1), min_size=1, max_size=12), st.integers(20_000, 5_000_000))
+def test_a_share_is_missed_by_less_than_a_thousandth(weights, rows):
+    made = stretch(key_of("x"), np.array(weights), rows)
+    shares = np.array(weights) / sum(weights)
+    assert np.abs(made.draws / rows - shares).max() < 1e-3
+    assert (made.draws > 0).all()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9).filter(lambda w: sum(w) > 1e-6), st.integers(0, 1000))
+def test_seats_add_up_and_a_zero_weight_gets_none(weights, seats):
+    counts = apportion(np.array(weights), seats)
+    assert counts.sum() == seats
+    assert (counts >= 0).all()
+    assert all(c == 0 for c, w in zip(counts, weights, strict=True) if w == 0)
+
+
+def test_short_rows_come_first_in_each_cycle_of_a_growing_curriculum():
+    counts = np.array([400, 400, 400])
+    order = bucket_order(counts, "grow-p100", 4, key_of(1))
+    assert np.bincount(order).tolist() == counts.tolist()
+    for cycle in np.split(order, 4):
+        assert cycle[:80].mean() < 0.3 < 1.7 < cycle[-80:].mean()
+    flat = bucket_order(counts, "uniform", 1, key_of(1))
+    assert abs(flat[:600].mean() - flat[600:].mean()) < 0.15
+
+
+def test_buckets_are_powers_of_two():
+    assert bucket_sizes(1024) == [32, 64, 128, 256, 512, 1024]
+    with pytest.raises(RequestError, match="powers of two"):
+        bucket_sizes(1000)
+
+
+@pytest.mark.parametrize(
+    ("phases", "batch", "said"),
+    [
+        ([Phase(1.0, {"x": 1}, 16)], 64, "no domain 'x'"),
+        ([Phase(1.0, {"a": 1}, 48)], 64, "try 48"),
+        ([Phase(0.9, {"a": 1}, 16)], 64, "the last at 1.0"),
+        ([Phase(1.0, {"a": -1, "b": 2}, 16)], 64, "negative"),
+        ([Phase(1.0, {"a": 0}, 16)], 64, "not all zero"),
+        ([Phase(1.0, {"a": 1}, 16, subset={"a": 1.5})], 64, "subset of a"),
+        ([Phase(1.0, {"c": 1, "a": 1}, 64, "decompose", shortest=64)], 64, "where no row of 64 tokens"),
+        ([Phase(0.0001, {"a": 1}, 16), Phase(1.0, {"a": 1}, 16)], 64, "too few"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(phases, batch, said):
+    with pytest.raises(RequestError, match=said):
+        Loader(POOL, phases, 6400, batch)
+
+
+def test_the_fingerprint_follows_the_data_the_phases_and_the_seed():
+    base = [Phase(1.0, {"a": 1}, 16)]
+    prints = {
+        Loader(POOL, base, 6400, 64).fingerprint,
+        Loader(POOL, base, 6400, 64, seed=1).fingerprint,
+        Loader(POOL, base, 3200, 64).fingerprint,
+        Loader(POOL, [Phase(1.0, {"a": 1}, 16, "bestfit")], 6400, 64).fingerprint,
+        Loader({"a": domain("a", 40, 31, 2)}, base, 6400, 64).fingerprint,
+    }
+    assert len(prints) == 5
+    assert Loader(dict(reversed(POOL.items())), base, 6400, 64).fingerprint in prints
+
+
+def test_repetition_is_worth_what_the_law_says():
+    assert effective_epochs(0.5) == 0.5
+    assert effective_epochs(4) == pytest.approx(1 + 15.387756 * (1 - np.exp(-3 / 15.387756)))
+    loader = Loader({"a": POOL["a"]}, [Phase(1.0, {"a": 1}, 16)], 12_000, 64)
+    assert "a is repeated for 9" in repetition_warnings(loader.plan())[0]
+
+
+def test_what_a_small_domain_lacks_is_filled_in_by_the_others():
+    shares = fill_in({"small": 0.5, "big": 0.3, "huge": 0.2}, {"small": 10, "big": 1000, "huge": 10_000}, 1000, 4)
+    assert shares == pytest.approx({"small": 0.04, "big": 0.576, "huge": 0.384})
+    with pytest.raises(RequestError, match="cannot be filled"):
+        fill_in({"small": 1.0}, {"small": 10}, 1000)
