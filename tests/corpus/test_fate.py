@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 import pytest
+
 from gristmill.corpus import schema
 from gristmill.corpus.catalog import open_catalog, refresh_catalog
 from gristmill.corpus.fate import inputs, read_kept

@@ -2,6 +2,7 @@ import os
 
 import pyarrow as pa
 import pytest
+
 from gristmill.corpus.shards import checksum, committed, fingerprint, open_shard, read_batches, replacing
 
 ROWS = pa.schema([("id", pa.string()), ("text", pa.string())])

@@ -1,0 +1,45 @@
+"""`gristmill extract`."""
+
+from typing import Annotated
+
+import typer
+
+from ...corpus.inputs import Input
+from ..extract import EXTRACT, ExtractSettings
+from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
+
+
+def extract(
+    context: typer.Context,
+    inputs: Annotated[
+        list[str], typer.Argument(help="files, folders, globs, fsspec URLs, or lists of paths (warc.paths.gz)")
+    ],
+    workspace: WorkspaceOption,
+    source: Annotated[str | None, typer.Option(help="name of the input; default: of its file or folder")] = None,
+    domain: Annotated[str | None, typer.Option(help="mixture unit of its documents; default: the source")] = None,
+    format: Annotated[
+        str, typer.Option(help="warc, jsonl, parquet, arrow, html, text; auto goes by the name")
+    ] = "auto",
+    engine: Annotated[str, typer.Option(help="resiliparse (fast), trafilatura (precision) or raw")] = "resiliparse",
+    text_column: Annotated[str, typer.Option(help="column that holds the text of JSONL, Parquet and Arrow")] = "text",
+    shard_bytes: Annotated[int, typer.Option(help="input bytes that make a shard")] = 64 << 20,
+    max_page_bytes: Annotated[int, typer.Option(help="larger records become failures")] = 16 << 20,
+    json: JsonOption = False,
+    force: ForceOption = False,
+    workers: WorkersOption = 1,
+) -> None:
+    """Read crawls and files, extract their text, and add it to the documents of a workspace.
+
+    A second call adds new files and redoes none. Records that cannot be read or hold no text are in failures/.
+
+    Example: gristmill extract crawl/*.warc.gz --workspace W --source crawl
+    """
+    settings = settings_of(
+        ExtractSettings,
+        inputs=(Input(paths=tuple(inputs), source=source, domain=domain, format=format),),
+        engine=engine,
+        text_column=text_column,
+        shard_bytes=shard_bytes,
+        max_page_bytes=max_page_bytes,
+    )
+    run_and_show(context, EXTRACT, workspace, settings, workers=workers, force=force, as_json=json)

@@ -1,0 +1,237 @@
+"""Extract documents from crawls and files: pieces of input in, shards of `documents/` out.
+
+Writes three tables with the same shard names: `documents/`, `failures/extract/` and `inputs/` (what was read of which
+file). A second call with other inputs adds their shards and redoes none; a call with the same inputs does nothing.
+Refuses inputs that do not exist, and other settings over the same workspace unless forced.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import apache_beam as beam
+import pyarrow as pa
+from pydantic import BaseModel, Field
+
+from ..corpus import schema
+from ..corpus.extraction import ENGINES, check_engine, decode_text, extract_page
+from ..corpus.identity import document_id
+from ..corpus.inputs import Input, resolve
+from ..corpus.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
+from ..corpus.records import Raw, Reading, read_piece
+from ..corpus.refusal import RequestError
+from ..corpus.shards import Shard, committed, fingerprint, open_shard, read_batches
+from ..corpus.workspace import Workspace
+from .runner import RunnerOptions
+from .stage import Plan, Report, Stage, run_stage, shard_graph
+
+TABLES = ("documents", "failures/extract", "inputs")  # documents is the marker and is written last
+TOLD_FILES = 1000  # files that the manifest lists; beyond, `inputs/` alone has them
+
+
+class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
+    """What to read and how."""
+
+    inputs: tuple[Input, ...] = Field(default=(), description="files to add; none: finish what was begun")
+    engine: Literal["resiliparse", "trafilatura", "raw"] = "resiliparse"
+    text_column: str = Field(default="text", description="column of JSONL, Parquet and Arrow rows that holds the text")
+    shard_bytes: int = Field(default=64 << 20, gt=0, description="input bytes that make a shard")
+    max_page_bytes: int = Field(default=16 << 20, gt=0, description="larger records become failures")
+
+
+def recorded(settings: ExtractSettings) -> dict[str, Any]:
+    """The settings that decide a document's bytes: not which files were added by which call, nor the cut of shards."""
+    return settings.model_dump(mode="json", exclude={"inputs", "shard_bytes"})
+
+
+def planned(workspace: Workspace, settings: ExtractSettings) -> Ledger:
+    """The ledger with the settings' inputs added."""
+    check_engine(settings.engine)
+    ledger = extend(read_ledger(workspace), resolve(settings.inputs), settings.shard_bytes)
+    if not ledger.lots:
+        raise RequestError("no input was given, and the workspace has none to finish")
+    return ledger
+
+
+def inputs(workspace: Workspace, settings: ExtractSettings) -> dict[str, str]:
+    return {"files": planned(workspace, settings).fingerprint}
+
+
+def graph(pipeline: beam.Pipeline, plan: Plan[ExtractSettings]) -> beam.PCollection:
+    """Every shard of the ledger; those already committed are reported, not redone."""
+    ledger = planned(plan.workspace, plan.settings)
+    write_ledger(plan.workspace, ledger)  # before the first shard: a killed run is finished by any later one
+    return shard_graph(pipeline, plan, ledger.lots, process, _Told(plan.workspace), TABLES)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Details of the manifest: each input file with its counts, and the files that repeated another."""
+
+    workspace: Workspace
+
+    def __call__(self, shards: dict[str, list[Shard]]) -> dict[str, Any]:
+        ledger = read_ledger(self.workspace)
+        told: dict[str, Any] = {
+            "files": len([file for file in ledger.files if not file.repeats]),
+            "repeats": [{"path": f.path, "repeats": f.repeats} for f in ledger.files if f.repeats],
+            "ignored": {},
+        }
+        per_file: dict[str, dict[str, int]] = {}
+        for shard in shards["inputs"]:
+            for batch in read_batches(self.workspace.table("inputs").shard_url(shard.name)):
+                for row in batch.to_pylist():
+                    counts = per_file.setdefault(row["path"], dict.fromkeys(COUNTED, 0))
+                    for name in COUNTED:
+                        counts[name] += row[name]
+                    for kind in row["ignored_by_type"]:
+                        told["ignored"][kind["type"]] = told["ignored"].get(kind["type"], 0) + kind["count"]
+        told["ignored"] = dict(sorted(told["ignored"].items()))
+        if len(per_file) <= TOLD_FILES:
+            told["per_file"] = dict(sorted(per_file.items()))
+        return told
+
+
+COUNTED = ("records", "gaps", "ignored", "in", "kept", "failed")
+INPUTS = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),  # fingerprint that ids are made from
+        pa.field("format", pa.string(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        ("end", pa.int64()),
+        *(pa.field(name, pa.int64(), nullable=False) for name in COUNTED),
+        ("ignored_by_type", pa.list_(pa.struct([("type", pa.string()), ("count", pa.int64())]))),
+    ]
+)
+
+
+def process(plan: Plan[ExtractSettings], lot: Lot) -> Iterator[Report]:
+    """One shard of documents, with its failures and its account of the input."""
+    stamp = fingerprint(plan.stage, plan.version, plan.recorded, lot.model_dump(mode="json"))
+    urls = {table: plan.workspace.table(table).shard_url(lot.name) for table in TABLES}
+    there = {table: committed(url, stamp) for table, url in urls.items()}
+    if all(there.values()):
+        yield from there.items()
+        return
+    with ExitStack() as stack:  # closes the last opened first, so documents, opened first, are committed last
+        documents = stack.enter_context(open_shard(urls["documents"], schema.DOCUMENTS, stamp))
+        failures = stack.enter_context(open_shard(urls["failures/extract"], schema.FAILURES, stamp))
+        account = stack.enter_context(open_shard(urls["inputs"], INPUTS, stamp))
+        tally = Tally()
+        documents.write_rows(_documents(plan.settings, lot, failures, tally))
+        account.write_rows(tally.rows)
+        documents.counts = tally.counts()
+        failures.counts = {"failed": documents.counts["failed"]}
+    for table, url in urls.items():
+        yield table, committed(url, stamp)
+
+
+class Tally:
+    """Counts of a shard, by piece."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._ignored: dict[str, int] = {}
+
+    def begin(self, piece: Piece) -> None:
+        self._ignored = {}
+        given = {"path": piece.path, "file": piece.file, "format": piece.format, "start": piece.start}
+        self.rows.append({**given, "end": piece.end, **dict.fromkeys(COUNTED, 0), "ignored_by_type": []})
+
+    def count(self, raw: Raw) -> None:
+        row = self.rows[-1]
+        row["records" if raw.counted else "gaps"] += 1
+        if raw.ignored:
+            row["ignored"] += 1
+            self._ignored[raw.ignored] = self._ignored.get(raw.ignored, 0) + 1
+            row["ignored_by_type"] = [{"type": k, "count": n} for k, n in sorted(self._ignored.items())]
+        else:
+            row["in"] += 1
+            row["failed" if raw.error else "kept"] += 1
+
+    def counts(self) -> dict[str, int]:
+        return {"dropped": 0, **{name: sum(row[name] for row in self.rows) for name in COUNTED}}
+
+
+def _documents(settings: ExtractSettings, lot: Lot, failures: Any, tally: Tally) -> Iterator[dict[str, Any]]:
+    """Rows of the shard; what fails is written to `failures` as it comes."""
+    reading = Reading(settings.max_page_bytes, settings.text_column)
+    for piece in lot.pieces:
+        tally.begin(piece)
+        for raw in read_piece(piece, reading):
+            row = None if raw.ignored or raw.error else _document(settings, lot, piece, raw)
+            tally.count(raw)
+            if row is not None:
+                yield row
+            elif raw.error:
+                failures.write_rows([_failure(piece, raw)])
+
+
+def _document(settings: ExtractSettings, lot: Lot, piece: Piece, raw: Raw) -> dict[str, Any] | None:
+    """The row of a document, or None with `raw.error` set."""
+    title, language, text = raw.title, raw.language, None
+    if raw.markup and raw.body is not None:
+        page = extract_page(raw.body, raw.charset, settings.engine)
+        title, language, text = title or page.title, language or page.language, page.text
+    elif isinstance(raw.body, bytes):
+        text = decode_text(raw.body)
+        if text is None:
+            raw.error = "not text: it holds binary data"
+            return None
+    else:
+        text = raw.body
+    if not text or not text.strip():
+        raw.error = "empty page" if raw.markup else "empty text"
+        return None
+    return {
+        "id": document_id(piece.file, raw.place, raw.inner),
+        "text": text,
+        "url": raw.url,
+        "host": host(raw.url),
+        "source": lot.source,
+        "domain": lot.domain,
+        "date": raw.date,
+        "title": title,
+        "language": language,
+        "license": raw.license,
+        "origin": {"path": piece.path, "offset": raw.place},
+    }
+
+
+def host(url: str | None) -> str | None:
+    """The host of a URL in lower case, None where it has none."""
+    try:
+        return (urlsplit(url).hostname or None) if url else None
+    except ValueError:
+        return None
+
+
+def _failure(piece: Piece, raw: Raw) -> dict[str, Any]:
+    body = raw.body if raw.body is not None else ""
+    excerpt = body[:400].decode("utf-8", "replace") if isinstance(body, bytes) else body
+    error = " ".join(str(raw.error).split())
+    return {
+        "origin": {"path": piece.path, "offset": raw.place},
+        "stage": "extract",
+        "error": error,
+        "excerpt": excerpt[:200].replace("\0", "\N{REPLACEMENT CHARACTER}") or raw.url,
+    }
+
+
+def work(workspace: Workspace, settings: ExtractSettings) -> int:
+    return len(planned(workspace, settings).lots)
+
+
+def run_extract(
+    workspace: Workspace, settings: ExtractSettings, options: RunnerOptions, force: bool = False, quiet: bool = False
+) -> dict[str, Any]:
+    """Bring `documents/` up to date with the inputs. Returns the summary of the run."""
+    return run_stage(EXTRACT, workspace, settings, options, force=force, quiet=quiet)
+
+
+EXTRACT = Stage("extract", 1, TABLES, inputs, graph, work, recorded=recorded)
+
+assert set(ExtractSettings.model_fields["engine"].annotation.__args__) == set(ENGINES)  # type: ignore[union-attr]
