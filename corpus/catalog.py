@@ -52,6 +52,9 @@ def view_statements(workspace: Workspace) -> Iterator[str]:
             source = files(workspace, name)
             if source:
                 yield f'create or replace view "{name}" as select * from {source}'
+    signals = signals_sql(workspace, present)
+    if signals:
+        yield f"create or replace view signals as {signals}"
     for name in EMPTY:
         if name in ("decisions", "failures"):
             continue
@@ -65,9 +68,26 @@ def view_statements(workspace: Workspace) -> Iterator[str]:
     yield f"create or replace view curated as {curated_sql(workspace, present)}"
 
 
+def signals_sql(workspace: Workspace, present: set[str]) -> str | None:
+    """One wide view: `signals/<family>/` each hold one struct column; families made from other documents stay out."""
+    documents = workspace.table("documents").manifest()
+    families = []
+    for name in sorted(present):
+        manifest = workspace.table(name).manifest() if _within("signals", name) else None
+        if manifest and documents and manifest.inputs.get("documents") == documents.fingerprint:
+            families.append(name)
+    sources = [source for source in (files(workspace, name) for name in families) if source]
+    if not sources:
+        return None
+    joins = "".join(f" join {source} family{n} using (id)" for n, source in enumerate(sources[1:], 1))
+    return f"select * from {sources[0]} family0{joins}"
+
+
 def curated_sql(workspace: Workspace, present: set[str]) -> str:
     """Documents that are kept, their text as the last edit left it, beside what was measured, scored and tagged."""
-    measured = [name for name in ("signals", "scores", "tags") if name in present and files(workspace, name)]
+    measured = [name for name in ("scores", "tags") if name in present and files(workspace, name)]
+    if signals_sql(workspace, present):
+        measured.insert(0, "signals")
     columns = "".join(f', "{name}".* exclude (id)' for name in measured)
     joins = "".join(f' left join "{name}" on "{name}".id = documents.id' for name in measured)
     text = "documents.text"

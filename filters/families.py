@@ -1,0 +1,95 @@
+"""The families of signals that can be measured: their names, versions, columns and functions, in one plain table.
+
+A family is one struct column of `signals`. Its version is raised when the same text gives other values; what was
+measured by another version is then measured again. `measure` is the one pass over the text of a batch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from ..corpus.refusal import unknown_name
+from . import gopher
+from .layout import Layout
+
+PIECE_BYTES = 4 << 20  # texts are laid out in pieces of about this size: the arrays stay in the cache
+
+
+@dataclass(frozen=True)
+class Family:
+    """One struct column of signals."""
+
+    name: str
+    version: int
+    columns: tuple[str, ...]  # `name` is float64, `name:int64` says otherwise
+    measure: Callable[[Layout], dict[str, pa.Array]]
+
+    @property
+    def type(self) -> pa.StructType:
+        fields = [column.partition(":") for column in self.columns]
+        return pa.struct([(name, getattr(pa, kind or "float64")()) for name, _, kind in fields])
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field("id", pa.string(), nullable=False), (self.name, self.type)])
+
+
+_LINES = ("duplicate_lines", "duplicate_line_chars")
+_PARAGRAPHS = ("duplicate_paragraphs", "duplicate_paragraph_chars")
+_NGRAMS = (*(f"top_{n}gram" for n in gopher.TOP), *(f"duplicate_{n}gram" for n in gopher.DUPLICATE))
+_MARKS = ("bullet_lines", "ellipsis_lines", "alpha_words", "stop_words:int64")
+_SPLIT = ("word_count:int64", "mean_word_length", "hash_ratio", "ellipsis_ratio", *_MARKS)
+_JOINT = ("word_count:int64", "mean_word_length", "symbol_ratio", *_MARKS)
+_MEDIAN = ("word_count:int64", "median_word_length", "symbol_ratio", *_MARKS)
+
+_ALL = (
+    Family("gopher@paper", 1, (*_SPLIT, *_LINES, *_PARAGRAPHS, *_NGRAMS), gopher.paper),
+    Family("gopher@datatrove", 1, (*_SPLIT, *_LINES, *_PARAGRAPHS, *_NGRAMS), gopher.datatrove),
+    Family("gopher@dolma", 1, (*_MEDIAN, *_LINES, *_NGRAMS), gopher.dolma),
+    Family("gopher@dclm", 1, (*_JOINT, *_LINES, *_PARAGRAPHS, *_NGRAMS), gopher.dclm),
+)
+FAMILIES = {family.name: family for family in _ALL}
+
+
+def families(names: Iterable[str], where: str = "") -> list[Family]:
+    """The families of these names, in the order of their names; an unknown one is refused."""
+    for name in names:
+        if name not in FAMILIES:
+            raise unknown_name("signal family", name, FAMILIES, where)
+    return [FAMILIES[name] for name in sorted(set(names))]
+
+
+def measure(text: pa.Array, wanted: Iterable[Family]) -> dict[str, pa.StructArray]:
+    """One struct array a family, a row a text, in one pass: what families share is computed once.
+
+    text     (D,) string
+    returns  family name -> (D,) struct of its columns; every value of a null text is null
+    """
+    wanted = list(wanted)
+    rows: dict[str, list[pa.StructArray]] = {family.name: [] for family in wanted}
+    for piece in pieces(text):
+        layout = Layout(piece)
+        for family in wanted:
+            columns = family.measure(layout)
+            fields = [columns[field.name].cast(field.type) for field in family.type]
+            rows[family.name].append(pa.StructArray.from_arrays(fields, fields=list(family.type)))
+    return {
+        family.name: pa.concat_arrays(rows[family.name]) if rows[family.name] else pa.array([], family.type)
+        for family in wanted
+    }
+
+
+def pieces(text: pa.Array) -> Iterator[pa.Array]:
+    """Slices of about `PIECE_BYTES`; a longer text is a slice of its own."""
+    text = text.cast(pa.large_string())
+    if not len(text):
+        return
+    offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
+    begin = 0
+    while begin < len(text):
+        end = int(np.searchsorted(offsets, offsets[begin] + PIECE_BYTES, side="right")) - 1
+        end = min(max(end, begin + 1), len(text))
+        yield text[begin:end]
+        begin = end

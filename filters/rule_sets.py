@@ -1,0 +1,259 @@
+"""Rule sets: YAML files of named SQL predicates over signals, checked before a run, evaluated by DuckDB on batches.
+
+A rule measures nothing and a signal decides nothing. The first rule that is not true drops the document, and its
+value and threshold go on record; null and NaN are absent values and never pass. A rule reads signals as
+`family.column` (`gopher@dolma.word_count` needs no quotes here) and the columns of `documents` in `DOCUMENT_COLUMNS`.
+Refused: an unknown family or column, a sub-query, an aggregate, a threshold that is not a number.
+"""
+
+import importlib.resources
+import json
+import math
+import os
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import duckdb
+import pyarrow as pa
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ..corpus.refusal import RequestError, unknown_name
+from ..corpus.schema import DECISIONS
+from .families import FAMILIES
+
+DOCUMENT_COLUMNS = {"id": "varchar", "url": "varchar", "host": "varchar", "source": "varchar", "domain": "varchar"}
+DOCUMENT_COLUMNS |= {"title": "varchar", "language": "varchar", "license": "varchar"}
+_DIALECT = re.compile(r"""("[^"]*"|'[^']*')|\b([a-z][a-z0-9_]*@[a-z0-9_]+)\b""")
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Rule(BaseModel):
+    """One predicate. `keep` is SQL over `value`, `threshold` and signals; a document for which it is not true goes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Name
+    value: str
+    threshold: float | dict[str, float]  # a number, or a number by language with one for `default`
+    keep: str
+
+    @field_validator("threshold")
+    @classmethod
+    def _finite(cls, threshold: float | dict[str, float]) -> float | dict[str, float]:
+        numbers = threshold if isinstance(threshold, dict) else {"default": threshold}
+        if "default" not in numbers:
+            raise ValueError("a threshold by language needs one for `default`")
+        if not all(math.isfinite(number) for number in numbers.values()):
+            raise ValueError("a threshold must be a finite number")
+        return threshold
+
+
+class RuleSet(BaseModel):
+    """Rules in the order in which they are asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    about: str = ""
+    rules: tuple[Rule, ...]
+
+    @field_validator("rules")
+    @classmethod
+    def _distinct(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        names = [rule.rule for rule in rules]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"rule names must differ, twice there: {', '.join(twice)}")
+        return rules
+
+
+def bundled() -> list[str]:
+    """Names of the rule sets that come with the package."""
+    files = importlib.resources.files(f"{__package__}.rules").iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def load_rules(name: str) -> RuleSet:
+    """A bundled rule set by name, or a YAML file by path; a RequestError says what is wrong with it and where."""
+    if name in bundled():
+        text = (importlib.resources.files(f"{__package__}.rules") / f"{name}.yaml").read_text(encoding="utf-8")
+    elif os.path.exists(name):
+        with open(name, encoding="utf-8") as file:
+            text = file.read()
+    else:
+        raise unknown_name("rule set", name, bundled(), "--rules")
+    try:
+        rules = RuleSet.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise RequestError(f"{name}: not YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RequestError(f"{name}: {place or 'rule set'}: {first['msg']}") from error
+    return rules
+
+
+def quoted(sql: str) -> str:
+    """The SQL with names of dialects (`gopher@dolma`) in double quotes; text in quotes is left alone."""
+    return _DIALECT.sub(lambda match: match[1] or f'"{match[2]}"', sql)
+
+
+class Compiled:
+    """A rule set checked against the signals that exist: what it needs to read, and the query that decides."""
+
+    def __init__(self, rules: RuleSet, families: dict[str, pa.StructType] | None = None, where: str = "") -> None:
+        self.rules = rules
+        self._families = families or {name: family.type for name, family in FAMILIES.items()}
+        self._connection = duckdb.connect(config={"enable_external_access": "false", "threads": "1"})
+        self.signals: dict[str, list[str]] = {}  # family -> columns
+        self.documents: set[str] = set()
+        where = where or rules.name
+        self._sql = [self._rule_sql(place, rule, where) for place, rule in enumerate(rules.rules)]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns a batch must have, beside `id`."""
+        fields: list[pa.Field] = [pa.field("id", pa.string())]
+        fields += [pa.field(name, pa.string()) for name in sorted(self.documents - {"id"})]
+        for family, columns in sorted(self.signals.items()):
+            fields.append(pa.field(family, pa.struct([self._families[family].field(name) for name in columns])))
+        return pa.schema(fields)
+
+    def decide(self, batch: pa.RecordBatch | pa.Table, stage: str) -> pa.Table:
+        """One DECISIONS row per row of the batch, in its order, and `failing`: every failing rule with its value."""
+        self._connection.register("batch", pa.table(batch))
+        decided = self._connection.sql(self.query("batch", stage)).to_arrow_table()
+        self._connection.unregister("batch")
+        return decided
+
+    def query(self, relation: str, stage: str) -> str:
+        """The SQL that decides the rows of a relation with the columns of `schema`."""
+        if not self._sql:
+            return (
+                f"select id, true as kept, '{stage}' as stage, null::varchar as rule, null::double as value, "
+                f"null::double as threshold, null::varchar as duplicate_of, "
+                f"[]::struct(rule varchar, value double, threshold double)[] as failing from {relation}"
+            )
+        inner = ", ".join(value for value, _, _ in self._sql)
+        fails, limits = zip(*((f"({keep}) is not true", limit) for _, keep, limit in self._sql), strict=True)
+        structs = [
+            f"{{rule: '{rule.rule}', value: value_{place}, threshold: ({limits[place]})::double}}"
+            for place, rule in enumerate(self.rules.rules)
+        ]
+        cases = " ".join(f"when {fail} then {struct}" for fail, struct in zip(fails, structs, strict=True))
+        every = ", ".join(f"case when {fail} then {struct} end" for fail, struct in zip(fails, structs, strict=True))
+        return (
+            f"select id, first is null as kept, '{stage}' as stage, first.rule as rule, first.value as value, "
+            f"first.threshold as threshold, null::varchar as duplicate_of, "
+            f"list_filter(failing, lambda x: x is not null) as failing "
+            f"from (select id, case {cases} end as first, [{every}] as failing from "
+            f"(select *, {inner} from {relation}))"
+        )
+
+    def _rule_sql(self, place: int, rule: Rule, where: str) -> tuple[str, str, str]:
+        """value column, keep predicate and threshold of one rule as SQL over the batch."""
+        where = f"{where}: rule {rule.rule}"
+        value, keep = quoted(rule.value), quoted(rule.keep)
+        for text, own in ((value, set()), (keep, {"value", "threshold"})):
+            self._check_names(text, own, where)
+        limit = threshold_sql(rule.threshold)
+        if isinstance(rule.threshold, dict):
+            self.documents.add("language")
+        names = {"value": f"value_{place}", "threshold": f"({limit})"}
+        keep = _replaced(keep, [(ref, names[ref["column_names"][0]]) for ref in self._columns(keep, where)
+                                if len(ref["column_names"]) == 1 and ref["column_names"][0] in names])  # fmt: skip
+        column = f"case when isnan(({value})::double) then null else ({value})::double end as value_{place}"
+        self._connection.register("nothing", self.schema.empty_table())
+        try:
+            self._connection.execute(f"select 1 from nothing where ({value})::double is null").fetchall()
+            self._connection.execute(
+                f"select * from (select *, {column} from nothing) where ({keep})::boolean and value_{place} > 0"
+            ).fetchall()
+        except duckdb.Error as error:
+            raise RequestError(f"{where}: {str(error).splitlines()[0]}") from error
+        finally:
+            self._connection.unregister("nothing")
+        return column, keep, limit
+
+    def _check_names(self, sql: str, own: set[str], where: str) -> None:
+        for ref in self._columns(sql, where):
+            names = ref["column_names"]
+            if len(names) == 1 and names[0] in own:
+                continue
+            if len(names) == 1 and names[0] in DOCUMENT_COLUMNS:
+                self.documents.add(names[0])
+                continue
+            if names[0] not in self._families:
+                raise unknown_name("signal family", names[0], {*self._families, *DOCUMENT_COLUMNS}, where)
+            known = [field.name for field in self._families[names[0]]]
+            if len(names) != 2 or names[1] not in known:
+                asked = ".".join(names)
+                raise unknown_name("signal", asked, [f"{names[0]}.{name}" for name in known], where)
+            columns = self.signals.setdefault(names[0], [])
+            if names[1] not in columns:
+                columns.append(names[1])
+                columns.sort()
+
+    def _columns(self, sql: str, where: str) -> list[dict[str, Any]]:
+        """Every column reference of an expression; sub-queries and windows are refused."""
+        answer = self._connection.execute("select json_serialize_sql(?)", [f"select ({sql})"]).fetchall()
+        parsed = json.loads(answer[0][0])
+        if parsed["error"]:
+            raise RequestError(f"{where}: {sql!r} is not SQL: {parsed['error_message']}")
+        if len(parsed["statements"]) != 1 or len(parsed["statements"][0]["node"]["select_list"]) != 1:
+            raise RequestError(f"{where}: {sql!r} is not one SQL expression")
+        if parsed["statements"][0]["node"]["from_table"]["type"] != "EMPTY":
+            raise RequestError(f"{where}: {sql!r} is not one SQL expression")
+        found: list[dict[str, Any]] = []
+        _walk(parsed["statements"][0]["node"]["select_list"], found, f"{where}: {sql!r}")
+        return found
+
+
+def _walk(node: Any, found: list[dict[str, Any]], where: str) -> None:
+    if isinstance(node, list):
+        for child in node:
+            _walk(child, found, where)
+    elif isinstance(node, dict):
+        kind = node.get("class")
+        if kind in ("SUBQUERY", "WINDOW", "STAR", "PARAMETER"):
+            raise RequestError(f"{where} holds a {kind.lower()}; a rule is one expression over the row's signals")
+        if kind == "COLUMN_REF":
+            found.append(node)
+        for child in node.values():
+            _walk(child, found, where)
+
+
+def _replaced(sql: str, refs: Iterable[tuple[dict[str, Any], str]]) -> str:
+    """The SQL with column references replaced where the parser saw them, last first."""
+    shift = len("select (")
+    for ref, text in sorted(refs, key=lambda pair: -pair[0]["query_location"]):
+        begin = ref["query_location"] - shift
+        sql = sql[:begin] + text + sql[begin + ref["query_location_length"] :]
+    return sql
+
+
+def threshold_sql(threshold: float | dict[str, float]) -> str:
+    """A literal, or a choice by `language`."""
+    if not isinstance(threshold, dict):
+        return repr(float(threshold))
+    cases = " ".join(
+        f"when {_literal(language)} then {float(number)!r}"
+        for language, number in sorted(threshold.items())
+        if language != "default"
+    )
+    otherwise = repr(float(threshold["default"]))
+    return f"case language {cases} else {otherwise} end" if cases else otherwise
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+DECIDED = pa.schema(
+    [
+        *DECISIONS,
+        ("failing", pa.list_(pa.struct([("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]))),
+    ]
+)

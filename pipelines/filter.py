@@ -1,0 +1,221 @@
+"""The filter stage: measure signals once, decide from them as often as the rules change.
+
+`signals/<family>/` holds one struct column a family, measured from the text; `decisions/filter/` is made from stored
+signals alone, so other rules never touch the text again, and a rule that needs a family not yet measured has only
+that one measured. `failing_rules/` tells every rule that a document failed, where it is asked for.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from pydantic import BaseModel
+
+from ..corpus.refusal import WorkspaceError
+from ..corpus.schema import DECISIONS
+from ..corpus.shards import committed, fingerprint, open_shard, read_batches
+from ..corpus.workspace import Table, Workspace
+from ..filters.families import FAMILIES, families, measure
+from ..filters.rule_sets import DECIDED, Compiled, RuleSet, load_rules
+from .runner import RunnerOptions
+from .stage import Plan, Report, Stage, run_stage, shard_graph
+
+STAGE = "filter"
+DECISIONS_TABLE, FAILING = "decisions/filter", "failing_rules"
+FAILING_SCHEMA = pa.schema([DECIDED.field("id"), DECIDED.field("failing")])
+
+
+class FilterSettings(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the command."""
+
+    rules: str = "gopher"  # a bundled rule set or the path of a YAML file
+    families: tuple[str, ...] = ()  # signal families to measure beside those that the rules need
+    all_failing: bool = False  # record every failing rule, not only the first
+
+
+class MeasureSettings(BaseModel, frozen=True, extra="forbid"):
+    """Families to measure together, in one pass over the text."""
+
+    families: tuple[str, ...]
+
+
+class DecideSettings(BaseModel, frozen=True, extra="forbid"):
+    """The rules themselves, not their name: a file may change under its name."""
+
+    rules: RuleSet
+    all_failing: bool = False
+
+
+def run_filter(
+    workspace: Workspace, settings: FilterSettings, options: RunnerOptions, force: bool = False, quiet: bool = False
+) -> dict[str, Any]:
+    """Measure what is missing, then decide. Rules are checked before anything runs."""
+    rules = load_rules(settings.rules)
+    compiled = Compiled(rules, where=settings.rules)
+    wanted = [family.name for family in families({*compiled.signals, *settings.families}, "--signals")]
+    inputs = _documents(workspace)
+    missing = [name for name in wanted if not _measured(workspace.table(f"signals/{name}"), name, inputs)]
+    tables: dict[str, Any] = {}
+    if missing:
+        stage = measure_stage(tuple(missing))
+        summary = run_stage(stage, workspace, MeasureSettings(families=tuple(missing)), options, True, quiet)
+        tables |= summary["tables"]
+    decided = DecideSettings(rules=rules, all_failing=settings.all_failing)
+    summary = run_stage(decide_stage(settings.all_failing), workspace, decided, options, force, quiet)
+    return summary | {"tables": tables | summary["tables"]}
+
+
+def _documents(workspace: Workspace) -> dict[str, str]:
+    return {"documents": workspace.table("documents").finished(STAGE).fingerprint}
+
+
+def _recorded(family: str) -> dict[str, Any]:
+    return {"family": family, "version": FAMILIES[family].version}
+
+
+def _measured(table: Table, family: str, inputs: dict[str, str]) -> bool:
+    manifest = table.manifest()
+    return manifest is not None and manifest.settings == _recorded(family) and manifest.inputs == inputs
+
+
+def measure_stage(names: tuple[str, ...]) -> Stage[MeasureSettings]:
+    """The stage that measures these families, each into a table of its own."""
+    tables = tuple(f"signals/{name}" for name in names)
+    return Stage(
+        name=STAGE,
+        version=1,
+        tables=tables,
+        inputs=lambda workspace, settings: _documents(workspace),
+        graph=_measure_graph,
+        work=lambda workspace, settings: len(_shards(workspace)),
+        recorded=lambda settings: {},
+        recorded_of=lambda settings, table: _recorded(table.removeprefix("signals/")),
+    )
+
+
+def _shards(workspace: Workspace) -> list[tuple[str, str]]:
+    manifest = workspace.table("documents").finished(STAGE)
+    return [(shard.name, shard.checksum) for shard in manifest.shards]
+
+
+def _measure_graph(pipeline: beam.Pipeline, plan: Plan[MeasureSettings]) -> beam.PCollection:
+    tables = [f"signals/{name}" for name in plan.settings.families]
+    return shard_graph(pipeline, plan, _shards(plan.workspace), measure_shard, tables=tables)
+
+
+def measure_shard(plan: Plan[MeasureSettings], item: tuple[str, str]) -> Iterator[Report]:
+    """Signals of one shard of documents, every family from the same pass."""
+    shard, checksum = item
+    wanted = families(plan.settings.families)
+    urls = {family.name: plan.workspace.table(f"signals/{family.name}").shard_url(shard) for family in wanted}
+    stamps = {f.name: fingerprint(STAGE, _recorded(f.name), checksum) for f in wanted}
+    there = {name: committed(url, stamps[name]) for name, url in urls.items()}
+    absent = [family for family in wanted if there[family.name] is None]
+    with ExitStack() as stack:
+        out = {f.name: stack.enter_context(open_shard(urls[f.name], f.schema, stamps[f.name])) for f in absent}
+        for batch in read_batches(plan.workspace.table("documents").shard_url(shard), ["id", "text"], 2048):
+            if not absent:
+                break
+            for name, column in measure(batch["text"], absent).items():
+                columns = [batch["id"].cast(pa.string()), column]
+                out[name].write_batch(pa.RecordBatch.from_arrays(columns, schema=FAMILIES[name].schema))
+        for writer in out.values():
+            writer.counts["documents"] = writer.rows
+    for family in wanted:
+        yield f"signals/{family.name}", there[family.name] or committed(urls[family.name], stamps[family.name])
+
+
+def decide_stage(all_failing: bool = False) -> Stage[DecideSettings]:
+    """The stage that decides from stored signals; other rules replace its tables without --force."""
+    return Stage(
+        name=STAGE,
+        version=1,
+        tables=(DECISIONS_TABLE, FAILING) if all_failing else (DECISIONS_TABLE,),
+        inputs=_decide_inputs,
+        graph=_decide_graph,
+        work=lambda workspace, settings: len(_shards(workspace)),
+        redecides=True,
+    )
+
+
+def _decide_inputs(workspace: Workspace, settings: DecideSettings) -> dict[str, str]:
+    inputs = _documents(workspace)
+    for name in Compiled(settings.rules).signals:
+        inputs[f"signals/{name}"] = workspace.table(f"signals/{name}").finished(STAGE).fingerprint
+    return inputs
+
+
+def _decide_graph(pipeline: beam.Pipeline, plan: Plan[DecideSettings]) -> beam.PCollection:
+    tables = (DECISIONS_TABLE, FAILING) if plan.settings.all_failing else (DECISIONS_TABLE,)
+    return shard_graph(pipeline, plan, _shards(plan.workspace), decide_shard, tables=tables)
+
+
+def decide_shard(plan: Plan[DecideSettings], item: tuple[str, str]) -> Iterator[Report]:
+    """Decisions of one shard, from its signals."""
+    shard, checksum = item
+    stamp = fingerprint(STAGE, plan.version, plan.recorded, checksum, sorted(plan.inputs.items()))
+    tables = [FAILING, DECISIONS_TABLE] if plan.settings.all_failing else [DECISIONS_TABLE]
+    urls = {name: plan.workspace.table(name).shard_url(shard) for name in tables}
+    if committed(urls[DECISIONS_TABLE], stamp) is None:
+        rules = Compiled(plan.settings.rules)
+        decided = pa.concat_tables(
+            [DECIDED.empty_table()]
+            + [rules.decide(rows, STAGE).cast(DECIDED) for rows in signal_rows(plan.workspace, shard, rules)]
+        )
+        if plan.settings.all_failing:
+            with open_shard(urls[FAILING], FAILING_SCHEMA, stamp) as out:
+                for batch in decided.select(FAILING_SCHEMA.names).to_batches():
+                    out.write_batch(batch)
+        kept = decided["kept"].to_pylist().count(True)
+        with open_shard(urls[DECISIONS_TABLE], DECISIONS, stamp) as out:
+            for batch in decided.select(DECISIONS.names).cast(DECISIONS).to_batches(max_chunksize=1 << 16):
+                out.write_batch(batch)
+            out.counts |= {"in": len(decided), "kept": kept, "dropped": len(decided) - kept, "failed": 0}
+    for name in reversed(tables):
+        yield name, committed(urls[name], stamp)
+
+
+def signal_rows(workspace: Workspace, shard: str, rules: Compiled) -> Iterator[pa.Table]:
+    """Rows of `rules.schema` for one shard, in its order: the columns that the rules read, and no text."""
+    columns = ["id", *sorted(rules.documents - {"id"})]
+    sources = [read_batches(workspace.table("documents").shard_url(shard), columns, 1 << 16)]
+    names = sorted(rules.signals)
+    for name in names:
+        wanted = ["id", *(f"{name}.{column}" for column in rules.signals[name])]
+        sources.append(read_batches(workspace.table(f"signals/{name}").shard_url(shard), wanted, 1 << 16))
+    for parts in aligned(sources):
+        for name, part in zip(names, parts[1:], strict=True):
+            if not part["id"].equals(parts[0]["id"]):
+                raise WorkspaceError(
+                    f"signals/{name}/{shard} in {workspace.url} does not follow documents/{shard}; "
+                    f"remove signals/{name}/ and run: gristmill filter --workspace {workspace.url}"
+                )
+        table = {column: parts[0][column] for column in columns}
+        table |= {name: part[name] for name, part in zip(names, parts[1:], strict=True)}
+        yield pa.table(table).cast(rules.schema)
+
+
+def aligned(sources: list[Iterator[pa.RecordBatch]]) -> Iterator[list[pa.Table]]:
+    """Walk through sources of equally many rows together, in slices of equal length."""
+    rest: list[pa.RecordBatch | None] = [None] * len(sources)
+    while True:
+        for place, source in enumerate(sources):
+            while (held := rest[place]) is None or not held.num_rows:
+                rest[place] = next(source, None)
+                if rest[place] is None:
+                    break
+        held = [batch for batch in rest if batch is not None]
+        if not held:
+            return
+        if len(held) < len(rest):
+            raise WorkspaceError("tables of one shard differ in length; remove signals/ and run gristmill filter again")
+        rows = min(batch.num_rows for batch in held)
+        yield [pa.Table.from_batches([batch[:rows]]) for batch in held]
+        rest = [batch[rows:] for batch in held]
+
+
+def known_families() -> Iterable[str]:
+    """Names of every signal family, for help texts."""
+    return sorted(FAMILIES)

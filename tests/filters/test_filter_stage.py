@@ -1,0 +1,164 @@
+"""The filter stage: what it writes, what it does not do twice, and what it refuses."""
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from gristmill.corpus.catalog import open_catalog
+from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.workspace import Workspace
+from gristmill.pipelines import filter as stage
+from gristmill.pipelines.runner import RunnerOptions
+
+ONE = RunnerOptions()
+
+
+def run(workspace: Workspace, rules, **settings):
+    return stage.run_filter(workspace, stage.FilterSettings(rules=str(rules), **settings), ONE, quiet=True)
+
+
+def fates(workspace: Workspace) -> dict[str, str | None]:
+    rows = open_catalog(workspace).execute("select title, rule from decisions join documents using (id)").fetchall()
+    return dict(rows)
+
+
+@pytest.fixture
+def rules(tmp_path):
+    """Writes a rule file and returns its path."""
+
+    def write(*lines: str):
+        path = tmp_path / "mine.yaml"
+        path.write_text("name: mine\nrules:\n" + "".join(f"  - {{{line}}}\n" for line in lines))
+        return path
+
+    return write
+
+
+def test_each_document_falls_to_the_first_rule_it_fails(workspace):
+    summary = run(workspace, "gopher")
+    assert fates(workspace) == {
+        "prose": None,
+        "repeats": "duplicate_5gram",
+        "list": "bullet_lines",
+        "short": "min_words",
+        "empty": "min_words",
+        "numbers": "alpha_words",
+    }
+    assert summary["tables"]["decisions/filter"] == {"in": 6, "kept": 1, "dropped": 5, "failed": 0}
+
+
+def test_the_value_and_threshold_that_decided_are_on_record(workspace):
+    run(workspace, "gopher")
+    query = "select rule, value, threshold from decisions join documents using (id) where title = 'short'"
+    assert open_catalog(workspace).execute(query).fetchall() == [("min_words", 6.0, 50.0)]
+
+
+def test_other_rules_decide_without_reading_text(workspace, rules, monkeypatch):
+    run(workspace, "gopher")
+    monkeypatch.setattr(stage, "measure", lambda *_: pytest.fail("the text was measured again"))
+    run(workspace, rules("rule: words, value: gopher@paper.word_count, threshold: 7, keep: value >= threshold"))
+    assert {title for title, rule in fates(workspace).items() if rule} == {"short", "empty"}
+
+
+def test_only_the_family_that_is_missing_is_measured(workspace, rules):
+    run(workspace, "gopher")
+    before = workspace.table("signals/gopher@paper").manifest()
+    line = (
+        "rule: words, value: gopher@dolma.word_count + gopher@paper.stop_words, threshold: 7, keep: value >= threshold"
+    )
+    summary = run(workspace, rules(line))
+    assert "signals/gopher@dolma" in summary["tables"]
+    assert "signals/gopher@paper" not in summary["tables"]
+    assert workspace.table("signals/gopher@paper").manifest() == before
+
+
+def test_the_signals_view_has_one_struct_a_family(workspace):
+    run(workspace, "gopher", families=("gopher@dolma",))
+    query = 'select s."gopher@paper".word_count, s."gopher@dolma".word_count from signals s order by id'
+    assert [row[0] == row[1] for row in open_catalog(workspace).execute(query).fetchall()] == [True] * 6
+    with duckdb.connect(workspace.path("catalog.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) from signals").fetchone() == (6,)
+
+
+def test_every_failing_rule_is_recorded_where_it_is_asked_for(workspace):
+    run(workspace, "gopher", all_failing=True)
+    query = "select title, list_transform(failing, lambda f: f.rule) from failing_rules join documents using (id)"
+    failing = dict(open_catalog(workspace).execute(query).fetchall())
+    assert failing["prose"] == []
+    assert failing["short"] == ["min_words"]
+    assert failing["numbers"] == ["alpha_words", "stop_words"]
+
+
+def test_an_absent_value_drops_and_is_absent_on_record(workspace, rules):
+    run(workspace, rules("rule: mean, value: gopher@paper.mean_word_length, threshold: 0, keep: value >= threshold"))
+    query = "select kept, rule, value from decisions join documents using (id) where title = 'empty'"
+    assert open_catalog(workspace).execute(query).fetchall() == [(False, "mean", None)]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "rule: a, value: gopher@paper.word_cout, threshold: 1, keep: value > threshold",
+            "did you mean gopher@paper.word_count",
+        ),
+        ("rule: a, value: gopher@papr.word_count, threshold: 1, keep: value > threshold", "did you mean gopher@paper"),
+        ("rule: a, value: gopher@paper.word_count, threshold: 1, keep: valu > threshold", "valu"),
+        ("rule: a, value: gopher@paper.word_count, threshold: 1, keep: lower(value)", "lower"),
+        ("rule: a, value: (select 1), threshold: 1, keep: value > threshold", "subquery"),
+        ("rule: a, value: sum(gopher@paper.word_count), threshold: 1, keep: value > threshold", "aggregates"),
+        ("rule: a, value: '1; drop table x', threshold: 1, keep: value > threshold", "not SQL"),
+        ("rule: a, value: '1 from signals', threshold: 1, keep: value > threshold", "not SQL"),
+        ("rule: a, value: gopher@paper.word_count, threshold: .nan, keep: value > threshold", "finite"),
+        ("rule: a, value: gopher@paper.word_count, treshold: 1, keep: value > threshold", "threshold"),
+    ],
+)
+def test_a_wrong_rule_is_refused_before_anything_runs(workspace, rules, line, message):
+    with pytest.raises(RequestError, match=message):
+        run(workspace, rules(line))
+    assert [table.name for table in workspace.tables()] == ["documents"]
+
+
+def test_an_unknown_rule_set_names_the_nearest(workspace):
+    with pytest.raises(RequestError, match="did you mean gopher"):
+        run(workspace, "gofer")
+
+
+def test_a_threshold_may_depend_on_the_language(workspace, rules):
+    run(
+        workspace,
+        rules("rule: words, value: gopher@paper.word_count, threshold: {default: 7, de: 1}, keep: value >= threshold"),
+    )
+    assert fates(workspace)["short"] == "words"
+
+
+def test_workers_shards_and_order_do_not_change_the_bytes(workspace, tmp_path):
+    run(workspace, "gopher")
+    other = Workspace(str(tmp_path / "other"))
+    other.create()
+    import shutil
+
+    shutil.copytree(workspace.path("documents"), other.path("documents"))
+    settings = stage.FilterSettings(rules="gopher")
+    stage.run_filter(other, settings, RunnerOptions(workers=2), quiet=True)
+    for name in ("signals/gopher@paper", "decisions/filter"):
+        mine, theirs = workspace.table(name).manifest(), other.table(name).manifest()
+        assert mine is not None
+        assert theirs is not None
+        assert mine.shards == theirs.shards
+
+
+def test_a_shard_lost_between_signals_and_decisions_is_made_again(workspace):
+    run(workspace, "gopher")
+    before = workspace.table("decisions/filter").manifest()
+    workspace.table("decisions/filter").remove_manifest()
+    run(workspace, "gopher")
+    assert workspace.table("decisions/filter").manifest() == before
+
+
+def test_tables_of_different_batches_are_walked_together():
+    whole = pa.record_batch({"id": [str(n) for n in range(10)]})
+    sources = [iter([whole[:3], whole[3:]]), iter([whole[:7], whole[7:7], whole[7:]])]
+    rows = [[part["id"].to_pylist() for part in parts] for parts in stage.aligned(sources)]
+    assert all(left == right for left, right in rows)
+    assert [name for left, _ in rows for name in left] == whole["id"].to_pylist()
