@@ -11,55 +11,23 @@ What crosses a shuffle is integers, ids and dates in blocks, never text. Refuses
 made from other documents or with other settings: `deduplicate` runs both stages in order.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..corpus.fate import changed
 from ..corpus.refusal import RequestError, WorkspaceError, unknown_name
-from ..corpus.schema import DECISIONS, DUPLICATES
-from ..corpus.shards import committed, filesystem, fingerprint, open_shard
+from ..corpus.shards import filesystem
 from ..corpus.workspace import Manifest, Workspace
-from ..dedup.buckets import exact_stars, stars
-from ..dedup.clusters import components
-from ..dedup.edges import EDGES, Findings, closest, distinct, gather_findings
-from ..dedup.keys import bucket_of, scope_hashes, split_key
-from ..dedup.minhash import band_keys
 from ..dedup.settings import DedupSettings
-from ..dedup.survivors import choose, order_columns, signals_of
-from ..dedup.verification import ShingleStore, similarity
+from ..dedup.survivors import signals_of
+from .dedup_steps import TABLES, Signed, bands, choose_survivors, cluster, compare, describe, finish, write
 from .runner import RunnerOptions
-from .signatures import documents_and_chain, shingles_name, signing
-from .stage import Plan, Stage, commit, run_stage
+from .signatures import documents_and_chain, signing
+from .stage import Plan, Stage, run_stage
 
-TABLES = ("decisions/dedup", "duplicates")
 ENTRIES = 1_000_000  # entries of buckets that one worker holds at a time
-MEMBERS = 200_000  # members of clusters that one worker holds at a time
-LOW = np.uint64(0xFFFFFFFF)
-
-
-@dataclass(frozen=True)
-class Signed:
-    """One shard of signatures/, of this workspace or of one that it is compared against. Its place is its number."""
-
-    workspace: Workspace
-    shard: str
-    rows: int
-    foreign: bool
-
-    @property
-    def url(self) -> str:
-        return self.workspace.table("signatures").shard_url(self.shard)
-
-    @property
-    def shingles_url(self) -> str:
-        return self.workspace.table("shingles").shard_url(shingles_name(self.shard))
 
 
 def deduplicate(
@@ -136,247 +104,6 @@ def dedup_graph(pipeline: beam.Pipeline, plan: Plan[DedupSettings]) -> beam.PCol
         | "gather" >> beam.GroupByKey()
         | "commit" >> beam.FlatMap(finish, plan)
     )
-
-
-def bands(number: int | None, plan: Plan, shards: tuple[Signed, ...], partitions: int) -> Iterator[tuple[int, Any]]:
-    """(partition, block of entries) of one shard: key, rank, handle, and the second half of exact keys."""
-    if number is None:  # a group always comes out, so that an empty corpus is committed too
-        yield 0, None
-        return
-    settings, resolved = plan.settings, plan.settings.resolved()
-    scope_column = None if settings.scope == "global" else settings.scope
-    names = ["rank", "shingles", *(f"key_{n}" for n in range(len(settings.exact)))]
-    names += [scope_column] if scope_column else []
-    names += ["signature"] if settings.minhash else []
-    table = _read(shards[number].url, names)
-    handle = (np.uint64(number) << np.uint64(32)) + np.arange(len(table), dtype=np.uint64)
-    rank = table["rank"].to_numpy()
-    scope = scope_hashes(table[scope_column] if scope_column else None, len(table))
-    parts = []
-    for n in range(len(settings.exact)):
-        keys = table[f"key_{n}"].combine_chunks()
-        present = keys.is_valid().to_numpy(zero_copy_only=False)
-        halves = split_key(keys.drop_null())
-        bucket = bucket_of(halves, scope[present], n)
-        parts.append((bucket, rank[present], handle[present], halves[:, 1], np.full(len(bucket), 1 + n, np.uint8)))
-    if settings.minhash and len(table):
-        own = table["shingles"].to_numpy() > 0
-        signature = table["signature"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)[own]
-        keys = band_keys(signature, resolved["bands"], resolved["rows"], scope[own]).T.reshape(-1)
-        zeros = np.zeros(len(keys), np.uint64)
-        repeated = resolved["bands"]
-        parts.append(
-            (keys, np.tile(rank[own], repeated), np.tile(handle[own], repeated), zeros, zeros.astype(np.uint8))
-        )
-    entries = [np.concatenate([part[i] for part in parts]) for i in range(5)]
-    place = entries[0] % np.uint64(partitions)
-    order = np.argsort(place, kind="stable")
-    cuts = np.searchsorted(place[order], np.arange(partitions + 1, dtype=np.uint64))
-    for partition in range(partitions):
-        chosen = order[cuts[partition] : cuts[partition + 1]]
-        if len(chosen):
-            yield partition, [column[chosen] for column in entries]
-
-
-def compare(group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, ...]) -> Iterator[tuple[int, Any]]:
-    """(0, block of edges) of one partition of the key space."""
-    settings = plan.settings
-    threshold = settings.resolved()["threshold"]
-    blocks = [block for block in group[1] if block is not None]
-    if not blocks:
-        yield 0, (distinct([]), 0)
-        return
-    key, rank, handle, check, kind = (np.concatenate([block[i] for block in blocks]) for i in range(5))
-    others = np.array([shard.foreign for shard in shards])
-    foreign = others[(handle >> np.uint64(32)).astype(np.int64)]
-    exact = kind > 0
-    a, b, n = exact_stars(key[exact], check[exact], rank[exact], handle[exact], foreign[exact], kind[exact])
-    found = [pa.record_batch([a, b, np.ones(len(a)), n, np.ones(len(a), bool)], schema=EDGES)]
-    store = ShingleStore([shard.shingles_url for shard in shards])
-
-    def verify(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        if not settings.verify:
-            return np.ones(len(left))
-        return similarity(store, left, right, settings.measure)
-
-    near = stars(key[~exact], rank[~exact], handle[~exact], foreign[~exact], threshold, settings.leaders, verify)
-    similar = near.similarity if settings.verify else np.full(len(near.a), np.nan)
-    joined = near.similarity >= threshold
-    found.append(pa.record_batch([near.a, near.b, similar, np.zeros(len(near.a), np.uint8), joined], schema=EDGES))
-    yield 0, (distinct(found), near.unexamined)
-
-
-def cluster(group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, ...]) -> Iterator[tuple[str, int, Any]]:
-    """Members of clusters by shard, edges by component, and the findings of the whole run."""
-    blocks = list(group[1])
-    edges = distinct([block for block, _ in blocks])
-    resolved = plan.settings.resolved()
-    verified = edges.filter(edges["joined"])
-    a, b = verified["a"].to_numpy(), verified["b"].to_numpy()
-    nodes, component = components(a, b)
-    found = gather_findings(edges, resolved, plan.settings, sum(left for _, left in blocks))
-    yield "findings", 0, found
-    parts = max(1, -(-len(nodes) // MEMBERS))
-    place = component % np.uint64(parts)
-    edge_place = place[np.searchsorted(nodes, a)]
-    for part in range(parts):
-        block = verified.filter(pa.array(edge_place == part))
-        if block.num_rows:
-            yield "edges", part, block
-    owner = (nodes >> np.uint64(32)).astype(np.int64)
-    for number, shard in enumerate(shards):
-        mine = owner == number
-        if mine.any() or not shard.foreign:
-            yield "members", number, (nodes[mine], component[mine], place[mine])
-
-
-def describe(item: tuple[str, int, Any], plan: Plan, shards: tuple[Signed, ...]) -> Iterator[tuple[int, Any]]:
-    """(partition, block): members with their ids and survivor keys; what is not members passes through."""
-    what, number, block = item
-    if what != "members":
-        yield (number if what == "edges" else -1), (what, number, block)
-        return
-    shard = shards[number]
-    if not shard.foreign:
-        yield -1, ("shard", number, None)
-    nodes, component, place = block
-    if not len(nodes):
-        return
-    rows = (nodes & LOW).astype(np.int64)
-    table = _read(shard.url, ["id", "date", "length"]).take(pa.array(rows))
-    signals = _signals(shard, plan.settings.survivors, table["id"].combine_chunks())
-    date = table["date"].cast(pa.int64()).to_numpy().astype(np.float64)
-    columns = order_columns(plan.settings.survivors, date, table["length"].to_numpy(), signals)
-    ids = table["id"].combine_chunks()
-    for part in np.unique(place).tolist():
-        own = place == part
-        members = (nodes[own], component[own], [c[own] for c in columns], ids.filter(pa.array(own)))
-        yield part, ("members", number, members)
-
-
-def choose_survivors(
-    group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, ...]
-) -> Iterator[tuple[int, Any]]:
-    """(shard, rows of duplicates/) of the components of one partition."""
-    blocks = list(group[1])
-    for what, number, block in blocks:
-        if what in ("shard", "findings"):
-            yield (number if what == "shard" else -1), (what, block)
-    members = [
-        block for what, _, block in sorted(((w, n, b) for w, n, b in blocks if w == "members"), key=lambda x: x[1])
-    ]
-    if not members:
-        return
-    edges = distinct([block for what, _, block in blocks if what == "edges"])
-    nodes, component = (np.concatenate([m[i] for m in members]) for i in range(2))
-    columns = [np.concatenate([m[2][k] for m in members]) for k in range(len(members[0][2]))]
-    ids = pa.concat_arrays([m[3] for m in members])
-    owner = (nodes >> np.uint64(32)).astype(np.int64)
-    foreign = np.array([shard.foreign for shard in shards])[owner]
-    survivor = choose(component, [(~foreign).astype(np.float64), *columns], ids)
-    match, jaccard, kind = closest(edges, nodes, ids)
-    _, label, size = np.unique(component, return_inverse=True, return_counts=True)
-    smallest = choose(component, [], ids)
-    elsewhere = foreign[survivor]
-    alive = np.arange(len(nodes)) == survivor
-    methods = np.array([*("minhash" if n == 0 else _exact_name(plan, n - 1) for n in range(256))], object)[kind]
-    rows = pa.record_batch(
-        [
-            ids,
-            ids.take(pa.array(np.where(elsewhere, survivor, smallest))),
-            pa.array(size[label]),
-            pa.array(alive),
-            ids.take(pa.array(survivor, mask=alive)),
-            ids.take(pa.array(match)),
-            pa.array(jaccard, from_pandas=True),
-            pa.array(np.where(elsewhere, "against", methods), pa.string()),
-            pa.array([plan.settings.scope] * len(nodes), pa.string()),
-        ],
-        schema=DUPLICATES,
-    )
-    for number in np.unique(owner[~foreign]).tolist():
-        yield number, ("rows", rows.filter(pa.array(owner == number)))
-
-
-def write(group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, ...]) -> Iterator[Any]:
-    """Write the duplicates and the decisions of one shard, the decisions last."""
-    number, blocks = group[0], list(group[1])
-    if number < 0:
-        yield from (block for _, block in blocks)
-        return
-    shard = shards[number]
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard.shard)
-    targets = {name: plan.workspace.table(name).shard_url(shard.shard) for name in reversed(TABLES)}
-    if any(committed(url, stamp) is None for url in targets.values()):
-        ids = _read(shard.url, ["id"])["id"].combine_chunks()
-        rows = pa.Table.from_batches([block for what, block in blocks if what == "rows"], DUPLICATES)
-        places = pc.index_in(rows["id"], value_set=ids).to_numpy()
-        rows = rows.take(pa.array(np.argsort(places)))
-        with open_shard(targets["duplicates"], DUPLICATES, stamp) as out:
-            for batch in rows.combine_chunks().to_batches():
-                out.write_batch(batch)
-            out.counts.update({"members": len(rows), "clusters": pc.sum(rows["survivor"]).as_py() or 0})
-        lost = rows.filter(pc.invert(rows["survivor"]))
-        decided = decide(ids, lost, plan.settings.resolved()["threshold"])
-        with open_shard(targets["decisions/dedup"], DECISIONS, stamp) as out:
-            out.write_batch(decided)
-            out.counts.update({"in": len(ids), "kept": len(ids) - len(lost), "dropped": len(lost), "failed": 0})
-    for table, url in targets.items():
-        done = committed(url, stamp)
-        assert done is not None
-        yield table, done
-
-
-def decide(ids: pa.Array, lost: pa.Table, threshold: float) -> pa.RecordBatch:
-    """A row of decisions for every id, in order; `lost` has the rows of duplicates/ that did not survive."""
-    place = pc.index_in(ids, value_set=lost["id"].combine_chunks())
-    dropped = place.is_valid()
-    return pa.record_batch(
-        [
-            ids,
-            pc.invert(dropped),
-            pa.array(["dedup"] * len(ids), pa.string()),
-            lost["method"].combine_chunks().take(place),
-            lost["jaccard"].combine_chunks().take(place),
-            pc.if_else(dropped, pa.scalar(threshold, pa.float64()), pa.scalar(None, pa.float64())),
-            lost["duplicate_of"].combine_chunks().take(place),
-        ],
-        schema=DECISIONS,
-    )
-
-
-def finish(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[str]:
-    """Commit the tables, with the findings of the run in the manifest of the decisions."""
-    reports = list(group[1])
-    findings: Findings = next(report for report in reports if isinstance(report, dict))
-    shards = [report for report in reports if not isinstance(report, dict)]
-    yield from commit((0, shards), plan, TABLES, lambda _: dict(findings))
-
-
-def _exact_name(plan: Plan[DedupSettings], n: int) -> str:
-    """How an exact key is called in `method` and `rule`."""
-    expression = plan.settings.exact[n] if n < len(plan.settings.exact) else ""
-    return {"text": "exact", "url": "exact_url"}.get(expression, "exact_sql")
-
-
-def _read(url: str, columns: list[str]) -> pa.Table:
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
-        return pq.ParquetFile(file).read(columns)
-
-
-def _signals(shard: Signed, order: tuple[str, ...], ids: pa.Array) -> dict[str, np.ndarray]:
-    """family.signal -> its value for each id, nan where there is none; documents seen elsewhere need none."""
-    values: dict[str, np.ndarray] = {}
-    for name in signals_of(order):
-        values[name] = np.full(len(ids), np.nan)
-        if not shard.foreign:
-            family, signal = name.split(".", 1)
-            table = _read(shard.workspace.table(f"signals/{family}").shard_url(shard.shard), ["id", name])
-            column = pc.struct_field(table[family].combine_chunks(), signal.split(".")).cast(pa.float64())
-            place = pc.index_in(ids, value_set=table["id"].combine_chunks())
-            values[name] = column.take(place).to_numpy(zero_copy_only=False)
-    return values
 
 
 def _check_signal(workspace: Workspace, name: str) -> str:

@@ -11,6 +11,7 @@ from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.corpus.shards import open_shard
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines import dedup as stage
+from gristmill.pipelines import dedup_steps
 from gristmill.pipelines.dedup import deduplicate
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.stage import run_stage
@@ -291,7 +292,7 @@ def test_a_crash_anywhere_leaves_what_the_same_command_completes(corpus, referen
 
 def test_more_partitions_than_one_change_nothing(corpus, reference, monkeypatch):
     monkeypatch.setattr(stage, "ENTRIES", 50)
-    monkeypatch.setattr(stage, "MEMBERS", 7)
+    monkeypatch.setattr(dedup_steps, "MEMBERS", 7)
     workspace = corpus([*family(5, 8), {"text": ""}, {"text": "short"}], shards=3, at="many")
     run(workspace)
     tables = ("duplicates", "decisions/dedup")
