@@ -14,7 +14,7 @@ from .refusal import WorkspaceError
 from .shards import read_batches
 from .workspace import Manifest, Workspace
 
-CHAIN = ("filter", "decontaminate", "dedup", "select")  # the order in which stages decide
+CHAIN = ("filter", "refine", "decontaminate", "dedup", "select")  # the order in which stages decide
 BEFORE = "documents"
 
 

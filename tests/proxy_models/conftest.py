@@ -6,6 +6,7 @@ import json
 import threading
 
 import pytest
+
 from gristmill.corpus.schema import DOCUMENTS
 from gristmill.corpus.shards import Shard, checksum, filesystem, open_shard
 from gristmill.corpus.workspace import Manifest, Workspace

@@ -5,12 +5,13 @@ import json
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.proxy_models.endpoint import EndpointEngine, EndpointSettings, Pace, retry_after
 from gristmill.proxy_models.engines import Request, answer
 from gristmill.proxy_models.engines_cache import RequestCache
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def engine(server, **changes):

@@ -4,6 +4,10 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from gristmill.corpus.refusal import RequestError
 from gristmill.proxy_models.engines import Request, Spending, answer, choice_of, cost
 from gristmill.proxy_models.engines_cache import RequestCache
@@ -11,9 +15,6 @@ from gristmill.proxy_models.engines_local import LocalEngine, allowed, pick, sav
 from gristmill.proxy_models.engines_local_settings import weights_fingerprint
 from gristmill.proxy_models.engines_open import engine_settings, open_engine
 from gristmill.training.transformer import Transformer, TransformerConfig
-from hypothesis import given
-from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 TEXT = ["The mill grinds the grain of the whole valley. ", "Science and arts, maths and law: 1 2 3 4 5 6 7 8 9 0."]
 

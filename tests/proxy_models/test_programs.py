@@ -1,6 +1,9 @@
 """Refining programs: what is read, what is run, and what the safety rules forbid."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gristmill.proxy_models.programs import (
     DropDoc,
     Normalize,
@@ -11,8 +14,6 @@ from gristmill.proxy_models.programs import (
     join,
     parse,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 PROSE = "one two three four five six seven eight nine ten eleven twelve"
 
