@@ -1,0 +1,152 @@
+"""A swarm: mixtures that proxies were trained on and the losses they reached, as read from a table or a CSV pair.
+
+Reads the CSV forms in use: a mixtures file and a losses file that share an id column (RegMix: `index`; Olmix: `run`,
+beside which `name` and `index` are labels). Prefixes (`train_`, `metric/`) and suffixes (`_val_loss`) stay in names
+and are only looked through when a target is matched with its own domain. Refuses rows that do not join, weights that
+are negative or do not sum to about 1, and losses that are not finite.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+
+from ..corpus.refusal import RequestError, unknown_name
+from ..corpus.shards import filesystem
+
+ID_COLUMNS = ("run", "index", "id", "run_id")
+LABEL_COLUMNS = (*ID_COLUMNS, "name", "run_name")
+ROUNDING = 0.02  # published tables round weights to three decimals: rows sum to 0.996-1.003
+
+
+@dataclass(frozen=True)
+class Swarm:
+    """Measured mixtures.
+
+    weights  (R, D) token shares, each row sums to 1
+    losses   (R, T)
+    runs     (R,) names of the runs; rows with equal weights are replicates
+    steps, trajectories   (C,), (R, C, T): losses along training, where they were recorded
+    """
+
+    domains: tuple[str, ...]
+    targets: tuple[str, ...]
+    weights: np.ndarray
+    losses: np.ndarray
+    runs: tuple[str, ...] = ()
+    steps: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    trajectories: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def take(self, rows: np.ndarray) -> "Swarm":
+        """The swarm of some rows."""
+        runs = tuple(self.runs[i] for i in rows) if self.runs else ()
+        trajectories = None if self.trajectories is None else self.trajectories[rows]
+        return replace(self, weights=self.weights[rows], losses=self.losses[rows], runs=runs, trajectories=trajectories)
+
+    def only(self, targets: Sequence[str]) -> "Swarm":
+        """The swarm with some targets, in the order given. A target may be named by its bare domain."""
+        columns = [match_target(name, self.targets) for name in targets]
+        trajectories = None if self.trajectories is None else self.trajectories[:, :, columns]
+        names = tuple(self.targets[c] for c in columns)
+        return replace(self, targets=names, losses=self.losses[:, columns], trajectories=trajectories)
+
+    def own(self) -> list[int | None]:
+        """Per target the column of the domain that it is the held-out part of, if its name says so."""
+        bare = {plain(name): place for place, name in enumerate(self.domains)}
+        return [bare.get(plain(target)) for target in self.targets]
+
+
+def plain(name: str) -> str:
+    """A column's name without the decorations of the files in use."""
+    name = name.strip().removeprefix("metric/").removeprefix("train_").removeprefix("valid_").removeprefix("eval_")
+    for suffix in ("_val_loss", "_loss", "_bpb", "/bpb", "_bits_per_byte"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+def match_target(name: str, targets: Sequence[str]) -> int:
+    """The column that `name` means: exactly, or by its plain name where that is not ambiguous."""
+    if name in targets:
+        return targets.index(name)
+    near = [place for place, target in enumerate(targets) if plain(target) == plain(name)]
+    near = near or [place for place, target in enumerate(targets) if plain(target).endswith("_" + plain(name))]
+    if len(near) == 1:
+        return near[0]
+    raise unknown_name("target", name, targets, where="--target")
+
+
+def read_swarm(mixtures: str, losses: str) -> Swarm:
+    """Join a CSV of mixtures and a CSV of losses on their id column."""
+    key, domains, weights = read_columns(mixtures)
+    key_losses, targets, values = read_columns(losses)
+    missing = sorted(set(weights) ^ set(values))
+    if missing:
+        raise RequestError(
+            f"{mixtures} (by {key}) and {losses} (by {key_losses}) do not join: "
+            f"{len(missing)} ids are in one of them only, the first is {missing[0]!r}"
+        )
+    runs = list(weights)
+    return Swarm(
+        tuple(domains),
+        tuple(targets),
+        checked_weights(np.array([weights[run] for run in runs]), runs, mixtures),
+        checked_losses(np.array([values[run] for run in runs]), runs, targets, losses),
+        tuple(runs),
+    )
+
+
+def read_columns(path: str) -> tuple[str, list[str], dict[str, list[float]]]:
+    """A CSV with an id column: the id's name, the names of the numeric columns, id -> numbers in file order."""
+    fs, inner = filesystem(path)
+    if not fs.exists(inner):
+        raise RequestError(f"no file {path}")
+    with fs.open(inner, "rb") as file:
+        try:
+            text = cast(bytes, file.read()).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise RequestError(f"{path} is not UTF-8 text: {error}") from error
+    rows = list(csv.reader(text.splitlines()))
+    if len(rows) < 2:
+        raise RequestError(f"{path} has no rows under its header")
+    header = [name.strip() for name in rows[0]]
+    key = next((name for name in ID_COLUMNS if name in header), None)
+    if key is None:
+        raise RequestError(f"{path} has no id column; expected one of {', '.join(ID_COLUMNS)} among {header[:5]}")
+    columns = [place for place, name in enumerate(header) if name and name not in LABEL_COLUMNS]
+    found: dict[str, list[float]] = {}
+    for number, row in enumerate(rows[1:], 2):
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise RequestError(f"{path} line {number}: {len(row)} cells under {len(header)} column names")
+        run = row[header.index(key)].strip()
+        if run in found:
+            raise RequestError(f"{path} line {number}: {key} {run!r} is there twice")
+        try:
+            found[run] = [float(row[place]) for place in columns]
+        except ValueError as error:
+            raise RequestError(f"{path} line {number}: {error}") from error
+    return key, [header[place] for place in columns], found
+
+
+def checked_weights(weights: np.ndarray, runs: Sequence[str], where: str) -> np.ndarray:
+    """Rows that sum to exactly 1, or a RequestError for those that did not nearly do so."""
+    wrong = ~np.isfinite(weights).all(1) | (weights < 0).any(1) | (np.abs(weights.sum(1) - 1) > ROUNDING)
+    if wrong.any():
+        run = int(np.argmax(wrong))
+        raise RequestError(f"{where}: run {runs[run]}: weights must be >= 0 and sum to 1, not {weights[run].sum():.4g}")
+    return weights / weights.sum(1, keepdims=True)
+
+
+def checked_losses(losses: np.ndarray, runs: Sequence[str], targets: Sequence[str], where: str) -> np.ndarray:
+    """The losses themselves, or a RequestError that names the first cell that is not finite."""
+    wrong = np.argwhere(~np.isfinite(losses))
+    if len(wrong):
+        run, target = wrong[0]
+        raise RequestError(f"{where}: run {runs[run]}: {targets[target]} is {losses[run, target]}")
+    return losses

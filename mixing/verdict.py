@@ -1,0 +1,124 @@
+"""From a measured swarm to a recipe: fit, propose, compare with what validation measured, and say plainly who won."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from .ensemble import fit_swarm, report, target_weights
+from .measures import spearman
+from .optimise import compare, propose
+from .recipe import rounded
+from .simplex import Limits
+from .swarm import Swarm
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The fitted mixture, the mixtures to validate it against, and the report of the fit."""
+
+    mixtures: dict[str, tuple[float, ...]]  # fitted, natural, uniform, best_of_swarm
+    report: dict[str, Any]
+
+
+def choose(
+    swarm: Swarm,
+    natural: np.ndarray,
+    limits: Limits,
+    *,
+    target: Mapping[str, float],
+    regressors: Sequence[str] | None,
+    seed: int,
+    draws: int,
+) -> Choice:
+    """Fit every target of the swarm, optimise the target, and name the mixtures that validation will train.
+
+    Baselines are moved within the limits where they break them: a mixture that the data cannot fill proves nothing.
+    """
+    with threadpool_limits(1):  # sums must not depend on how many cores there are
+        fit = fit_swarm(swarm, regressors, seed=seed)
+        combination = target_weights(swarm.targets, target)
+        proposal = propose(fit, combination, natural, limits, seed=seed, draws=draws)
+        best = swarm.weights[int(np.argmin(swarm.losses @ combination))]
+        named = {
+            "natural": natural,
+            "uniform": limits.rescale(np.full(len(natural), 1 / len(natural))),
+            "best_of_swarm": best,
+            "fitted": proposal.weights,
+        }
+        mixtures = {
+            name: tuple(rounded(dict(zip(swarm.domains, weights, strict=True))).values())
+            for name, weights in named.items()
+        }
+        predicted = compare(fit, combination, {name: np.array(weights) for name, weights in mixtures.items()})
+    own = [place for place in swarm.own() if place is not None]
+    told = {
+        **report(fit, natural),
+        "target": dict(zip(swarm.targets, map(float, combination), strict=True)),
+        "limits": {n: [float(a), float(b)] for n, a, b in zip(swarm.domains, limits.low, limits.high, strict=True)},
+        "predicted": predicted,
+        "gain_over_natural": proposal.gain,
+        "sensitivity": proposal.sensitivity,
+        "search": proposal.how,
+        "target_domains": len(own),
+        "out_of_fold": {
+            "runs": list(swarm.runs),
+            "predicted": {
+                one.target: (swarm.losses[:, place] - one.residuals).tolist() for place, one in enumerate(fit.targets)
+            },
+        },
+    }
+    return Choice(mixtures, told)
+
+
+def validate(
+    measured: Mapping[str, Mapping[int, Mapping[str, float]]],
+    predicted: Mapping[str, Mapping[str, float]],
+    target: Mapping[str, float],
+) -> dict[str, Any]:
+    """What the validation proxies say. measured: mixture -> seed -> target -> bits per byte.
+
+    The gain over natural is taken seed by seed (equal seeds share initial weights and data streams), so its spread is
+    that of the difference and not of the seeds.
+    """
+    combined = {
+        name: {seed: sum(target[t] * losses[t] for t in target if target[t]) for seed, losses in seeds.items()}
+        for name, seeds in measured.items()
+    }
+    rows = {}
+    for name, seeds in combined.items():
+        values = np.array(list(seeds.values()))
+        gains = np.array([combined["natural"][seed] - value for seed, value in seeds.items()])
+        rows[name] = {
+            "bits_per_byte": float(values.mean()),
+            "spread": float(values.std(ddof=1)) if len(values) > 1 else None,
+            "seeds": len(values),
+            "gain_over_natural": float(gains.mean()),
+            "gain_spread": float(gains.std(ddof=1)) if len(gains) > 1 else None,
+            "domains": {t: float(np.mean([losses[t] for losses in measured[name].values()])) for t in target},
+        }
+    names = [name for name in rows if name in predicted]
+    order = spearman(
+        np.array([predicted[name]["predicted"] for name in names]),
+        np.array([rows[name]["bits_per_byte"] for name in names]),
+    )
+    return {"mixtures": rows, "order_held": order, "verdict": verdict(rows)}
+
+
+def verdict(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """One plain sentence: who has the lowest bits per byte on the target, and whether the gap exceeds the spread."""
+    ranked = sorted(rows, key=lambda name: rows[name]["bits_per_byte"])
+    fitted, best_other = rows["fitted"], next(name for name in ranked if name != "fitted")
+    gap = rows[best_other]["bits_per_byte"] - fitted["bits_per_byte"]
+    spread = max(fitted["spread"] or 0.0, rows[best_other]["spread"] or 0.0)
+    where = (
+        f"{fitted['bits_per_byte']:.4f} bits per byte on the target against {rows[best_other]['bits_per_byte']:.4f} "
+        f"for {best_other}, the best of the others (spread over seeds {spread:.4f})"
+    )
+    if gap <= 0:
+        return f"The fitted mixture does not win: {where}."
+    if gap <= spread:
+        return f"The fitted mixture is ahead by less than the spread over seeds: {where}."
+    return f"The fitted mixture wins: {where}."
