@@ -12,7 +12,7 @@ text has no shingle and is never a near-duplicate. Two different shingles share 
 moves a Jaccard coefficient of documents of a thousand shingles by less than 1e-6. Lower-casing is character by
 character (the first code point of `str.lower`), so it differs from `str.lower` on `İ` and on final sigma.
 
-Cost: about 12 microseconds for 3 KB of English, sorting included. Measures and decides nothing.
+Cost: about 13 microseconds for 3 KB of English, sorting included. Measures and decides nothing.
 """
 
 from dataclasses import dataclass
@@ -53,19 +53,24 @@ class Shingles:
 
 
 @lru_cache(maxsize=4)
-def tables(fold: str) -> tuple[np.ndarray, np.ndarray]:
-    """(folded code point (T,) uint32, kind (T,) uint8) of `lower`, or of `plain`: digits as 0 and no diacritics too."""
+def characters(fold: str) -> np.ndarray:
+    """(T,) uint32, of each code point: kind << 24 | what it folds to.
+
+    `lower` folds to lower case; `plain` takes digits as 0 and diacritics away as well.
+    """
     points = np.arange(TABLE, dtype=np.uint32)
     points[0xD800:0xE000] = 0x20  # surrogates do not occur in text
     letters = points.view("<U1")
-    kind = np.zeros(TABLE, np.uint8)
+    kind = np.zeros(TABLE, np.uint32)
     kind[np.strings.isalnum(letters)] = LETTER
     kind[ord("_")] = LETTER
     kind[np.strings.isspace(letters)] = SPACE
     for first, last in IDEOGRAPHS:
         part = kind[first : last + 1]
         part[part == LETTER] = IDEOGRAPH
-    folded = np.array([str(c).lower()[:1] or "\0" for c in letters], "<U1").view(np.uint32).copy()
+    folded = points.copy()
+    cased = np.flatnonzero(np.strings.lower(letters) != letters)
+    folded[cased] = [ord(chr(point).lower()[0]) for point in cased.tolist()]
     if fold == "plain":
         import unicodedata
 
@@ -74,7 +79,7 @@ def tables(fold: str) -> tuple[np.ndarray, np.ndarray]:
             folded[point] = ord("0") if character.isdecimal() else ord(character)
     elif fold != "lower":
         raise ValueError(f"no folding {fold!r}; there are: lower, plain")
-    return folded, kind
+    return folded | kind << 24
 
 
 def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "lower") -> Shingles:
@@ -89,10 +94,10 @@ def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "low
         np.frombuffer(ends, np.int64)[text.offset : text.offset + len(text) + 1] if len(text) else np.zeros(1, np.int64)
     )
     absent = text.is_null().to_numpy(zero_copy_only=False) if text.null_count else np.zeros(len(text), np.bool_)
-    folded, kind = tables(fold)
+    table = characters(fold)
     octets = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
     room = np.empty((ends[-1] - ends[0]) // (1 if unit == "characters" else 2) + 2 * len(text) + 16, np.uint32)
-    offsets, content = _shingle(octets, ends, absent, folded, kind, UNITS[unit], size, room)
+    offsets, content = _shingle(octets, ends, absent, table, UNITS[unit], size, room)
     return Shingles(room[: offsets[-1]].copy(), offsets, content)
 
 
@@ -125,7 +130,7 @@ def _decode(data, i, end):  # one code point at i -> (code point, its length in 
 
 
 @numba.njit(nogil=True, cache=True)
-def _shingle(data, ends, absent, folded, kind, unit, size, out):
+def _shingle(data, ends, absent, table, unit, size, out):
     # data (bytes,) uint8, ends (D+1,), out (room,) uint32 -> offsets (D+1,) int64, content (D, 2) uint64
     documents = len(ends) - 1
     offsets = np.zeros(documents + 1, np.int64)
@@ -138,69 +143,67 @@ def _shingle(data, ends, absent, folded, kind, unit, size, out):
     for d in range(documents):
         first = position
         if not absent[d]:
-            position = _document(
-                data, ends[d], ends[d + 1], folded, kind, unit, window, last, out, position, content[d]
-            )
+            position = _document(data, ends[d], ends[d + 1], table, unit, window, last, out, position, content[d])
         offsets[d + 1] = first + _sort_distinct(out[first:position])
         position = offsets[d + 1]
     return offsets, content
 
 
 @numba.njit(nogil=True, cache=True)
-def _document(data, start, end, folded, kind, unit, window, last, out, position, content):
+def _document(data, start, end, table, unit, window, last, out, position, content):
+    # appends the hashes of one document to out, unsorted; the sum h2 and the chain h1 of its tokens are its content
     size = len(window)
-    tokens = 0
+    tokens, slot = 0, 0
     rolling = np.uint64(0)
     h1, h2 = SEED, BASE
     word, inside, gap = SEED, False, False
     i = start
     while i <= end:
-        # one character: its folded code point and its kind; past the end a separator flushes the last word
-        if i == end:
-            point, length, what = np.int64(0), 1, SPACE
-        else:
-            point, length = _decode(data, i, end)
-            if point < len(kind):
-                what = kind[point]
-                point = np.int64(folded[point])
+        # one character: what it folds to and its kind; past the end a separator flushes the last word
+        entry = SPACE << 24
+        if i < end:
+            b = np.int64(data[i])
+            if b < 0x80:
+                entry = np.int64(table[b])
+                i += 1
             else:
-                what = IDEOGRAPH if 0x20000 <= point < 0x32400 else OTHER
-        i += length
-        ready = 0  # how many tokens end here: a word before an ideograph makes two
+                point, length = _decode(data, i, end)
+                i += length
+                if point < len(table):
+                    entry = np.int64(table[point])
+                else:
+                    entry = point | (IDEOGRAPH << 24 if 0x20000 <= point < 0x32400 else 0)
+        else:
+            i += 1
+        what, point = entry >> 24, entry & 0xFFFFFF
         if unit == 0:
             if what == LETTER:
                 word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
                 inside = True
                 continue
-            if inside:
-                ready += 1
-            if what == IDEOGRAPH:
-                ready += 1
+            ready = int(inside) + int(what == IDEOGRAPH)  # a word before an ideograph makes two tokens
+        elif what == SPACE or what == OTHER:
+            gap |= what == SPACE
+            continue
         else:
-            if what == SPACE:
-                gap = True
-                continue
-            if what == OTHER:
-                continue
             ready = 2 if gap and tokens > 0 else 1
             gap = False
         for t in range(ready):
-            if unit == 0:
-                if inside:
-                    token = mix(word)
-                    word, inside = SEED, False
-                else:
-                    token = mix((SEED ^ np.uint64(point)) * np.uint64(0x100000001B3))
-            else:
+            if unit == 1:
                 token = mix(SEED ^ np.uint64(32 if t < ready - 1 else point))
+            elif inside:
+                token = mix(word)
+                word, inside = SEED, False
+            else:
+                token = mix((SEED ^ np.uint64(point)) * np.uint64(0x100000001B3))
             h1 = mix(h1 ^ token)
             h2 = (h2 + token) * BASE
             h2 ^= h2 >> np.uint64(29)
-            slot = tokens % size
             rolling = rolling * BASE + token
             if tokens >= size:
                 rolling -= window[slot] * last
             window[slot] = token
+            slot = slot + 1 if slot + 1 < size else 0
             tokens += 1
             if tokens >= size:
                 out[position] = np.uint32(mix(rolling) >> np.uint64(32))
