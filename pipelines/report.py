@@ -17,8 +17,8 @@ from ..corpus.catalog import open_catalog
 from ..corpus.shards import replacing
 from ..corpus.workspace import Workspace
 from .report_curation import Section, Source, clusters, failures, funnel, samples, steps
-from .report_models import comparison, mixture, predictions, training
-from .report_text import count, escape, percent, size, table
+from .report_models import comparison, mixture, on_target, predictions, training
+from .report_text import bits, count, escape, percent, size, table
 
 SPLITS = ("train", "heldout")
 SECTIONS: tuple[Callable[[Source], Section], ...] = (
@@ -109,6 +109,10 @@ def tiles(source: Source) -> str:
     if tokens:
         train, held = (sum(manifest.counts.get(f"{split}_tokens", 0) for manifest in tokens) for split in SPLITS)
         shown.append(("training tokens", count(train), f"and {count(held)} held out"))
+    target = on_target(source)
+    if target is not None:
+        gain = f"{target['gain']:+.3f} bits per byte against natural"
+        shown.append(("fitted, on the target", bits(target["fitted"]), gain.replace("-", "−")))
     cells = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
         for name, value, note in shown

@@ -203,12 +203,12 @@ def dots(
 
 def scatter(points: Sequence[tuple[float, float, str]], number: Number, titles: tuple[str, str], describe: str) -> str:
     """(x, y, tip) on equal axes with the line y = x, as a small square chart."""
-    size, left, top = 250, 54, 10
+    size, left, top, right = 250, 60, 10, 230
     low, high = around([value for point in points for value in point[:2]])
-    across, up = Scale(low, high, left, size - 8), Scale(low, high, size - 46, top)
+    across, up = Scale(low, high, left, right), Scale(low, high, size - 46, top)
     body = [line(across(low), up(low), across(high), up(high), "diagonal")]
     for at in ticks(low, high, 4):
-        body += [line(across(at), top, across(at), size - 46, "grid"), line(left, up(at), size - 8, up(at), "grid")]
+        body += [line(across(at), top, across(at), size - 46, "grid"), line(left, up(at), right, up(at), "grid")]
         body += [
             text(across(at), size - 31, number(at), "tick", "middle"),
             text(left - 6, up(at) + 4, number(at), "tick", "end"),
@@ -217,7 +217,7 @@ def scatter(points: Sequence[tuple[float, float, str]], number: Number, titles: 
         f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3.6" class="f0 point"><title>{escape(tip)}</title></circle>'
         for x, y, tip in points
     ]
-    body.append(text((left + size - 8) / 2, size - 10, titles[0], "title", "middle"))
+    body.append(text((left + right) / 2, size - 10, titles[0], "title", "middle"))
     body.append(f'<g transform="rotate(-90)">{text(-(top + size - 46) / 2, 12, titles[1], "title", "middle")}</g>')
     return svg(size, describe, body, width=size)
 

@@ -236,10 +236,9 @@ def largest_clusters(source: Source) -> str:
         if survivor is None:
             shown = Html("a document of another workspace")
         else:
-            name = escape(title or url or " ".join((text or "").split()) or survivor)
-            shown = Html(
-                f'{name}<span class="sub">{escape(survivor)}{f" · {escape(url)}" if url and title else ""}</span>'
-            )
+            name = title or url or " ".join((text or "").split()) or survivor
+            below = " · ".join(part for part in (survivor, url) if part and part != name)
+            shown = Html(f'<span class="name">{escape(name)}<span class="sub">{escape(below)}</span></span>')
         rows.append((shown, domain or "–", ", ".join(methods or ()), count(members), number(closest)))
     return "<h3>Largest clusters</h3>" + table(
         ("survivor", "domain", "found by", "documents", "lowest Jaccard"), rows, words=3

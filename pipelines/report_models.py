@@ -21,7 +21,7 @@ from .report_curation import Section, Source, not_run
 from .report_text import Html, bits, count, escape, figure, number, paragraph, percent, short, table
 
 SHARED = ("natural", "uniform", "fitted")  # the mixtures whose shares are drawn
-ORDER = ("natural", "uniform", "best_of_swarm", "fitted")  # the order in which mixtures are told; others by name
+ORDER = ("natural", "uniform", "fitted", "best of swarm")  # the order in which mixtures are told; others by name
 DOMAINS = 24  # domains in one chart; the table beside it has more
 RUNS = 8  # training runs in one chart
 PANELS = 12  # small charts of predictions
@@ -45,13 +45,14 @@ def read_fit(source: Source) -> dict[str, Any]:
         return json.loads(file.read())
 
 
-def told_order(names: Iterable[str]) -> list[str]:
-    """Mixtures in the order in which they are told."""
-    return sorted(set(names), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-
-
 def spoken(name: str) -> str:
+    """A mixture's name in words."""
     return name.replace("_", " ")
+
+
+def told_order(names: Iterable[str]) -> list[str]:
+    """Mixtures in the order in which they are told; the same mixture has the same colour in every chart."""
+    return sorted(set(names), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
 def mixture(source: Source) -> Section:
@@ -86,8 +87,9 @@ def mixture(source: Source) -> Section:
         )
         for domain in order
     ]
-    header = ["domain", "tokens available", *SHARED, *(f"epochs, {name}" for name in SHARED), "tokens, fitted"]
-    body = paragraph(told, "lead") + figure(drawn, caption, legend(SHARED)) + table(header, cells)
+    header = ["domain", "available", *SHARED, *SHARED, "fitted"]
+    groups = [("", 1), ("tokens", 1), ("share of training tokens", 3), ("epochs", 3), ("tokens", 1)]
+    body = paragraph(told, "lead") + figure(drawn, caption, legend(SHARED)) + table(header, cells, groups=groups)
     return Section("mixture", title, body)
 
 
@@ -99,14 +101,14 @@ def comparison(source: Source) -> Section:
         return not_run("comparison", title, source, "mixture")
     last = max(row["step"] for row in rows)
     final = [row for row in rows if row["step"] == last and row["alive"]]
-    names = told_order(row["mixture"] for row in final)
+    names = told_order(spoken(row["mixture"]) for row in final)
     target = fit["target"]
     series: list[tuple[str, dict[str, list[float]]]] = [("target", {name: [] for name in names})]
     series += [(domain, {name: [] for name in names}) for domain in sorted(target)]
     for row in final:
         for label, measured in series:
             combined = sum(weight * row["losses"][domain] for domain, weight in target.items() if weight)
-            measured[row["mixture"]].append(combined if label == "target" else row["losses"][label])
+            measured[spoken(row["mixture"])].append(combined if label == "target" else row["losses"][label])
     told = (
         f"Models of one size, trained on {count(final[0]['tokens'])} tokens of each mixture with "
         f"{len(series[0][1][names[0]])} seeds, in bits per byte of held-out text; lower is better. "
@@ -114,7 +116,7 @@ def comparison(source: Source) -> Section:
     )
     said = fit["validation"]["verdict"]
     body = f'<p class="verdict">{escape(said)}</p>' + paragraph(told, "lead")
-    axis = f"bits per byte, difference from the mean of {spoken(names[0])}"
+    axis = f"bits per byte, difference from the mean of {names[0]}"
     drawn = against(series[: DOMAINS + 1], names[0])
     body += figure(
         dots(drawn, names, lambda gap: f"{gap:+.3f}", axis, f"{axis}. {said}", zero=True),
@@ -123,10 +125,16 @@ def comparison(source: Source) -> Section:
     )
     best = {label: min(statistics.fmean(values) for values in measured.values()) for label, measured in series}
     cells = [[label, *(spread(measured[name], best[label]) for name in names)] for label, measured in series]
-    body += table(
-        ["held-out text", *map(spoken, names)], cells, caption="Bits per byte, mean ± standard deviation over seeds"
-    )
-    return Section("comparison", title, body + foretold(fit, names))
+    body += table(["held-out text", *names], cells, caption="Bits per byte, mean ± standard deviation over seeds")
+    return Section("comparison", title, body + foretold(fit))
+
+
+def on_target(source: Source) -> dict[str, float] | None:
+    """Bits per byte of the fitted mixture on the target, and how far above (+) or below (-) natural that is."""
+    measured = read_fit(source).get("validation", {}).get("mixtures", {}).get("fitted")
+    if measured is None:
+        return None
+    return {"fitted": measured["bits_per_byte"], "gain": -measured["gain_over_natural"]}
 
 
 def aim(target: Mapping[str, float]) -> str:
@@ -139,15 +147,17 @@ def aim(target: Mapping[str, float]) -> str:
     return ", ".join(f"{percent(weight)} {name}" for name, weight in sorted(counted.items()))
 
 
-def foretold(fit: Mapping[str, Any], names: Sequence[str]) -> str:
+def foretold(fit: Mapping[str, Any]) -> str:
     """What the fit had predicted for each mixture beside what the validation measured."""
     rows = []
-    for name in names:
-        measured, predicted = fit["validation"]["mixtures"][name], fit["predicted"].get(name)
+    validated = {spoken(name): row for name, row in fit["validation"]["mixtures"].items()}
+    foreseen = {spoken(name): row for name, row in fit["predicted"].items()}
+    for name in told_order(validated):
+        measured, predicted = validated[name], foreseen.get(name)
         gain, over = measured["gain_over_natural"], measured["gain_spread"]
         rows.append(
             (
-                spoken(name),
+                name,
                 f"{measured['bits_per_byte']:.4f}",
                 f"{gain:+.4f}" + (f" ± {over:.4f}" if over is not None else "") if name != "natural" else "–",
                 f"{predicted['predicted']:.4f}" if predicted else "–",

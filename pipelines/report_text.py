@@ -77,17 +77,27 @@ def bar(share: float) -> Html:
 
 
 def table(
-    header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", words: int = 1, most: int = 60
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    caption: str = "",
+    words: int = 1,
+    most: int = 60,
+    groups: Sequence[tuple[str, int]] = (),
 ) -> str:
-    """A table whose first `words` columns are words, the others numbers. Rows beyond `most` are counted, not shown."""
+    """A table whose first `words` columns are words, the others numbers. Rows beyond `most` are counted, not shown.
+
+    `groups` are headings above the header, each with the number of columns that it spans.
+    """
     rows = list(rows)
     kinds = ["" if place < words else ' class="n"' for place in range(len(header))]
+    above = "".join(f'<th scope="colgroup" colspan="{span}" class="g">{escape(name)}</th>' for name, span in groups)
     head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in zip(kinds, header, strict=True))
     body = "".join(f"<tr>{''.join(map(_cell, kinds, row))}</tr>" for row in rows[:most])
     left = len(rows) - most
     foot = f'<tfoot><tr><td colspan="{len(header)}">and {count(left)} more</td></tr></tfoot>' if left > 0 else ""
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<div class="wide"><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table></div>'
+    headings = f"<tr>{above}</tr>" * bool(groups) + f"<tr>{head}</tr>"
+    return f'<div class="wide"><table>{title}<thead>{headings}</thead><tbody>{body}</tbody>{foot}</table></div>'
 
 
 def _cell(kind: str, value: object) -> str:
