@@ -22,6 +22,7 @@ EMPTY = {  # tables that answer queries before any stage has written them
     "failures": schema.FAILURES,
     "duplicates": schema.DUPLICATES,
 }
+VIEWED = {"mixture": "table.parquet"}  # where the shards of a table are not alike: the one that its view shows
 
 
 def refresh_catalog(workspace: Workspace) -> None:
@@ -109,6 +110,8 @@ def files(workspace: Workspace, name: str) -> str | None:
     if manifest is None:
         return None
     shards = [shard.name for shard in manifest.shards if shard.name.endswith(".parquet")]
+    if name in VIEWED:
+        shards = [shard for shard in shards if shard == VIEWED[name]]
     if not shards:
         return None
     quoted = ", ".join("'" + workspace.table(name).shard_url(shard).replace("'", "''") + "'" for shard in shards)

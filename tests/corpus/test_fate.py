@@ -75,6 +75,21 @@ def test_the_catalog_has_one_fate_per_document_and_the_edited_text(workspace):
     ]
 
 
+def test_the_view_of_the_mixture_is_its_table_and_not_the_other_files_beside_it(tmp_path):
+    space = Workspace(str(tmp_path / "w"))
+    shards = []
+    for name, schema_of in (("swarm.parquet", [("run", pa.int64())]), ("table.parquet", [("share", pa.float64())])):
+        url = space.table("mixture").shard_url(name)
+        with open_shard(url, pa.schema(schema_of), "stamp") as out:
+            out.write_rows([{"run": 7, "share": 0.5}])
+        shards.append(committed(url, "stamp"))
+    manifest = Manifest(
+        table="mixture", stage="mix", version=1, settings={}, inputs={}, shards=tuple(shards), counts={}
+    )
+    space.table("mixture").write_manifest(manifest)
+    assert open_catalog(space).execute("from mixture").fetchall() == [(0.5,)]
+
+
 def test_a_stale_link_of_the_chain_is_refused_with_the_command_that_mends_it(workspace):
     documents = [{"id": name, "text": "other", "source": "s", "domain": "d"} for name in IDS]
     put(workspace, "documents", schema.DOCUMENTS, documents, {})
