@@ -4,10 +4,11 @@ import math
 
 import pytest
 import yaml
-from gristmill.corpus.refusal import RequestError
-from gristmill.mixing.recipe import Phase, dump_recipe, load_recipe, make_recipe, rounded, save_recipe
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gristmill.corpus.refusal import RequestError
+from gristmill.mixing.recipe import Phase, dump_recipe, load_recipe, make_recipe, rounded, save_recipe
 
 BOOKS = {"tokens_available": 1000, "mean_tokens_per_document": 100.0, "bytes_per_token": 4.0}
 WEB = {"tokens_available": 4000, "mean_tokens_per_document": 10.0, "bytes_per_token": 3.5}

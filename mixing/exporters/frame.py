@@ -1,0 +1,217 @@
+"""What every exporter shares: the job it is given, the conversion of units, the report it leaves.
+
+Units. `rows`: the trainer draws fixed-length rows, so a weight is a share of tokens. `documents`: it draws documents,
+so a weight is share / mean tokens per document, renormalised. `tokens`: it is told shares of tokens and a cap on
+repetition. Refuses recipes that the trainer cannot honour, and domain names that would break its syntax.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ...corpus.fate import read_kept
+from ...corpus.refusal import RequestError
+from ...corpus.workspace import Workspace
+from ...training.shards import TokenDomain, held_out, open_tokens, table_name
+from ..recipe import Phase, Recipe
+
+Unit = Literal["rows", "documents", "tokens"]
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+TOLERANCE = 0.01  # an exporter refuses where a domain's realised share would be off by more, relative to its share
+
+
+@dataclass(frozen=True)
+class Job:
+    """One export.
+
+    workspace  where tokens and texts are; None writes the trainer's settings alone, with paths under `data_root`
+    data_root  the folder that the trainer will see the data under; default: `output`/data
+    batch      sequences in each optimiser step, which turns tokens into steps
+    """
+
+    recipe: Recipe
+    output: str
+    workspace: Workspace | None = None
+    data_root: str | None = None
+    batch: int = 256
+    seed: int = 0
+    dialect: str | None = None
+
+    @property
+    def root(self) -> str:
+        return (self.data_root or os.path.join(os.path.abspath(self.output), "data")).rstrip("/")
+
+    @property
+    def data_folder(self) -> str:
+        return os.path.join(self.output, "data")
+
+    def path(self, *parts: str) -> str:
+        return os.path.join(self.output, *parts)
+
+    def tokens(self, domain: str, split: str = "train") -> TokenDomain:
+        assert self.workspace is not None
+        return open_tokens(self.workspace, domain, split)
+
+    def texts(self, domain: str, split: str = "train") -> Iterator[dict[str, Any]]:
+        """id, text and url of each document of a domain and split, in the order of shards."""
+        assert self.workspace is not None
+        share = self.workspace.table(table_name(domain)).finished("recipe export").settings["heldout"]
+        for shard in self.workspace.table("documents").finished("recipe export").shards:
+            for batch in read_kept(self.workspace, shard.name, ["id", "text", "url", "domain"]):
+                for row in batch.to_pylist():
+                    if row["domain"] == domain and held_out(row["id"], share) == (split == "heldout"):
+                        yield {"id": row["id"], "text": row["text"], "url": row["url"]}
+
+
+@dataclass
+class Export:
+    """What an exporter did. `requested` and `realised` are token shares, one mapping per phase."""
+
+    trainer: str
+    unit: Unit
+    files: list[str] = field(default_factory=list)
+    requested: list[dict[str, float]] = field(default_factory=list)
+    realised: list[dict[str, float]] = field(default_factory=list)
+    weights: list[dict[str, float]] = field(default_factory=list)  # as written in the trainer's unit
+    dropped: list[str] = field(default_factory=list)  # domains without a share anywhere
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, requested: Mapping[str, float], weights: Mapping[str, float], realised: Mapping[str, float]) -> None:
+        """Record a phase; refuse where a realised share is further from the requested one than `TOLERANCE` of it."""
+        for name, share in requested.items():
+            if abs(realised.get(name, 0.0) - share) > TOLERANCE * share + 1e-12:
+                raise RequestError(
+                    f"{self.trainer} would realise a share of {realised.get(name, 0.0):.6g} for {name} where the "
+                    f"recipe says {share:.6g}; raise its share, or merge it with another domain"
+                )
+        self.requested.append(dict(requested))
+        self.weights.append(dict(weights))
+        self.realised.append(dict(realised))
+
+    def told(self) -> dict[str, Any]:
+        phases = [
+            {
+                name: {"requested": asked[name], "realised": got.get(name, 0.0), "weight": weight[name]}
+                for name in sorted(asked)
+            }
+            for asked, got, weight in zip(self.requested, self.realised, self.weights, strict=True)
+        ]
+        return {
+            "trainer": self.trainer,
+            "unit": self.unit,
+            "files": self.files,
+            "phases": phases,
+            "dropped": self.dropped,
+            "notes": self.notes,
+        }
+
+
+def begin(job: Job, trainer: str, unit: Unit) -> Export:
+    """Check that the recipe can be honoured at all, and start the report."""
+    recipe = job.recipe
+    uneven = {name: d.loss_weight for name, d in recipe.domains.items() if d.loss_weight != 1.0}
+    if uneven:
+        raise RequestError(
+            f"{trainer} has no loss weights, and the recipe asks for {uneven}; set them to 1 "
+            f"(a share does not do the same: it changes how often a domain is read)"
+        )
+    if any(phase.metadata != "none" for phase in recipe.phases):
+        raise RequestError(
+            f"{trainer} cannot keep the loss off a metadata prefix; use gristmill train, or metadata: none"
+        )
+    for name in recipe.domains:
+        if not SAFE_NAME.fullmatch(name) or is_number(name):
+            raise RequestError(
+                f"domain {name!r} cannot be a path in {trainer}'s settings: letters, digits, _ . - only, not a number"
+            )
+    export = Export(trainer, unit)
+    shares = recipe.run_shares()
+    export.dropped = [name for name, share in shares.items() if share == 0]
+    if export.dropped:
+        export.notes.append(f"left out, because their share is 0: {', '.join(export.dropped)}")
+    os.makedirs(job.output, exist_ok=True)
+    return export
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def positive(phase: Phase) -> dict[str, float]:
+    """Shares above 0, sorted by name: a stable order, because trainers seed their sources by place."""
+    return {name: share for name, share in sorted(phase.shares.items()) if share > 0}
+
+
+def document_weights(recipe: Recipe, shares: Mapping[str, float]) -> dict[str, float]:
+    """Probability of drawing a document of each domain so that its tokens have the given share."""
+    raw = {name: share / recipe.domains[name].mean_tokens_per_document for name, share in shares.items()}
+    total = math.fsum(raw.values())
+    return {name: value / total for name, value in raw.items()}
+
+
+def token_shares(recipe: Recipe, weights: Mapping[str, float]) -> dict[str, float]:
+    """The inverse: token shares that come of drawing documents with these weights."""
+    raw = {name: weight * recipe.domains[name].mean_tokens_per_document for name, weight in weights.items()}
+    total = math.fsum(raw.values())
+    return {name: value / total for name, value in raw.items()}
+
+
+def decimals(weights: Mapping[str, float], digits: int = 12) -> dict[str, str]:
+    """Weights as plain decimal text, without exponents, which some argument parsers do not take for numbers."""
+    return {name: (f"{weight:.{digits}f}".rstrip("0") or "0") for name, weight in weights.items()}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A phase in steps: [begin, end)."""
+
+    number: int  # from 1
+    phase: Phase
+    begin: int
+    end: int
+
+    @property
+    def steps(self) -> int:
+        return self.end - self.begin
+
+
+def spans(job: Job) -> list[Span]:
+    """Phases in steps of `batch` sequences; a phase that is shorter than a step is refused."""
+    found, step, before = [], 0, 0.0
+    for number, phase in enumerate(job.recipe.phases, 1):
+        tokens = (phase.until - before) * job.recipe.total_tokens
+        steps = round(tokens / (job.batch * phase.seq_len))
+        if steps < 1:
+            raise RequestError(
+                f"phase {number} holds {tokens:.0f} tokens, less than one step of {job.batch} sequences of "
+                f"{phase.seq_len}; lower --batch"
+            )
+        found.append(Span(number, phase, step, step + steps))
+        step, before = step + steps, phase.until
+    return found
+
+
+def write_text(job: Job, export: Export, name: str, text: str) -> str:
+    """Write a settings file of the export."""
+    path = job.path(name)
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    export.files.append(name)
+    return path
+
+
+def write_json(job: Job, export: Export, name: str, content: Any) -> str:
+    return write_text(job, export, name, json.dumps(content, indent=1) + "\n")
+
+
+def used_domains(job: Job) -> list[str]:
+    return [name for name, share in job.recipe.run_shares().items() if share > 0]
