@@ -74,7 +74,7 @@ class ChatServer:
                     await self._answer(writer, body)
                 finally:
                     self.in_flight -= 1
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
@@ -84,7 +84,13 @@ class ChatServer:
         attempt = self.attempts[prompt]
         self.attempts[prompt] += 1
         action = self.behave(prompt, attempt)
-        await asyncio.sleep({"slow": 0.02, "hang": 5.0}.get(action, 0))
+        if action == "hang":  # the client goes away meanwhile and is no longer in flight
+            self.in_flight -= 1
+            try:
+                await asyncio.sleep(5.0)
+            finally:
+                self.in_flight += 1
+        await asyncio.sleep(0.02 if action == "slow" else 0)
         if isinstance(action, int):
             extra = f"Retry-After: {self.retry_after}\r\n" if action == 429 else ""
             message = b'{"error": "as told"}'
