@@ -1,0 +1,105 @@
+"""The notebooks run on a workspace that the real stages made, and are stored with outputs fit for publication."""
+
+import importlib.util
+from pathlib import Path
+
+import nbformat
+import pyarrow as pa
+import pytest
+
+from gristmill.corpus.shards import committed, open_shard
+from gristmill.corpus.workspace import Manifest, Workspace
+from gristmill.dedup.settings import DedupSettings
+from gristmill.pipelines.dedup import deduplicate
+from gristmill.pipelines.extract import ExtractSettings, run_extract
+from gristmill.pipelines.filter import FilterSettings, run_filter
+from gristmill.pipelines.mix import MIXTURE_TABLE
+from gristmill.pipelines.runner import RunnerOptions
+
+from .pipelines.small_crawl import write_small_crawl
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+FIRST_LOOK = FOLDER / "first_look.ipynb"
+
+
+def load_executor():
+    specification = importlib.util.spec_from_file_location("execute", FOLDER / "execute.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+executor = load_executor()
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Path:
+    """The small crawl extracted, filtered and deduplicated; a mixture of its domains written by hand."""
+    folder = tmp_path_factory.mktemp("first_look")
+    space = Workspace(str(folder / "w"))
+    crawl = write_small_crawl(folder / "crawl")
+    run_extract(space, ExtractSettings.model_validate({"inputs": crawl}), RunnerOptions(), quiet=True)
+    run_filter(space, FilterSettings(rules="gopher"), RunnerOptions(), quiet=True)
+    deduplicate(space, DedupSettings(), RunnerOptions(), quiet=True)
+    write_mixture(space, [entry["domain"] for entry in crawl])
+    return folder / "w"
+
+
+def write_mixture(space: Workspace, domains: list[str]) -> None:
+    rows = [
+        {"mixture": mixture, "domain": domain, "share": share, "tokens": int(1000 * share), "tokens_available": 500,
+         "epochs": 2 * share, "bits_per_byte": 2.0, "target_bits_per_byte": 2 - share, "target_spread": 0.01}
+        for mixture, shares in (("natural", (1, 2, 3, 4)), ("uniform", (1, 1, 1, 1)), ("fitted", (4, 3, 2, 1)))
+        for domain, share in zip(domains, (part / sum(shares) for part in shares), strict=True)
+    ]  # fmt: skip
+    url = space.table("mixture").shard_url("table.parquet")
+    with open_shard(url, MIXTURE_TABLE, "stamp") as out:
+        out.write_batch(pa.RecordBatch.from_pylist(rows, schema=MIXTURE_TABLE))
+    shard = committed(url, "stamp")
+    assert shard is not None
+    space.table("mixture").write_manifest(
+        Manifest(table="mixture", stage="mix", version=1, settings={}, inputs={}, shards=(shard,), counts={})
+    )
+
+
+def printed(content: nbformat.NotebookNode) -> str:
+    return "".join(output.get("text", "") for cell in content.cells for output in cell.get("outputs", ()))
+
+
+def pictures(content: nbformat.NotebookNode) -> int:
+    return sum("image/png" in output.get("data", {}) for cell in content.cells for output in cell.get("outputs", ()))
+
+
+def test_the_first_look_runs_on_a_small_workspace_and_shows_its_funnel_and_mixture(workspace):
+    before = FIRST_LOOK.read_bytes()
+    content = executor.execute(FIRST_LOOK, workspace)
+    assert list(executor.blemishes(content, workspace)) == []
+    assert pictures(content) == 2
+    words = printed(content).split()
+    assert {"gardens", "ships", "clocks", "kitchens", "min_words", "exact", "fitted"} <= set(words)
+    assert FIRST_LOOK.read_bytes() == before
+
+
+def test_every_stored_cell_was_executed_in_order_and_shows_nothing_private():
+    content = nbformat.read(FIRST_LOOK, as_version=4)
+    cells = [cell for cell in content.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert pictures(content) == 2
+    assert list(executor.blemishes(content, Path("demo"))) == []
+
+
+def test_outputs_with_an_error_a_warning_or_a_path_of_this_machine_are_not_stored(tmp_path, capsys):
+    content = nbformat.v4.new_notebook()
+    sources = ("print('fine')", "import sys; print('careful', file=sys.stderr)", f"print({str(FOLDER.parent)!r})")
+    content.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    path = tmp_path / "bad.ipynb"
+    nbformat.write(content, path)
+    before = path.read_bytes()
+    assert executor.main(["--workspace", str(tmp_path), str(path)]) == 1
+    assert path.read_bytes() == before
+    said = capsys.readouterr().err
+    assert "cell 0" not in said
+    assert "cell 1 wrote to the error stream: careful" in said
+    assert f"cell 2 shows {FOLDER.parent}" in said
