@@ -6,10 +6,21 @@ import json
 from ...corpus.refusal import unknown_name
 from .frame import Export, Job
 
-# trainer -> module of this folder whose `export(job)` writes its files
+# trainer -> module of this folder and its function of one job
 EXPORTERS = {
-    "megatron": "megatron",
-    "hf": "hf",
+    "megatron": ("megatron", "export"),
+    "olmo": ("olmo", "export"),
+    "torchtitan": ("torchtitan", "export"),
+    "nanotron": ("nanotron", "export"),
+    "levanter": ("levanter", "export"),
+    "maxtext": ("maxtext", "export"),
+    "hf": ("hf", "export"),
+    "foundry": ("foundry", "export"),
+    "lingua": ("lingua", "export"),
+    "nanochat": ("materialised", "nanochat"),
+    "nanogpt": ("materialised", "nanogpt"),
+    "modded_nanogpt": ("materialised", "modded"),
+    "litdata": ("materialised", "litdata"),
 }
 
 
@@ -17,8 +28,8 @@ def export_recipe(to: str, job: Job) -> Export:
     """Write the recipe for a trainer, and `export.json`: requested against realised shares, and what to know."""
     if to not in EXPORTERS:
         raise unknown_name("trainer", to, EXPORTERS, where="--to")
-    module = importlib.import_module(f".{EXPORTERS[to]}", __package__)
-    made: Export = module.export(job)
+    module, function = EXPORTERS[to]
+    made: Export = getattr(importlib.import_module(f".{module}", __package__), function)(job)
     with open(job.path("export.json"), "w", encoding="utf-8") as file:
         file.write(json.dumps(made.told(), indent=1) + "\n")
     return made

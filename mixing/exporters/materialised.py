@@ -1,0 +1,167 @@
+"""Pre-mixed shards for trainers that have no mixtures: nanochat, nanoGPT, modded-nanogpt, litdata. Unit: tokens.
+
+The whole run is written in training order, phases one after the other, so what such a trainer reads has the recipe's
+shares at every point. Nothing is left to its sampler but to read on (nanoGPT draws windows at random: there the shares
+hold for the run, not for its phases, so more than one phase is refused). Held-out documents become the validation file.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...corpus.refusal import RequestError
+from ...corpus.shards import replacing
+from .frame import Export, Job, begin, used_domains
+from .rows import MixedStream
+from .token_files import write_litdata, write_modded, write_nanogpt
+
+MODDED_TOKENS = 100_000_000  # of a file
+NANOCHAT_CHARS = 250_000_000
+NANOCHAT_GROUP = 1024
+
+
+def stream(job: Job) -> tuple[MixedStream, Iterator[tuple[str, np.ndarray]]]:
+    """The stream of the whole run, and its documents in order."""
+    mixed = MixedStream({name: job.tokens(name) for name in used_domains(job)}, job.seed)
+
+    def documents() -> Iterator[tuple[str, np.ndarray]]:
+        done = 0
+        for phase in job.recipe.phases:
+            upto = round(phase.until * job.recipe.total_tokens)
+            yield from mixed.take(phase.shares, upto - done)
+            done = upto
+
+    return mixed, documents()
+
+
+def nanogpt(job: Job) -> Export:
+    made = _begin(job, "nanogpt")
+    if len(job.recipe.phases) > 1:
+        raise RequestError("nanoGPT draws windows at random from one file: it cannot keep the order of phases")
+    mixed, documents = stream(job)
+    write_nanogpt(job.path("train.bin"), (tokens for _, tokens in documents), _vocabulary(job))
+    write_nanogpt(job.path("val.bin"), _heldout(job), _vocabulary(job))
+    made.files += ["train.bin", "val.bin"]
+    return _finish(job, made, mixed)
+
+
+def modded(job: Job) -> Export:
+    made = _begin(job, "modded_nanogpt")
+    mixed, documents = stream(job)
+    size = min(MODDED_TOKENS, -(-job.recipe.total_tokens // 2))  # its loader wants two training files at least
+    for number, part in enumerate(_chunks((tokens for _, tokens in documents), size), 1):
+        name = f"gristmill_train_{number:06d}.bin"
+        write_modded(job.path(name), part, _vocabulary(job))
+        made.files.append(name)
+    write_modded(job.path("gristmill_val_000000.bin"), np.concatenate(list(_heldout(job))), _vocabulary(job))
+    made.files.append("gristmill_val_000000.bin")
+    return _finish(job, made, mixed)
+
+
+def litdata(job: Job) -> Export:
+    made = _begin(job, "litdata")
+    mixed, documents = stream(job)
+    seq_len = job.recipe.phases[0].seq_len
+    blocks = _chunks((tokens for _, tokens in documents), seq_len + 1, whole=True)
+    kind = job.tokens(used_domains(job)[0]).facts.dtype
+    write_litdata(job.path("train"), blocks, kind)
+    write_litdata(job.path("val"), _chunks(_heldout(job), seq_len + 1, whole=True), kind)
+    made.files += ["train/index.json", "val/index.json"]
+    made.notes.append(f"read with TokensLoader(block_size={seq_len + 1}); do not shuffle if phases matter")
+    return _finish(job, made, mixed)
+
+
+def nanochat(job: Job) -> Export:
+    """Text in Parquet (column `text`), the last file for validation. Documents are drawn whole, as texts."""
+    made = _begin(job, "nanochat")
+    mixed, documents = stream(job)
+    for _ in documents:  # the same stream decides which documents, how often and in which order
+        pass
+    number, chars, rows = 0, 0, []
+    for text in _texts(job):
+        rows.append(text)
+        chars += len(text)
+        if chars >= NANOCHAT_CHARS:
+            made.files.append(_write_nanochat(job, number, rows))
+            number, chars, rows = number + 1, 0, []
+    if rows:
+        made.files.append(_write_nanochat(job, number, rows))
+        number += 1
+    held = [row["text"] for name in used_domains(job) for row in job.texts(name, "heldout")]
+    made.files.append(_write_nanochat(job, number, held))
+    made.notes.append("nanochat crops documents when it packs: long-document domains lose the most tokens")
+    return _finish(job, made, mixed)
+
+
+def _texts(job: Job) -> Iterator[str]:
+    """Texts in the order of the mixed stream; token shards and texts hold the same documents in the same order.
+
+    Holds the texts of the training split in memory, because the stream takes them in no order that a file has.
+    """
+    kept = {name: [row["text"] for row in job.texts(name)] for name in used_domains(job)}
+    domains = {name: job.tokens(name) for name in kept}
+    mixed = MixedStream(domains, job.seed)
+    done = 0
+    for phase in job.recipe.phases:
+        upto = round(phase.until * job.recipe.total_tokens)
+        for name, _ in mixed.take(phase.shares, upto - done):
+            yield kept[name][mixed.last(name)]
+        done = upto
+
+
+def _write_nanochat(job: Job, number: int, rows: list[str]) -> str:
+    name = f"shard_{number:05d}.parquet"
+    table = pa.table({"text": pa.array(rows, pa.string())})
+    with replacing(job.path(name)) as scratch:
+        pq.write_table(
+            table,
+            scratch,
+            row_group_size=NANOCHAT_GROUP,
+            use_dictionary=False,
+            compression="zstd",
+            compression_level=3,
+            write_statistics=False,
+        )
+    return name
+
+
+def _begin(job: Job, trainer: str) -> Export:
+    if job.workspace is None:
+        raise RequestError(f"{trainer} has no mixtures, so its data are written mixed: give --workspace")
+    return begin(job, trainer, "tokens")
+
+
+def _vocabulary(job: Job) -> int:
+    return job.tokens(used_domains(job)[0]).facts.vocab_size
+
+
+def _heldout(job: Job) -> Iterator[np.ndarray]:
+    for name in used_domains(job):
+        held = job.tokens(name, "heldout")
+        yield from (held.document(i) for i in range(held.documents))
+
+
+def _chunks(documents: Iterator[np.ndarray], size: int, whole: bool = False) -> Iterator[np.ndarray]:
+    """Documents end to end, in pieces of `size` tokens; the last may be shorter, or is left out (`whole`)."""
+    held: list[np.ndarray] = []
+    length = 0
+    for document in documents:
+        held.append(document)
+        length += len(document)
+        if length >= size:
+            flat = np.concatenate(held)
+            for first in range(0, length - length % size, size):
+                yield flat[first : first + size]
+            held, length = [flat[length - length % size :]], length % size
+    if length and not whole:
+        yield np.concatenate(held)
+
+
+def _finish(job: Job, made: Export, mixed: MixedStream) -> Export:
+    total = sum(mixed.drawn.values())
+    requested = {name: share for name, share in job.recipe.run_shares().items() if share > 0}
+    longest = max(int(np.diff(domain.offsets).max()) for domain in mixed.domains.values())
+    made.add(requested, requested, {name: count / total for name, count in mixed.drawn.items()}, slack=longest / total)
+    return made
