@@ -22,7 +22,10 @@ CLUSTER_SIZES = ((2, 2), (3, 3), (4, 4), (5, 8), (9, 16), (17, 32), (33, 64), (6
 
 @dataclass(frozen=True)
 class Source:
-    """A workspace as the sections see it: its name for a reader, its finished tables, its views."""
+    """A workspace as the sections see it: its name for a reader, its finished tables, its views.
+
+    The connection has the views of the catalog, and `counted`, which is `funnel` computed once.
+    """
 
     workspace: Workspace
     manifests: dict[str, Manifest]
@@ -73,7 +76,7 @@ def steps(source: Source) -> tuple[list[Step], dict[str, list[Step]]]:
         "coalesce(sum(documents) filter (fate = 'dropped'), 0)::bigint, "
         "coalesce(sum(bytes) filter (fate = 'kept'), 0)::bigint, "
         "coalesce(sum(bytes) filter (fate = 'dropped'), 0)::bigint "
-        "from funnel group by all order by step, domain"
+        "from counted group by all order by step, domain"
     )
     by_domain: dict[str, dict[str, Step]] = defaultdict(dict)
     for _, stage, domain, *numbers in source.rows(query):
@@ -152,7 +155,7 @@ def dropped_by_rule(source: Source, whole: list[Step]) -> str:
     """Which rule dropped how much, the most documents first."""
     entered = {step.stage: step.kept + step.dropped for step in whole}
     found = source.rows(
-        "select stage, rule, sum(documents)::bigint as documents, sum(bytes)::bigint from funnel "
+        "select stage, rule, sum(documents)::bigint as documents, sum(bytes)::bigint from counted "
         "where fate = 'dropped' group by all order by documents desc, stage, rule"
     )
     if not found:
