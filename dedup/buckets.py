@@ -39,22 +39,21 @@ def in_buckets(key: np.ndarray) -> np.ndarray:
 
 def stars(
     key: np.ndarray,
-    rank: np.ndarray,
     handle: np.ndarray,
-    foreign: np.ndarray,
+    ranks: Callable[[np.ndarray], np.ndarray],
+    foreign: Callable[[np.ndarray], np.ndarray],
     threshold: float,
     leaders: int,
     verify: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> Edges:
     """Leader stars of all buckets at once.
 
-    key, rank, handle  (N,) uint64; entries of equal key form a bucket
-    foreign            (N,) bool, of a workspace that is only compared against: two of these are never compared
-    verify             handles a, b (E,) -> similarity (E,) float64; asked once for each distinct pair of a round
+    key, handle  (N,) uint64; entries of equal key form a bucket
+    ranks        handles (M,) -> rank (M,) uint64; asked for those that share a bucket
+    foreign      handles (M,) -> (M,) bool, of a workspace that is only compared against: no two of these are compared
+    verify       handles a, b (E,) -> similarity (E,) float64; asked once for each distinct pair of a round
     """
-    chosen = in_buckets(key)
-    chosen = chosen[np.lexsort((handle[chosen], rank[chosen], ~foreign[chosen], key[chosen]))]
-    key, handle, foreign = key[chosen], handle[chosen], foreign[chosen]
+    key, handle, other = _ordered(in_buckets(key), (key,), handle, ranks, foreign)
     found = [(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.float64))]
     for _ in range(leaders):
         if not len(key):
@@ -62,7 +61,7 @@ def stars(
         first = np.r_[True, key[1:] != key[:-1]]
         bucket = np.cumsum(first) - 1
         leads = np.flatnonzero(first)[bucket]
-        asked = ~first & ~(foreign & foreign[leads]) & (handle != handle[leads])
+        asked = ~first & ~(other & other[leads]) & (handle != handle[leads])
         a, b = handle[leads[asked]], handle[asked]
         low, high = np.minimum(a, b), np.maximum(a, b)
         order = np.lexsort((high, low))
@@ -74,9 +73,9 @@ def stars(
         found.append((low, high, similarity))
         covered = first.copy()
         covered[asked] = similarity[place] >= threshold
-        key, handle, foreign = key[~covered], handle[~covered], foreign[~covered]
-        remaining = in_buckets_sorted(key, foreign)
-        key, handle, foreign = key[remaining], handle[remaining], foreign[remaining]
+        key, handle, other = key[~covered], handle[~covered], other[~covered]
+        remaining = in_buckets_sorted(key, other)
+        key, handle, other = key[remaining], handle[remaining], other[remaining]
     a, b, similarity = (np.concatenate([part[i] for part in found]) for i in range(3))
     order = np.lexsort((b, a))
     new = np.r_[True, (a[order][1:] != a[order][:-1]) | (b[order][1:] != b[order][:-1])][: len(order)]
@@ -95,17 +94,27 @@ def in_buckets_sorted(key: np.ndarray, foreign: np.ndarray) -> np.ndarray:
 
 
 def exact_stars(
-    key: np.ndarray, check: np.ndarray, rank: np.ndarray, handle: np.ndarray, foreign: np.ndarray, kind: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Edges from the first document of each exact key to the others: a, b (E,) uint64, kind (E,) uint8.
+    key: np.ndarray,
+    check: np.ndarray,
+    handle: np.ndarray,
+    ranks: Callable[[np.ndarray], np.ndarray],
+    foreign: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Edges from the first document of each exact key to the others: handles a < b, (E,) uint64.
 
     key, check (N,) uint64 are a 128-bit key together, so that equal keys need no verification.
     """
-    chosen = in_buckets(key)
-    chosen = chosen[np.lexsort((handle[chosen], rank[chosen], ~foreign[chosen], check[chosen], key[chosen]))]
-    key, check, handle, foreign, kind = (column[chosen] for column in (key, check, handle, foreign, kind))
+    check, key, handle, other = _ordered(in_buckets(key), (check, key), handle, ranks, foreign)
     first = np.r_[True, (key[1:] != key[:-1]) | (check[1:] != check[:-1])][: len(key)]
     leads = np.flatnonzero(first)[np.cumsum(first) - 1]
-    asked = ~first & ~foreign
+    asked = ~first & ~other
     a, b = handle[leads[asked]], handle[asked]
-    return np.minimum(a, b), np.maximum(a, b), kind[asked]
+    return np.minimum(a, b), np.maximum(a, b)
+
+
+def _ordered(chosen, keys, handle, ranks, foreign):
+    """The chosen entries by key, documents of other workspaces first, then by rank: (*keys, handle, foreign)."""
+    handle = handle[chosen]
+    other = foreign(handle)
+    order = np.lexsort((handle, ranks(handle), ~other, *(key[chosen] for key in keys)))
+    return *(key[chosen][order] for key in keys), handle[order], other[order]

@@ -182,7 +182,7 @@ def _document(data, start, end, table, unit, window, last, out, position, conten
                 inside = True
                 continue
             ready = int(inside) + int(what == IDEOGRAPH)  # a word before an ideograph makes two tokens
-        elif what == SPACE or what == OTHER:
+        elif what == SPACE or what == OTHER:  # noqa: SIM109
             gap |= what == SPACE
             continue
         else:

@@ -5,6 +5,7 @@ A pair is read by handle (shard number << 32 | row), a block of pairs at a time:
 shingle sets; containment is |A and B| / min(|A|, |B|). Two documents without shingles have similarity 0.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -16,7 +17,12 @@ from ..corpus.shards import filesystem
 
 ROWS = 1024  # documents a record batch: a handle's batch is row // ROWS
 BLOCK_BYTES = 256 << 20
-SHINGLES = pa.schema([pa.field("hashes", pa.large_list(pa.uint32()), nullable=False)])
+SHINGLES = pa.schema(
+    [
+        pa.field("rank", pa.uint64(), nullable=False),  # of the id: the order of documents inside a bucket
+        pa.field("hashes", pa.large_list(pa.uint32()), nullable=False),
+    ]
+)
 
 
 @lru_cache(maxsize=4096)
@@ -45,18 +51,27 @@ class ShingleStore:
             out[place] = ends[rows + 1] - ends[rows]
         return out
 
+    def ranks(self, handles: np.ndarray) -> np.ndarray:
+        """Rank of each document: (N,) uint64, in any order -> (N,) uint64."""
+        known, place = np.unique(handles, return_inverse=True)
+        out = np.zeros(len(known), np.uint64)
+        for batch, rows, where in self._batches(known):
+            out[where] = batch.column(0).to_numpy()[rows]
+        return out[place]
+
     def _parts(self, handles: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, slice]]:
         """(offsets, hashes) of each record batch that is asked for, the rows in it, and their place in handles."""
-        row = handles & np.uint64(0xFFFFFFFF)
-        batch = (handles >> np.uint64(32)) << np.uint64(32) | row // np.uint64(ROWS)
-        starts = np.flatnonzero(np.r_[True, batch[1:] != batch[:-1]][: len(batch)])
-        for start, end in zip(starts, np.r_[starts[1:], len(handles)], strict=True):
-            ends, values = self._batch(int(batch[start]) >> 32, int(batch[start]) & 0xFFFFFFFF)
-            yield ends, values, row[start:end].astype(np.int64) % ROWS, slice(start, end)
+        for batch, rows, where in self._batches(handles):
+            column = batch.column(1)
+            yield column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=True), rows, where
 
-    def _batch(self, shard: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        column = _open(self.urls[shard]).get_batch(batch).column(0)
-        return column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=True)
+    def _batches(self, handles: np.ndarray) -> Iterator[tuple[pa.RecordBatch, np.ndarray, slice]]:
+        row = handles & np.uint64(0xFFFFFFFF)
+        place = (handles >> np.uint64(32)) << np.uint64(32) | row // np.uint64(ROWS)
+        cuts = np.flatnonzero(np.r_[True, place[1:] != place[:-1], True]) if len(place) else np.zeros(1, np.int64)
+        for start, end in itertools.pairwise(cuts.tolist()):
+            shard, batch = divmod(int(place[start]), 1 << 32)
+            yield _open(self.urls[shard]).get_batch(batch), row[start:end].astype(np.int64) % ROWS, slice(start, end)
 
 
 def similarity(store: ShingleStore, a: np.ndarray, b: np.ndarray, measure: str = "jaccard") -> np.ndarray:

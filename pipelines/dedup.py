@@ -94,7 +94,6 @@ def dedup_graph(pipeline: beam.Pipeline, plan: Plan[DedupSettings]) -> beam.PCol
         | "compare" >> beam.FlatMap(compare, plan, shards)
         | "edges" >> beam.GroupByKey()
         | "cluster" >> beam.FlatMap(cluster, plan, shards)
-        | "spread members" >> beam.Reshuffle()
         | "describe" >> beam.FlatMap(describe, plan, shards)
         | "members" >> beam.GroupByKey()
         | "choose" >> beam.FlatMap(choose_survivors, plan, shards)

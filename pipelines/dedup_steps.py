@@ -50,71 +50,78 @@ class Signed:
 
 
 def bands(number: int | None, plan: Plan, shards: tuple[Signed, ...], partitions: int) -> Iterator[tuple[int, Any]]:
-    """(partition, block of entries) of one shard: key, rank, handle, and the second half of exact keys."""
+    """(partition, block of entries) of one shard. An entry is a bucket's key and a handle, 16 bytes.
+
+    A block is (kind, key, handle, check): kind 0 for bands, 1 + n for the n-th exact key, which has its second half
+    in check.
+    """
     if number is None:  # a group always comes out, so that an empty corpus is committed too
         yield 0, None
         return
     settings, resolved = plan.settings, plan.settings.resolved()
     scope_column = None if settings.scope == "global" else settings.scope
-    names = ["rank", "shingles", *(f"key_{n}" for n in range(len(settings.exact)))]
+    names = ["shingles", *(f"key_{n}" for n in range(len(settings.exact)))]
     names += [scope_column] if scope_column else []
     names += ["signature"] if settings.minhash else []
     table = read_columns(shards[number].url, names)
     handle = (np.uint64(number) << np.uint64(32)) + np.arange(len(table), dtype=np.uint64)
-    rank = table["rank"].to_numpy()
     scope = scope_hashes(table[scope_column] if scope_column else None, len(table))
-    parts = []
     for n in range(len(settings.exact)):
         keys = table[f"key_{n}"].combine_chunks()
         present = keys.is_valid().to_numpy(zero_copy_only=False)
         halves = split_key(keys.drop_null())
-        bucket = bucket_of(halves, scope[present], n)
-        parts.append((bucket, rank[present], handle[present], halves[:, 1], np.full(len(bucket), 1 + n, np.uint8)))
+        yield from _cut(1 + n, bucket_of(halves, scope[present], n), handle[present], halves[:, 1], partitions)
     if settings.minhash and len(table):
         own = table["shingles"].to_numpy() > 0
         signature = table["signature"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)[own]
         keys = band_keys(signature, resolved["bands"], resolved["rows"], scope[own]).T.reshape(-1)
-        zeros = np.zeros(len(keys), np.uint64)
-        repeated = resolved["bands"]
-        parts.append(
-            (keys, np.tile(rank[own], repeated), np.tile(handle[own], repeated), zeros, zeros.astype(np.uint8))
-        )
-    entries = [np.concatenate([part[i] for part in parts]) for i in range(5)]
-    place = entries[0] % np.uint64(partitions)
+        yield from _cut(0, keys, np.tile(handle[own], resolved["bands"]), None, partitions)
+
+
+def _cut(
+    kind: int, key: np.ndarray, handle: np.ndarray, check: np.ndarray | None, partitions: int
+) -> Iterator[tuple[int, Any]]:
+    """Cut entries by partition of the key space."""
+    place = key % np.uint64(partitions)
     order = np.argsort(place, kind="stable")
     cuts = np.searchsorted(place[order], np.arange(partitions + 1, dtype=np.uint64))
     for partition in range(partitions):
         chosen = order[cuts[partition] : cuts[partition + 1]]
         if len(chosen):
-            yield partition, [column[chosen] for column in entries]
+            yield partition, (kind, key[chosen], handle[chosen], None if check is None else check[chosen])
 
 
 def compare(group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, ...]) -> Iterator[tuple[int, Any]]:
     """(0, block of edges) of one partition of the key space."""
     settings = plan.settings
     threshold = settings.resolved()["threshold"]
-    blocks = [block for block in group[1] if block is not None]
-    if not blocks:
-        yield 0, (distinct([]), 0)
-        return
-    key, rank, handle, check, kind = (np.concatenate([block[i] for block in blocks]) for i in range(5))
-    others = np.array([shard.foreign for shard in shards])
-    foreign = others[(handle >> np.uint64(32)).astype(np.int64)]
-    exact = kind > 0
-    a, b, n = exact_stars(key[exact], check[exact], rank[exact], handle[exact], foreign[exact], kind[exact])
-    found = [pa.record_batch([a, b, np.ones(len(a)), n, np.ones(len(a), bool)], schema=EDGES)]
+    others = np.array([shard.foreign for shard in shards], bool)
     store = ShingleStore([shard.shingles_url for shard in shards])
+    blocks: dict[int, list[Any]] = {}
+    for block in group[1]:
+        if block is not None:
+            blocks.setdefault(block[0], []).append(block[1:])
+
+    def foreign(handles: np.ndarray) -> np.ndarray:
+        return others[(handles >> np.uint64(32)).astype(np.int64)]
 
     def verify(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        if not settings.verify:
-            return np.ones(len(left))
-        return similarity(store, left, right, settings.measure)
+        return similarity(store, left, right, settings.measure) if settings.verify else np.ones(len(left))
 
-    near = stars(key[~exact], rank[~exact], handle[~exact], foreign[~exact], threshold, settings.leaders, verify)
-    similar = near.similarity if settings.verify else np.full(len(near.a), np.nan)
-    joined = near.similarity >= threshold
-    found.append(pa.record_batch([near.a, near.b, similar, np.zeros(len(near.a), np.uint8), joined], schema=EDGES))
-    yield 0, (distinct(found), near.unexamined)
+    found, unexamined = [], 0
+    for kind in sorted(blocks):
+        key, handle = (np.concatenate([block[i] for block in blocks[kind]]) for i in range(2))
+        if kind > 0:
+            check = np.concatenate([block[2] for block in blocks[kind]])
+            a, b = exact_stars(key, check, handle, store.ranks, foreign)
+            similar, joined = np.ones(len(a)), np.ones(len(a), bool)
+        else:
+            near = stars(key, handle, store.ranks, foreign, threshold, settings.leaders, verify)
+            a, b, unexamined = near.a, near.b, near.unexamined
+            similar = near.similarity if settings.verify else np.full(len(a), np.nan)
+            joined = near.similarity >= threshold
+        found.append(pa.record_batch([a, b, similar, np.full(len(a), kind, np.uint8), joined], schema=EDGES))
+    yield 0, (distinct(found), unexamined)
 
 
 def cluster(group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, ...]) -> Iterator[tuple[str, int, Any]]:

@@ -31,7 +31,6 @@ def signature_schema(exact: int, num_perm: int) -> pa.Schema:
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
-            pa.field("rank", pa.uint64(), nullable=False),  # hash of the id: order inside buckets
             *((f"key_{n}", pa.binary(16)) for n in range(exact)),
             ("date", pa.timestamp("s", tz="UTC")),
             pa.field("length", pa.int64(), nullable=False),  # bytes of text
@@ -76,7 +75,7 @@ def sign(plan: Plan[DedupSettings], item: tuple[str, str]) -> Iterator[Report]:
             for batch in read_kept(plan.workspace, shard, columns, until="dedup"):
                 signed, offsets, hashes = sign_batch(batch, plan.settings.exact, plan.recorded, schema)
                 out.write_batch(signed)
-                sets.write(offsets, hashes)
+                sets.write(ranks(batch["id"]), offsets, hashes)
                 counts["documents"] += batch.num_rows
                 counts["shingles"] += len(hashes)
                 counts["blank"] += int((np.diff(offsets) == 0).sum())
@@ -97,7 +96,6 @@ def sign_batch(
     rows = signatures(sets.hashes, sets.offsets, recorded["num_perm"], recorded["seed"])
     columns = {
         "id": batch["id"],
-        "rank": pa.array(ranks(batch["id"])),
         "date": batch["date"],
         "length": pc.binary_length(batch["text"]).cast(pa.int64()),
         "source": batch["source"],
@@ -121,7 +119,8 @@ class SetWriter:
 
     def __init__(self, url: str) -> None:
         self._replacing = replacing(url)
-        self._offsets: list[np.ndarray] = []
+        self._ranks: list[np.ndarray] = []
+        self._sizes: list[np.ndarray] = []
         self._hashes: list[np.ndarray] = []
         self._rows = 0
 
@@ -141,12 +140,13 @@ class SetWriter:
             self._writer.close()
             self._file.close()
 
-    def write(self, offsets: np.ndarray, hashes: np.ndarray) -> None:
-        """Append D sets: offsets (D+1,) int64 from 0, hashes (H,) uint32."""
+    def write(self, rank: np.ndarray, offsets: np.ndarray, hashes: np.ndarray) -> None:
+        """Append D sets: rank (D,) uint64, offsets (D+1,) int64 from 0, hashes (H,) uint32."""
         start = 0
         while start < len(offsets) - 1:
             end = min(len(offsets) - 1, start + ROWS - self._rows)
-            self._offsets.append(np.diff(offsets[start : end + 1]))
+            self._ranks.append(rank[start:end])
+            self._sizes.append(np.diff(offsets[start : end + 1]))
             self._hashes.append(hashes[offsets[start] : offsets[end]])
             self._rows += end - start
             start = end
@@ -155,10 +155,10 @@ class SetWriter:
 
     def _flush(self, rows: int) -> None:
         if rows:
-            ends = np.r_[0, np.cumsum(np.concatenate(self._offsets))]
+            ends = np.r_[0, np.cumsum(np.concatenate(self._sizes))]
             lists = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(np.concatenate(self._hashes)))
-            self._writer.write_batch(pa.record_batch([lists], schema=SHINGLES))
-        self._offsets, self._hashes, self._rows = [], [], 0
+            self._writer.write_batch(pa.record_batch([pa.array(np.concatenate(self._ranks)), lists], schema=SHINGLES))
+        self._ranks, self._sizes, self._hashes, self._rows = [], [], [], 0
 
 
 def signatures_graph(pipeline: beam.Pipeline, plan: Plan[DedupSettings]) -> beam.PCollection:
