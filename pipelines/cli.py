@@ -23,7 +23,17 @@ app = typer.Typer(
 
 # command -> module of commands/ that holds the function of that name, in the order in which a crawl meets them
 COMMANDS = {
+    "demo": "demo",
+    "run": "run",
+    "extract": "extract",
+    "filter": "filter",
+    "dedup": "dedup",
+    "tokenize": "tokenize",
+    "mix": "mix",
+    "train": "train",
+    "recipe": "recipe",
     "sql": "sql",
+    "report": "report",
     "audit": "audit",
 }
 

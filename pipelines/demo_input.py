@@ -30,8 +30,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 DATE = "2026-01-01T00:00:00Z"
-DOCUMENTED = ("numpy", "scipy", "pyarrow", "sklearn", "pydantic", "fsspec", "rich")  # beside the standard library
-SHARES = {"reference": 0.40, "source": 0.45, "packages": 0.10, "licences": 0.05}  # of the bytes asked for, at most
+DOCUMENTED = ("numpy", "scipy", "pyarrow", "sklearn", "pydantic", "fsspec", "rich", "dask", "distributed", "hypothesis")
+PAGE = 100_000  # a longer page is a listing of everything that a module imports
+SHARES = {"reference": 0.45, "source": 0.40, "packages": 0.10, "licences": 0.05}  # of the bytes asked for, at most
 UNSAFE = re.compile(  # modules that open windows, print, hang or are not documentation
     r"^(antigravity|this|idlelib|turtle|tkinter|lib2to3|test|ensurepip|_|.*\b(tests?|conftest|__main__|setup)\b|.*\._)"
 )
@@ -87,7 +88,8 @@ def pydoc_pages() -> Iterator[tuple[str, str]]:
         except (Exception, SystemExit) as error:  # a module that cannot be imported here has no page
             sys.stderr.write(f"demo: no page for {name}: {type(error).__name__}\n")
             continue
-        yield name, page
+        if len(page) <= PAGE:
+            yield name, page
 
 
 def _page(name: str) -> str:
@@ -148,7 +150,7 @@ def sources() -> Iterator[tuple[str, str]]:
                 if name.endswith(".py"):
                     files[str((Path(directory) / name).relative_to(root))] = Path(directory) / name
     for name in by_hash(list(files)):
-        if 200 <= files[name].stat().st_size <= 200_000:
+        if 500 <= files[name].stat().st_size <= 40_000:
             yield name, files[name].read_bytes().decode("utf-8", "replace")
 
 

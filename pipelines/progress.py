@@ -4,6 +4,7 @@ On a terminal one line that is rewritten (shards, documents, MB/s, time left); e
 ten seconds. Reads only names and sizes of committed shards, and the footers of those it has not seen yet.
 """
 
+import os
 import sys
 import threading
 import time
@@ -50,9 +51,13 @@ class Progress:
         fs, path = filesystem(self.table.url)
         for entry in fs.ls(path, detail=True) if fs.exists(path) else ():
             name = entry["name"]
-            if name.endswith(".parquet") and name not in self._sizes:
+            if name in self._sizes or os.path.basename(name).startswith((".", "_")):
+                continue
+            rows = 0
+            if name.endswith(".parquet"):
                 with fs.open(name, "rb") as file:
-                    self._sizes[name] = (pq.read_metadata(file).num_rows, entry["size"] or 0)
+                    rows = pq.read_metadata(file).num_rows
+            self._sizes[name] = (rows, entry["size"] or 0)
         elapsed = time.monotonic() - self.began
         shards = len(self._sizes)
         rows = sum(size[0] for size in self._sizes.values())

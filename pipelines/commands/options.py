@@ -66,3 +66,5 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
         numbers = ", ".join(f"{name} {value:,}" for name, value in counts.items()) or "committed"
         state = " (up to date)" if summary.get("skipped") else ""
         sys.stdout.write(f"{summary['stage']}: {table}: {numbers}{state}\n")
+    if "tables" not in summary:
+        sys.stdout.write(f"{summary['stage']}: done\n")

@@ -40,8 +40,8 @@ def sql(
     """
     with open_catalog(Workspace(workspace)) as connection:
         try:
-            answer = connection.execute(query)
-            if answer.description is None:
+            answer = connection.sql(query)
+            if answer is None:
                 raise RequestError(f"the query returns nothing to print: {query}")
             table = answer.to_arrow_table()
         except duckdb.Error as error:

@@ -1,0 +1,30 @@
+"""`gristmill demo`."""
+
+import json as json_format
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import JsonOption, WorkersOption, runner_options
+
+
+def demo(
+    context: typer.Context,
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="folder to make the demo in")] = Path("demo"),
+    megabytes: Annotated[float, typer.Option(help="text to collect from the Python environment, about")] = 24.0,
+    workers: WorkersOption = 2,
+    json: JsonOption = False,
+) -> None:
+    """Run the whole road on a corpus made from the Python environment that is running.
+
+    Needs no network. Collects documentation, package descriptions, licences and source code, curates them, fits a
+    mixture, trains on it, and prints the funnel, the mixture and what models trained on each mixture reach.
+
+    Example: gristmill demo --workspace demo --megabytes 24
+    """
+    from ..demo import demo as run_demo
+
+    result = run_demo(workspace, megabytes, runner_options(context, workers), quiet=json)
+    if json:
+        typer.echo(json_format.dumps(result, default=str))

@@ -1,0 +1,38 @@
+"""`gristmill run`."""
+
+import json as json_format
+from typing import Annotated
+
+import typer
+
+from .options import ForceOption, JsonOption, runner_options, show
+
+
+def run(
+    context: typer.Context,
+    settings: Annotated[str, typer.Argument(help="a settings file, YAML")],
+    workspace: Annotated[str | None, typer.Option("--workspace", "-w", help="instead of the file's workspace")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="instead of the file's workers")] = None,
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run every stage that a settings file names, in order.
+
+    Finished stages are skipped, so the same command continues a run that was killed. Settings are checked against
+    each other before anything runs.
+
+    Example: gristmill run examples/common-crawl.yaml --workers 8
+    """
+    from ..run import load_settings
+    from ..run import run as run_settings
+
+    loaded = load_settings(settings)
+    changes = {"workspace": workspace, "workers": workers}
+    loaded = loaded.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    summaries = []
+    for summary in run_settings(loaded, runner_options(context, loaded.workers), force=force, quiet=json):
+        summaries.append(summary)
+        if not json:
+            show(summary, False)
+    if json:
+        typer.echo(json_format.dumps(summaries, default=str))

@@ -1,0 +1,133 @@
+"""Train: a recipe and the token shards in, a run folder with checkpoints, metrics and a run card out.
+
+The one stage that is not a Beam graph: a step needs the step before it, so there is nothing to spread over workers.
+Several GPUs are several ranks of the same command under torchrun. Refuses a recipe whose tokenizer or shards are not
+those of the workspace, unless forced.
+"""
+
+import os
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from ..corpus.refusal import RequestError
+from ..corpus.shards import fingerprint
+from ..corpus.workspace import Workspace
+from ..mixing.recipe import Recipe, load_recipe
+from ..training import checkpoint
+from ..training.evaluation import HeldOut, held_out_rows
+from ..training.loader import Loader, Phase
+from ..training.loop import LoopSettings, pretrain
+from ..training.run_folder import CHECKPOINTS
+from ..training.shards import TokenDomain, domains, open_tokens
+from ..training.transformer import Transformer, size
+
+RUNS = "runs"
+
+
+class TrainSettings(BaseModel, frozen=True, extra="forbid"):
+    """What the recipe does not say: the model, the batch and the loop."""
+
+    recipe: str | None = None  # a recipe.yaml; None: the one that `mix` wrote into the workspace
+    name: str | None = None  # of the run; the recipe's name where not given
+    model: str = "1m"  # a size, or LAYERSxWIDTHxHEADS
+    tokens: int | None = Field(default=None, ge=1)  # instead of the recipe's total_tokens
+    batch_tokens: int = Field(default=8192, ge=1)
+    packing: Literal["concat", "bestfit", "decompose"] = "concat"
+    curriculum: str = "uniform"  # decompose: the order of row lengths
+    subset: dict[str, float] = {}  # domain -> share of its rows that is repeated instead of reading all of them
+    seed: int = 0
+    evaluation_tokens: int = Field(default=50_000, ge=1)  # held-out tokens per domain
+    branch: str | None = None  # a checkpoint folder whose weights the run starts from
+    loop: LoopSettings = LoopSettings()
+
+
+def train(
+    workspace: Workspace, settings: TrainSettings, resume: bool = False, force: bool = False, quiet: bool = False
+) -> dict[str, Any]:
+    """Train to the end of the recipe, from wherever the run stands. Returns the run card."""
+    path = settings.recipe or workspace.path("mixture", "recipe.yaml")
+    recipe = load_recipe(path)
+    if not workspace.is_local:
+        raise RequestError(f"{workspace.url}: training maps tokens and writes checkpoints on a local disk")
+    folder = workspace.path(RUNS, settings.name or recipe.name)
+    if resume and not checkpoint.steps(f"{folder}/{CHECKPOINTS}"):
+        raise RequestError(f"--resume: {folder} has no checkpoint to go on from; leave --resume out to start")
+    pool = {name: open_tokens(workspace, name) for name in domains(workspace)}
+    if not pool:
+        raise RequestError(f"{workspace.url} has no token shards; run: gristmill tokenize --workspace {workspace.url}")
+    if not force:
+        check_recipe(recipe, pool, path)
+    phases = phases_of(recipe, settings)
+    loader = Loader(pool, phases, settings.tokens or recipe.total_tokens, settings.batch_tokens, settings.seed)
+    longest = max(phase.seq_len for phase in phases)
+    facts = next(iter(pool.values())).facts
+    model = Transformer(size(settings.model, facts.vocab_size, longest), settings.seed)
+    if settings.branch is not None:
+        model.load_state_dict(checkpoint.load(settings.branch)[0])
+    weights = {name: domain.loss_weight for name, domain in recipe.domains.items() if domain.loss_weight != 1.0}
+    loop = settings.loop.model_copy(update={"loss_weights": weights | settings.loop.loss_weights})
+    prints = {
+        "tokenizer": facts.tokenizer,
+        "model": fingerprint(vars(model.config)),
+        "start": settings.branch or f"seed {settings.seed}",
+    }
+    return pretrain(model, loader, loop, folder, held_out(workspace, pool, settings, longest), prints, force, quiet)
+
+
+def held_out(
+    workspace: Workspace, pool: dict[str, TokenDomain], settings: TrainSettings, seq_len: int
+) -> dict[str, HeldOut]:
+    """What every domain of the workspace is measured by, those without held-out text left out."""
+    found = {}
+    for name in pool:
+        domain = open_tokens(workspace, name, "heldout")
+        if domain.bytes:
+            found[name] = held_out_rows(domain, seq_len, settings.evaluation_tokens)
+    return found
+
+
+def phases_of(recipe: Recipe, settings: TrainSettings) -> list[Phase]:
+    """The recipe's phases in the loader's terms."""
+    return [
+        Phase(
+            phase.until,
+            {name: share for name, share in phase.shares.items() if share > 0},
+            phase.seq_len,
+            settings.packing,
+            metadata=phase.metadata != "none",
+            subset={name: part for name, part in settings.subset.items() if phase.shares.get(name, 0.0) > 0},
+            curriculum=settings.curriculum,
+        )
+        for phase in recipe.phases
+    ]
+
+
+def check_recipe(recipe: Recipe, pool: dict[str, TokenDomain], where: str) -> None:
+    """Refuse tokens that are not those the recipe was made for."""
+    tokenizer = next(iter(pool.values())).facts.tokenizer
+    stale = []
+    if recipe.tokenizer is not None and recipe.tokenizer.sha256 != tokenizer:
+        stale.append(f"tokenizer: {recipe.tokenizer.sha256[:12]}… in the recipe, {tokenizer[:12]}… in the workspace")
+    for name, expected in sorted(recipe.shards.items()):
+        if name in pool and pool[name].fingerprint != expected:
+            stale.append(f"tokens of {name}: {expected[:12]}… in the recipe, {pool[name].fingerprint[:12]}… here")
+    if stale:
+        raise RequestError(
+            f"{where} was made for other tokens ({'; '.join(stale)}); make it anew (gristmill mix), or train on "
+            f"on these tokens all the same with --force"
+        )
+    wanted = {phase.metadata for phase in recipe.phases} - {"none"}
+    if wanted and not any(np.any(domain.metadata_tokens) for domain in pool.values()):
+        kind = sorted(wanted)[0]
+        raise RequestError(
+            f"{where} conditions on metadata, but the token shards have no prefixes; run: gristmill tokenize "
+            f"--metadata {kind} --force"
+        )
+
+
+def runs(workspace: Workspace) -> list[str]:
+    """Names of the runs of a local workspace, sorted."""
+    folder = workspace.path(RUNS)
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
