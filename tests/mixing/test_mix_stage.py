@@ -1,0 +1,126 @@
+"""The mix stage on a real, tiny workspace: what it writes, that it resumes to the same bytes, what it refuses."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.workspace import Workspace
+from gristmill.mixing.recipe import load_recipe
+from gristmill.pipelines.mix import MixSettings, mix
+from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.stage import run_stage
+
+PROXY = {"n_layers": 1, "d_model": 16, "n_heads": 1, "d_ff": 32, "seq_len": 16, "sequences": 2, "steps": 4}
+SETTINGS = {
+    "mixtures": 8,
+    "replicates": 1,
+    "proxy": {**PROXY, "evaluations": 2, "warmup": 1},
+    "seeds": 2,
+    "wave": 5,
+    "heldout_tokens": 256,
+    "regressors": ("linear", "gp_sqrt"),
+    "draws": 500,
+    "seq_len": 16,
+}
+
+
+def settings(**changes):
+    return MixSettings.model_validate({**SETTINGS, **changes})
+
+
+def files(workspace):
+    found = {}
+    for folder, _, names in os.walk(workspace.path("mixture")):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                found[os.path.relpath(os.path.join(folder, name), workspace.url)] = file.read()
+    return found
+
+
+@pytest.fixture(scope="module")
+def mixed(workspace, tmp_path_factory):
+    copy = Workspace(str(tmp_path_factory.mktemp("mix") / "W"))
+    shutil.copytree(workspace.url, copy.url)
+    summary = run_stage(mix, copy, settings(), RunnerOptions(), quiet=True)
+    return copy, summary
+
+
+def test_the_recipe_states_what_was_fitted_and_what_validation_measured(mixed):
+    workspace, summary = mixed
+    recipe = load_recipe(workspace.path("mixture", "recipe.yaml"))
+    assert set(recipe.domains) == {"long", "middle", "short"}
+    assert set(recipe.evidence.validation) == {"fitted", "natural", "uniform", "best_of_swarm"}
+    assert recipe.evidence.validation["fitted"]["seeds"] == 2
+    assert recipe.evidence.verdict == summary["details"]["verdict"]
+    assert max(recipe.epochs().values()) <= 4.0
+    assert recipe.evidence.predicted["low"] < recipe.evidence.predicted["high"]
+
+
+def test_the_swarm_holds_every_run_at_every_evaluation(mixed):
+    workspace, _ = mixed
+    rows = pq.read_table(workspace.path("mixture", "swarm.parquet")).to_pylist()
+    assert len(rows) == 9 * 2  # eight mixtures and one replicate, two evaluations
+    assert {row["step"] for row in rows} == {2, 4}
+    assert all(abs(sum(row["weights"].values()) - 1) < 1e-6 for row in rows)
+    replicates = [row for row in rows if row["mixture"] == "natural" and row["step"] == 4]
+    assert len({row["losses"]["long"] for row in replicates}) == 2
+
+
+def test_what_was_killed_is_completed_to_the_same_bytes(mixed, tmp_path):
+    workspace, _ = mixed
+    copy = Workspace(str(tmp_path / "W"))
+    shutil.copytree(workspace.url, copy.url)
+    before = files(copy)
+    for name in ("_manifest.json", "recipe.yaml", "waves/_manifest.json", "waves/swarm-0001.parquet"):
+        os.remove(copy.path("mixture", name))
+    untouched = os.stat(copy.path("mixture", "waves", "swarm-0000.parquet")).st_mtime_ns
+    run_stage(mix, copy, settings(), RunnerOptions(), quiet=True)
+    assert files(copy) == before
+    assert os.stat(copy.path("mixture", "waves", "swarm-0000.parquet")).st_mtime_ns == untouched
+
+
+def test_another_target_reuses_the_trained_swarm(mixed, tmp_path):
+    workspace, _ = mixed
+    copy = Workspace(str(tmp_path / "W"))
+    shutil.copytree(workspace.url, copy.url)
+    times = {name: os.stat(copy.path("mixture", "waves", name)).st_mtime_ns for name in ("swarm-0000.parquet",)}
+    with pytest.raises(RequestError, match="--force"):
+        run_stage(mix, copy, settings(target={"long": 1.0}), RunnerOptions(), quiet=True)
+    run_stage(mix, copy, settings(target={"long": 1.0}), RunnerOptions(), force=True, quiet=True)
+    assert os.stat(copy.path("mixture", "waves", "swarm-0000.parquet")).st_mtime_ns == times["swarm-0000.parquet"]
+    assert json.loads(files(copy)["mixture/fit.json"])["target"] == {"long": 1.0, "middle": 0.0, "short": 0.0}
+
+
+def test_the_mixture_table_holds_tokens_and_epochs_of_each_mixture(mixed):
+    workspace, _ = mixed
+    rows = pq.read_table(workspace.path("mixture", "table.parquet")).to_pylist()
+    recipe = load_recipe(workspace.path("mixture", "recipe.yaml"))
+    for mixture in ("natural", "uniform", "fitted"):
+        own = [row for row in rows if row["mixture"] == mixture]
+        assert sum(row["share"] for row in own) == pytest.approx(1)
+        assert sum(row["tokens"] for row in own) == pytest.approx(recipe.total_tokens, abs=3)
+        for row in own:
+            epochs = row["share"] * recipe.total_tokens / row["tokens_available"]
+            assert row["epochs"] == pytest.approx(epochs)
+    natural = {row["domain"]: row["epochs"] for row in rows if row["mixture"] == "natural"}
+    assert np.allclose(list(natural.values()), 1.0, atol=1e-3)  # every token once
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": {"lnog": 1.0}}, "did you mean long"),
+        ({"max_epochs": 0.5}, "allow only 0.5"),
+        ({"floors": {"long": 0.7, "short": 0.7}}, "floors sum to 1.4"),
+        ({"ceilings": {"lnog": 0.5}}, "did you mean long"),
+    ],
+)
+def test_what_no_mixture_can_satisfy_is_refused_before_anything_is_trained(workspace, changes, message):
+    with pytest.raises(RequestError, match=message):
+        run_stage(mix, workspace, settings(**changes), RunnerOptions(), quiet=True)
+    assert not os.path.exists(workspace.path("mixture", "waves", "swarm-0000.parquet"))

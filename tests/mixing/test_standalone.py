@@ -1,0 +1,133 @@
+"""`gristmill mix fit` on CSV files: both forms in use, exit codes, and refusals that name the file and the place."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gristmill.corpus.refusal import RequestError
+from gristmill.mixing.swarm import match_target, plain, read_swarm
+from gristmill.pipelines.cli import main
+from gristmill.pipelines.commands.mix import parse_shares
+
+DOMAINS = ("a", "b", "c")
+
+
+def write(path, header, rows):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return str(path)
+
+
+@pytest.fixture
+def tables(tmp_path):
+    draw = np.random.default_rng(0)
+    weights = draw.dirichlet(np.ones(3), 40)
+    losses = 2 + (weights[:, :2] + 0.05) ** -0.3
+    regmix = [f"train_the_pile_{name}" for name in DOMAINS]
+    targets = [f"metric/the_pile_{name}_val_loss" for name in DOMAINS[:2]]
+    order = draw.permutation(40)
+    return (
+        write(tmp_path / "m.csv", ["index", *regmix], [[i + 1, *np.round(weights[i], 3)] for i in range(40)]),
+        write(tmp_path / "l.csv", ["index", *targets], [[i + 1, *losses[i]] for i in order]),
+    )
+
+
+def test_rows_are_joined_by_id_whatever_their_order(tables):
+    swarm = read_swarm(*tables)
+    assert swarm.own() == [0, 1]
+    assert np.corrcoef(swarm.weights[:, 0], swarm.losses[:, 0])[0, 1] < -0.8
+    assert swarm.weights.sum(1) == pytest.approx(np.ones(40))
+
+
+def test_the_form_of_olmix_is_read_too(tmp_path):
+    mixtures = write(tmp_path / "r.csv", ["run", "name", "index", "x", "y"], [["r1", "n", 0, 0.5, 0.5]])
+    losses = write(tmp_path / "m.csv", ["run", "name", "index", "task/bpb"], [["r1", "n", 0, 1.25]])
+    swarm = read_swarm(mixtures, losses)
+    assert swarm.domains == ("x", "y")
+    assert swarm.losses.tolist() == [[1.25]]
+
+
+def test_the_command_prints_one_json_object(tables, capsys):
+    arguments = ["mix", "fit", "--mixtures", tables[0], "--losses", tables[1], "--target", "the_pile_a"]
+    arguments += ["--evaluate-mixtures", tables[0], "--evaluate-losses", tables[1], "--regressor", "gp_sqrt"]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--jobs", "1", "--json"])
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["fit"]["targets"]) == ["metric/the_pile_a_val_loss"]
+    assert told["evaluation"]["mean_spearman"] > 0.95
+    assert told["proposal"]["shares"]["train_the_pile_a"] > 0.8
+    assert sum(told["proposal"]["shares"].values()) == pytest.approx(1)
+
+
+def test_ceilings_and_the_prior_are_given_by_plain_names(tables, capsys):
+    arguments = ["mix", "fit", "--mixtures", tables[0], "--losses", tables[1], "--regressor", "linear", "--jobs", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--ceiling", "the_pile_a=0.1", "--prior", "the_pile_b=3,the_pile_c=1", "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["proposal"]["shares"]["train_the_pile_a"] <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--target", "the_pile_z"], "no target"),
+        (["--regressor", "gp_sqr"], "did you mean gp_sqrt"),
+        (["--evaluate-mixtures", "x.csv"], "go together"),
+        (["--mixtures", "absent.csv"], "no file absent.csv"),
+        (["--ceiling", "the_pile_a"], "expected NAME=NUMBER"),
+    ],
+)
+def test_a_wrong_request_ends_with_two_and_says_what_is_wrong(tables, capsys, change, message):
+    arguments = ["mix", "fit", "--mixtures", tables[0], "--losses", tables[1], "--jobs", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, *change])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([["1", "0.5", "0.6"]], "run 1: weights must"),
+        ([["1", "0.5"]], "line 2: 2 cells under 3"),
+        ([["1", "0.5", "x"]], "line 2"),
+        ([["1", "0.5", "0.5"], ["1", "0.5", "0.5"]], "is there twice"),
+        ([["1", "-0.5", "1.5"]], "run 1: weights must"),
+        ([], "no rows"),
+    ],
+)
+def test_damaged_mixtures_are_refused_with_file_and_line(tmp_path, rows, message):
+    mixtures = write(tmp_path / "m.csv", ["index", "a", "b"], rows)
+    losses = write(tmp_path / "l.csv", ["index", "a"], [["1", "2.0"]])
+    with pytest.raises(RequestError, match=message) as refusal:
+        read_swarm(mixtures, losses)
+    assert "m.csv" in str(refusal.value)
+
+
+def test_losses_that_are_not_finite_and_ids_that_do_not_join_are_refused(tmp_path):
+    mixtures = write(tmp_path / "m.csv", ["index", "a", "b"], [["1", "0.5", "0.5"]])
+    with pytest.raises(RequestError, match="a is nan"):
+        read_swarm(mixtures, write(tmp_path / "l.csv", ["index", "a"], [["1", "nan"]]))
+    with pytest.raises(RequestError, match="do not join"):
+        read_swarm(mixtures, write(tmp_path / "l.csv", ["index", "a"], [["2", "1"]]))
+    with pytest.raises(RequestError, match="no id column"):
+        read_swarm(mixtures, write(tmp_path / "l.csv", ["number", "a"], [["2", "1"]]))
+
+
+def test_names_are_matched_without_their_decorations():
+    assert plain("metric/the_pile_arxiv_val_loss") == plain("train_the_pile_arxiv") == "the_pile_arxiv"
+    assert match_target("arxiv", ["metric/the_pile_arxiv_val_loss", "metric/the_pile_github_val_loss"]) == 0
+
+
+def test_shares_are_parsed_from_the_right():
+    assert parse_shares(["a=b=0.5"], "--x") == {"a=b": 0.5}
+
+
+def test_help_shows_an_example():
+    from gristmill.pipelines.commands.mix import mix
+
+    assert "Example: gristmill mix fit" in CliRunner().invoke(mix, ["fit", "--help"]).output
