@@ -16,7 +16,7 @@ from ..corpus.inputs import resolve
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.workspace import Workspace
 from ..dedup.settings import DedupSettings
-from ..filters.rule_sets import Compiled, load_rules
+from ..filters.rule_sets import compiled, load_rules
 from ..mixing.exporters.frame import Job
 from ..mixing.exporters.registry import export_recipe
 from ..mixing.recipe import load_recipe
@@ -115,7 +115,7 @@ def run(
     if settings.extract is not None:
         resolve(settings.extract.inputs)
     if settings.filter is not None:
-        Compiled(load_rules(settings.filter.rules), where=settings.filter.rules)
+        compiled(load_rules(settings.filter.rules), where=settings.filter.rules)
     workspace = Workspace(settings.workspace)
     workspace.create()
     options = options or RunnerOptions(workers=settings.workers)
