@@ -40,9 +40,9 @@ class TokenizeSettings(BaseModel, frozen=True, extra="forbid"):
     """How to make the tokenizer and the shards."""
 
     tokenizer: str | None = None  # path of a tokenizer.json; None: train one on the corpus
-    vocab_size: int = Field(4096, ge=258)
-    sample_bytes: int = Field(1_000_000, ge=1)  # text per domain that the tokenizer is trained on
-    heldout: float = Field(0.05, ge=0.0, lt=1.0)  # share of documents held out, by id hash
+    vocab_size: int = Field(default=4096, ge=258)
+    sample_bytes: int = Field(default=1_000_000, ge=1)  # text per domain that the tokenizer is trained on
+    heldout: float = Field(default=0.05, ge=0.0, lt=1.0)  # share of documents held out, by id hash
     metadata: Literal["none", "host", "url", "source"] = "none"  # prefix for metadata conditioning
     bos: str | None = None  # tokens that start and end a document, where their names are not the customary ones
     eos: str | None = None

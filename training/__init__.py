@@ -2,8 +2,19 @@
 
 Import the parts by module; this file imports nothing, so that naming one part does not load torch.
 
-shards       Arrow IPC token shards, memory-mapped: `open_tokens`, `domains`, `TokenDomain`
-tokenizer    the BPE tokenizer: `train_tokenizer`, `load_tokenizer`
-transformer  `Transformer`, `TransformerConfig`, `size`, `flops_per_token`
-loss         chunked linear cross-entropy: `token_nll`, `weighted_loss`
+shards        Arrow IPC token shards, memory-mapped: `open_tokens`, `domains`, `TokenDomain`
+tokenizer     the BPE tokenizer: `train_tokenizer`, `load_tokenizer`
+packing       from documents to rows: `Packing`, `Rows`
+loader        the order of data as arithmetic: `Loader`, `Phase`
+lengths       curricula of variable sequence length
+repetition    what repeated data is worth: `effective_epochs`, `fill_in`
+transformer   `Transformer`, `TransformerConfig`, `size`, `flops_per_token`
+loss          chunked linear cross-entropy: `token_nll`, `weighted_loss`
+schedules     learning rates: `Schedule`, `factor`
+optimisers    AdamW, Muon, Lion, Sophia: `OptimiserSettings`, `Optimiser`
+reweighting   weights of samples by their loss
+distillation  soft labels from a stored teacher cache
+loop          the pre-training loop: `LoopSettings`, `pretrain`
+evaluation    held-out bits per byte: `held_out_rows`, `bits_per_byte`
+checkpoint    `save`, `load`, `average`
 """

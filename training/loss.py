@@ -153,3 +153,16 @@ def weighted_loss(
     z       weight of the z-loss, which keeps the normaliser near 1 (PaLM, 1e-4)
     """
     return _WeightedLoss.apply(hidden, weight, targets, shares, scale, z, vocab or len(weight))  # type: ignore
+
+
+@torch.no_grad()
+def sample_targets(hidden: Tensor, weight: Tensor, seed: int, vocab: int) -> Tensor:
+    """Labels drawn from the model's own distribution, for Sophia: hidden (N, D) -> (N,) int64."""
+    generator = torch.Generator(hidden.device).manual_seed(seed)
+    weight = weight[:vocab].to(hidden.dtype)
+    drawn = []
+    for part in hidden.split(rows_per_chunk(vocab, hidden.device.type)):
+        logits = (part @ weight.T).float()
+        uniform = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_(min=1e-20)
+        drawn.append((logits - (-uniform.log()).log()).argmax(-1))  # Gumbel
+    return torch.cat(drawn)

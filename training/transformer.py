@@ -72,10 +72,16 @@ SIZES = {
 
 
 def size(name: str, vocab_size: int, max_len: int = 2048, **changes: object) -> TransformerConfig:
-    """The configuration of a named size; `changes` replace single fields."""
-    if name not in SIZES:
-        raise unknown_name("model size", name, SIZES)
-    layers, width, heads, kv_heads, d_ff = SIZES[name]
+    """The configuration of a named size, or of numbers: `2x128x4` is layers x width x heads with 8/3 x width in the
+    feed-forward part, rounded up to 64. `changes` replace single fields."""
+    numbers = name.split("x")
+    if len(numbers) == 3 and all(number.isdigit() and int(number) > 0 for number in numbers):
+        layers, width, heads = map(int, numbers)
+        kv_heads, d_ff = heads, -(-8 * width // (3 * PAD)) * PAD
+    elif name in SIZES:
+        layers, width, heads, kv_heads, d_ff = SIZES[name]
+    else:
+        raise unknown_name("model size", name, [*SIZES, "LAYERSxWIDTHxHEADS"])
     config = TransformerConfig(layers, width, heads, kv_heads, d_ff, vocab_size, max_len)
     return replace(config, **changes)  # type: ignore[arg-type]
 
@@ -215,8 +221,11 @@ class Transformer(nn.Module):
         return self.final_norm(x)
 
     def nll(self, ids: Tensor, targets: Tensor, mask: object = None) -> Tensor:
-        """Loss per token: ids and targets (B, T) int64 -> (B, T) float32 nats, 0 where the target is negative."""
-        hidden = self(ids, mask).flatten(0, 1)
+        """Loss per token: ids and targets (B, T) int64 -> (B, T) float32 nats, 0 where the target is negative.
+
+        Always runs uncompiled, so that rows of any number and length may be measured beside a compiled training step.
+        """
+        hidden = self.forward(ids, mask).flatten(0, 1)
         return token_nll(hidden, self.head_weight, targets.flatten(), self.config.vocab_size).view(targets.shape)
 
     def logits(self, ids: Tensor, mask: object = None) -> Tensor:

@@ -1,0 +1,69 @@
+"""`gristmill train`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from ...corpus.refusal import RequestError
+from ...corpus.workspace import Workspace
+from .options import ForceOption, JsonOption, WorkspaceOption, settings_of, show
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="a recipe.yaml, as gristmill mix writes it")],
+    workspace: WorkspaceOption,
+    name: Annotated[str | None, typer.Option(help="name of the run; the recipe's name without it")] = None,
+    model: Annotated[str | None, typer.Option(help="1m, 4m, 15m, 60m, 150m, 350m, 1b, or LAYERSxWIDTHxHEADS")] = None,
+    tokens: Annotated[int | None, typer.Option(help="train on so many tokens instead of the recipe's total")] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="tokens per step, over all ranks")] = None,
+    seed: Annotated[int | None, typer.Option(help="of the weights and of the order of data")] = None,
+    branch: Annotated[str | None, typer.Option(help="checkpoint folder whose weights to start from")] = None,
+    settings: Annotated[str | None, typer.Option(help="YAML file with any of the settings of the stage")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="refuse to start anew: there must be a checkpoint")] = False,
+    json: JsonOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Pre-train a transformer by a recipe, on the token shards of the workspace.
+
+    Writes runs/<name>/: metrics.jsonl, checkpoints and run_card.json. The same command goes on where a stopped run was.
+    On several GPUs: torchrun --nproc-per-node 8 -m gristmill.pipelines.cli train ...
+
+    Example: gristmill train W/mixture/recipe.yaml --workspace W --model 4m --resume
+    """
+    from ..train import TrainSettings
+    from ..train import train as run_train
+
+    values: dict[str, Any] = _file(settings) if settings else {}
+    given = {
+        "name": name,
+        "model": model,
+        "tokens": tokens,
+        "batch_tokens": batch_tokens,
+        "seed": seed,
+        "branch": branch,
+    }
+    values |= {key: value for key, value in given.items() if value is not None}
+    card = run_train(
+        Workspace(workspace), settings_of(TrainSettings, recipe=recipe, **values), resume, force, quiet=json
+    )
+    if json:
+        show(card, True)
+        return
+    measured = ", ".join(f"{domain} {value:.4f}" for domain, value in card["bits_per_byte"].items())
+    sys.stdout.write(f"train: {card['steps']} steps, {card['tokens']:,} tokens, loss {card['loss']:.4f}\n")
+    sys.stdout.write(f"train: held-out bits per byte: {measured or 'not measured'}\n")
+    for warning in card["warnings"]:
+        sys.stdout.write(f"train: {warning}\n")
+
+
+def _file(path: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RequestError(f"--settings {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"--settings {path} must be a mapping of settings")
+    return content

@@ -1,0 +1,243 @@
+"""The loop: resuming, spikes, refusals, and that each of its options does what it says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+
+from gristmill.corpus.refusal import RequestError, WorkspaceError
+from gristmill.training import checkpoint
+from gristmill.training.evaluation import bits_per_byte, held_out_rows
+from gristmill.training.loader import Loader, Phase
+from gristmill.training.loop import LoopSettings, is_spike, pretrain
+from gristmill.training.metrics import read_metrics
+from gristmill.training.optimisers import OptimiserSettings
+from gristmill.training.schedules import Schedule
+from gristmill.training.transformer import Transformer, TransformerConfig
+
+CONFIG = TransformerConfig(2, 32, 2, 2, 64, vocab_size=64, max_len=32)
+FAST = {"device": "cpu", "compile": False, "checkpoint_every": 10, "log_every": 5}
+
+
+def run(pool, held, folder, steps=40, model=None, **settings):
+    loader = Loader(pool, [Phase(1.0, {"ones": 2, "twos": 1, "threes": 1}, 32)], steps * 256, 256, seed=1)
+    model = model or Transformer(CONFIG, seed=1)
+    return model, pretrain(model, loader, LoopSettings(**(FAST | settings)), str(folder), held)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+class Stopped(Exception):
+    """Stands for a power cut."""
+
+
+def stop_at(monkeypatch, step):
+    """Raise when the run has made so many optimiser steps."""
+    from gristmill.training.loop import Run
+
+    learn = Run.learn
+
+    def stopping(self, *given):
+        if self.step == step:
+            raise Stopped
+        return learn(self, *given)
+
+    monkeypatch.setattr(Run, "learn", stopping)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon", "lion", "sophia"])
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(name, pool, held, tmp_path, monkeypatch):
+    options = {"optimiser": OptimiserSettings(name=name, rate=1e-3), "evaluate_every": 20}
+    whole, card = run(pool, held, tmp_path / "whole", **options)
+    for step in (7, 33):
+        with monkeypatch.context() as patch:
+            stop_at(patch, step)
+            with pytest.raises(Stopped):
+                run(pool, held, tmp_path / "cut", **options)
+    resumed, again = run(pool, held, tmp_path / "cut", **options)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert again["bits_per_byte"] == card["bits_per_byte"]
+    lines = [read_metrics(str(tmp_path / part / "metrics.jsonl")) for part in ("whole", "cut")]
+    for a, b in zip(*lines, strict=True):
+        assert (a["step"], a["loss"], a.get("bits_per_byte")) == (b["step"], b["loss"], b.get("bits_per_byte"))
+
+
+def test_a_finished_run_is_loaded_and_not_trained_again(pool, held, tmp_path, monkeypatch):
+    trained, card = run(pool, held, tmp_path, steps=12)
+    stop_at(monkeypatch, 0)
+    loaded, again = run(pool, held, tmp_path, steps=12)
+    assert torch.equal(weights(trained), weights(loaded))
+    assert again == json.loads(json.dumps(card))
+
+
+def test_a_killed_process_leaves_a_run_that_the_same_command_completes(pool, held, tmp_path):
+    program = textwrap.dedent(
+        """
+        import os, signal, sys
+        sys.path.insert(0, sys.argv[3])
+        import torch
+        from conftest import counting
+        from test_loop import run
+        torch.set_num_threads(1)
+        from gristmill.training.loop import Run
+        learn, die = Run.learn, int(sys.argv[2])
+        def dying(self, *given):
+            if self.step == die:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return learn(self, *given)
+        Run.learn = dying
+        pool = {"ones": counting("ones", 1, 120, 0), "twos": counting("twos", 2, 60, 1),
+                "threes": counting("threes", 3, 200, 2)}
+        run(pool, {}, sys.argv[1], steps=30)
+        """
+    )
+    here = os.path.dirname(__file__)
+    for die in (10, 25):
+        done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "killed"), str(die), here], check=False)
+        assert done.returncode == -signal.SIGKILL
+    killed, _ = run(pool, {}, tmp_path / "killed", steps=30)
+    whole, _ = run(pool, {}, tmp_path / "whole", steps=30)
+    assert torch.equal(weights(killed), weights(whole))
+
+
+def test_a_run_goes_on_only_with_what_it_began_with(pool, held, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 15)
+        with pytest.raises(Stopped):
+            run(pool, held, tmp_path)
+    with pytest.raises(RequestError, match=r"z_loss: 0.0 then, 0.1 now"):
+        run(pool, held, tmp_path, z_loss=0.1)
+    with pytest.raises(RequestError, match=r"stream: .* then, .* now"):
+        run(pool, held, tmp_path, steps=41)
+    with pytest.raises(WorkspaceError, match="another shape"):
+        run(pool, held, tmp_path, model=Transformer(TransformerConfig(1, 32, 2, 2, 64, 64, 32)))
+    run(pool, held, tmp_path, evaluate_every=7, log_every=3)  # what does not change the weights may change
+
+
+def test_a_spike_rolls_back_and_skips_the_data_that_caused_it(pool, held, tmp_path, monkeypatch):
+    from gristmill.training.loop import Run
+
+    learn, read = Run.learn, []
+
+    def poisoned(self, batch, rate):
+        position = self.position(self.step)
+        read.append(position)
+        loss = learn(self, batch, rate)
+        return loss * float("nan") if position == 23 else loss
+
+    monkeypatch.setattr(Run, "learn", poisoned)
+    _, card = run(pool, held, tmp_path)
+    assert card["rollbacks"] == 1
+    assert read.count(23) == 1
+    after = read[read.index(24) + 1 :] if 24 in read[:25] else read[read.index(23) + 1 :]
+    assert np.isfinite(card["loss"])
+    assert after[-1] == 3  # 24 of 40 positions were left after the skip of 20 to 23; the last ones start over
+    monkeypatch.setattr(Run, "learn", lambda self, batch, rate: learn(self, batch, rate) * float("nan"))
+    with pytest.raises(WorkspaceError, match="after 3 rollbacks"):
+        run(pool, held, tmp_path / "hopeless")
+
+
+def test_a_loss_far_above_its_past_is_a_spike():
+    calm = list(np.random.default_rng(0).normal(3.0, 0.05, 40))
+    assert not is_spike(3.2, calm, 8.0)
+    assert is_spike(3.6, calm, 8.0)
+    assert is_spike(float("inf"), [], 8.0)
+    assert not is_spike(9.0, calm[:10], 8.0)
+
+
+def test_the_model_learns_and_the_card_says_on_what(pool, held, tmp_path):
+    before = bits_per_byte(Transformer(CONFIG, seed=1), held)
+    _, card = run(pool, held, tmp_path, steps=150)
+    assert all(card["bits_per_byte"][name] < 0.7 * value for name, value in before.items())
+    shares = {name: row["share"] for name, row in card["realised"].items()}
+    assert shares == pytest.approx({"ones": 0.5, "twos": 0.25, "threes": 0.25}, abs=0.01)
+    assert sum(row["tokens"] for row in card["realised"].values()) <= card["tokens"] == 150 * 256
+    assert "threes" not in " ".join(card["warnings"])
+
+
+def test_gradient_accumulation_changes_the_loss_by_rounding_only(pool, held, tmp_path):
+    once, a = run(pool, held, tmp_path / "a", steps=20)
+    pieces, b = run(pool, held, tmp_path / "b", steps=20, micro_tokens=64)
+    assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+    torch.testing.assert_close(weights(once), weights(pieces), rtol=1e-2, atol=2e-3)
+
+
+def test_a_domain_without_loss_weight_teaches_nothing(pool, held, tmp_path):
+    _, card = run(pool, held, tmp_path, steps=120, loss_weights={"ones": 0.0})
+    assert card["bits_per_byte"]["ones"] > 1.5 * card["bits_per_byte"]["threes"]
+
+
+def test_a_document_mask_keeps_training_exact_for_packed_rows(pool, held, tmp_path):
+    """Rows of one document each and rows of many, masked, give one gradient."""
+    from gristmill.training.objective import Objective
+    from gristmill.training.prefetch import on_device
+    from gristmill.training.transformer import document_mask
+
+    loader = Loader(pool, [Phase(1.0, {"ones": 1}, 32, "bestfit")], 2560, 256)
+    batch = on_device(loader.batch(0, documents=True), torch.device("cpu"))
+    model = Transformer(CONFIG, seed=1)
+    _, packed = Objective(model, 0.0)(
+        batch.ids, batch.targets, (batch.targets >= 0).float(), document_mask(batch.documents)
+    )
+    for row, owners, losses in zip(batch.ids, batch.documents, packed, strict=True):
+        for owner in owners[owners >= 0].unique():
+            inside = (owners == owner).nonzero().flatten()
+            alone = model.nll(row[None, inside[:-1]], row[None, inside[1:]])
+            torch.testing.assert_close(losses[inside[:-1]], alone[0], rtol=1e-3, atol=1e-4)
+
+
+def test_bits_per_byte_divides_the_loss_of_the_text_by_its_bytes(pool):
+    domain = pool["twos"]
+    model = Transformer(CONFIG, seed=1)
+    rows = held_out_rows(domain, 32)
+    assert rows.tokens == domain.tokens - 2 * domain.documents
+    assert rows.bytes == domain.bytes
+    per_token = model.nll(torch.from_numpy(rows.ids), torch.from_numpy(rows.targets)).sum() / rows.tokens
+    expected = per_token.item() / np.log(2) * rows.tokens / domain.bytes
+    assert bits_per_byte(model, {"twos": rows}, rows=5)["twos"] == pytest.approx(expected, rel=1e-5)
+    part = held_out_rows(domain, 32, max_tokens=500)
+    assert part.tokens < 600
+    assert part.bytes == 3 * part.tokens
+
+
+def test_averaging_checkpoints_averages_their_weights(pool, held, tmp_path):
+    first, _ = run(pool, held, tmp_path / "a", steps=10)
+    second, _ = run(pool, held, tmp_path / "b", steps=10, optimiser=OptimiserSettings(rate=3e-3))
+    folders = [checkpoint.path(str(tmp_path / part / "checkpoints"), 10) for part in "ab"]
+    merged = Transformer(CONFIG)
+    merged.load_state_dict(checkpoint.average(folders))
+    torch.testing.assert_close(weights(merged), (weights(first) + weights(second)) / 2)
+
+
+def test_a_checkpoint_that_was_cut_short_is_refused(pool, held, tmp_path):
+    run(pool, held, tmp_path, steps=10)
+    folder = checkpoint.path(str(tmp_path / "checkpoints"), 10)
+    with open(f"{folder}/model.safetensors", "r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(WorkspaceError, match="not a whole checkpoint"):
+        checkpoint.load(folder)
+
+
+def test_only_the_newest_checkpoints_are_kept(pool, held, tmp_path):
+    run(pool, held, tmp_path, steps=40, keep=2)
+    assert checkpoint.steps(str(tmp_path / "checkpoints")) == [30, 40]
+
+
+def test_bfloat16_learns_like_float32(pool, held, tmp_path):
+    _, exact = run(pool, held, tmp_path / "exact", steps=60)
+    _, rough = run(pool, held, tmp_path / "rough", steps=60, dtype="bfloat16")
+    assert rough["loss"] == pytest.approx(exact["loss"], rel=0.03)
+
+
+def test_the_learning_rate_of_a_report_is_that_of_its_step(pool, held, tmp_path):
+    run(pool, held, tmp_path, steps=20, schedule=Schedule(kind="linear", warmup=0.0), log_every=5)
+    rates = [line["lr"] for line in read_metrics(str(tmp_path / "metrics.jsonl"))]
+    assert rates == pytest.approx([2e-3 * part for part in (0.75, 0.5, 0.25, 0.0)])

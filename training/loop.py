@@ -1,0 +1,401 @@
+"""The pre-training loop: batches by step, forward, backward, step; and everything that lets it stop and go on.
+
+Killed anywhere and started again it ends with the same weights, bit for bit on a CPU: the data order is a function of
+the step, checkpoints are whole or absent, and the state holds all that the loop remembers. A loss that is not finite,
+or far above what the last steps were, rolls the run back to its last checkpoint and skips the steps in between.
+Refuses to go on under another recipe, tokenizer, shards or settings than the run began with.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from ..corpus.refusal import RequestError, WorkspaceError
+from . import checkpoint, schedules
+from .devices import mfu, peak, pick_device, pick_dtype
+from .distillation import Cache, soft_targets
+from .distributed import Ranks, full, like, ranks, wrap
+from .evaluation import HeldOut, bits_per_byte
+from .loader import Loader
+from .loss import compile_terms
+from .metrics import Metrics
+from .objective import Objective
+from .optimisers import Optimiser, OptimiserSettings, plain
+from .prefetch import Prefetcher, Prepared
+from .repetition import repetition_warnings
+from .reweighting import Reweighting, sample_weights
+from .run_folder import CARD, CHECKPOINTS, SETTINGS, read_json, refusal, write_json
+from .transformer import Transformer, document_mask, flops_per_token
+
+
+class LoopSettings(BaseModel, frozen=True, extra="forbid"):
+    """How to train; what to train on is the loader's."""
+
+    optimiser: OptimiserSettings = OptimiserSettings()
+    schedule: schedules.Schedule = schedules.Schedule()
+    reweighting: Reweighting = Reweighting()
+    micro_tokens: int | None = Field(
+        default=None, ge=1
+    )  # tokens per forward pass and rank; None: the whole step at once
+    z_loss: float = Field(default=0.0, ge=0)
+    loss_weights: dict[str, float] = {}  # domain -> factor of its tokens' loss; 1 where not named
+    document_mask: bool = False  # attention stays within documents
+    teacher: str | None = None  # folder of a teacher cache
+    teacher_share: float = Field(default=0.5, ge=0, le=1)  # weight of the teacher's labels while the cache lasts
+    evaluate_every: int = Field(default=0, ge=0)  # steps; 0: at the end only
+    checkpoint_every: int = Field(default=100, ge=1)
+    keep: int = Field(default=2, ge=1)  # checkpoints
+    log_every: int = Field(default=10, ge=1)
+    spike_sigma: float = Field(
+        default=8.0, gt=0
+    )  # a loss this many deviations above the last `spike_window` is a spike
+    spike_window: int = Field(default=64, ge=8)
+    rollbacks: int = Field(default=3, ge=0)  # after so many the run fails
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool | None = None  # None: on CUDA
+    parallel: Literal["auto", "ddp", "fsdp"] = "auto"
+    tensorboard: bool = False
+
+
+# what may change between stopping and going on: none of it changes the weights
+FREE = {"evaluate_every", "checkpoint_every", "keep", "log_every", "device", "compile", "parallel", "tensorboard"}
+
+
+def pretrain(
+    model: Transformer,
+    loader: Loader,
+    settings: LoopSettings,
+    folder: str,
+    held_out: Mapping[str, HeldOut],
+    fingerprints: Mapping[str, str] | None = None,
+    force: bool = False,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Train `model` in place to the end of the loader's run and return the run card.
+
+    folder        of the run; a run that stopped there goes on, a finished one is loaded
+    fingerprints  of what else the run depends on (recipe, tokenizer), refused when changed unless `force`
+    """
+    device = pick_device(settings.device)
+    with ranks(device) as found:
+        return Run(model, loader, settings, folder, held_out, fingerprints or {}, found, device, quiet).train(force)
+
+
+class Run:
+    """One run on one rank."""
+
+    def __init__(
+        self,
+        model: Transformer,
+        loader: Loader,
+        settings: LoopSettings,
+        folder: str,
+        held_out: Mapping[str, HeldOut],
+        fingerprints: Mapping[str, str],
+        found: Ranks,
+        device: torch.device,
+        quiet: bool,
+    ) -> None:
+        self.loader, self.settings, self.folder, self.held_out = loader, settings, folder, held_out
+        self.ranks, self.device, self.quiet = found, device, quiet
+        self.model = model.to(device)
+        model.compute_dtype = pick_dtype(settings.dtype, device)
+        self.prints = {"stream": loader.fingerprint, **fingerprints}
+        if settings.compile or (settings.compile is None and device.type == "cuda"):
+            model.compile(dynamic=False)
+            if device.type == "cuda":
+                compile_terms()
+        self.module = wrap(Objective(model, settings.z_loss), settings.parallel, found, device, model.compute_dtype)
+        self.optimiser = Optimiser(model, settings.optimiser)
+        self.cache = Cache(settings.teacher, loader) if settings.teacher else None
+        self.weights = torch.tensor([settings.loss_weights.get(name, 1.0) for name in loader.names], device=device)
+        self.flops = flops_per_token(model.config, max(phase.seq_len for phase in loader.phases))
+        self.checkpoints = checkpoint.Writer(f"{folder}/{CHECKPOINTS}", settings.keep)
+        # all that the loop remembers; saved with every checkpoint
+        self.step, self.offset, self.rolled_back = 0, 0, 0
+        self.window: list[float] = []
+        self.counts = np.zeros(len(loader.names), np.int64)
+        self.seconds = 0.0
+
+    # ---- the run
+
+    def train(self, force: bool) -> dict[str, Any]:
+        card = self.begin(force)
+        if card is not None:
+            return card
+        self.metrics = Metrics(self.folder, self.step, self.settings.tensorboard, self.ranks.leads, self.quiet)
+        if self.step == 0:
+            self.save()  # what a rollback before the first checkpoint returns to
+        try:
+            while self.step < self.loader.steps:
+                spiked = self.stretch_of_steps()
+                if spiked is not None:
+                    self.roll_back(spiked)
+            card = self.card()
+            if self.ranks.leads:
+                write_json(f"{self.folder}/{CARD}", card)
+        finally:
+            self.checkpoints.wait()
+            self.metrics.close()
+        self.ranks.barrier()
+        return card
+
+    def stretch_of_steps(self) -> int | None:
+        """Train on until the end, or until a spike: then the step of the spike."""
+        read = self.loader.batch
+        rank, world, masks = self.ranks.rank, self.ranks.world, self.settings.document_mask
+        batches = Prefetcher(
+            lambda step: read(self.position(step), rank, world, masks),
+            self.step,
+            self.loader.steps,
+            self.device,
+        )
+        pending: list[tuple[int, Tensor, np.ndarray]] = []
+        began = time.perf_counter()
+        try:
+            for prepared in batches:
+                rate = schedules.factor(self.settings.schedule, self.step, self.loader.steps)
+                loss = self.learn(prepared, rate)
+                pending.append((self.step, loss, prepared.counts))
+                self.step += 1
+                if self.due(self.settings.log_every) or self.due(self.settings.checkpoint_every):
+                    spiked = self.settle(pending, began, rate)
+                    if spiked is not None:
+                        return spiked
+                    pending = []
+                    self.evaluate_and_save()
+                    began = time.perf_counter()
+        finally:
+            batches.close()
+        return None
+
+    def position(self, step: int) -> int:
+        """Step of the stream that a step of training reads: later, by what rollbacks skipped."""
+        return (step + self.offset) % self.loader.steps
+
+    def due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.loader.steps
+
+    def learn(self, batch: Prepared, rate: float) -> Tensor:
+        """One optimiser step; the mean loss of its tokens, on the device."""
+        scale = (batch.targets >= 0) * self.weights[batch.domains][:, None]
+        mass = self.ranks.sum(scale.sum())
+        rows = len(batch.ids)
+        micro = max(1, (self.settings.micro_tokens or batch.ids.numel()) // batch.ids.shape[1])
+        soft = self.soft_labels(batch)
+        # DDP and FSDP average gradients over ranks; the loss is a sum over all of them
+        scale = scale * (self.ranks.world / mass)
+        total = torch.zeros((), device=self.device)
+        for start in range(0, rows, micro):
+            part = slice(start, start + micro)
+            targets, shares = batch.targets[part], None
+            if soft is not None:
+                targets, shares = soft_targets(targets, soft[0][part], soft[1][part], self.settings.teacher_share)
+            mask = None if batch.documents is None else document_mask(batch.documents[part])
+            if self.ranks.world > 1:
+                self.sync_at(start + micro >= rows)
+            loss, _ = self.module(batch.ids[part], targets, scale[part], mask, shares, self.reweight())
+            loss.backward()
+            total += loss.detach()
+        self.optimiser.clip()
+        self.optimiser.step(rate)
+        self.optimiser.zero_grad()
+        if self.optimiser.estimates(self.step):
+            self.estimate_curvature(batch, scale, micro)
+        return self.ranks.sum(total) / self.ranks.world
+
+    def estimate_curvature(self, batch: Prepared, scale: Tensor, micro: int) -> None:
+        """Sophia's Hessian: gradients of the loss on labels that the model draws, squared and scaled by their number."""
+        for start in range(0, len(batch.ids), micro):
+            part = slice(start, start + micro)
+            mask = None if batch.documents is None else document_mask(batch.documents[part])
+            if self.ranks.world > 1:
+                self.sync_at(start + micro >= len(batch.ids))
+            seed = (self.step * 1_000_003 + start) * self.ranks.world + self.ranks.rank
+            loss, _ = self.module(batch.ids[part], batch.targets[part], scale[part], mask, None, None, seed)
+            loss.backward()
+        self.optimiser.estimate(self.loader.batch_tokens)
+        self.optimiser.zero_grad()
+
+    def sync_at(self, last: bool) -> None:
+        """Average gradients over ranks in the last micro-batch only."""
+        if isinstance(self.module, nn.parallel.DistributedDataParallel):
+            self.module.require_backward_grad_sync = last
+        else:
+            self.module.set_requires_gradient_sync(last)  # type: ignore[operator]
+
+    def soft_labels(self, batch: Prepared) -> tuple[Tensor, Tensor] | None:
+        position = self.position(self.step)
+        if self.cache is None or position >= self.cache.steps:
+            return None
+        ids, shares = self.cache.read(position, self.ranks.rank, self.ranks.world)
+        return ids.to(self.device), shares.to(self.device)
+
+    def reweight(self) -> Any:
+        """Weights of a micro-batch's rows by their mean loss, over all ranks."""
+        settings, progress = self.settings.reweighting, self.step / self.loader.steps
+        if settings.strategy == "none":
+            return None
+
+        def weights(nll: Tensor, scale: Tensor) -> Tensor:
+            counted = (scale > 0).float()
+            mine = (nll * counted).sum(1) / counted.sum(1).clamp(min=1)
+            found = sample_weights(self.ranks.gather(mine), settings, progress)
+            return found[self.ranks.rank * len(mine) : (self.ranks.rank + 1) * len(mine)]
+
+        return weights
+
+    # ---- reports, checkpoints, rollback
+
+    def settle(self, pending: list[tuple[int, Tensor, np.ndarray]], began: float, rate: float) -> int | None:
+        """Look at the losses since the last report: account for them, or give the step of a spike."""
+        losses = torch.stack([loss for _, loss, _ in pending]).tolist()
+        counts = torch.zeros(len(self.loader.names), dtype=torch.int64)
+        for (step, _, by_domain), loss in zip(pending, losses, strict=True):
+            if is_spike(loss, self.window, self.settings.spike_sigma):
+                return step
+            self.window = [*self.window, loss][-self.settings.spike_window :]
+            counts[: len(by_domain)] += torch.from_numpy(by_domain)
+        self.counts += self.ranks.sum(counts.to(self.device)).cpu().numpy()
+        elapsed = time.perf_counter() - began
+        self.seconds += elapsed
+        speed = len(pending) * self.loader.batch_tokens / elapsed
+        self.line = {
+            "step": self.step,
+            "tokens": self.step * self.loader.batch_tokens,
+            "loss": sum(losses) / len(losses),
+            "lr": rate * self.settings.optimiser.rate,
+            "tokens_per_second": speed,
+            "mfu": mfu(self.flops, speed, self.device, self.ranks.world),
+        }
+        return None
+
+    def evaluate_and_save(self) -> None:
+        every = self.settings.evaluate_every
+        if self.held_out and (self.step == self.loader.steps or (every and self.step % every == 0)):
+            self.line["bits_per_byte"] = bits_per_byte(self.module, self.held_out)
+        self.metrics.write(self.line, self.loader.steps)
+        if self.due(self.settings.checkpoint_every):
+            self.save()
+
+    def save(self) -> None:
+        """Start writing a checkpoint of this step; sharded tensors are gathered by all ranks."""
+        model = full({plain(name): tensor for name, tensor in self.model.state_dict().items()})
+        optimiser = full(self.optimiser.state())
+        state = {
+            "step": self.step,
+            "offset": self.offset,
+            "rolled_back": self.rolled_back,
+            "window": self.window,
+            "counts": self.counts.tolist(),
+            "seconds": self.seconds,
+            "fingerprints": self.prints,
+        }
+        if self.ranks.leads:
+            self.checkpoints.write(self.step, model, optimiser, state)
+
+    def restore(self, step: int) -> None:
+        """Model, optimiser and memory as they were after `step` steps."""
+        model, optimiser, state = checkpoint.load(checkpoint.path(self.checkpoints.folder, step))
+        own = self.model.state_dict()
+        if own.keys() != model.keys() or any(own[name].shape != model[name].shape for name in own):
+            raise WorkspaceError(f"the checkpoints of {self.folder} hold a model of another shape; train under --name")
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(like(model[name].to(self.device), tensor))
+        self.optimiser.load(optimiser)
+        self.step, self.offset, self.rolled_back = state["step"], state["offset"], state["rolled_back"]
+        self.window, self.seconds = list(state["window"]), state["seconds"]
+        self.counts = np.array(state["counts"], np.int64)
+
+    def roll_back(self, spiked: int) -> None:
+        """Return to the last checkpoint and skip the data up to and with the step that spiked."""
+        self.checkpoints.wait()
+        self.ranks.barrier()
+        offset, rolled_back = self.offset, self.rolled_back + 1
+        if rolled_back > self.settings.rollbacks:
+            raise WorkspaceError(
+                f"the loss of {self.folder} was not finite or far above its past at step {spiked}, after "
+                f"{self.settings.rollbacks} rollbacks; lower the rate or look at the data of that step"
+            )
+        self.restore(checkpoint.steps(self.checkpoints.folder)[-1])
+        self.offset, self.rolled_back = offset + spiked + 1 - self.step, rolled_back
+        self.metrics.note(
+            f"step {spiked}: loss spike; back to step {self.step}, skipping to {self.position(self.step)}"
+        )
+
+    # ---- beginning and end
+
+    def begin(self, force: bool) -> dict[str, Any] | None:
+        """Find where the run stands. Returns the card of a run that is already finished."""
+        said = {"settings": self.settings.model_dump(mode="json", exclude=FREE), "fingerprints": self.prints}
+        path, card = f"{self.folder}/{SETTINGS}", f"{self.folder}/{CARD}"
+        os.makedirs(self.checkpoints.folder, exist_ok=True)
+        before = read_json(path)
+        if before is not None and before != said and not force:
+            raise RequestError(refusal(self.folder, before, said))
+        finished = read_json(card) if before == said else None
+        self.ranks.barrier()
+        if self.ranks.leads and before != said:
+            if os.path.exists(card):
+                os.remove(card)
+            write_json(path, said)
+        found = checkpoint.steps(self.checkpoints.folder)
+        if found:
+            self.restore(found[-1])
+        return finished
+
+    def card(self) -> dict[str, Any]:
+        """What was trained on what, and what it cost."""
+        plan = self.loader.plan()
+        total = max(1, int(self.counts.sum()))
+        realised = {
+            name: {
+                "tokens": int(count),
+                "share": int(count) / total,
+                "epochs": int(count) / max(1, self.loader.domains[name].tokens),
+            }
+            for name, count in zip(self.loader.names, self.counts, strict=True)
+        }
+        tokens = self.step * self.loader.batch_tokens
+        speed = tokens / max(self.seconds, 1e-9)
+        return {
+            "steps": self.step,
+            "tokens": tokens,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "model": vars(self.model.config),
+            "bits_per_byte": self.line.get("bits_per_byte", {}),
+            "loss": self.line["loss"],
+            "realised": realised,
+            "plan": plan,
+            "warnings": repetition_warnings(plan),
+            "rollbacks": self.rolled_back,
+            "fingerprints": self.prints,
+            "data": {name: domain.fingerprint for name, domain in self.loader.domains.items()},
+            "cost": {
+                "flops": self.flops * tokens,
+                "flops_per_token": self.flops,
+                "device_seconds": self.seconds * self.ranks.world,
+                "tokens_per_second": speed,
+                "mfu": mfu(self.flops, speed, self.device, self.ranks.world),
+                "peak_flops": peak(self.device),
+                "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
+                "ranks": self.ranks.world,
+            },
+        }
+
+
+def is_spike(loss: float, window: list[float], sigma: float) -> bool:
+    """Not finite, or `sigma` deviations above the mean of a window that is at least 16 steps long."""
+    if not np.isfinite(loss):
+        return True
+    if len(window) < 16:
+        return False
+    return loss > float(np.mean(window)) + sigma * max(float(np.std(window)), 0.01)

@@ -1,0 +1,93 @@
+"""What a run says while it trains: `metrics.jsonl`, TensorBoard on request, and one progress line.
+
+A line of JSON per report: step, tokens, loss, lr, tokens_per_second, mfu (null where the device's peak is unknown), and
+bits_per_byte by domain where the step was evaluated. A resumed run first drops the lines after its checkpoint, so every
+step is told once.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+from ..corpus.refusal import MissingExtra
+
+
+class Metrics:
+    """Reports of one run; only the leading rank writes."""
+
+    def __init__(self, folder: str, step: int, tensorboard: bool, leads: bool, quiet: bool) -> None:
+        self._file: Any = None
+        self._board: Any = None
+        self._quiet = quiet or not leads
+        self._terminal = sys.stderr.isatty()
+        if not leads:
+            return
+        path = f"{folder}/metrics.jsonl"
+        keep = read_metrics(path, step)
+        with open(path + ".tmp", "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in keep)
+        os.replace(path + ".tmp", path)
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise MissingExtra("tensorboard", "tensorboard") from error
+            self._board = SummaryWriter(f"{folder}/tensorboard", purge_step=step)
+
+    def write(self, line: dict[str, Any], steps: int) -> None:
+        """One report, on disk when this returns."""
+        if self._file is None:
+            return
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name in ("loss", "lr", "tokens_per_second", "mfu"):
+                if line.get(name) is not None:
+                    self._board.add_scalar(name, line[name], line["step"])
+            for domain, value in line.get("bits_per_byte", {}).items():
+                self._board.add_scalar(f"bits_per_byte/{domain}", value, line["step"])
+        if not self._quiet:
+            text = progress(line, steps)
+            sys.stderr.write(f"\r\x1b[2K{text}" if self._terminal else text + "\n")
+            sys.stderr.flush()
+
+    def note(self, text: str) -> None:
+        """A remark for whoever watches."""
+        if self._file is not None:
+            sys.stderr.write(f"{text}\n")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._board is not None:
+            self._board.close()
+        if self._terminal and not self._quiet:
+            sys.stderr.write("\n")
+
+
+def progress(line: dict[str, Any], steps: int) -> str:
+    """`train: step 120/400, loss 3.214, 81,200 tokens/s, MFU n/a, 0:42 left`."""
+    rate = line["tokens_per_second"]
+    left = int((steps - line["step"]) * line["tokens"] / max(1, line["step"]) / max(rate, 1e-9))
+    used = "n/a" if line["mfu"] is None else f"{line['mfu']:.1%}"
+    return (
+        f"train: step {line['step']}/{steps}, loss {line['loss']:.3f}, {rate:,.0f} tokens/s, MFU {used}, "
+        f"{left // 60}:{left % 60:02d} left"
+    )
+
+
+def read_metrics(path: str, until: int | None = None) -> list[dict[str, Any]]:
+    """The reports of a run up to a step; a line that a killed process left half-written is not there."""
+    if not os.path.exists(path):
+        return []
+    found = []
+    with open(path, encoding="utf-8") as file:
+        for text in file:
+            if not text.endswith("\n"):
+                break
+            line = json.loads(text)
+            if until is None or line["step"] <= until:
+                found.append(line)
+    return found

@@ -1,0 +1,41 @@
+"""Weights of samples by their loss, recomputed at every step (Sow et al. 2025, arXiv 2502.06733).
+
+Losses of the rows are scaled to h in [-1, 1] between the smallest and the largest. A strategy scores h, and the weights
+are softmax(score / temperature), with mean 1. No code was published: the offset and cap of LinUpper are our choice.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+Strategy = Literal["none", "linupper", "quadratic", "extremes"]
+
+
+class Reweighting(BaseModel, frozen=True, extra="forbid"):
+    """`warmup` is the fraction of the run with uniform weights; the temperature then falls to `temperature`."""
+
+    strategy: Strategy = "none"
+    temperature: float = Field(default=1.0, gt=0)
+    warmup: float = Field(default=0.1, ge=0, le=1)
+    offset: float = 0.4  # linupper: h is cut above 1 - offset, so outliers weigh no more than hard rows
+
+
+def sample_weights(losses: Tensor, settings: Reweighting, progress: float) -> Tensor:
+    """losses (R,), progress of the run in [0, 1] -> (R,) weights with mean 1, without gradient."""
+    losses = losses.detach()
+    if settings.strategy == "none" or progress < settings.warmup:
+        return torch.ones_like(losses)
+    low, high = losses.min(), losses.max()
+    h = 2.0 * (losses - low) / (high - low).clamp(min=1e-9) - 1.0
+    if settings.strategy == "linupper":
+        score = (h + settings.offset).clamp(max=1.0)
+    elif settings.strategy == "quadratic":
+        score = 1.0 - h.square()
+    else:
+        score = h.abs()
+    annealed = min(1.0, (progress - settings.warmup) / max(settings.warmup, 1e-9))
+    temperature = math.exp((1.0 - annealed) * math.log(100.0)) * settings.temperature  # from nearly uniform
+    return torch.softmax(score / temperature, 0) * len(losses)

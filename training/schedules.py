@@ -1,0 +1,72 @@
+"""Learning-rate schedules: step -> factor of the peak rate. Pure functions of (step, steps), so nothing is resumed.
+
+constant  warm-up, then 1
+wsd       warm-up, stable, decay over the last part (Hu et al. 2024, MiniCPM)
+cosine    warm-up, half a cosine down to `final`
+linear    warm-up, a line down to `final`
+power     warm-up, then min(1, (step / knee)^-0.51), decay over the last part (Shen et al. 2024)
+infinite  warm-up, cosine down to `plateau` over `cooldown`, constant, exponential anneal (Ibrahim et al. 2024)
+
+Re-warming for continual pre-training is a warm-up that starts from `start`, the factor at which the run before ended.
+"""
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+EXPONENT = -0.51  # of the power schedule
+
+
+class Schedule(BaseModel, frozen=True, extra="forbid"):
+    """Fractions are of the run's steps."""
+
+    kind: Literal["constant", "wsd", "cosine", "linear", "power", "infinite"] = "wsd"
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    decay: float = Field(default=0.2, ge=0, le=1)  # wsd, power, infinite: the last part
+    shape: Literal["linear", "sqrt", "cosine", "exponential"] = "linear"  # of that decay; sqrt is 1 - sqrt(x)
+    final: float = Field(default=0.0, ge=0, le=1)  # factor at the end
+    start: float = Field(default=0.0, ge=0, le=1)  # factor at which the warm-up begins
+    cooldown: float = Field(default=0.3, ge=0, lt=1)  # infinite
+    plateau: float = Field(default=0.3, gt=0, le=1)
+    knee: float = Field(default=0.1, gt=0, le=1)  # power: where the rate starts to fall
+
+
+def factor(schedule: Schedule, step: int, steps: int) -> float:
+    """The factor for step `step` (from 0) of `steps`; the first step already learns."""
+    warm = round(schedule.warmup * steps)
+    if step < warm:
+        return schedule.start + (1.0 - schedule.start) * (step + 1) / warm
+    at = (step + 1) / steps  # in (0, 1]; 1 at the last step
+    begin, end = warm / steps, 1.0 - schedule.decay
+    progress = (at - begin) / max(1.0 - begin, 1e-12)
+    if schedule.kind == "constant":
+        return 1.0
+    if schedule.kind == "cosine":
+        return schedule.final + (1.0 - schedule.final) * 0.5 * (1.0 + math.cos(math.pi * progress))
+    if schedule.kind == "linear":
+        return 1.0 + (schedule.final - 1.0) * progress
+    level = _level(schedule, min(at, end), begin)
+    if at <= end or schedule.decay == 0:
+        return level
+    return _decayed(schedule, level, (at - end) / schedule.decay)
+
+
+def _level(schedule: Schedule, at: float, begin: float) -> float:
+    """The factor before the last decay sets in."""
+    if schedule.kind == "power":
+        return min(1.0, (at / schedule.knee) ** EXPONENT)
+    if schedule.kind == "infinite" and schedule.cooldown > 0:
+        cooled = min(1.0, (at - begin) / schedule.cooldown)
+        return schedule.plateau + (1.0 - schedule.plateau) * 0.5 * (1.0 + math.cos(math.pi * cooled))
+    return schedule.plateau if schedule.kind == "infinite" else 1.0
+
+
+def _decayed(schedule: Schedule, level: float, x: float) -> float:
+    """From `level` at x = 0 to `final` at x = 1."""
+    shape = "exponential" if schedule.kind == "infinite" else schedule.shape
+    if shape == "exponential":
+        floor = max(schedule.final, 1e-3 * level)  # an exponential cannot reach zero
+        return level * (floor / level) ** x
+    kept = {"linear": 1.0 - x, "sqrt": 1.0 - math.sqrt(x), "cosine": 0.5 * (1.0 + math.cos(math.pi * x))}[shape]
+    return schedule.final + (level - schedule.final) * kept
