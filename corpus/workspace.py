@@ -4,9 +4,11 @@ A table without a manifest is unfinished and is never read. `Workspace` and `Tab
 travel to workers. A table's name is its path: `documents`, `signals`, `decisions/filter`, `tokens/books`.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +150,22 @@ class Workspace:
             fs.rm_file(f"{path}/.writable")
         except OSError as error:
             raise RequestError(f"--workspace {self.url} cannot be written: {error}") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace for writing; a RequestError where another process does. Freed when the process ends.
+
+        Only local workspaces can be locked: on an object store, two runs at once are the user's to avoid.
+        """
+        if not self.is_local:
+            yield
+            return
+        with open(self.path(".lock"), "a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RequestError(f"another gristmill is at work in {self.url}; wait for it to end") from None
+            yield
 
     def tables(self) -> list[Table]:
         """Every finished table, by name."""

@@ -110,11 +110,12 @@ def run_stage(
             if manifest is not None and not _same(manifest, plan):
                 raise RequestError(_refusal(stage.name, name, manifest, plan))
     workspace.create()
-    for name in stage.tables:
-        workspace.table(name).remove_manifest()
-    shards = stage.work(workspace, settings) if stage.work else None
-    with Progress(stage.name, workspace.table(stage.tables[0]), shards, quiet):
-        run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
+    with workspace.locked():
+        for name in stage.tables:
+            workspace.table(name).remove_manifest()
+        shards = stage.work(workspace, settings) if stage.work else None
+        with Progress(stage.name, workspace.table(stage.tables[0]), shards, quiet):
+            run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
     present = {name: workspace.table(name).manifest() for name in stage.tables}
     missing = [name for name, manifest in present.items() if manifest is None]
     if missing:

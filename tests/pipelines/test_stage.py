@@ -130,3 +130,10 @@ def test_a_workspace_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match="cannot be written"):
         Workspace(str(tmp_path / "file" / "w")).create()
+
+
+def test_a_second_writer_is_turned_away(workspace):
+    with workspace.locked():
+        with pytest.raises(RequestError, match="another gristmill is at work"):
+            run(workspace)
+    assert run(workspace)["skipped"] is False
