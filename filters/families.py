@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..corpus.refusal import unknown_name
-from . import gopher
+from . import c4, gopher
 from .layout import Layout
 
 PIECE_BYTES = 4 << 20  # texts are laid out in pieces of about this size: the arrays stay in the cache
@@ -49,6 +49,10 @@ _ALL = (
     Family("gopher@datatrove", 1, (*_SPLIT, *_LINES, *_PARAGRAPHS, *_NGRAMS), gopher.datatrove),
     Family("gopher@dolma", 1, (*_MEDIAN, *_LINES, *_NGRAMS), gopher.dolma),
     Family("gopher@dclm", 1, (*_JOINT, *_LINES, *_PARAGRAPHS, *_NGRAMS), gopher.dclm),
+    Family("c4@datatrove", 1, tuple(f"{name}:int64" for name in c4.COLUMNS), c4.datatrove),
+    Family("c4@fineweb", 1, tuple(f"{name}:int64" for name in c4.COLUMNS), c4.fineweb),
+    Family("c4@dolma", 1, tuple(f"{name}:int64" for name in c4.DOLMA), c4.dolma),
+    Family("fineweb", 1, ("line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio"), c4.quality),
 )
 FAMILIES = {family.name: family for family in _ALL}
 

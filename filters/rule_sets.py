@@ -11,10 +11,11 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -22,9 +23,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.schema import DECISIONS
 from .families import FAMILIES
+from .lines import LINE_COLUMNS
 
-DOCUMENT_COLUMNS = {"id": "varchar", "url": "varchar", "host": "varchar", "source": "varchar", "domain": "varchar"}
-DOCUMENT_COLUMNS |= {"title": "varchar", "language": "varchar", "license": "varchar"}
+_DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license")
+DOCUMENT_COLUMNS: dict[str, pa.DataType] = dict.fromkeys(_DOCUMENT_NAMES, pa.string())
+KEPT = pa.struct([(name, pa.int64()) for name in ("lines", "words", "chars", "sentences")])
 _DIALECT = re.compile(r"""("[^"]*"|'[^']*')|\b([a-z][a-z0-9_]*@[a-z0-9_]+)\b""")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -51,6 +54,28 @@ class Rule(BaseModel):
         return threshold
 
 
+def _distinct_names(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    names = [rule.rule for rule in rules]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"rule names must differ, twice there: {', '.join(twice)}")
+    return rules
+
+
+class LineRules(BaseModel):
+    """Rules over the columns of `lines.LINE_COLUMNS`; a line for which one is not true is cut out of the text.
+
+    Rules of documents may then ask `kept.lines`, `kept.words`, `kept.chars`, `kept.sentences`, `removed.words_ratio`
+    and `removed.RULE`, the number of lines that fell to a line rule.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    split: Literal["lf", "broken"] = "lf"  # at line feeds, or as str.splitlines
+    rules: tuple[Rule, ...]
+
+    _distinct = field_validator("rules")(_distinct_names)
+
+
 class RuleSet(BaseModel):
     """Rules in the order in which they are asked."""
 
@@ -58,15 +83,10 @@ class RuleSet(BaseModel):
 
     name: str
     about: str = ""
+    lines: LineRules | None = None
     rules: tuple[Rule, ...]
 
-    @field_validator("rules")
-    @classmethod
-    def _distinct(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        names = [rule.rule for rule in rules]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"rule names must differ, twice there: {', '.join(twice)}")
-        return rules
+    _distinct = field_validator("rules")(_distinct_names)
 
 
 def bundled() -> list[str]:
@@ -101,25 +121,40 @@ def quoted(sql: str) -> str:
 
 
 class Compiled:
-    """A rule set checked against the signals that exist: what it needs to read, and the query that decides."""
+    """Rules checked against the columns that exist: what they need to read, and the query that decides."""
 
-    def __init__(self, rules: RuleSet, families: dict[str, pa.StructType] | None = None, where: str = "") -> None:
+    def __init__(
+        self,
+        rules: tuple[Rule, ...],
+        families: Mapping[str, pa.StructType],
+        plain: Mapping[str, pa.DataType],
+        where: str = "rules",
+    ) -> None:
         self.rules = rules
-        self._families = families or {name: family.type for name, family in FAMILIES.items()}
+        self._families, self._plain = families, plain
         self._connection = duckdb.connect(config={"enable_external_access": "false", "threads": "1"})
         self.signals: dict[str, list[str]] = {}  # family -> columns
-        self.documents: set[str] = set()
-        where = where or rules.name
-        self._sql = [self._rule_sql(place, rule, where) for place, rule in enumerate(rules.rules)]
+        self.columns: set[str] = set()  # plain columns
+        self._sql = [self._rule_sql(place, rule, where) for place, rule in enumerate(rules)]
 
     @property
     def schema(self) -> pa.Schema:
         """The columns a batch must have, beside `id`."""
         fields: list[pa.Field] = [pa.field("id", pa.string())]
-        fields += [pa.field(name, pa.string()) for name in sorted(self.documents - {"id"})]
+        fields += [pa.field(name, self._plain[name]) for name in sorted(self.columns - {"id"})]
         for family, columns in sorted(self.signals.items()):
             fields.append(pa.field(family, pa.struct([self._families[family].field(name) for name in columns])))
         return pa.schema(fields)
+
+    def first_failing(self, batch: pa.Table) -> np.ndarray:
+        """(rows,) int64: the place of the first rule that is not true of a row, -1 where all are."""
+        self._connection.register("batch", batch)
+        inner = ", ".join(value for value, _, _ in self._sql)
+        cases = " ".join(f"when ({keep}) is not true then {n}" for n, (_, keep, _) in enumerate(self._sql))
+        query = f"select case {cases} else -1 end::bigint as first from (select *, {inner} from batch)"
+        first = self._connection.sql(query).to_arrow_table()["first"].to_numpy()
+        self._connection.unregister("batch")
+        return first
 
     def decide(self, batch: pa.RecordBatch | pa.Table, stage: str) -> pa.Table:
         """One DECISIONS row per row of the batch, in its order, and `failing`: every failing rule with its value."""
@@ -140,7 +175,7 @@ class Compiled:
         fails, limits = zip(*((f"({keep}) is not true", limit) for _, keep, limit in self._sql), strict=True)
         structs = [
             f"{{rule: '{rule.rule}', value: value_{place}, threshold: ({limits[place]})::double}}"
-            for place, rule in enumerate(self.rules.rules)
+            for place, rule in enumerate(self.rules)
         ]
         cases = " ".join(f"when {fail} then {struct}" for fail, struct in zip(fails, structs, strict=True))
         every = ", ".join(f"case when {fail} then {struct} end" for fail, struct in zip(fails, structs, strict=True))
@@ -160,7 +195,7 @@ class Compiled:
             self._check_names(text, own, where)
         limit = threshold_sql(rule.threshold)
         if isinstance(rule.threshold, dict):
-            self.documents.add("language")
+            self.columns.add("language")
         names = {"value": f"value_{place}", "threshold": f"({limit})"}
         keep = _replaced(keep, [(ref, names[ref["column_names"][0]]) for ref in self._columns(keep, where)
                                 if len(ref["column_names"]) == 1 and ref["column_names"][0] in names])  # fmt: skip
@@ -182,11 +217,11 @@ class Compiled:
             names = ref["column_names"]
             if len(names) == 1 and names[0] in own:
                 continue
-            if len(names) == 1 and names[0] in DOCUMENT_COLUMNS:
-                self.documents.add(names[0])
+            if len(names) == 1 and names[0] in self._plain:
+                self.columns.add(names[0])
                 continue
             if names[0] not in self._families:
-                raise unknown_name("signal family", names[0], {*self._families, *DOCUMENT_COLUMNS}, where)
+                raise unknown_name("signal family", names[0], {*self._families, *self._plain}, where)
             known = [field.name for field in self._families[names[0]]]
             if len(names) != 2 or names[1] not in known:
                 asked = ".".join(names)
@@ -209,6 +244,18 @@ class Compiled:
         found: list[dict[str, Any]] = []
         _walk(parsed["statements"][0]["node"]["select_list"], found, f"{where}: {sql!r}")
         return found
+
+
+def compiled(rules: RuleSet, where: str = "") -> tuple[Compiled, Compiled | None]:
+    """The document rules, and the line rules where there are any, checked against everything that can be measured."""
+    where = where or rules.name
+    known = {name: family.type for name, family in FAMILIES.items()}
+    lines = None
+    if rules.lines:
+        lines = Compiled(rules.lines.rules, {}, LINE_COLUMNS, f"{where}: lines")
+        counts = [(rule.rule, pa.int64()) for rule in rules.lines.rules]
+        known |= {"kept": KEPT, "removed": pa.struct([*counts, ("words_ratio", pa.float64())])}
+    return Compiled(rules.rules, known, DOCUMENT_COLUMNS, where), lines
 
 
 def _walk(node: Any, found: list[dict[str, Any]], where: str) -> None:

@@ -2,28 +2,33 @@
 
 `signals/<family>/` holds one struct column a family, measured from the text; `decisions/filter/` is made from stored
 signals alone, so other rules never touch the text again, and a rule that needs a family not yet measured has only
-that one measured. `failing_rules/` tells every rule that a document failed, where it is asked for.
+that one measured. Line rules cut lines out of texts and are the exception: they read it, and `edits/filter/` has the new
+text with what was cut. `failing_rules/` tells every rule that a document failed, where it is asked for.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel
 
+from ..corpus.catalog import refresh_catalog
 from ..corpus.refusal import WorkspaceError
-from ..corpus.schema import DECISIONS
+from ..corpus.schema import DECISIONS, EDITS
 from ..corpus.shards import committed, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Table, Workspace
+from ..filters.cuts import cut_lines
 from ..filters.families import FAMILIES, families, measure
-from ..filters.rule_sets import DECIDED, Compiled, RuleSet, load_rules
+from ..filters.rule_sets import DECIDED, Compiled, RuleSet, compiled, load_rules
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, run_stage, shard_graph
 
 STAGE = "filter"
-DECISIONS_TABLE, FAILING = "decisions/filter", "failing_rules"
+DECISIONS_TABLE, FAILING, EDITS_TABLE = "decisions/filter", "failing_rules", "edits/filter"
+MADE_HERE = ("kept", "removed")  # families that line rules make, not measured ahead
 FAILING_SCHEMA = pa.schema([DECIDED.field("id"), DECIDED.field("failing")])
 
 
@@ -53,8 +58,8 @@ def run_filter(
 ) -> dict[str, Any]:
     """Measure what is missing, then decide. Rules are checked before anything runs."""
     rules = load_rules(settings.rules)
-    compiled = Compiled(rules, where=settings.rules)
-    wanted = [family.name for family in families({*compiled.signals, *settings.families}, "--signals")]
+    asked = _asked(compiled(rules, settings.rules)[0])
+    wanted = [family.name for family in families({*asked, *settings.families}, "--signals")]
     inputs = _documents(workspace)
     missing = [name for name in wanted if not _measured(workspace.table(f"signals/{name}"), name, inputs)]
     tables: dict[str, Any] = {}
@@ -63,7 +68,8 @@ def run_filter(
         summary = run_stage(stage, workspace, MeasureSettings(families=tuple(missing)), options, True, quiet)
         tables |= summary["tables"]
     decided = DecideSettings(rules=rules, all_failing=settings.all_failing)
-    summary = run_stage(decide_stage(settings.all_failing), workspace, decided, options, force, quiet)
+    summary = run_stage(decide_stage(decided), workspace, decided, options, force, quiet)
+    _forget(workspace, decided)
     return summary | {"tables": tables | summary["tables"]}
 
 
@@ -127,12 +133,30 @@ def measure_shard(plan: Plan[MeasureSettings], item: tuple[str, str]) -> Iterato
         yield f"signals/{family.name}", there[family.name] or committed(urls[family.name], stamps[family.name])
 
 
-def decide_stage(all_failing: bool = False) -> Stage[DecideSettings]:
+def _tables(settings: DecideSettings) -> tuple[str, ...]:
+    """What these rules write, the marker first."""
+    edits = (EDITS_TABLE,) if settings.rules.lines else ()
+    return (DECISIONS_TABLE, *edits, *((FAILING,) if settings.all_failing else ()))
+
+
+def _asked(rules: Compiled) -> list[str]:
+    return sorted(set(rules.signals) - {*MADE_HERE})
+
+
+def _forget(workspace: Workspace, settings: DecideSettings) -> None:
+    """Edits and failing rules of earlier rules are no longer true where these rules make none."""
+    for name in {EDITS_TABLE, FAILING} - {*_tables(settings)}:
+        if workspace.table(name).manifest() is not None:
+            workspace.table(name).remove_manifest()
+            refresh_catalog(workspace)
+
+
+def decide_stage(settings: DecideSettings) -> Stage[DecideSettings]:
     """The stage that decides from stored signals; other rules replace its tables without --force."""
     return Stage(
         name=STAGE,
         version=1,
-        tables=(DECISIONS_TABLE, FAILING) if all_failing else (DECISIONS_TABLE,),
+        tables=_tables(settings),
         inputs=_decide_inputs,
         graph=_decide_graph,
         work=lambda workspace, settings: len(_shards(workspace)),
@@ -142,49 +166,66 @@ def decide_stage(all_failing: bool = False) -> Stage[DecideSettings]:
 
 def _decide_inputs(workspace: Workspace, settings: DecideSettings) -> dict[str, str]:
     inputs = _documents(workspace)
-    for name in Compiled(settings.rules).signals:
+    for name in _asked(compiled(settings.rules)[0]):
         inputs[f"signals/{name}"] = workspace.table(f"signals/{name}").finished(STAGE).fingerprint
     return inputs
 
 
 def _decide_graph(pipeline: beam.Pipeline, plan: Plan[DecideSettings]) -> beam.PCollection:
-    tables = (DECISIONS_TABLE, FAILING) if plan.settings.all_failing else (DECISIONS_TABLE,)
-    return shard_graph(pipeline, plan, _shards(plan.workspace), decide_shard, tables=tables)
+    return shard_graph(pipeline, plan, _shards(plan.workspace), decide_shard, tables=_tables(plan.settings))
 
 
 def decide_shard(plan: Plan[DecideSettings], item: tuple[str, str]) -> Iterator[Report]:
-    """Decisions of one shard, from its signals."""
+    """Decisions of one shard, from its signals; the text is read only where there are line rules."""
     shard, checksum = item
     stamp = fingerprint(STAGE, plan.version, plan.recorded, checksum, sorted(plan.inputs.items()))
-    tables = [FAILING, DECISIONS_TABLE] if plan.settings.all_failing else [DECISIONS_TABLE]
+    tables = _tables(plan.settings)
     urls = {name: plan.workspace.table(name).shard_url(shard) for name in tables}
-    if committed(urls[DECISIONS_TABLE], stamp) is None:
-        rules = Compiled(plan.settings.rules)
-        decided = pa.concat_tables(
-            [DECIDED.empty_table()]
-            + [rules.decide(rows, STAGE).cast(DECIDED) for rows in signal_rows(plan.workspace, shard, rules)]
-        )
-        if plan.settings.all_failing:
-            with open_shard(urls[FAILING], FAILING_SCHEMA, stamp) as out:
-                for batch in decided.select(FAILING_SCHEMA.names).to_batches():
-                    out.write_batch(batch)
-        kept = decided["kept"].to_pylist().count(True)
-        with open_shard(urls[DECISIONS_TABLE], DECISIONS, stamp) as out:
-            for batch in decided.select(DECISIONS.names).cast(DECISIONS).to_batches(max_chunksize=1 << 16):
-                out.write_batch(batch)
-            out.counts |= {"in": len(decided), "kept": kept, "dropped": len(decided) - kept, "failed": 0}
+    if any(committed(url, stamp) is None for url in urls.values()):
+        edits, decided = [], [DECIDED.empty_table()]
+        rules, lines = compiled(plan.settings.rules)
+        for rows in signal_rows(plan.workspace, shard, rules, lines is not None):
+            if lines is not None and plan.settings.rules.lines is not None:
+                cut = cut_lines(rows["text"].combine_chunks(), plan.settings.rules.lines, lines)
+                rows = rows.append_column("kept", cut.kept).append_column("removed", cut.removed)
+                decided.append(rules.decide(rows, STAGE).cast(DECIDED))
+                fates = zip(decided[-1]["id"].to_pylist(), decided[-1]["kept"].to_pylist(), cut.edits, strict=True)
+                edits += [{"id": i, "text": e[0], "removed": e[1]} for i, kept, e in fates if kept and e is not None]
+            else:
+                decided.append(rules.decide(rows, STAGE).cast(DECIDED))
+        _write_decided(plan, urls, stamp, pa.concat_tables(decided), edits)
     for name in reversed(tables):
         yield name, committed(urls[name], stamp)
 
 
-def signal_rows(workspace: Workspace, shard: str, rules: Compiled) -> Iterator[pa.Table]:
-    """Rows of `rules.schema` for one shard, in its order: the columns that the rules read, and no text."""
-    columns = ["id", *sorted(rules.documents - {"id"})]
-    sources = [read_batches(workspace.table("documents").shard_url(shard), columns, 1 << 16)]
-    names = sorted(rules.signals)
+def _write_decided(
+    plan: Plan[DecideSettings], urls: dict[str, str], stamp: str, decided: pa.Table, edits: list[dict[str, Any]]
+) -> None:
+    """Edits and failing rules first, the decisions last."""
+    if EDITS_TABLE in urls:
+        with open_shard(urls[EDITS_TABLE], EDITS, stamp) as out:
+            out.write_rows(edits)
+            out.counts["documents"] = len(edits)
+    if FAILING in urls:
+        with open_shard(urls[FAILING], FAILING_SCHEMA, stamp) as out:
+            for batch in decided.select(FAILING_SCHEMA.names).to_batches():
+                out.write_batch(batch)
+    kept = int(pc.sum(decided["kept"]).as_py() or 0)
+    with open_shard(urls[DECISIONS_TABLE], DECISIONS, stamp) as out:
+        for batch in decided.select(DECISIONS.names).cast(DECISIONS).combine_chunks().to_batches(1 << 16):
+            out.write_batch(batch)
+        out.counts |= {"in": len(decided), "kept": kept, "dropped": len(decided) - kept, "failed": 0}
+
+
+def signal_rows(workspace: Workspace, shard: str, rules: Compiled, text: bool = False) -> Iterator[pa.Table]:
+    """Rows of one shard, in its order: the columns that the rules read, and the text only where it is asked for."""
+    columns = ["id", *sorted(rules.columns - {"id"}), *(["text"] if text else [])]
+    rows = 1 << 11 if text else 1 << 16
+    sources = [read_batches(workspace.table("documents").shard_url(shard), columns, rows)]
+    names = _asked(rules)
     for name in names:
         wanted = ["id", *(f"{name}.{column}" for column in rules.signals[name])]
-        sources.append(read_batches(workspace.table(f"signals/{name}").shard_url(shard), wanted, 1 << 16))
+        sources.append(read_batches(workspace.table(f"signals/{name}").shard_url(shard), wanted, rows))
     for parts in aligned(sources):
         for name, part in zip(names, parts[1:], strict=True):
             if not part["id"].equals(parts[0]["id"]):
@@ -193,8 +234,9 @@ def signal_rows(workspace: Workspace, shard: str, rules: Compiled) -> Iterator[p
                     f"remove signals/{name}/ and run: gristmill filter --workspace {workspace.url}"
                 )
         table = {column: parts[0][column] for column in columns}
-        table |= {name: part[name] for name, part in zip(names, parts[1:], strict=True)}
-        yield pa.table(table).cast(rules.schema)
+        for name, part in zip(names, parts[1:], strict=True):
+            table[name] = part[name].cast(rules.schema.field(name).type)
+        yield pa.table(table)
 
 
 def aligned(sources: list[Iterator[pa.RecordBatch]]) -> Iterator[list[pa.Table]]:
@@ -214,8 +256,3 @@ def aligned(sources: list[Iterator[pa.RecordBatch]]) -> Iterator[list[pa.Table]]
         rows = min(batch.num_rows for batch in held)
         yield [pa.Table.from_batches([batch[:rows]]) for batch in held]
         rest = [batch[rows:] for batch in held]
-
-
-def known_families() -> Iterable[str]:
-    """Names of every signal family, for help texts."""
-    return sorted(FAMILIES)
