@@ -6,12 +6,14 @@ shingle sets; containment is |A and B| / min(|A|, |B|). Two documents without sh
 """
 
 import itertools
+import mmap
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numba
 import numpy as np
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 
 from ..corpus.shards import filesystem
 
@@ -26,10 +28,13 @@ SHINGLES = pa.schema(
 
 
 @lru_cache(maxsize=4096)
-def _open(url: str) -> pa.ipc.RecordBatchFileReader:
+def _open(url: str) -> tuple[pa.ipc.RecordBatchFileReader, mmap.mmap | None]:
     fs, path = filesystem(url)
-    local = "://" not in url or url.startswith("file://")
-    return pa.ipc.open_file(pa.memory_map(path) if local else fs.open(path, "rb"))
+    if not isinstance(fs, LocalFileSystem):
+        return pa.ipc.open_file(fs.open(path, "rb")), None
+    with open(path, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped))), mapped
 
 
 class ShingleStore:
@@ -37,6 +42,14 @@ class ShingleStore:
 
     def __init__(self, urls: Sequence[str]) -> None:
         self.urls = urls
+
+    def release(self) -> None:
+        """Give mapped pages back: the system keeps them in its cache, they no longer count as ours."""
+        if _open.cache_info().currsize:
+            for url in self.urls:
+                mapped = _open(url)[1]
+                if mapped is not None:
+                    mapped.madvise(mmap.MADV_DONTNEED)
 
     def gather(self, handles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """handles (N,) uint64, ascending -> hashes (H,) uint32, offsets (N+1,) int64."""
@@ -57,6 +70,7 @@ class ShingleStore:
         out = np.zeros(len(known), np.uint64)
         for batch, rows, where in self._batches(known):
             out[where] = batch.column(0).to_numpy()[rows]
+        self.release()
         return out[place]
 
     def _parts(self, handles: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, slice]]:
@@ -71,7 +85,7 @@ class ShingleStore:
         cuts = np.flatnonzero(np.r_[True, place[1:] != place[:-1], True]) if len(place) else np.zeros(1, np.int64)
         for start, end in itertools.pairwise(cuts.tolist()):
             shard, batch = divmod(int(place[start]), 1 << 32)
-            yield _open(self.urls[shard]).get_batch(batch), row[start:end].astype(np.int64) % ROWS, slice(start, end)
+            yield _open(self.urls[shard])[0].get_batch(batch), row[start:end].astype(np.int64) % ROWS, slice(start, end)
 
 
 def similarity(store: ShingleStore, a: np.ndarray, b: np.ndarray, measure: str = "jaccard") -> np.ndarray:
@@ -96,6 +110,7 @@ def similarity(store: ShingleStore, a: np.ndarray, b: np.ndarray, measure: str =
         hashes, offsets = store.gather(handles)
         ends = places.reshape(2, -1)
         out[order[start:end]] = _similarity(hashes, offsets, ends[0], ends[1], measure == "containment")
+        store.release()
         start = end
     return out
 
