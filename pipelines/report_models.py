@@ -236,41 +236,85 @@ def predictions(source: Source) -> Section:
 
 
 def training(source: Source) -> Section:
-    """Loss and held-out bits per byte along every run of runs/."""
+    """Loss and held-out bits per byte along every run of runs/, and the shares that it realised."""
     title = "Training runs"
-    runs = metrics(source)
+    runs, cards = metrics(source), run_cards(source)
     if not runs:
-        return Section("training", title, missing=f"gristmill train recipe.yaml --workspace {source.name}")
+        return Section("training", title, missing=f"gristmill train mixture/recipe.yaml --workspace {source.name}")
     shown = list(runs)[:RUNS]
-    losses = {
-        name: [(line["tokens"], line["loss"]) for line in runs[name] if line.get("loss") is not None] for name in shown
-    }
-    rows, body = [], ""
+    rows = []
     for name, log in runs.items():
-        last = log[-1]
         measured = [line["bits_per_byte"] for line in log if line.get("bits_per_byte")]
-        mean = bits(statistics.fmean(measured[-1].values())) if measured else "–"
-        final = [line["loss"] for line in log if line.get("loss") is not None][-1:]
-        rows.append((name, count(last["step"]), short(last["tokens"]), number(final[0] if final else None), mean))
-    told = f"{len(runs)} run{'s' if len(runs) != 1 else ''} in runs/."
-    body += paragraph(told, "lead")
-    curves = [(name, thinned(curve)) for name, curve in losses.items() if curve]
-    if curves:
-        chart = lines(
-            curves, (short, number), ("tokens seen", "training loss, nats per token"), f"Training loss. {told}"
+        losses = [line["loss"] for line in log if line.get("loss") is not None]
+        speeds = [line["tokens_per_second"] for line in log if line.get("tokens_per_second")]
+        rows.append(
+            (
+                name,
+                "ended" if name in cards else "not ended",
+                short(cards[name]["parameters"]) if name in cards else "–",
+                count(log[-1]["step"]),
+                short(log[-1]["tokens"]),
+                short(statistics.median(speeds)) if speeds else "–",
+                number(losses[-1] if losses else None),
+                bits(statistics.fmean(measured[-1].values())) if measured else "–",
+            )
         )
+    header = ("run", "state", "parameters", "steps", "tokens", "tokens/s", "last loss", "bits per byte")
+    body = table(header, rows, words=2)
+    points = {name: [(li["tokens"], li["loss"]) for li in runs[name] if li.get("loss") is not None] for name in shown}
+    curves = [(name, thinned(curve)) for name, curve in points.items() if curve]
+    if curves:
+        chart = lines(curves, (short, number), ("tokens seen", "loss, nats per token"), "Training loss by tokens seen.")
         body += figure(chart, "Training loss.", legend([name for name, _ in curves], "dash"))
     for name in shown:
         held = held_out(runs[name])
-        if held:
+        if any(len(curve) > 1 for _, curve in held):
             chart = lines(
                 held, (short, bits), ("tokens seen", "bits per byte"), f"Held-out loss of {name}", points=True
             )
-            body += figure(
-                chart, f"{name}: held-out bits per byte by domain.", legend([label for label, _ in held], "dash")
+            names = [label for label, _ in held]
+            body += figure(chart, f"{name}: held-out bits per byte by domain.", legend(names, "dash"))
+    return Section("training", title, body + realised(cards))
+
+
+def realised(cards: Mapping[str, Mapping[str, Any]]) -> str:
+    """Per run and domain: the share that was asked for, the share that was trained on, and the held-out result."""
+    rows = []
+    for name, card in cards.items():
+        phases: dict[int, int] = defaultdict(int)
+        asked: dict[str, float] = defaultdict(float)
+        for part in card["plan"]:  # one entry a phase and domain
+            phases[part["phase"]] += part["tokens"]
+        for part in card["plan"]:
+            asked[part["domain"]] += part["requested"] * phases[part["phase"]]
+        total = sum(asked.values())
+        for domain, got in sorted(card["realised"].items()):
+            measured = card["bits_per_byte"].get(domain)
+            rows.append(
+                (
+                    name,
+                    domain,
+                    percent(asked[domain], total),
+                    percent(got["share"]),
+                    count(got["tokens"]),
+                    f"{got['epochs']:.2f}",
+                    bits(measured) if measured is not None else "–",
+                )
             )
-    header = ("run", "steps", "tokens", "last training loss", "mean held-out bits per byte")
-    return Section("training", title, body + table(header, rows))
+    if not rows:
+        return ""
+    header = ("run", "domain", "share asked", "share realised", "tokens", "epochs", "held-out bits per byte")
+    return "<h3>What ended runs were trained on</h3>" + table(header, rows, words=2)
+
+
+def run_cards(source: Source) -> dict[str, dict[str, Any]]:
+    """run -> the card that it left when it ended."""
+    fs, path = filesystem(source.workspace.path("runs"))
+    cards = {}
+    for file_path in sorted(map(str, fs.glob(f"{path}/*/run_card.json"))) if fs.exists(path) else ():
+        with fs.open(file_path, "rb") as file:
+            cards[os.path.basename(os.path.dirname(file_path))] = json.loads(file.read())
+    return cards
 
 
 def held_out(log: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[tuple[float, float]]]]:

@@ -150,6 +150,17 @@ def modelled(space: Workspace, prefix: str = "", verdict: str = "The fitted mixt
     log[-1]["bits_per_byte"] = {law: 2.25, books: 2.0}
     run = space.path("runs", prefix + "base")
     os.makedirs(run)
+    plan = [
+        {"phase": phase, "domain": domain, "requested": share, "tokens": tokens}
+        for phase, domain, share, tokens in ((1, law, 0.5, 1510), (1, books, 0.5, 1490), (2, law, 1.0, 1000))
+    ]
+    got = {
+        domain: {"share": tokens / 4000, "tokens": tokens, "epochs": 0.5}
+        for domain, tokens in ((law, 2510), (books, 1490))
+    }
+    card = {"parameters": 1_600_000, "plan": plan, "realised": got, "bits_per_byte": {law: 2.25}}
+    with open(f"{run}/run_card.json", "w", encoding="utf-8") as file:
+        json.dump(card, file)
     with open(f"{run}/metrics.jsonl", "w", encoding="utf-8") as out:
         out.write("".join(json.dumps(line) + "\n" for line in log) + '{"step": 5, "tok')
     return space
@@ -264,7 +275,13 @@ def test_predictions_are_shown_for_the_proxies_that_lived_beside_rules_that_need
 
 def test_a_line_cut_short_by_a_kill_is_left_out_and_a_repeated_step_counts_once(tmp_path):
     words = " ".join(page_of(modelled(curated(tmp_path / "w"))).sections["training"].split())
-    assert "base 4 4k 7.6 2.125" in words
+    assert "base ended 1.6M 4 4k – 7.6 2.125" in words
+
+
+def test_an_ended_run_shows_the_shares_asked_for_beside_those_it_was_trained_on(tmp_path):
+    words = " ".join(page_of(modelled(curated(tmp_path / "w"))).sections["training"].split())
+    assert "base books 37.5 % 37.2 % 1,490 0.50 –" in words
+    assert "base law 62.5 % 62.7 % 2,510 0.50 2.250" in words
 
 
 def test_a_damaged_line_of_metrics_is_an_error_that_names_it(tmp_path):
@@ -292,7 +309,7 @@ def test_sections_of_tables_that_are_not_there_name_the_command_that_writes_them
         "mixture": "gristmill mix --workspace fresh",
         "comparison": "gristmill mix --workspace fresh",
         "predictions": "gristmill mix --workspace fresh",
-        "training": "gristmill train recipe.yaml --workspace fresh",
+        "training": "gristmill train mixture/recipe.yaml --workspace fresh",
         "samples": "gristmill extract --workspace fresh",
         "failures": "gristmill extract --workspace fresh",
         "tables": "gristmill extract INPUT --workspace fresh",
