@@ -14,8 +14,9 @@ from .refusal import WorkspaceError
 from .shards import read_batches
 from .workspace import Manifest, Workspace
 
-CHAIN = ("filter", "refine", "decontaminate", "dedup", "select")  # the order in which stages decide
+CHAIN = ("filter", "refine", "decontaminate", "dedup", "tag", "select")  # the order in which stages decide
 BEFORE = "documents"
+DOMAINS = "domains"  # id -> mixture unit, where documents are regrouped (by topic, cluster, ...) after the chain
 
 
 def deciding(workspace: Workspace, until: str | None = None) -> list[str]:
@@ -42,6 +43,15 @@ def inputs(workspace: Workspace, needed_by: str, until: str | None = None) -> di
         edits = workspace.table(f"edits/{stage}").manifest()
         if edits is not None:
             found[f"edits/{stage}"] = edits.fingerprint
+    domains = workspace.table(DOMAINS).manifest() if until is None else None
+    if domains is not None:
+        stale = sorted(name for name in found if name in domains.inputs and domains.inputs[name] != found[name])
+        if stale:
+            raise WorkspaceError(
+                f"{needed_by} needs domains/, which was made before {', '.join(stale)} changed; "
+                f"run: gristmill {domains.stage} --workspace {workspace.url}"
+            )
+        found[DOMAINS] = domains.fingerprint
     return found
 
 
@@ -55,7 +65,8 @@ def read_kept(
 ) -> Iterator[pa.RecordBatch]:
     """Documents of one shard that every stage before `until` kept, with the text as the stages left it.
 
-    `columns` must include `id`; batches keep the order of the shard and have at least one row.
+    Where `until` is not given and `domains/` is there, the column `domain` is what that table says. `columns` must
+    include `id`; batches keep the order of the shard and have at least one row.
     """
     if columns is not None and "id" not in columns:
         raise ValueError("read_kept needs the column id")
@@ -66,21 +77,38 @@ def read_kept(
         rows = pa.Table.from_batches(list(read_batches(table.shard_url(shard), ["id", "kept"])), DECIDED)
         kept = rows.filter(rows["kept"])["id"].combine_chunks()
     edited = _edited(workspace, shard, stages) if columns is None or "text" in columns else {}
+    regrouped = _regrouped(workspace, shard) if until is None and (columns is None or "domain" in columns) else {}
     for batch in read_batches(workspace.table(BEFORE).shard_url(shard), columns):
         if kept is not None:
             batch = batch.filter(pc.is_in(batch["id"], value_set=kept))
-        if batch.num_rows and edited:
-            texts = [
-                edited.get(name, text)
-                for name, text in zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True)
-            ]
-            place = batch.schema.get_field_index("text")
-            batch = batch.set_column(place, batch.schema.field("text"), pa.array(texts, pa.string()))
+        for column, replaced in (("text", edited), ("domain", regrouped)):
+            if batch.num_rows and replaced:
+                batch = _replace(batch, column, replaced)
         if batch.num_rows:
             yield batch
 
 
 DECIDED = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("kept", pa.bool_(), nullable=False)])
+
+
+def _replace(batch: pa.RecordBatch, column: str, values: dict[str, str]) -> pa.RecordBatch:
+    """The batch with a column's values replaced for those ids that are given."""
+    ids, now = batch["id"].to_pylist(), batch[column].to_pylist()
+    changed = [values.get(name, value) for name, value in zip(ids, now, strict=True)]
+    place = batch.schema.get_field_index(column)
+    return batch.set_column(place, batch.schema.field(column), pa.array(changed, pa.string()))
+
+
+def _regrouped(workspace: Workspace, shard: str) -> dict[str, str]:
+    """id -> mixture unit for the documents of a shard, where `domains/` regroups them."""
+    table = workspace.table(DOMAINS)
+    manifest = table.manifest()
+    if manifest is None or all(s.name != shard for s in manifest.shards):
+        return {}
+    units: dict[str, str] = {}
+    for batch in read_batches(table.shard_url(shard), ["id", "domain"]):
+        units.update(zip(batch["id"].to_pylist(), batch["domain"].to_pylist(), strict=True))
+    return units
 
 
 def _edited(workspace: Workspace, shard: str, stages: list[str]) -> dict[str, str]:

@@ -14,9 +14,14 @@ DOCUMENTS = pa.schema(
         pa.field("domain", pa.string(), nullable=False),  # mixture unit
         ("date", pa.timestamp("s", tz="UTC")),
         ("title", pa.string()),
-        ("language", pa.string()),
+        ("language", pa.string()),  # identified, or taken over from the input
         ("license", pa.string()),
         ("origin", ORIGIN),
+        ("license_class", pa.string()),  # public domain, permissive, attribution, unknown; null: none stated
+        ("language_score", pa.float64()),  # of `language`, null where it was not identified
+        ("languages", pa.list_(pa.struct([("label", pa.string()), ("score", pa.float64())]))),  # the best three
+        ("language_stated", pa.string()),  # in the page's markup
+        ("links", pa.int64()),  # in the page
     ]
 )
 
@@ -62,4 +67,8 @@ EDITS = pa.schema(
         # what was cut, as [start, end) in characters of the text before the edit, with the rule that cut it
         ("removed", pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("rule", pa.string())]))),
     ]
+)
+
+DOMAINS = pa.schema(  # mixture units that replace the column `domain` once the chain has decided, see corpus.fate
+    [pa.field("id", pa.string(), nullable=False), pa.field("domain", pa.string(), nullable=False)]
 )
