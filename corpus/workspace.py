@@ -115,6 +115,14 @@ WRITTEN_BY = {
     "tokens": "tokenize",
     "scores": "score",
     "tags": "tag",
+    "domains": "tag",
+    "labels": "tag",
+    "labellers": "tag",
+    "clusters": "tag",
+    "programs": "refine",
+    "synthetic": "rewrite",
+    "lineage": "rewrite",
+    "rewrites": "rewrite",
     "mixture": "mix",
 }
 
