@@ -17,6 +17,34 @@ from .survivors import check_order
 SIGNED = ("unit", "size", "fold", "num_perm", "seed", "exact")  # what the bytes of signatures/ and shingles/ depend on
 
 
+class RepeatSettings(BaseModel, frozen=True, extra="forbid"):
+    """What repeated text is cut from the documents that survive.
+
+    lines       cut a line or paragraph that at least this many documents contain; None: leave lines alone
+    unit        "line", or "paragraph": what stands between blank lines
+    keep_first  the document with the smallest rank keeps its copy of a frequent line
+    substrings  cut runs of at least this many words that another document has as well; None: leave them
+    protected   share of a document's bytes that no cut may touch
+    """
+
+    lines: int | None = None
+    unit: Literal["line", "paragraph"] = "line"
+    keep_first: bool = False
+    substrings: int | None = None
+    protected: float = 0.5
+
+    def check(self) -> None:
+        """Refuse what does not fit together."""
+        if self.lines is None and self.substrings is None:
+            raise RequestError("dedup: neither lines nor substrings: nothing would be cut")
+        if self.lines is not None and self.lines < 2:
+            raise RequestError(f"dedup: a line repeats from 2 documents on, got {self.lines}")
+        if self.substrings is not None and self.substrings < 4:
+            raise RequestError(f"dedup: substrings of at least 4 words, got {self.substrings}")
+        if not 0 < self.protected <= 1:
+            raise RequestError(f"dedup: the protected share lies above 0 and up to 1, got {self.protected}")
+
+
 class DedupSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the dedup stage.
 
@@ -30,6 +58,7 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
     scope      duplicates are looked for in everything, or within source, domain or crawl
     survivors  who survives, see gristmill.dedup.survivors; the smallest id decides at last
     leaders    how many members of a bucket may lead before the rest is left to the other bands
+    repeats    lines and substrings that are cut from the survivors
     against    workspaces whose documents count as seen: their signatures are read, their text is not
     """
 
@@ -52,9 +81,12 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
     leaders: int = 16
     against: tuple[str, ...] = ()
     edges_in_memory: int = 50_000_000
+    repeats: RepeatSettings | None = None
 
     def check(self) -> None:
         """Refuse what does not fit together: a RequestError that says what is wrong."""
+        if self.repeats is not None:
+            self.repeats.check()
         check_order(self.survivors)
         check_exact(self.exact)
         resolved = self.resolved()
@@ -102,7 +134,7 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
 
     def deciding(self) -> dict[str, Any]:
         """The settings that duplicates/ and decisions/dedup/ record. How the work is cut is not among them."""
-        hidden = {"preset", "false_negative_weight", "against", "edges_in_memory", *SIGNED}
+        hidden = {"preset", "false_negative_weight", "against", "edges_in_memory", "repeats", *SIGNED}
         return self.model_dump(mode="json", exclude=hidden) | {
             name: value for name, value in self.resolved().items() if name not in SIGNED
         }

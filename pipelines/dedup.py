@@ -23,6 +23,7 @@ from ..corpus.workspace import Manifest, Workspace
 from ..dedup.settings import DedupSettings
 from ..dedup.survivors import signals_of
 from .dedup_steps import TABLES, Signed, bands, choose_survivors, cluster, compare, describe, finish, write
+from .repeats import cut_repeats
 from .runner import RunnerOptions
 from .signatures import documents_and_chain, signing
 from .stage import Plan, Stage, run_stage
@@ -33,10 +34,16 @@ ENTRIES = 1_000_000  # entries of buckets that one worker holds at a time
 def deduplicate(
     workspace: Workspace, settings: DedupSettings, options: RunnerOptions, force: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
-    """Sign what is not signed, then decide. Returns the summary of the deciding stage."""
+    """Sign what is not signed, decide, cut repeats where asked for. Returns the summary of the deciding stage."""
     settings.check()
     run_stage(signing, workspace, settings, options, force=force, quiet=quiet)
-    return run_stage(dedup, workspace, settings, options, force=force, quiet=quiet)
+    summary = run_stage(dedup, workspace, settings, options, force=force, quiet=quiet)
+    if settings.repeats is None:
+        workspace.table("edits/dedup").remove_manifest()
+        return summary
+    edited = cut_repeats(workspace, settings.repeats, options, force=force, quiet=quiet)
+    skipped = summary["skipped"] and edited["skipped"]
+    return {**summary, "skipped": skipped, "tables": {**summary["tables"], **edited["tables"]}}
 
 
 def dedup_inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:

@@ -39,6 +39,12 @@ def dedup(
         typer.Option(help="earliest, latest, longest, shortest, highest:FAMILY.SIGNAL; default: earliest, longest"),
     ] = None,
     verify: Annotated[bool, typer.Option(help="compare shingle sets before two documents are joined")] = True,
+    lines: Annotated[
+        int | None, typer.Option(help="also cut lines that at least this many surviving documents contain")
+    ] = None,
+    substrings: Annotated[
+        int | None, typer.Option(help="also cut runs of at least this many words that another survivor has")
+    ] = None,
     workers: WorkersOption = 1,
     json: JsonOption = False,
     force: ForceOption = False,
@@ -46,11 +52,12 @@ def dedup(
     """Find exact and near-duplicates and keep one document of each cluster.
 
     Writes signatures/ and shingles/ (once for each shard of documents/), duplicates/ and decisions/dedup/. Another
-    threshold or scope decides anew from the signatures and reads no text.
+    threshold or scope decides anew from the signatures and reads no text. --lines
+    and --substrings write edits/dedup/: the text that is left, and what was cut.
 
     Example: gristmill dedup --workspace W --threshold 0.8 --against LAST_MONTH
     """
-    from ...dedup.settings import DedupSettings
+    from ...dedup.settings import DedupSettings, RepeatSettings
     from ..dedup import deduplicate
 
     settings = DedupSettings(
@@ -61,6 +68,7 @@ def dedup(
         exact=tuple(exact or ("text",)),
         survivors=tuple(survivors or ("earliest", "longest")),
         verify=verify,
+        repeats=RepeatSettings(lines=lines, substrings=substrings) if (lines, substrings) != (None, None) else None,
     )
     summary = deduplicate(Workspace(workspace), settings, runner_options(context, workers), force=force, quiet=json)
     show(summary, json)

@@ -1,0 +1,223 @@
+"""Text that repeats across documents: lines, paragraphs and exact runs of words, found by hashes alone.
+
+Lines and paragraphs are compared as their words (case, digits, punctuation and diacritics do not count) and counted
+by how many documents contain them.
+
+Runs of at least `length` words are found exactly without a suffix array and without shuffling a hash for each word:
+
+    seeds    of every window of length / 2 words one hash in about length / 4 is kept (winnowing, Schleimer et al.
+             2003): two texts that share `length` words share a seed
+    windows  only where a seed repeats across documents, every window of `length` words is hashed in full
+    cut      a word is part of a repeat if and only if it lies in a window that two documents share
+
+so the second shuffle is proportional to the duplicated text. Hashes have 64 bits. Measures and cuts nothing.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import pyarrow as pa
+
+from .shingles import BASE, IDEOGRAPH, LETTER, SEED, TABLE, _decode, characters, mix, shingle
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Pieces of the texts of D documents.
+
+    key         (S,) uint64 hash of what is compared
+    document    (S,) int64 which document
+    start, end  (S,) int64 bytes from the start of the document's text, end exclusive
+    """
+
+    key: np.ndarray
+    document: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+
+def segments(text: pa.Array, unit: str) -> Pieces:
+    """Lines, each with its line feed, or paragraphs, which end at a blank line; those without a visible character not.
+
+    text  (D,) string without nulls
+    unit  "line" or "paragraph"
+    """
+    text = text.cast(pa.large_string())
+    if not len(text):
+        none = np.zeros(0, np.int64)
+        return Pieces(none.astype(np.uint64), none, none, none)
+    ends = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
+    data = np.frombuffer(text.buffers()[2] or b"", np.uint8)[: ends[-1]]
+    feeds = np.flatnonzero(data[ends[0] :] == 10) + ends[0]
+    if unit == "paragraph":
+        feeds = feeds[1:][np.diff(feeds) == 1]
+    cuts = np.unique(np.concatenate([feeds + 1, ends]))
+    cuts = cuts[(cuts >= ends[0]) & (cuts <= ends[-1])]
+    column = pa.LargeStringArray.from_buffers(len(cuts) - 1, pa.py_buffer(cuts), text.buffers()[2])
+    found = shingle(column, "words", 64, "plain")
+    visible = np.diff(found.offsets) > 0
+    document = np.searchsorted(ends, cuts[:-1], side="right") - 1
+    start, end = cuts[:-1] - ends[document], cuts[1:] - ends[document]
+    return Pieces(found.content[visible, 0], document[visible], start[visible], end[visible])
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words of D documents: hash (W,) uint64, start and end (W,) int64 bytes in the text, offsets (D+1,) int64."""
+
+    hash: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    offsets: np.ndarray
+
+
+def words(text: pa.Array) -> Words:
+    """The words of each text, lower-cased, with their places. text (D,) string without nulls."""
+    text = text.cast(pa.large_string())
+    if not len(text):
+        none = np.zeros(0, np.int64)
+        return Words(none.astype(np.uint64), none, none, np.zeros(1, np.int64))
+    ends = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
+    data = np.frombuffer(text.buffers()[2] or b"\0", np.uint8)
+    return Words(*_words(data, ends, characters("lower")))
+
+
+def seeds(found: Words, length: int) -> Pieces:
+    """Winnowed windows of length // 2 words: every run of `length` words contains one, chosen by its words alone."""
+    short = max(1, length // 2)
+    place = _winnow(_windows(found.hash, found.offsets, short), found.offsets, short, length - short + 1)
+    return _pieces(found, place, short)
+
+
+def windows(found: Words, length: int, at: np.ndarray) -> Pieces:
+    """All windows of `length` words that contain a seed. at (N,) int64: places of the seeds' first words."""
+    short = max(1, length // 2)
+    return _pieces(found, _around(found.offsets, at, short, length), length)
+
+
+def places(found: Words, pieces: Pieces) -> np.ndarray:
+    """The place of each piece's first word among all words."""
+    out = np.empty(len(pieces.key), np.int64)
+    for i, (d, start) in enumerate(zip(pieces.document.tolist(), pieces.start.tolist(), strict=True)):
+        low, high = found.offsets[d], found.offsets[d + 1]
+        out[i] = low + np.searchsorted(found.start[low:high], start)
+    return out
+
+
+def repeated(key: np.ndarray, rank: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keys that at least `least` documents contain: key ascending, how many documents, the smallest rank.
+
+    key, rank  (N,) uint64, one row for each occurrence, in any order
+    """
+    order = np.lexsort((rank, key))
+    key, rank = key[order], rank[order]
+    new = np.r_[True, (key[1:] != key[:-1]) | (rank[1:] != rank[:-1])][: len(key)]
+    key, rank = key[new], rank[new]
+    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]][: len(key)])
+    count = np.diff(np.r_[first, len(key)])
+    often = count >= least
+    return key[first][often], count[often], rank[first][often]
+
+
+def _pieces(found: Words, place: np.ndarray, length: int) -> Pieces:
+    document = np.searchsorted(found.offsets, place, side="right") - 1
+    key = _hash_at(found.hash, place, length)
+    return Pieces(key, document, found.start[place], found.end[place + length - 1])
+
+
+@numba.njit(nogil=True, cache=True)
+def _words(data, ends, table):
+    room = (ends[-1] - ends[0]) // 2 + len(ends) + 1
+    hashes, starts, stops = np.empty(room, np.uint64), np.empty(room, np.int64), np.empty(room, np.int64)
+    offsets = np.zeros(len(ends), np.int64)
+    n = 0
+    for d in range(len(ends) - 1):
+        word, began = SEED, np.int64(-1)
+        i, end = ends[d], ends[d + 1]
+        while i < end:
+            point, length = _decode(data, i, end)
+            what = IDEOGRAPH if 0x20000 <= point < 0x32400 else 0
+            if point < TABLE:
+                what, point = np.int64(table[point]) >> 24, np.int64(table[point]) & 0xFFFFFF
+            if what == LETTER:
+                if began < 0:
+                    began = i
+                word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
+            else:
+                if began >= 0:
+                    hashes[n], starts[n], stops[n] = mix(word), began - ends[d], i - ends[d]
+                    n += 1
+                    word, began = SEED, np.int64(-1)
+                if what == IDEOGRAPH:
+                    hashes[n] = mix((SEED ^ np.uint64(point)) * np.uint64(0x100000001B3))
+                    starts[n], stops[n] = i - ends[d], i + length - ends[d]
+                    n += 1
+            i += length
+        if began >= 0:
+            hashes[n], starts[n], stops[n] = mix(word), began - ends[d], end - ends[d]
+            n += 1
+        offsets[d + 1] = n
+    return hashes[:n].copy(), starts[:n].copy(), stops[:n].copy(), offsets
+
+
+@numba.njit(nogil=True, cache=True)
+def _windows(hashes, offsets, length):  # (W,) uint64 -> (W,) uint64 hash of the window that starts there, 0 if none
+    out = np.zeros(len(hashes), np.uint64)
+    last = np.uint64(1)
+    for _ in range(length):
+        last *= BASE
+    for d in range(len(offsets) - 1):
+        rolling = np.uint64(0)
+        for i in range(offsets[d], offsets[d + 1]):
+            rolling = rolling * BASE + hashes[i]
+            if i - offsets[d] >= length:
+                rolling -= hashes[i - length] * last
+            if i - offsets[d] >= length - 1:
+                out[i - length + 1] = mix(rolling)
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _winnow(keys, offsets, length, span):  # places of the smallest key, the last of equals, of every `span` windows
+    out = np.empty(len(keys), np.int64)
+    n = 0
+    for d in range(len(offsets) - 1):
+        stop = offsets[d + 1] - length + 1  # one past the last window
+        best = np.int64(-1)
+        for i in range(offsets[d], stop):
+            low = max(offsets[d], i - span + 1)
+            if best < low:  # the chosen one left the span: look again
+                best = low
+                for j in range(low + 1, i + 1):
+                    if keys[j] <= keys[best]:
+                        best = j
+            elif keys[i] <= keys[best]:
+                best = i
+            if (i - offsets[d] >= span - 1 or i == stop - 1) and (n == 0 or out[n - 1] != best):
+                out[n] = best
+                n += 1
+    return out[:n].copy()
+
+
+@numba.njit(nogil=True, cache=True)
+def _around(offsets, at, short, length):  # starts of the windows that contain a seed, ascending
+    wanted = np.zeros(offsets[-1], np.bool_)
+    d = 0
+    for place in at:
+        while offsets[d + 1] <= place:
+            d += 1
+        for start in range(max(offsets[d], place + short - length), min(place, offsets[d + 1] - length) + 1):
+            wanted[start] = True
+    return np.flatnonzero(wanted)
+
+
+@numba.njit(nogil=True, cache=True)
+def _hash_at(hashes, place, length):
+    out = np.empty(len(place), np.uint64)
+    for k in range(len(place)):
+        h = np.uint64(0)
+        for i in range(place[k], place[k] + length):
+            h = h * BASE + hashes[i]
+        out[k] = mix(h)
+    return out
