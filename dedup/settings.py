@@ -138,3 +138,43 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
         return self.model_dump(mode="json", exclude=hidden) | {
             name: value for name, value in self.resolved().items() if name not in SIGNED
         }
+
+
+class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the semantic stage.
+
+    table, column  where the vectors are: a table with shards like those of documents/, and a list column
+    clusters       k-means clusters; None: about the square root of the documents
+    sample         documents that the centroids are fitted on: those of the smallest rank
+    epsilon        SemDeDup drops a document whose cosine with a kept one exceeds 1 - epsilon; None: off
+    order          whom SemDeDup keeps: hard (farthest from the centroid), easy, or random (smallest rank)
+    prune          "prototypes" or "density" within the budget `share`; None: off
+    prefer         prototypes: hard, easy, or auto: easy where the share is under `scarce`
+    balance        part of the budget that is spread evenly over clusters
+    temperature    density: the lower, the more the complex clusters get
+    """
+
+    table: str
+    column: str = "embedding"
+    clusters: int | None = None
+    sample: int = 200_000
+    epsilon: float | None = 0.05
+    order: Literal["hard", "easy", "random"] = "hard"
+    prune: Literal["prototypes", "density"] | None = None
+    share: float = 0.5
+    prefer: Literal["hard", "easy", "auto"] = "auto"
+    scarce: float = 0.2
+    balance: float = 0.5
+    temperature: float = 0.1
+    seed: int = 1
+
+    def check(self) -> None:
+        """Refuse what does not fit together."""
+        if self.epsilon is None and self.prune is None:
+            raise RequestError("semantic: neither epsilon nor prune: nothing would be dropped")
+        if self.epsilon is not None and not 0 < self.epsilon < 2:
+            raise RequestError(f"semantic: epsilon is a distance between 0 and 2, got {self.epsilon}")
+        if not 0 < self.share <= 1 or not 0 <= self.balance <= 1 or self.temperature <= 0:
+            raise RequestError("semantic: share and balance lie between 0 and 1, temperature above 0")
+        if (self.clusters is not None and self.clusters < 1) or self.sample < 1:
+            raise RequestError("semantic: at least one cluster and a sample of at least one document")

@@ -17,7 +17,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from ..corpus.fate import inputs, read_kept
+from ..corpus.fate import CHAIN, inputs, read_kept
 from ..corpus.schema import EDITS
 from ..corpus.shards import committed, fingerprint, open_shard
 from ..corpus.workspace import Workspace
@@ -35,6 +35,7 @@ REPEATS = pa.schema(
         pa.field("first", pa.uint64(), nullable=False),  # smallest rank of a document that contains it
     ]
 )
+NEXT = CHAIN[CHAIN.index("dedup") + 1]  # the stage that sees what dedup kept
 KEYS = 4_000_000  # occurrences that one worker counts at a time
 OCCURRENCES = {"lines": 30, "seeds": 60, "windows": 60}  # per document, to choose the number of partitions
 
@@ -52,14 +53,14 @@ def cut_repeats(
 
 def kept_inputs(workspace: Workspace) -> dict[str, str]:
     """The documents that dedup kept, in the text that stages before it left."""
-    found = inputs(workspace, "dedup", until="select")
+    found = inputs(workspace, "dedup", until=NEXT)
     found.pop("edits/dedup", None)
     return found
 
 
 def kept(workspace: Workspace, shard: str) -> Iterator[pa.RecordBatch]:
     """Surviving documents of one shard: id and text before any cut of this stage."""
-    surviving = {i for batch in read_kept(workspace, shard, ["id"], until="select") for i in batch["id"].to_pylist()}
+    surviving = {i for batch in read_kept(workspace, shard, ["id"], until=NEXT) for i in batch["id"].to_pylist()}
     for batch in read_kept(workspace, shard, ["id", "text"], until="dedup"):
         chosen = batch.filter(pa.array([i in surviving for i in batch["id"].to_pylist()], pa.bool_()))
         if chosen.num_rows:

@@ -1,0 +1,53 @@
+"""`gristmill semantic`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ...corpus.workspace import Workspace
+from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, show
+
+
+class Prune(StrEnum):
+    """How documents are chosen within the budget."""
+
+    prototypes = "prototypes"
+    density = "density"
+
+
+def semantic(
+    context: typer.Context,
+    workspace: WorkspaceOption,
+    table: Annotated[str, typer.Option(help="table that holds the vectors, with shards like those of documents/")],
+    column: Annotated[str, typer.Option(help="list column of the vectors")] = "embedding",
+    epsilon: Annotated[
+        float | None, typer.Option(help="drop what has a cosine above 1 - epsilon with a document that is kept")
+    ] = 0.05,
+    prune: Annotated[Prune | None, typer.Option(help="prune to --share of the documents")] = None,
+    share: Annotated[float, typer.Option(help="share of the documents that pruning keeps")] = 0.5,
+    clusters: Annotated[
+        int | None, typer.Option(help="k-means clusters; default: square root of the documents")
+    ] = None,
+    workers: WorkersOption = 1,
+    json: JsonOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Drop duplicates in meaning, and prune by density, from a column of vectors.
+
+    Writes semantic/ (the centroids) and decisions/semantic/. Runs after dedup, before tag and select.
+
+    Example: gristmill semantic --workspace W --table scores/rds --prune density --share 0.6
+    """
+    from ...dedup.settings import SemanticSettings
+    from ..semantic import semantic as run
+
+    settings = SemanticSettings(
+        table=table,
+        column=column,
+        epsilon=epsilon,
+        prune=prune.value if prune else None,
+        share=share,
+        clusters=clusters,
+    )
+    show(run(Workspace(workspace), settings, runner_options(context, workers), force=force, quiet=json), json)

@@ -1,0 +1,181 @@
+"""Duplicates in meaning and pruning by density."""
+
+import random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.shards import committed, open_shard
+from gristmill.dedup.semantic import (
+    assign,
+    complexity,
+    density_budget,
+    fit_centroids,
+    prototypes,
+    semdedup,
+    unit,
+)
+from gristmill.dedup.settings import SemanticSettings
+from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.semantic import semantic
+
+from .conftest import name
+
+
+def cloud(clusters: int, each: int, dimensions: int = 16, spread: float = 0.2, seed: int = 0):
+    """Unit vectors around random directions, and which of these each is around."""
+    rng = np.random.default_rng(seed)
+    middles = unit(rng.normal(size=(clusters, dimensions)))
+    label = np.repeat(np.arange(clusters), each)
+    return unit(middles[label] + spread * rng.normal(size=(len(label), dimensions)) / dimensions**0.5), label
+
+
+def test_centroids_find_what_the_vectors_gather_around_in_any_order():
+    vectors, label = cloud(5, 40)
+    rank = np.random.default_rng(1).permutation(len(vectors)).astype(np.uint64)
+    found = fit_centroids(vectors, rank, 5, seed=1)
+    cluster, distance = assign(vectors, found)
+    assert all(len(set(cluster[label == k].tolist())) == 1 for k in range(5))
+    assert distance.max() < 0.1
+    order = np.random.default_rng(2).permutation(len(vectors))
+    assert (fit_centroids(vectors[order], rank[order], 5, seed=1) == found).all()
+
+
+@pytest.mark.parametrize("first", ["hard", "easy", "random"])
+def test_whatever_semdedup_drops_has_a_kept_match_above_the_threshold(first):
+    vectors, _ = cloud(30, 6, spread=0.25)
+    _, distance = assign(vectors, fit_centroids(vectors, np.arange(180, dtype=np.uint64), 1, 1))
+    rank = np.random.default_rng(3).permutation(180).astype(np.uint64)
+    match, cosine = semdedup(vectors, distance, rank, 0.06, first)
+    kept = match < 0
+    assert 30 <= kept.sum() < 180
+    assert kept[match[~kept]].all()
+    exact = (unit(vectors)[~kept] * unit(vectors)[match[~kept]]).sum(axis=1)
+    assert np.allclose(cosine[~kept], exact, atol=1e-6)
+    assert (exact > 0.94).all()
+    similar = unit(vectors)[kept] @ unit(vectors)[kept].T
+    np.fill_diagonal(similar, -1)
+    assert similar.max() <= 0.94 + 1e-6
+
+
+def test_semdedup_is_the_same_in_blocks(monkeypatch):
+    vectors, _ = cloud(30, 6, spread=0.25)
+    distance, rank = np.zeros(180), np.random.default_rng(3).permutation(180).astype(np.uint64)
+    whole = semdedup(vectors, distance, rank, 0.06, "random")
+    monkeypatch.setattr("gristmill.dedup.semantic.BLOCK", 7)
+    parts = semdedup(vectors, distance, rank, 0.06, "random")
+    assert ((whole[0] < 0) == (parts[0] < 0)).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=30), st.data())
+def test_prototypes_keep_exactly_the_budget_and_the_share_of_each_cluster(rows, data):
+    cluster = np.array([c for c, _ in rows])
+    distance = np.array([d / 5 for _, d in rows])
+    rank = np.arange(len(rows), dtype=np.uint64)
+    keep = data.draw(st.integers(0, len(rows)))
+    for first, sign in (("hard", -1), ("easy", 1)):
+        stays = prototypes(distance, cluster, rank, keep, first, 0.5)
+        assert stays.sum() == keep
+        sizes = np.bincount(cluster)
+        sure = np.minimum(sizes, int(0.5 * keep / len(sizes)))
+        assert (np.bincount(cluster[stays], minlength=len(sizes)) >= sure).all()
+        for c in set(cluster.tolist()):  # inside a cluster nothing kept is worse than what went
+            mine, gone = sign * distance[(cluster == c) & stays], sign * distance[(cluster == c) & ~stays]
+            assert not len(mine) or not len(gone) or mine.max() <= gone.min()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 12))
+def test_the_density_budget_solves_the_quadratic_programme(seed, clusters):
+    import cvxpy
+
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 60, clusters)
+    keep = int(rng.integers(1, sizes.sum() + 1))
+    complexities = rng.uniform(0, 1, clusters)
+    least = int(0.5 * keep / clusters)
+    found = density_budget(complexities, sizes, keep, 0.3, least)
+    assert found.sum() == keep
+    assert (found <= sizes).all()
+    share = np.exp(complexities / 0.3)
+    x = cvxpy.Variable(clusters)
+    low = np.minimum(least, sizes - 1)
+    programme = cvxpy.Problem(
+        cvxpy.Minimize(cvxpy.sum_squares(x - keep * share / share.sum())), [cvxpy.sum(x) == keep, x >= low, x <= sizes]
+    )
+    programme.solve(solver=cvxpy.CLARABEL)
+    assert np.abs(found - np.asarray(x.value)).max() < 1 + 1e-3  # rounding to whole documents
+
+
+def test_a_spread_cluster_is_more_complex_than_a_tight_one_as_far_away():
+    centroids = unit(np.eye(3, dtype=np.float32))
+    cluster = np.repeat(np.arange(3), 10)
+    found = complexity(np.repeat([0.1, 0.2, 0.4], 10), cluster, centroids)
+    assert found == pytest.approx([0.1, 0.2, 0.4])
+
+
+def workspace_with_vectors(corpus, shards=2, at="w", order=None):
+    vectors, _ = cloud(4, 10, spread=0.3)
+    vectors = np.concatenate([vectors, vectors[:5] + 1e-3])
+    workspace = corpus([{"text": f"document {i}"} for i in range(46)], shards=shards, at=at, order=order)
+    schema = pa.schema([("id", pa.string()), ("embedding", pa.list_(pa.float32(), 16))])
+    rows = {name(i): vector.tolist() for i, vector in enumerate(vectors)}
+    made = []
+    manifest = workspace.table("documents").finished("test")
+    for shard in manifest.shards:
+        url = workspace.table("scores/vectors").shard_url(shard.name)
+        ids = [i for b in workspace.table("documents").read(["id"]) for i in b["id"].to_pylist() if i in rows]
+        random.Random(0).shuffle(ids)
+        with open_shard(url, schema, "x") as out:
+            out.write_rows([{"id": i, "embedding": rows[i]} for i in ids])
+        made.append(committed(url, "x"))
+    update = {"table": "scores/vectors", "shards": tuple(made), "inputs": {}}
+    workspace.table("scores/vectors").write_manifest(manifest.model_copy(update=update))
+    return workspace
+
+
+def decisions(workspace):
+    return {row["id"]: row for batch in workspace.table("decisions/semantic").read() for row in batch.to_pylist()}
+
+
+def run(workspace, **settings):
+    given = SemanticSettings(**{"table": "scores/vectors", "clusters": 4, "epsilon": 1e-4, **settings})
+    return semantic(workspace, given, RunnerOptions(), quiet=True)
+
+
+def test_the_stage_drops_copies_in_meaning_and_records_their_match(corpus):
+    workspace = workspace_with_vectors(corpus)
+    summary = run(workspace)
+    rows = decisions(workspace)
+    lost = {i: row for i, row in rows.items() if not row["kept"]}
+    assert summary["details"]["semdedup"] == 5
+    assert lost.pop(name(45))["rule"] == "vector"  # has none
+    assert len(lost) == 5
+    for i, row in lost.items():
+        pair = {i, row["duplicate_of"]}
+        assert pair in [{name(k), name(40 + k)} for k in range(5)]
+        assert row["value"] > row["threshold"] == pytest.approx(1 - 1e-4)
+
+
+@pytest.mark.parametrize("prune", ["prototypes", "density"])
+def test_pruning_keeps_the_share_asked_for_and_no_order_changes_it(corpus, prune):
+    one = workspace_with_vectors(corpus, shards=1, at="one")
+    other = workspace_with_vectors(corpus, shards=4, at="other", order=list(range(45, -1, -1)))
+    for workspace in (one, other):
+        run(workspace, prune=prune, share=0.4)
+    assert decisions(one) == decisions(other)
+    assert sum(row["kept"] for row in decisions(one).values()) == round(0.4 * 45)
+    assert {row["rule"] for row in decisions(one).values()} == {None, "semdedup", "vector", prune}
+
+
+def test_a_table_or_column_that_is_not_there_is_refused(corpus):
+    workspace = workspace_with_vectors(corpus)
+    with pytest.raises(RequestError, match="did you mean scores/vectors"):
+        run(workspace, table="scores/vector")
+    with pytest.raises(RequestError, match="did you mean embedding"):
+        run(workspace, column="embeddings")
+    with pytest.raises(RequestError, match="nothing would be dropped"):
+        run(workspace, epsilon=None)
