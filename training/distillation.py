@@ -70,8 +70,8 @@ class Cache:
 def soft_targets(targets: Tensor, ids: Tensor, shares: Tensor, omega: float) -> tuple[Tensor, Tensor]:
     """The label with weight 1 - omega and the teacher's tokens, renormalised, with weight omega.
 
-    targets (N,), ids and shares (N, K) -> ids (N, K + 1), shares (N, K + 1); an ignored target stays negative
+    targets (...), ids and shares (..., K) -> ids and shares (..., K + 1); an ignored target stays negative
     """
     teacher = shares / shares.sum(-1, keepdim=True) * omega
-    label = torch.full_like(teacher[:, :1], 1.0 - omega)
-    return torch.cat((targets[:, None], ids), 1), torch.cat((label, teacher), 1)
+    label = torch.full_like(teacher[..., :1], 1.0 - omega)
+    return torch.cat((targets[..., None], ids), -1), torch.cat((label, teacher), -1)

@@ -212,7 +212,7 @@ class Run:
         return self.ranks.sum(total) / self.ranks.world
 
     def estimate_curvature(self, batch: Prepared, scale: Tensor, micro: int) -> None:
-        """Sophia's Hessian: gradients of the loss on labels that the model draws, squared and scaled by their number."""
+        """Sophia's Hessian: squared gradients of the loss on labels that the model draws."""
         for start in range(0, len(batch.ids), micro):
             part = slice(start, start + micro)
             mask = None if batch.documents is None else document_mask(batch.documents[part])

@@ -33,11 +33,12 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
 
 
 def factor(schedule: Schedule, step: int, steps: int) -> float:
-    """The factor for step `step` (from 0) of `steps`; the first step already learns."""
+    """The factor for step `step` (from 0) of `steps`. The first step learns, and so does the last: `final` is where the
+    schedule would be after it."""
     warm = round(schedule.warmup * steps)
     if step < warm:
         return schedule.start + (1.0 - schedule.start) * (step + 1) / warm
-    at = (step + 1) / steps  # in (0, 1]; 1 at the last step
+    at = step / steps
     begin, end = warm / steps, 1.0 - schedule.decay
     progress = (at - begin) / max(1.0 - begin, 1e-12)
     if schedule.kind == "constant":
@@ -49,15 +50,15 @@ def factor(schedule: Schedule, step: int, steps: int) -> float:
     level = _level(schedule, min(at, end), begin)
     if at <= end or schedule.decay == 0:
         return level
-    return _decayed(schedule, level, (at - end) / schedule.decay)
+    return _decayed(schedule, level, min(1.0, (at - end) / schedule.decay))
 
 
 def _level(schedule: Schedule, at: float, begin: float) -> float:
     """The factor before the last decay sets in."""
     if schedule.kind == "power":
-        return min(1.0, (at / schedule.knee) ** EXPONENT)
+        return min(1.0, (max(at, schedule.knee) / schedule.knee) ** EXPONENT)
     if schedule.kind == "infinite" and schedule.cooldown > 0:
-        cooled = min(1.0, (at - begin) / schedule.cooldown)
+        cooled = min(1.0, max(0.0, at - begin) / schedule.cooldown)
         return schedule.plateau + (1.0 - schedule.plateau) * 0.5 * (1.0 + math.cos(math.pi * cooled))
     return schedule.plateau if schedule.kind == "infinite" else 1.0
 

@@ -240,4 +240,4 @@ def test_bfloat16_learns_like_float32(pool, held, tmp_path):
 def test_the_learning_rate_of_a_report_is_that_of_its_step(pool, held, tmp_path):
     run(pool, held, tmp_path, steps=20, schedule=Schedule(kind="linear", warmup=0.0), log_every=5)
     rates = [line["lr"] for line in read_metrics(str(tmp_path / "metrics.jsonl"))]
-    assert rates == pytest.approx([2e-3 * part for part in (0.75, 0.5, 0.25, 0.0)])
+    assert rates == pytest.approx([2e-3 * part for part in (0.8, 0.55, 0.3, 0.05)])
