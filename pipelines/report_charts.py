@@ -42,7 +42,7 @@ def ticks(low: float, high: float, about: int = 7) -> list[float]:
         return [low]
     raw = span / about
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
+    step = min((power * factor for factor in (1, 2, 5, 10)), key=lambda size: abs(math.log(size / raw)))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
@@ -207,7 +207,7 @@ def scatter(points: Sequence[tuple[float, float, str]], number: Number, titles: 
     low, high = around([value for point in points for value in point[:2]])
     across, up = Scale(low, high, left, right), Scale(low, high, size - 46, top)
     body = [line(across(low), up(low), across(high), up(high), "diagonal")]
-    for at in ticks(low, high, 4):
+    for at in ticks(low, high, 3):
         body += [line(across(at), top, across(at), size - 46, "grid"), line(left, up(at), right, up(at), "grid")]
         body += [
             text(across(at), size - 31, number(at), "tick", "middle"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from ..corpus.catalog import files
 from ..corpus.fate import deciding
 from ..corpus.workspace import WRITTEN_BY, Manifest, Workspace
 from .report_charts import bars, columns, legend
@@ -132,7 +133,7 @@ def funnel(source: Source) -> Section:
         for step in whole
     ]
     body += table(("stage", "in", "dropped", "kept", "of all", "bytes kept", "of all"), rows)
-    body += "".join(eaten(whole)) + dropped_by_rule(source, whole) + by_domain(each)
+    body += "".join(eaten(whole)) + dropped_by_rule(source, whole) + cut_by_rule(source) + by_domain(each)
     waiting = [stage for stage in ("filter", "dedup") if not source.has(f"decisions/{stage}")]
     for stage in waiting:
         body += f'<p class="absent">Not run: <code>gristmill {stage} --workspace {escape(source.name)}</code></p>'
@@ -166,6 +167,25 @@ def dropped_by_rule(source: Source, whole: list[Step]) -> str:
     ]
     header = ("stage", "rule", "documents", "bytes", "of the stage's input")
     return "<h3>Dropped by rule</h3>" + table(header, rows, words=2, most=40)
+
+
+def cut_by_rule(source: Source) -> str:
+    """What stages cut out of documents that they kept, by rule; nothing where no text was edited."""
+    rows = []
+    for stage in deciding(source.workspace):
+        edits = files(source.workspace, f"edits/{stage}")
+        if edits is None:
+            continue
+        found = source.rows(
+            'select cut.rule as rule, count(distinct id) as documents, coalesce(sum(cut."end" - cut.start), 0)::bigint '
+            "from (select id, unnest(case when len(removed) > 0 then removed else [null] end) as cut "
+            f"from {edits}) group by rule order by documents desc, rule"
+        )
+        rows += [(stage, rule or "rewritten", count(documents), count(cut)) for rule, documents, cut in found]
+    if not rows:
+        return ""
+    header = ("stage", "rule", "documents", "characters cut")
+    return "<h3>Cut from documents that were kept</h3>" + table(header, rows, words=2, most=40)
 
 
 def by_domain(each: dict[str, list[Step]]) -> str:

@@ -64,6 +64,11 @@ def decision(number: int, stage: str, rule: str | None, **more: object) -> dict:
     return {"id": name_of(number), "kept": rule is None, "stage": stage, "rule": rule, **more}
 
 
+def cuts(number: int) -> list[dict]:
+    """Nothing from an even document, two stretches of ten characters by one rule from an odd one."""
+    return [{"start": at, "end": at + 10, "rule": "menu_lines"} for at in (0, 20) if number % 2]
+
+
 def curated(folder, hostile: bool = False) -> Workspace:
     """30 documents: 0-9 fall at the filter, 10-14 are copies of 15, one of them edited; the rest is kept."""
     space = Workspace(str(folder))
@@ -72,7 +77,7 @@ def curated(folder, hostile: bool = False) -> Workspace:
     rule = HOSTILE if hostile else "few_stop_words"
     rows = [decision(n, "filter", rule if n < 10 else None, value=0.5, threshold=2.0) for n in range(30)]
     put(space, "decisions/filter", schema.DECISIONS, rows, inputs(space, "filter", until="filter"))
-    edited = [{"id": name_of(n), "text": f"edited number {n}", "removed": []} for n in range(16, 30)]
+    edited = [{"id": name_of(n), "text": f"edited number {n}", "removed": cuts(n)} for n in range(16, 30)]
     if not hostile:
         put(space, "edits/filter", schema.EDITS, edited, inputs(space, "filter", until="filter"))
     rows = [
@@ -223,6 +228,11 @@ def test_the_funnel_counts_documents_and_rules_by_stage_and_domain(tmp_path):
     assert "dedup minhash 5" in words
     assert "law 20 14 10" in words  # 0, 3, 6, 9 and 12 are books
     assert "books 10 6 5" in words
+
+
+def test_text_that_was_cut_is_counted_by_rule(tmp_path):
+    words = " ".join(page_of(curated(tmp_path / "w")).sections["funnel"].split())
+    assert "filter menu_lines 7 140 filter rewritten 7 0" in words
 
 
 def test_the_largest_cluster_is_shown_with_its_survivor(tmp_path):
