@@ -24,6 +24,11 @@ EMPTY = {  # tables that answer queries before any stage has written them
 }
 VIEWED = {"mixture": "table.parquet"}  # where the shards of a table are not alike: the one that its view shows
 
+KINDS = {  # nested columns of those tables
+    "origin": 'struct(path varchar, "offset" bigint)',
+    "languages": "struct(label varchar, score double)[]",
+}
+
 
 def refresh_catalog(workspace: Workspace) -> None:
     """Write the catalog anew from the manifests. Only local workspaces carry one; others are opened in memory."""
@@ -53,6 +58,9 @@ def view_statements(workspace: Workspace) -> Iterator[str]:
             source = files(workspace, name)
             if source:
                 yield f'create or replace view "{name}" as select * from {source}'
+    scores = scores_sql(workspace, present)
+    if scores:
+        yield f"create or replace view scores as {scores}"
     signals = signals_sql(workspace, present)
     if signals:
         yield f"create or replace view signals as {signals}"
@@ -84,9 +92,27 @@ def signals_sql(workspace: Workspace, present: set[str]) -> str | None:
     return f"select * from {sources[0]} family0{joins}"
 
 
+def scores_sql(workspace: Workspace, present: set[str]) -> str | None:
+    """One struct column for each `scores/<name>/`: `select id, color.score from scores`. Those of other documents stay
+    out; a document that a method did not see is null there."""
+    documents = workspace.table("documents").manifest()
+    methods = {}
+    for name in sorted(present):
+        manifest = workspace.table(name).manifest() if _within("scores", name) else None
+        source = files(workspace, name)
+        if manifest and source and documents and manifest.inputs.get("documents") == documents.fingerprint:
+            methods[name.split("/")[1]] = source
+    if not methods:
+        return None
+    parts = [f'(select id, own as "{method}" from {source} own)' for method, source in methods.items()]
+    return f"select * from {parts[0]}" + "".join(f" full join {part} using (id)" for part in parts[1:])
+
+
 def curated_sql(workspace: Workspace, present: set[str]) -> str:
     """Documents that are kept, their text as the last edit left it, beside what was measured, scored and tagged."""
-    measured = [name for name in ("scores", "tags") if name in present and files(workspace, name)]
+    measured = [name for name in ("tags",) if name in present and files(workspace, name)]
+    if scores_sql(workspace, present):
+        measured.insert(0, "scores")
     if signals_sql(workspace, present):
         measured.insert(0, "signals")
     columns = "".join(f', "{name}".* exclude (id)' for name in measured)
@@ -125,7 +151,7 @@ def empty(name: str) -> str:
     for field in EMPTY[name]:
         kind = types.get(str(field.type))
         if kind is None:
-            kind = 'struct(path varchar, "offset" bigint)' if field.name == "origin" else "timestamptz"
+            kind = KINDS.get(field.name, "timestamptz")
         columns.append(f'null::{kind} as "{field.name}"')
     return f"select {', '.join(columns)} where false"
 

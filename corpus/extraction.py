@@ -5,13 +5,18 @@ Nothing here limits time: a page that makes an engine loop is stopped from outsi
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
+import numpy as np
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree
 
+from .blocks import Blocks, segment
+from .content import THRESHOLD, content_scores
+from .formulas import OPEN, cut_out, restore
+from .metadata import Stated, stated
 from .refusal import MissingExtra, unknown_name
+from .rendering import render
 
 ENGINES = ("resiliparse", "trafilatura", "raw")
 
@@ -21,11 +26,7 @@ class Page:
     """What extraction gives. `text` is empty where the page has none."""
 
     text: str
-    title: str | None = None
-    date: datetime | None = None
-    language: str | None = None  # as the page declares it
-    license: str | None = None
-    links: int | None = None
+    stated: Stated
 
 
 def check_engine(name: str) -> None:
@@ -40,22 +41,85 @@ def check_engine(name: str) -> None:
 
 
 def decode_page(body: bytes, charset: str | None) -> str:
-    """Bytes of a page as text: the declared charset if the bytes agree with it, else the detected one."""
+    """Bytes of a page as text. Valid UTF-8 is UTF-8 whatever is declared; else the declared or the detected charset."""
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         return body.decode("utf-16", "replace")
+    if b"\x1b$" not in body:  # ISO-2022 is valid ASCII, and so valid UTF-8
+        try:
+            return body.decode("utf-8-sig").replace("\0", "")
+        except UnicodeDecodeError:
+            pass
     declared = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
     found = declared or detect_encoding(body, from_html_meta=True) or "utf-8"
     return bytes_to_str(body, found, errors="replace", fallback_encodings=("utf-8", "cp1252")).replace("\0", "")
 
 
-def extract_page(body: bytes | str, charset: str | None, engine: str) -> Page:
+def extract_page(body: bytes | str, charset: str | None, engine: str, markdown: bool = False) -> Page:
     """The main text of an HTML page by the engine named."""
-    html = body if isinstance(body, str) else decode_page(body, charset)
-    tree = HTMLTree.parse(html)
+    source = body if isinstance(body, str) else decode_page(body, charset)
+    if engine == "trafilatura":
+        return _trafilatura(source, markdown)
+    tree = HTMLTree.parse(source)
+    if tree.body is None:
+        return Page("", Stated())
+    markup = tree.body.html
+    data = markup.encode("utf-8", "replace")
+    about = stated(tree.head.html if tree.head else "", markup, source)
+    blocks = segment(data)
+    formulas = cut_out(tree) if blocks.formulas or b"latex." in data else []
     if engine == "raw":
-        return Page(extract_plain_text(tree).strip(), title=(tree.title or "").strip() or None)
-    text = extract_plain_text(tree, main_content=True)
-    return Page(text.strip(), title=(tree.title or "").strip() or None)
+        return Page(restore(extract_plain_text(tree).strip(), formulas), about)
+    if formulas:
+        data = tree.body.html.encode("utf-8", "replace")
+        blocks = segment(data)
+    text = main_text(data, blocks, formulas, markdown)
+    return Page(text or restore(_fallback(tree), formulas), about)
+
+
+def main_text(data: bytes, blocks: Blocks, formulas: list[str], markdown: bool = False) -> str:
+    """The content of a serialised page, empty where no block looks like content."""
+    kept = content_scores(blocks) > THRESHOLD
+    keep_exact(data, blocks, kept)
+    return render(data, blocks, kept, formulas, markdown)
+
+
+def keep_exact(data: bytes, blocks: Blocks, kept: np.ndarray) -> None:
+    """Keep code and formulas between kept blocks: they look like no prose and are not to be judged as such."""
+    special = blocks.pre > 0
+    if not special.any() and MARK_BYTES not in data:
+        return
+    if MARK_BYTES in data:
+        for start, end, block, _ in blocks.segments.tolist():
+            special[block] |= MARK_BYTES in data[start:end]
+    prose = np.flatnonzero(kept & ~special)
+    for b in np.flatnonzero(special & ~kept):
+        near = np.searchsorted(prose, b)
+        beside = [abs(int(prose[at]) - b) for at in (near - 1, near) if 0 <= at < len(prose)]
+        kept[b] = bool(beside) and min(beside) <= NEAR_PROSE
+
+
+NEAR_PROSE = 40  # blocks; a listing may have a block for every line
+MARK_BYTES = OPEN.encode()
+
+
+def _fallback(tree: HTMLTree) -> str:
+    """Pages without running text (lists, forms): what resiliparse's own rules keep."""
+    return extract_plain_text(tree, main_content=True, alt_texts=False).strip()
+
+
+def _trafilatura(source: str, markdown: bool) -> Page:
+    """trafilatura's text, with the metadata read as for the other engines."""
+    import trafilatura
+
+    tree = HTMLTree.parse(source)
+    formulas = cut_out(tree)
+    if tree.body is None:
+        return Page("", Stated())
+    about = stated(tree.head.html if tree.head else "", tree.body.html, source)
+    given = tree.document.html if formulas and tree.document else source
+    form = "markdown" if markdown else "txt"
+    text = trafilatura.extract(given, fast=True, output_format=form, include_comments=False, with_metadata=False)
+    return Page(restore((text or "").strip(), formulas), about)
 
 
 def decode_text(body: bytes) -> str | None:

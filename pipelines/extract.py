@@ -16,13 +16,18 @@ import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from ..corpus import schema
-from ..corpus.extraction import ENGINES, check_engine, decode_text, extract_page
+from ..corpus.extraction import ENGINES, check_engine
 from ..corpus.identity import document_id
 from ..corpus.inputs import Input, resolve
+from ..corpus.languages import check_model
+from ..corpus.licences import class_of
+from ..corpus.normalising import check_repair
+from ..corpus.pages import Job, Options, Outcome, work_on
 from ..corpus.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
 from ..corpus.records import Raw, Reading, read_piece
 from ..corpus.refusal import RequestError
-from ..corpus.shards import Shard, committed, fingerprint, open_shard, read_batches
+from ..corpus.sandbox import sandbox
+from ..corpus.shards import Shard, checksum, committed, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Workspace
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, run_stage, shard_graph
@@ -39,16 +44,28 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
     text_column: str = Field(default="text", description="column of JSONL, Parquet and Arrow rows that holds the text")
     shard_bytes: int = Field(default=64 << 20, gt=0, description="input bytes that make a shard")
     max_page_bytes: int = Field(default=16 << 20, gt=0, description="larger records become failures")
+    max_page_seconds: float = Field(default=10, gt=0, description="CPU time of a page; beyond, it becomes a failure")
+    output: Literal["text", "markdown"] = "text"
+    normalise: bool = Field(default=True, description="NFC, no control characters, settled white space")
+    repair_mojibake: bool = Field(default=False, description="mend wrongly decoded text with ftfy")
+    language_model: str | None = Field(default=None, description="a fastText language identification model")
+    sandbox: bool = Field(default=True, description="extract in a child process; without it the time limit cannot hold")
 
 
 def recorded(settings: ExtractSettings) -> dict[str, Any]:
     """The settings that decide a document's bytes: not which files were added by which call, nor the cut of shards."""
-    return settings.model_dump(mode="json", exclude={"inputs", "shard_bytes"})
+    return settings.model_dump(mode="json", exclude={"inputs", "shard_bytes", "sandbox", "language_model"}) | {
+        "language_model": checksum(settings.language_model) if settings.language_model else None
+    }
 
 
 def planned(workspace: Workspace, settings: ExtractSettings) -> Ledger:
     """The ledger with the settings' inputs added."""
     check_engine(settings.engine)
+    if settings.repair_mojibake:
+        check_repair()
+    if settings.language_model:
+        check_model(settings.language_model)
     ledger = extend(read_ledger(workspace), resolve(settings.inputs), settings.shard_bytes)
     if not ledger.lots:
         raise RequestError("no input was given, and the workspace has none to finish")
@@ -156,48 +173,83 @@ class Tally:
         return {"dropped": 0, **{name: sum(row[name] for row in self.rows) for name in COUNTED}}
 
 
+BATCH_PAGES, BATCH_BYTES = 64, 4 << 20
+
+
 def _documents(settings: ExtractSettings, lot: Lot, failures: Any, tally: Tally) -> Iterator[dict[str, Any]]:
     """Rows of the shard; what fails is written to `failures` as it comes."""
     reading = Reading(settings.max_page_bytes, settings.text_column)
     for piece in lot.pieces:
         tally.begin(piece)
-        for raw in read_piece(piece, reading):
-            row = None if raw.ignored or raw.error else _document(settings, lot, piece, raw)
-            tally.count(raw)
-            if row is not None:
-                yield row
-            elif raw.error:
-                failures.write_rows([_failure(piece, raw)])
+        failed: list[dict[str, Any]] = []
+        for batch in _batches(read_piece(piece, reading)):
+            jobs = [Job(raw.body, raw.markup, raw.charset) for raw in batch if _is_page(raw) and raw.body is not None]
+            outcomes = _outcomes(settings, jobs)
+            for raw in batch:
+                outcome = next(outcomes) if _is_page(raw) else None
+                if outcome is not None:
+                    raw.error = outcome.error
+                tally.count(raw)
+                if raw.error:
+                    failed.append(_failure(piece, raw))
+                elif outcome is not None:
+                    yield _document(lot, piece, raw, outcome)
+        failures.write_rows(failed)
 
 
-def _document(settings: ExtractSettings, lot: Lot, piece: Piece, raw: Raw) -> dict[str, Any] | None:
-    """The row of a document, or None with `raw.error` set."""
-    title, language, text = raw.title, raw.language, None
-    if raw.markup and raw.body is not None:
-        page = extract_page(raw.body, raw.charset, settings.engine)
-        title, language, text = title or page.title, language or page.language, page.text
-    elif isinstance(raw.body, bytes):
-        text = decode_text(raw.body)
-        if text is None:
-            raw.error = "not text: it holds binary data"
-            return None
-    else:
-        text = raw.body
-    if not text or not text.strip():
-        raw.error = "empty page" if raw.markup else "empty text"
-        return None
+def _is_page(raw: Raw) -> bool:
+    return not raw.ignored and not raw.error
+
+
+def _batches(raws: Iterator[Raw]) -> Iterator[list[Raw]]:
+    """Records in runs of at most `BATCH_PAGES` and about `BATCH_BYTES`."""
+    batch: list[Raw] = []
+    size = 0
+    for raw in raws:
+        batch.append(raw)
+        size += len(raw.body or "")
+        if len(batch) >= BATCH_PAGES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _outcomes(settings: ExtractSettings, jobs: list[Job]) -> Iterator[Outcome]:
+    options = Options(
+        settings.engine,
+        settings.output == "markdown",
+        settings.normalise,
+        settings.repair_mojibake,
+        settings.language_model,
+    )
+    if settings.sandbox:
+        return sandbox(options, settings.max_page_seconds).extract(jobs)
+    return (work_on(job, options) for job in jobs)
+
+
+def _document(lot: Lot, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, Any]:
+    """The row of a document. What the input itself states goes before what the page states."""
+    about = outcome.stated
+    languages = [{"label": label, "score": score} for label, score in outcome.languages]
+    licence = raw.license or about.license
     return {
         "id": document_id(piece.file, raw.place, raw.inner),
-        "text": text,
+        "text": outcome.text,
         "url": raw.url,
         "host": host(raw.url),
         "source": lot.source,
         "domain": lot.domain,
-        "date": raw.date,
-        "title": title,
-        "language": language,
-        "license": raw.license,
+        "date": about.date or raw.date,
+        "title": raw.title or about.title,
+        "language": languages[0]["label"] if languages else raw.language,
+        "license": licence,
         "origin": {"path": piece.path, "offset": raw.place},
+        "license_class": class_of(licence),
+        "language_score": languages[0]["score"] if languages else None,
+        "languages": languages or None,
+        "language_stated": about.language,
+        "links": about.links if raw.markup else None,
     }
 
 

@@ -1,0 +1,81 @@
+"""Which blocks of a page are its content: a small learned classifier and stated priors, added as log-odds.
+
+The classifier (200 trees of 6 leaves, `content_model.npz`, made by `benchmarks/train_content_model.py`) learns from
+page layout alone, so it holds for any language. It was fitted on a few hundred pages of older crawls; the priors say
+what such pages rarely show: consent banners, newsletter forms, sharing bars, bylines, captions. A cue counts only
+where the element that holds most of the text does not bear it too.
+"""
+
+from functools import cache
+from importlib.resources import files
+
+import numba
+import numpy as np
+
+from .block_features import features, names
+from .blocks import Blocks
+
+THRESHOLD = -0.5  # log-odds above which a block is content
+PRIORS = {  # log-odds that a cue, an ancestor or an element adds
+    "cue_comment": -3.0,
+    "cue_navigation": -2.0,
+    "cue_footer": -2.5,
+    "cue_sidebar": -1.5,
+    "cue_related": -2.5,
+    "cue_social": -1.5,
+    "cue_advertising": -2.0,
+    "cue_subscribe": -2.5,
+    "cue_byline": -1.5,
+    "cue_date": -1.0,
+    "cue_caption": -1.5,
+    "cue_tags": -1.0,
+    "cue_tools": -1.0,
+    "cue_hidden": -1.0,
+    "cue_unseen": -1.0,
+    "cue_header": -1.0,
+    "cue_summary": -0.7,
+    "cue_title": -0.7,
+    "tag_h1": -2.5,  # the headline has a column of its own
+    "tag_figcaption": -2.0,
+    "in_figure": -1.5,
+    "in_aside": -1.5,
+    "in_form": -2.0,
+    "in_nav": -3.0,
+    "in_footer": -3.0,
+    "in_header": -1.0,
+}
+MODEL = "content_model.npz"
+
+
+def content_scores(blocks: Blocks) -> np.ndarray:
+    """(B,) float64 log-odds that a block is content."""
+    if not len(blocks.node):
+        return np.zeros(0)
+    weights, trees = _model()
+    table = features(blocks)
+    return _leaves(table, *trees) + table @ weights
+
+
+@cache
+def _model() -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    columns = names()
+    weights = np.zeros(len(columns), np.float32)
+    for name, value in PRIORS.items():
+        weights[columns.index(name)] = value
+    with files("gristmill.corpus").joinpath(MODEL).open("rb") as file, np.load(file) as held:
+        if list(held["columns"]) != columns:
+            raise RuntimeError(f"{MODEL} was fitted on other features; run benchmarks/train_content_model.py")
+        return weights, tuple(held[name] for name in ("roots", "column", "threshold", "left", "right", "value"))
+
+
+@numba.njit(nogil=True, cache=True)
+def _leaves(table, roots, column, threshold, left, right, value):
+    """Sum of the leaves that each row (B, F) falls into; a node without a left child is a leaf."""
+    out = np.zeros(len(table))
+    for row in range(len(table)):
+        for root in roots:
+            at = root
+            while left[at] >= 0:
+                at = left[at] if table[row, column[at]] <= threshold[at] else right[at]
+            out[row] += value[at]
+    return out

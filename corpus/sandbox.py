@@ -1,0 +1,149 @@
+"""Extraction in a child process with hard limits, so that no page can hang, kill or fill the worker.
+
+The child answers page by page. When a page has used its CPU seconds, even inside compiled code, or has killed the
+child, the child is replaced and that page alone fails; the others of its batch are sent again. CPU time is measured,
+not wall time, so that a busy machine fails no page that an idle one would extract. Costs about 5 % of the throughput.
+"""
+
+import atexit
+import os
+import pickle
+import resource
+import select
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+from .pages import Job, Options, Outcome, work_on
+
+MEMORY = 800 << 20  # bytes of private memory that a child may hold
+HANG = 20.0  # wall seconds per CPU second allowed, for a child that sleeps
+_LENGTH = struct.Struct("<Q")
+
+
+class Sandbox:
+    """A child process that extracts. One job at a time; `close` ends it."""
+
+    def __init__(self, options: Options, seconds: float) -> None:
+        self.options, self.seconds = options, seconds
+        self._child: subprocess.Popen | None = None
+
+    def extract(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """One outcome per job, in their order."""
+        left = list(jobs)
+        while left:
+            child = self._running()
+            failure = None
+            try:
+                _send(child.stdin, left)
+            except (BrokenPipeError, OSError):
+                failure = self._ended()
+            while left and failure is None:
+                outcome = self._await(child)
+                if isinstance(outcome, str):
+                    failure = outcome
+                else:
+                    left.pop(0)
+                    yield outcome
+            if failure is not None:
+                self.close()
+                left.pop(0)
+                yield Outcome(error=failure)
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            for pipe in (self._child.stdin, self._child.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._child = None
+
+    def _running(self) -> subprocess.Popen:
+        if self._child is None or self._child.poll() is not None:
+            self.close()
+            command = [sys.executable, "-c", "from gristmill.corpus.sandbox import serve; serve()"]
+            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+            _send(self._child.stdin, self.options)
+            _receive(self._child.stdout)  # it is ready: starting up is no page's time
+        return self._child
+
+    def _await(self, child: subprocess.Popen) -> Outcome | str:
+        """The next outcome, or why there is none."""
+        assert child.stdout is not None
+        began, used = time.monotonic(), _cpu(child.pid)
+        while not select.select([child.stdout], [], [], 0.25)[0]:
+            if _cpu(child.pid) - used > self.seconds or time.monotonic() - began > self.seconds * HANG:
+                return f"extraction took longer than max_page_seconds ({self.seconds:g})"
+        outcome = _receive(child.stdout)
+        return outcome if outcome is not None else self._ended()
+
+    def _ended(self) -> str:
+        code = self._child.wait() if self._child is not None else None
+        return f"extraction ended its process ({f'signal {-code}' if code and code < 0 else f'exit {code}'})"
+
+
+_held: dict[tuple[int, int, Options, float], Sandbox] = {}
+
+
+def sandbox(options: Options, seconds: float) -> Sandbox:
+    """The sandbox of this thread for these options, started at first use and ended with the process."""
+    key = (os.getpid(), threading.get_ident(), options, seconds)
+    if key not in _held:
+        _held[key] = Sandbox(options, seconds)
+        atexit.register(_held[key].close)
+    return _held[key]
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds that a process has used; wall seconds where the system does not tell."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)  # Linux: the CPU clock of another process
+    except OSError:
+        return time.monotonic()
+
+
+def _send(pipe: IO[bytes] | None, thing: object) -> None:
+    assert pipe is not None
+    data = memoryview(pickle.dumps(thing, protocol=5))
+    pipe.write(_LENGTH.pack(len(data)))
+    while len(data):  # a raw pipe may take a part
+        data = data[pipe.write(data) or 0 :]
+
+
+def _receive(pipe: IO[bytes] | None) -> Any:
+    """The next thing, None at the end of the pipe."""
+    assert pipe is not None
+    head = _exactly(pipe, _LENGTH.size)
+    data = _exactly(pipe, _LENGTH.unpack(head)[0]) if head else None
+    return pickle.loads(data) if data is not None else None
+
+
+def _exactly(pipe: IO[bytes], size: int) -> bytes | None:
+    parts, left = [], size
+    while left:
+        block = pipe.read(min(left, 1 << 20))
+        if not block:
+            return None
+        parts.append(block)
+        left -= len(block)
+    return b"".join(parts)
+
+
+def serve() -> None:
+    """The child: options first, then batches of jobs until the pipe closes."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a library prints must not mix with the answers
+    jobs = os.fdopen(0, "rb", buffering=0)
+    options = _receive(jobs)
+    work_on(Job(b"<html><body><p>warm up</p></body></html>", markup=True), options)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _send(answers, "ready")
+    while (batch := _receive(jobs)) is not None:
+        for job in batch:
+            _send(answers, work_on(job, options))

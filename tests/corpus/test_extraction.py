@@ -1,0 +1,176 @@
+"""What of a page survives extraction, and what does not."""
+
+import pytest
+
+from gristmill.corpus.extraction import ENGINES, decode_page, extract_page
+from gristmill.corpus.pages import Job, Options, work_on
+
+from .crawl import PROSE, page
+
+NOISE = (
+    "<nav><ul><li><a href='/'>Home of all</a></li><li><a href='/n'>News of today</a></li></ul></nav>",
+    "<div class='cookie-consent'><p>We use cookies to improve your visit. By going on you accept all.</p></div>",
+    "<aside class='related-posts'><h3>Related</h3><p><a href='/x'>Another story you may want to read</a></p></aside>",
+    "<div class='comments'><p>First comment of a reader, who disagrees with nearly everything that was said.</p></div>",
+    "<footer><p>Copyright 2024 The Mill Company. All rights reserved in every country of the world.</p></footer>",
+)  # fmt: skip
+
+
+def article(middle: str, head: str = "") -> bytes:
+    prose = "".join(f"<p>{n} {PROSE}</p>" for n in range(3))
+    return (
+        f"<html lang='en'><head><title>The mill</title>{head}</head><body>{NOISE[0]}{NOISE[1]}"
+        f"<article><h1>The mill</h1>{prose}{middle}<p>Last. {PROSE}</p></article>{''.join(NOISE[2:])}</body></html>"
+    ).encode()
+
+
+def text_of(middle: str, **options) -> str:
+    outcome = work_on(Job(article(middle), markup=True), Options(**options))
+    assert outcome.error is None
+    return outcome.text
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "raw"])
+def test_the_article_stays_and_what_surrounds_it_goes(engine: str):
+    text = extract_page(article(""), None, engine).text
+    assert text.count("The mill stands where the river bends") == 4
+    for noise in ("Home of all", "cookies", "Another story", "First comment", "Copyright"):
+        assert noise not in text
+
+
+def test_raw_keeps_what_is_visible():
+    text = extract_page(article("<script>var hidden = 1;</script>"), None, "raw").text
+    assert "Copyright" in text
+    assert "hidden" not in text
+
+
+CODE = "def mill(grain):\n    for n in range(3):\n\n        if n < 2 and grain[n] > 'a':\n            yield n  # &amp\n"
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<pre>{}</pre>",
+        "<pre><code class='language-python'>{}</code></pre>",
+        "<div class='highlight'><pre><span class='k'>{}</span></pre></div>",
+    ],
+)
+def test_code_keeps_its_indentation_between_fences(markup: str):
+    escaped = CODE.replace("&", "&amp;").replace("<", "&lt;")
+    assert f"```\n{CODE}```" in text_of(markup.format(escaped))
+
+
+def test_code_with_an_element_for_every_line_is_one_listing():
+    lines = "".join(f"<div class='line'>{line.replace('<', '&lt;')}</div>" for line in ("if a < 1:", "    b()", "c()"))
+    assert "```\nif a < 1:\n    b()\nc()\n```" in text_of(f"<pre>{lines}</pre>")
+
+
+TEX = r"\frac{a_1}{\sqrt{b}} \leq  \sum_{i=0}^{n}   x_i"
+
+
+@pytest.mark.parametrize(
+    ("markup", "written"),
+    [
+        (f"<script type='math/tex'>{TEX}</script>", f"${TEX}$"),
+        (f"<script type='math/tex; mode=display'>{TEX}</script>", f"$${TEX}$$"),
+        (
+            "<span class='katex'><span class='katex-mathml'><math><semantics><mrow><mi>a</mi></mrow>"
+            f"<annotation encoding='application/x-tex'>{TEX}</annotation></semantics></math></span>"
+            "<span class='katex-html' aria-hidden='true'>a1b</span></span>",
+            f"${TEX}$",
+        ),
+        (
+            "<span class='katex-display'><span class='katex'><math display='block'><semantics><mi>a</mi>"
+            f"<annotation encoding='application/x-tex'>{TEX}</annotation></semantics></math></span></span>",
+            f"$${TEX}$$",
+        ),
+        (f"<math alttext='{TEX}'><mi>a</mi></math>", f"${TEX}$"),
+        (f"<img class='latex' alt='{TEX}' src='x.png'>", f"${TEX}$"),
+        (
+            "<mjx-container display='true'><mjx-math>x</mjx-math><mjx-assistive-mml><math display='block'>"
+            "<msup><mi>x</mi><mn>2</mn></msup></math></mjx-assistive-mml></mjx-container>",
+            "$$x^{2}$$",
+        ),
+        ("<math><mfrac><mi>α</mi><msqrt><mn>2</mn></msqrt></mfrac></math>", r"$\frac{\alpha }{\sqrt{2}}$"),
+        ("<math><munderover><mo>∑</mo><mi>i</mi><mi>n</mi></munderover><msub><mi>x</mi><mi>i</mi></msub></math>",
+         r"$\sum_{i}^{n}x_{i}$"),
+    ],
+)  # fmt: skip
+def test_formulas_survive_as_latex_to_the_byte(markup: str, written: str):
+    assert f"so that {written} holds" in " ".join(text_of(f"<p>We see so that {markup} holds.</p>").split(" "))
+
+
+def test_a_formula_that_stands_alone_between_paragraphs_is_kept():
+    assert "$$E = mc^2$$" in text_of("<div><script type='math/tex; mode=display'>E = mc^2</script></div>")
+
+
+def test_lists_and_tables_stay_readable():
+    rows = "".join(f"<tr><td>Mill {n} by the river</td><td>{n} stones that grind</td></tr>" for n in (1, 2))
+    text = text_of(f"<ul><li>{PROSE}</li><li>Second. {PROSE}</li></ul><table>{rows}</table>")
+    assert f"- {PROSE.strip()}\n- Second." in text
+    assert "Mill 1 by the river | 1 stones that grind\nMill 2 by the river | 2 stones" in text
+
+
+def test_markdown_marks_headings():
+    middle = f"<h2>How the wheel turns</h2><p>{PROSE}</p>"
+    assert "## How the wheel turns" in text_of(middle, markdown=True)
+    assert "\nHow the wheel turns\n" in text_of(middle)
+
+
+def test_a_page_that_carries_a_cue_on_its_body_is_not_dropped_for_it():
+    marked = article("").replace(b"<body>", b"<body class='subscribe newsletter comments'>")
+    assert work_on(Job(marked, markup=True), Options()).text == text_of("")
+
+
+def test_the_page_states_its_title_date_language_licence_and_links():
+    head = (
+        '<meta property="article:published_time" content="2024-02-03T10:00:00+02:00">'
+        '<link rel="license" href="https://creativecommons.org/licenses/by/4.0/">'
+    )
+    about = extract_page(article("", head), None, "resiliparse").stated
+    assert (about.title, about.language, about.links) == ("The mill", "en", 3)
+    assert str(about.date) == "2024-02-03 08:00:00+00:00"
+    assert (about.license, about.license_class) == ("CC-BY-4.0", "attribution")
+
+
+@pytest.mark.parametrize(
+    ("body", "charset", "text"),
+    [
+        ("Grüße".encode("latin-1"), "iso-8859-1", "Grüße"),
+        ("Grüße".encode(), "iso-8859-1", "Grüße"),  # valid UTF-8 whatever is declared
+        (b'<meta charset="windows-1251">' + "Мельница стоит".encode("cp1251"), None, "Мельница стоит"),
+        (b"\xff\xfe" + "Mühle".encode("utf-16-le"), None, "Mühle"),
+        ("水車小屋".encode("iso2022_jp"), "iso-2022-jp", "水車小屋"),
+        (b"a\0b", None, "ab"),
+    ],
+)
+def test_pages_are_decoded_by_what_their_bytes_show(body: bytes, charset: str | None, text: str):
+    assert decode_page(body, charset).endswith(text)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"<html><body></body></html>", "empty page"),
+        (b"<html><body><script>1</script></body></html>", "empty page"),
+        (b"<html><head><title>404 Not Found</title></head><body><p>Nothing here.</p></body></html>",
+         "error page answered with status 200"),
+    ],
+)  # fmt: skip
+def test_pages_without_content_fail_with_the_reason(body: bytes, error: str):
+    assert work_on(Job(body, markup=True), Options()).error == error
+
+
+def test_a_text_is_normalised_without_touching_its_layout():
+    outcome = work_on(Job("e\u0301\r\n    x\x00\x07\n\n\n\ny "), Options())
+    assert outcome.text == "é\n    x\n\n\n\ny "
+
+
+def test_an_spdx_line_gives_a_file_its_licence():
+    about = work_on(Job(b"# SPDX-License-Identifier: MIT\nimport os\n"), Options()).stated
+    assert (about.license, about.license_class) == ("MIT", "permissive")
+
+
+def test_a_page_is_extracted_the_same_alone_and_among_others():
+    outcomes = [work_on(Job(page(n), markup=True), Options()).text for n in (1, 2, 1)]
+    assert outcomes[0] == outcomes[2] != outcomes[1]
