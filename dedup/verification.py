@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from ..corpus.shards import filesystem
 
 ROWS = 1024  # documents a record batch: a handle's batch is row // ROWS
-BLOCK_BYTES = 256 << 20
+BLOCK_BYTES = 64 << 20
 SHINGLES = pa.schema(
     [
         pa.field("rank", pa.uint64(), nullable=False),  # of the id: the order of documents inside a bucket
