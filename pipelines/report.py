@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..corpus.catalog import open_catalog
+from ..corpus.refusal import RequestError
 from ..corpus.shards import replacing
 from ..corpus.workspace import Workspace
 from .report_curation import Section, Source, clusters, failures, funnel, samples, steps
@@ -42,12 +43,15 @@ class ReportSettings(BaseModel, frozen=True, extra="forbid"):
 def write_report(workspace: Workspace, settings: ReportSettings) -> dict[str, Any]:
     """Write the page, whole or not at all. Returns {stage, output, bytes, sections, not_run}.
 
-    RequestError where the workspace does not exist.
+    RequestError where the workspace does not exist or the output cannot be written.
     """
     output = settings.output or workspace.path("report.html")
     page, sections = render(workspace)
-    with replacing(output) as scratch, open(scratch, "w", encoding="utf-8", newline="\n") as file:
-        file.write(page)
+    try:
+        with replacing(output) as scratch, open(scratch, "w", encoding="utf-8", newline="\n") as file:
+            file.write(page)
+    except OSError as error:
+        raise RequestError(f"--output {output} cannot be written: {error}") from error
     return {
         "stage": "report",
         "output": output,

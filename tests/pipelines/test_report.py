@@ -7,6 +7,7 @@ import os
 import re
 from html.parser import HTMLParser
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -371,6 +372,23 @@ def test_the_page_is_written_where_it_is_asked_for_and_tells_what_is_missing(tmp
     assert output.stat().st_size == told["bytes"]
     assert told["not_run"] == ["mixture", "comparison", "predictions", "training"]
     assert [entry.name for entry in output.parent.iterdir()] == ["page.html"]
+
+
+def test_a_workspace_on_another_file_system_gives_the_same_page(tmp_path):
+    local = modelled(curated(tmp_path / "w"))
+    memory = fsspec.filesystem("memory")
+    memory.put(local.url, "/test_report/w", recursive=True)
+    try:
+        assert render(Workspace("memory://test_report/w"))[0] == render(local)[0]
+    finally:
+        memory.rm("/test_report", recursive=True)
+
+
+def test_an_output_that_cannot_be_written_is_refused_and_nothing_is_left_there(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(RequestError, match=r"--output .*out cannot be written"):
+        write_report(curated(tmp_path / "w"), ReportSettings(output=str(tmp_path / "out")))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "w"]
 
 
 def test_a_workspace_that_does_not_exist_is_refused(tmp_path):
