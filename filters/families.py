@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..corpus.refusal import unknown_name
-from . import c4, gopher
+from . import c4, content, gopher, nemo, redpajama
 from .layout import Layout
 
 PIECE_BYTES = 4 << 20  # texts are laid out in pieces of about this size: the arrays stay in the cache
@@ -53,6 +53,12 @@ _ALL = (
     Family("c4@fineweb", 1, tuple(f"{name}:int64" for name in c4.COLUMNS), c4.fineweb),
     Family("c4@dolma", 1, tuple(f"{name}:int64" for name in c4.DOLMA), c4.dolma),
     Family("fineweb", 1, ("line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio"), c4.quality),
+    Family("text", 1, content.TEXT, content.text),
+    Family("nemo", 1, nemo.NEMO, nemo.nemo),
+    Family("redpajama", 1, redpajama.REDPAJAMA, redpajama.redpajama),
+    Family("code", 1, content.CODE, content.code),
+    Family("formulas", 1, content.FORMULAS, content.formulas),
+    Family("questions", 1, content.QUESTIONS, content.questions),
 )
 FAMILIES = {family.name: family for family in _ALL}
 

@@ -24,7 +24,7 @@ def bytes_of(text: str) -> np.ndarray:
 
 
 DOTS, ELLIPSIS, SPACED = bytes_of("..."), bytes_of("…"), bytes_of(". . .")
-_STOP_HASHES = np.sort(np.array([hashed(bytes_of(word), 0, len(word)) for word in STOP_WORDS], np.uint64))
+STOP_HASHES = np.sort(np.array([hashed(bytes_of(word), 0, len(word)) for word in STOP_WORDS], np.uint64))
 
 
 def ngrams(layout: Layout, kind: str) -> NgramStatistics:
@@ -143,7 +143,7 @@ def _median_chars(bounds, chars):
 
 def _counts(layout: Layout, words: Spans, kept: int) -> np.ndarray:
     parts = (words.start, words.end, words.hash, words.chars, words.flags)
-    return _word_counts(layout.data, words.bounds, *parts, _STOP_HASHES, np.uint16(kept))
+    return _word_counts(layout.data, words.bounds, *parts, STOP_HASHES, np.uint16(kept))
 
 
 def _marks(layout: Layout, kind: str, bullets: str, *, strip: bool, dots: bool, spaced: bool, skip: bool) -> np.ndarray:
@@ -257,7 +257,7 @@ def dclm(layout: Layout) -> Columns:
     signs, grams = symbols(layout), ngrams(layout, "unicode")
     lines, paragraphs = _pieces_without_blank(layout, "lf"), _pieces_without_blank(layout, "pairs")
     top = np.where(grams.top_count > 1, grams.top_longest * grams.top_count, 0)
-    stops = _lower_stops(layout.data, plain.bounds, plain.start, plain.end, _STOP_HASHES)
+    stops = _lower_stops(layout.data, plain.bounds, plain.start, plain.end, STOP_HASHES)
     columns = {
         "word_count": layout.column(np.diff(words.bounds)),
         "mean_word_length": layout.ratio(counts[1], counts[0]),

@@ -2,7 +2,7 @@
 
 `signals/<family>/` holds one struct column a family, measured from the text; `decisions/filter/` is made from stored
 signals alone, so other rules never touch the text again, and a rule that needs a family not yet measured has only
-that one measured. Line rules cut lines out of texts and are the exception: they read it, and `edits/filter/` has the new
+that one measured. Line rules cut lines out of texts and are the exception: they read it; `edits/filter/` has the new
 text with what was cut. `failing_rules/` tells every rule that a document failed, where it is asked for.
 """
 
