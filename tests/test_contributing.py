@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from gristmill.corpus.catalog import open_catalog
 from gristmill.corpus.workspace import Workspace
 from gristmill.filters.families import FAMILIES, Family
 from gristmill.filters.layout import Layout
@@ -103,6 +104,8 @@ def test_the_stage_measures_every_document_and_is_skipped_when_it_is_up_to_date(
     texts = {row["id"]: row["text"] for row in rows(workspace, "documents")}
     assert {row["id"]: row["characters"] for row in measured} == {name: len(text) for name, text in texts.items()}
     assert run_stage(stage.lengths, workspace, stage.LengthsSettings(), RunnerOptions(), quiet=True)["skipped"]
+    with open_catalog(workspace) as catalog:
+        assert catalog.execute("select count(*) from lengths").fetchone() == (3,)
 
 
 def test_the_command_of_the_stage_runs_it_and_its_help_has_the_example(example, workspace):
