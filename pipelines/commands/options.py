@@ -33,7 +33,7 @@ def runner_options(context: typer.Context, workers: int = 1) -> RunnerOptions:
     return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())))
 
 
-def settings_of(model: type[M], **values: Any) -> M:
+def settings_of(model: type[M], /, **values: Any) -> M:
     """Settings from a command's options; a value that the settings refuse is a RequestError that names the option."""
     try:
         return model(**values)
