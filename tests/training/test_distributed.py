@@ -9,6 +9,7 @@ import textwrap
 
 import pytest
 import torch
+
 from gristmill.corpus.refusal import RequestError
 from gristmill.training import checkpoint
 from gristmill.training.distributed import Ranks, wrap
