@@ -17,5 +17,5 @@ def test_settings_may_have_a_field_called_model():
 
 
 def test_a_refused_value_names_its_option():
-    with pytest.raises(RequestError, match="--batch-tokens: .* greater than or equal to 1"):
+    with pytest.raises(RequestError, match=r"--batch-tokens: .* greater than or equal to 1"):
         settings_of(Named, batch_tokens=0)
