@@ -1,0 +1,201 @@
+"""The tokenize and train stages on a small workspace."""
+
+import hashlib
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gristmill.corpus.refusal import RequestError, WorkspaceError
+from gristmill.corpus.schema import DECISIONS, DOCUMENTS
+from gristmill.corpus.shards import committed, open_shard
+from gristmill.corpus.workspace import Manifest, Workspace
+from gristmill.mixing.recipe import Phase, Tokenizer, make_recipe, save_recipe
+from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.train import TrainSettings, train
+from gristmill.training.loop import LoopSettings
+from gristmill.training.shards import domains, held_out, open_tokens
+from gristmill.training.tokenizer import decode, load_tokenizer
+
+WORDS = {"zoo": "lion tiger bear otter seal", "kitchen": "salt pepper flour sugar butter"}
+
+
+def documents(domain):
+    generator = np.random.default_rng(len(domain))
+    for i in range(60):
+        text = " ".join(generator.choice(WORDS[domain].split(), int(generator.integers(5, 40))))
+        id = hashlib.blake2b(f"{domain}{i}".encode(), digest_size=16).hexdigest()
+        yield {"id": id, "text": text, "url": f"http://{domain}.org/{i}", "host": f"{domain}.org", "source": "s",
+               "domain": domain}  # fmt: skip
+
+
+def workspace(folder, per_shard=25, dropped=()):
+    made = Workspace(str(folder))
+    made.create()
+    rows = sorted((row for domain in WORDS for row in documents(domain)), key=lambda row: row["id"])
+    shards, decided = [], []
+    for start in range(0, len(rows), per_shard):
+        part, name = rows[start : start + per_shard], f"part-{start:03d}.parquet"
+        with open_shard(made.table("documents").shard_url(name), DOCUMENTS, "x") as out:
+            out.write_rows(part)
+        with open_shard(made.table("decisions/filter").shard_url(name), DECISIONS, "x") as out:
+            out.write_rows({"id": row["id"], "kept": row["id"] not in dropped, "stage": "filter"} for row in part)
+        shards.append(committed(made.table("documents").shard_url(name), "x"))
+        decided.append(committed(made.table("decisions/filter").shard_url(name), "x"))
+
+    def manifest(table, found, inputs):
+        return Manifest(table=table, stage=table, version=1, settings={}, inputs=inputs, shards=tuple(found), counts={})
+
+    made.table("documents").write_manifest(manifest("documents", shards, {}))
+    print_ = made.table("documents").manifest().fingerprint
+    made.table("decisions/filter").write_manifest(manifest("decisions/filter", decided, {"documents": print_}))
+    return made
+
+
+SETTINGS = TokenizeSettings(vocab_size=300, heldout=0.2)
+
+
+def tokenized(folder, settings=SETTINGS, workers=1, **options):
+    made = workspace(folder, **options)
+    tokenize(made, settings, RunnerOptions(workers=workers), quiet=True)
+    return made
+
+
+def by_id(made):
+    """id -> tokens and split, over all domains."""
+    found = {}
+    for name in domains(made):
+        for split in ("train", "heldout"):
+            table = made.table(f"tokens/{name}")
+            for shard in table.manifest().shards:
+                if shard.name.startswith(split):
+                    rows = pa.ipc.open_file(pa.memory_map(table.shard_url(shard.name))).read_all().to_pylist()
+                    found |= {row["id"]: (name, split, row["tokens"], row["n_bytes"]) for row in rows}
+    return found
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return tokenized(tmp_path_factory.mktemp("tokens"))
+
+
+def test_every_surviving_document_is_in_one_split_of_its_domain(tmp_path):
+    dropped = {row["id"] for row in list(documents("zoo"))[:10]}
+    made = tokenized(tmp_path, dropped=dropped)
+    tokenizer = load_tokenizer((tmp_path / "tokenizer/tokenizer.json").read_text())
+    found = by_id(made)
+    expected = {row["id"]: row for domain in WORDS for row in documents(domain) if row["id"] not in dropped}
+    assert found.keys() == expected.keys()
+    for id, (domain, split, tokens, n_bytes) in found.items():
+        assert domain == expected[id]["domain"]
+        assert split == ("heldout" if held_out(id, 0.2) else "train")
+        assert decode(tokenizer, tokens) == expected[id]["text"]
+        assert n_bytes == len(expected[id]["text"])
+    details = made.table("tokens/zoo").manifest().details
+    zoo = [value for value in found.values() if value[0] == "zoo"]
+    assert details["train"]["documents"] + details["heldout"]["documents"] == len(zoo) == 50
+    assert details["train"]["tokens"] + details["heldout"]["tokens"] == sum(len(value[2]) for value in zoo)
+
+
+def test_other_shard_sizes_give_the_same_tokens_by_id(shared, tmp_path):
+    assert by_id(tokenized(tmp_path, per_shard=61)) == by_id(shared)
+
+
+def test_a_second_run_does_nothing_and_a_lost_shard_is_made_again(tmp_path):
+    made = tokenized(tmp_path)
+    assert tokenize(made, SETTINGS, RunnerOptions(), quiet=True)["skipped"]
+    table = made.table("tokens/kitchen")
+    before = table.manifest()
+    lost = table.shard_url(before.shards[0].name)
+    os.remove(lost)
+    table.remove_manifest()
+    assert not tokenize(made, SETTINGS, RunnerOptions(), quiet=True)["skipped"]
+    assert table.manifest() == before
+    assert os.path.exists(lost)
+
+
+def test_other_settings_are_refused_and_a_given_tokenizer_is_taken_as_it_is(shared, tmp_path):
+    with pytest.raises(RequestError, match="vocab_size: 300 there, 400 asked"):
+        tokenize(shared, TokenizeSettings(vocab_size=400), RunnerOptions(), quiet=True)
+    given = shared.path("tokenizer/tokenizer.json")
+    other = tokenized(tmp_path, TokenizeSettings(tokenizer=given, heldout=0.2))
+    assert by_id(other) == by_id(shared)
+
+
+def test_a_metadata_prefix_stands_between_bos_and_text(tmp_path):
+    made = tokenized(tmp_path, TokenizeSettings(vocab_size=300, metadata="host"))
+    tokenizer = load_tokenizer((tmp_path / "tokenizer/tokenizer.json").read_text())
+    zoo = open_tokens(made, "zoo")
+    head = int(zoo.metadata_tokens[0])
+    assert decode(tokenizer, zoo.document(0)[1 : 1 + head]) == "URL: zoo.org\n\n"
+
+
+def test_a_corpus_without_survivors_is_refused(tmp_path):
+    made = workspace(tmp_path, dropped={row["id"] for domain in WORDS for row in documents(domain)})
+    with pytest.raises((WorkspaceError, RuntimeError), match="nothing to tokenize"):
+        tokenize(made, SETTINGS, RunnerOptions(), quiet=True)
+
+
+def recipe_for(made, path, **changes):
+    pool = {name: open_tokens(made, name) for name in domains(made)}
+    facts = next(iter(pool.values())).facts
+    values = {
+        "total_tokens": 32 * 64,
+        "domains": {
+            name: {
+                "tokens_available": found.tokens,
+                "mean_tokens_per_document": found.tokens / found.documents,
+                "bytes_per_token": found.bytes / found.tokens,
+            }
+            for name, found in pool.items()
+        },
+        "phases": [Phase(until=0.75, seq_len=16, shares={"zoo": 1.0}),
+                   Phase(until=1.0, seq_len=32, shares={"zoo": 0.5, "kitchen": 0.5})],
+        "tokenizer": Tokenizer(sha256=facts.tokenizer, vocab_size=facts.vocab_size),
+        "shards": {name: found.fingerprint for name, found in pool.items()},
+    }  # fmt: skip
+    save_recipe(make_recipe(**(values | changes)), str(path))
+    return str(path)
+
+
+LOOP = LoopSettings(device="cpu", compile=False, log_every=4, checkpoint_every=8)
+
+
+def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
+    recipe = recipe_for(shared, tmp_path / "recipe.yaml")
+    settings = TrainSettings(recipe=recipe, name="first", model="1x16x2", batch_tokens=64, loop=LOOP)
+    with pytest.raises(RequestError, match="no checkpoint to go on from"):
+        train(shared, settings, resume=True, quiet=True)
+    card = train(shared, settings, quiet=True)
+    assert (card["steps"], card["tokens"]) == (32, 2048)
+    assert [row["requested"] for row in card["plan"]] == [0.0, 1.0, 0.5, 0.5]
+    assert card["bits_per_byte"].keys() == {"zoo", "kitchen"}
+    folder = shared.path("runs/first")
+    assert sorted(os.listdir(folder)) == ["checkpoints", "metrics.jsonl", "run_card.json", "settings.json"]
+    assert sorted(os.listdir(f"{folder}/checkpoints/step-00000032")) == [
+        "model.safetensors", "optimizer.safetensors", "state.json",
+    ]  # fmt: skip
+    with open(f"{folder}/metrics.jsonl") as file:
+        lines = [json.loads(line) for line in file]
+    assert [line["step"] for line in lines] == list(range(4, 33, 4))
+    assert lines[-1]["bits_per_byte"] == card["bits_per_byte"]
+    branch = settings.model_copy(update={"name": "branch", "branch": f"{folder}/checkpoints/step-00000032"})
+    assert train(shared, branch, quiet=True)["loss"] < card["loss"]
+
+
+def test_a_recipe_for_other_tokens_is_refused_unless_forced(shared, tmp_path):
+    stale = recipe_for(shared, tmp_path / "stale.yaml", shards={"zoo": "0" * 32})
+    settings = TrainSettings(recipe=stale, name="stale", model="1x16x2", batch_tokens=64, loop=LOOP)
+    with pytest.raises(RequestError, match="tokens of zoo"):
+        train(shared, settings, quiet=True)
+    assert train(shared, settings, force=True, quiet=True)["steps"] == 32
+    wrong = recipe_for(shared, tmp_path / "wrong.yaml", tokenizer=Tokenizer(sha256="1" * 64, vocab_size=300))
+    with pytest.raises(RequestError, match="tokenizer: 111111111111"):
+        train(shared, TrainSettings(recipe=wrong, name="wrong"), quiet=True)
+    conditioned = [Phase(until=1.0, seq_len=16, shares={"zoo": 1.0}, metadata="host")]
+    meco = recipe_for(shared, tmp_path / "meco.yaml", phases=conditioned)
+    with pytest.raises(RequestError, match="tokenize --metadata host"):
+        train(shared, TrainSettings(recipe=meco, name="meco"), quiet=True)
