@@ -12,7 +12,6 @@ begins after the last line is an error. Refuses to invent text: nothing is ever 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 MOST_ERRORS = 1  # with more, the original stands
 LEAST_KEPT = 0.05  # of the words; a program that keeps this or less has dropped the document
@@ -290,30 +289,28 @@ def _spans(
     tail = len(lines)
     while tail - 1 in gone:
         tail -= 1
-    pieces: list[tuple[int, int, str]] = []
+    run: tuple[int, int, str] | None = None  # pieces that touch and share a rule are one
     start = 0
     for at, line in enumerate(lines):
         end = start + len(line)
+        piece = None
         if at in gone:
-            pieces.append((max(start - 1, 0), end, gone[at]) if at >= tail else (start, end + 1, gone[at]))
+            piece = (max(start - 1, 0), end, gone[at]) if at >= tail else (start, end + 1, gone[at])
         elif at in changed:
             now, rule = changed[at]
             head = _shared(line, now)
-            foot = _shared(line[head:][::-1], now[head:][::-1])
-            pieces.append((start + head, end - foot, rule))
+            piece = start + head, end - _shared(line[head:][::-1], now[head:][::-1]), rule
         start = end + 1
-    for _, group in groupby(_numbered(pieces), key=lambda item: item[0]):
-        run = [piece for _, piece in group]
-        yield run[0][0], run[-1][1], run[0][2]
-
-
-def _numbered(pieces: list[tuple[int, int, str]]) -> Iterator[tuple[int, tuple[int, int, str]]]:
-    """Pieces with the number of their run: pieces that touch and share a rule are one run."""
-    run = 0
-    for before, piece in zip([None, *pieces], pieces, strict=False):
-        if before is not None and (before[1], before[2]) != (piece[0], piece[2]):
-            run += 1
-        yield run, piece
+        if piece is None:
+            continue
+        if run is not None and (run[1], run[2]) == (piece[0], piece[2]):
+            run = run[0], piece[1], piece[2]
+            continue
+        if run is not None:
+            yield run
+        run = piece
+    if run is not None:
+        yield run
 
 
 def _shared(a: str, b: str) -> int:

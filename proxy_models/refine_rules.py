@@ -30,6 +30,7 @@ _BULLET = re.compile(r"[\s•·*▪◦|>»›\-–—]+")
 _CODE = re.compile(
     r"[{};=`]\s*$|^\s*[\\|+`<\[=#~]|^\s*(?:def|class|import|from|return|if|for|while|var|let|const|#include|//|/\*|>>>|\$)\s|[)\]]\s*[:{]\s*$|\w\(\w*\)"
 )
+_CODE_MARKS = frozenset("{};=`\\|+<[#~()>/$")
 _LIST = frozenset("•·*▪◦|>»›-–—")
 _ENDS = frozenset(".!?…:;,\"”’')")
 _STOPS = frozenset('.!?…"”’)')
@@ -61,10 +62,10 @@ def refine_program(text: str) -> Program:
             kinds.append("p")
         elif count <= 9 and not ends:
             kinds.append("s")
-            code += _CODE.search(line) is not None
+            code += _code(line, bare)
         else:
             kinds.append("o")
-            code += _CODE.search(line) is not None
+            code += _code(line, bare)
     filled = len(kinds) - kinds.count("")
     if code * 8 > filled or _wrapped(lines, kinds) * 8 > filled:
         gone.clear()
@@ -72,6 +73,13 @@ def refine_program(text: str) -> Program:
         _menus(kinds, words, gone)
         _repeats(lines, kinds, words, gone)
     return Program((*_repairs(text), *_removals(gone)))
+
+
+def _code(line: str, bare: str) -> bool:
+    """Whether a line looks like code; the pattern is tried only where one of its characters stands."""
+    if _CODE_MARKS.isdisjoint(bare) and not bare[0].islower():
+        return False
+    return _CODE.search(line) is not None
 
 
 def _triggered(folded: str) -> set[int]:
