@@ -61,7 +61,7 @@ def example(tmp_path, monkeypatch):
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
     """Three documents, extracted from files."""
-    texts = {"quiz": "Why?\nWhen?\nBecause.", "prose": "  Because it is so.  ", "asks": "Who?"}
+    texts = {"loud": "Buy!\nNow!\nOr not.", "prose": "  Because it is so.  ", "short": "Go!"}
     (tmp_path / "in").mkdir()
     for name, text in texts.items():
         (tmp_path / "in" / f"{name}.txt").write_text(text)
@@ -76,24 +76,25 @@ def rows(space: Workspace, table: str) -> list[dict]:
 
 
 def test_the_signal_is_measured_alone_and_its_rule_decides(example, workspace, tmp_path, monkeypatch):
-    questions = example("filters/questions.py")
+    shouting = example("filters/shouting.py")
+    assert "shouting" not in FAMILIES
     (line,) = [code for _, code in BLOCKS if code.startswith("Family(")]
-    family = eval(line.strip().rstrip(","), {"Family": Family, "questions": questions})
+    family = eval(line.strip().rstrip(","), {"Family": Family, "shouting": shouting})
     monkeypatch.setitem(FAMILIES, family.name, family)
     (rules,) = [code for kind, code in BLOCKS if kind == "yaml"]
-    (tmp_path / "quiz.yaml").write_text(rules, encoding="utf-8")
-    run_filter(workspace, FilterSettings(rules=str(tmp_path / "quiz.yaml")), RunnerOptions(), quiet=True)
-    assert [table.name for table in workspace.tables() if table.name.startswith("signals/")] == ["signals/questions"]
+    (tmp_path / "calm.yaml").write_text(rules, encoding="utf-8")
+    run_filter(workspace, FilterSettings(rules=str(tmp_path / "calm.yaml")), RunnerOptions(), quiet=True)
+    assert [table.name for table in workspace.tables() if table.name.startswith("signals/")] == ["signals/shouting"]
     fates = {row["id"]: (row["kept"], row["rule"]) for row in rows(workspace, "decisions/filter")}
     by_text = {row["text"].split()[0]: fates[row["id"]] for row in rows(workspace, "documents")}
-    assert by_text == {"Why?": (False, "quiz_pages"), "Because": (True, None), "Who?": (False, "quiz_pages")}
+    assert by_text == {"Buy!": (False, "loud_pages"), "Because": (True, None), "Go!": (False, "loud_pages")}
 
 
 def test_the_test_of_the_signal_passes(example):
-    example("filters/questions.py")
+    example("filters/shouting.py")
     names: dict = {}
-    exec(block_of("tests/filters/test_questions.py"), names)
-    names["test_empty_lines_neither_ask_nor_count"]()
+    exec(block_of("tests/filters/test_shouting.py"), names)
+    names["test_empty_lines_neither_shout_nor_count"]()
 
 
 def test_the_stage_measures_every_document_and_is_skipped_when_it_is_up_to_date(example, workspace):
@@ -143,6 +144,12 @@ def test_the_exporter_writes_its_settings_and_reports_what_it_realises(example, 
     assert (made.dropped, made.realised) == (["none"], [{"a": 0.25, "b": 0.75}])
 
 
+def test_no_example_stands_in_the_way_of_a_file_that_exists():
+    examples = {code.partition("\n")[0].removeprefix("# ") for _, code in BLOCKS if code.startswith("# ")}
+    assert len(examples) == 6
+    assert sorted(name for name in examples if (ROOT / name).exists()) == []
+
+
 def test_every_file_that_the_page_names_exists_unless_it_is_an_example():
     named = set(re.findall(r"`((?:[a-z_.]+/)+[a-z_]+\.(?:py|yaml|md))`(?! \(new\))", PAGE))
     assert len(named) >= 8
@@ -151,8 +158,8 @@ def test_every_file_that_the_page_names_exists_unless_it_is_an_example():
 
 
 def test_signals_of_the_example_do_not_depend_on_the_batch(example):
-    questions = example("filters/questions.py")
-    texts = pa.array(["Why?\nSo.", None, "", "One?\n\nTwo?"])
-    whole = questions.questions(Layout(texts))["question_lines"].to_pylist()
-    parts = [questions.questions(Layout(texts[n : n + 1]))["question_lines"].to_pylist()[0] for n in range(4)]
+    shouting = example("filters/shouting.py")
+    texts = pa.array(["Buy!\nSo.", None, "", "One!\n\nTwo!"])
+    whole = shouting.shouting(Layout(texts))["exclamation_lines"].to_pylist()
+    parts = [shouting.shouting(Layout(texts[n : n + 1]))["exclamation_lines"].to_pylist()[0] for n in range(4)]
     assert whole == parts == [0.5, None, None, 1.0]
