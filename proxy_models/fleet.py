@@ -37,27 +37,27 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
     group   models stacked at a time; None: what execution says
     """
 
-    n_layers: int = Field(2, ge=1)
-    d_model: int = Field(64, ge=2)
-    n_heads: int = Field(2, ge=1)
+    n_layers: int = Field(default=2, ge=1)
+    d_model: int = Field(default=64, ge=2)
+    n_heads: int = Field(default=2, ge=1)
     n_kv_heads: int | None = None
-    d_ff: int = Field(192, ge=1)
+    d_ff: int = Field(default=192, ge=1)
     tied: bool = False
     qk_norm: bool = True
-    seq_len: int = Field(128, ge=2)
-    sequences: int = Field(4, ge=1)  # rows of each model in each step
-    steps: int = Field(200, ge=1)
+    seq_len: int = Field(default=128, ge=2)
+    sequences: int = Field(default=4, ge=1)  # rows of each model in each step
+    steps: int = Field(default=200, ge=1)
     lr: float | tuple[float, ...] = 4e-3
-    warmup: int = Field(20, ge=0)
+    warmup: int = Field(default=20, ge=0)
     schedule: Literal["constant", "cosine", "wsd"] = "wsd"
     betas: tuple[float, float] = (0.9, 0.95)
     epsilon: float = 1e-8
     weight_decay: float = 0.1
     clip: float | None = 1.0
-    evaluations: int = Field(10, ge=1)
+    evaluations: int = Field(default=10, ge=1)
     execution: Literal["auto", "stacked", "sequential"] = "auto"
-    group: int | None = Field(None, ge=1)
-    threads: int = Field(1, ge=1)
+    group: int | None = Field(default=None, ge=1)
+    threads: int = Field(default=1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")

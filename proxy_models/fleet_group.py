@@ -159,7 +159,8 @@ class HeldOutRows:
     def __init__(self, pool: TokenPool, seq_len: int, device: str) -> None:
         self.bytes = np.array([target.n_bytes for target in pool.heldout], np.float64)
         self.vocab_size = pool.vocab_size
-        inputs, targets, owner = [], [], []
+        empty = np.zeros((0, seq_len), np.int64)
+        inputs, targets, owner = [empty], [empty], []
         for e, target in enumerate(pool.heldout):
             tokens = np.concatenate([[pool.start], target.tokens.astype(np.int64)])
             rows = -(-(len(tokens) - 1) // seq_len)
@@ -170,7 +171,7 @@ class HeldOutRows:
             owner += [e] * rows
         self.inputs = torch.from_numpy(np.maximum(np.concatenate(inputs), 0)).to(device)
         self.targets = torch.from_numpy(np.concatenate(targets)).to(device)
-        self.owner = np.array(owner)
+        self.owner = np.array(owner, np.int64)
 
     @torch.no_grad()
     def bits_per_byte(self, net: StackedTransformer, dtype: torch.dtype = torch.float32) -> np.ndarray:

@@ -76,3 +76,21 @@ def losses(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, vo
         own = logits.gather(2, targets[models, tokens, None]).squeeze(2)
         nll[models, tokens] = torch.logsumexp(logits, 2) - own
     return nll
+
+
+def statistics(
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, vocab_size: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of every token: its loss, mean and deviation of log p under p, and its rank (0: the likeliest). Each (K, N)."""
+    weight = weight[:, :, :vocab_size].to(hidden.dtype)
+    nll, mean, spread = (hidden.new_empty(hidden.shape[:2], dtype=torch.float32) for _ in range(3))
+    rank = hidden.new_empty(hidden.shape[:2], dtype=torch.int32)
+    for models, tokens in tiles(hidden.shape[0], hidden.shape[1], vocab_size, hidden.device.type):
+        logp = torch.log_softmax(torch.bmm(hidden[models, tokens], weight[models]), 2, dtype=torch.float32)
+        own = logp.gather(2, targets[models, tokens, None])
+        nll[models, tokens] = -own.squeeze(2)
+        rank[models, tokens] = (logp > own).sum(2, dtype=torch.int32)
+        p = logp.exp()
+        mean[models, tokens] = center = (p * logp).sum(2)
+        spread[models, tokens] = (p * (logp - center[..., None]).square()).sum(2).sqrt()
+    return nll, mean, spread, rank

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from gristmill.corpus.refusal import RequestError
 from gristmill.proxy_models import fleet_group
 from gristmill.proxy_models.fleet import FleetSettings, train_fleet

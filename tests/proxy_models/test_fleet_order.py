@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gristmill.corpus.refusal import RequestError
 from gristmill.proxy_models.order import DataOrder, row_order
 from gristmill.proxy_models.pool import HeldOut, TokenPool
-from hypothesis import given
-from hypothesis import strategies as st
 
 HELD = {"a": ([np.array([1, 2])], 2)}
 

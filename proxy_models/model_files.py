@@ -1,0 +1,61 @@
+"""A proxy model as one file: weights, shape, which tokenizer it reads, and what it has seen of each token.
+
+safetensors with the shape and the tokenizer's hash in its metadata; `tokens_seen` counts the training tokens by id,
+which the contamination scores need. Refuses a file without them that is asked for them, and two models with different
+tokenizers where losses are to be compared token by token.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+
+from ..corpus.refusal import RequestError
+from ..training.transformer import Transformer, TransformerConfig
+
+SEEN = "tokens_seen"
+
+
+@dataclass(frozen=True)
+class ProxyModel:
+    """A transformer that scores; `tokens_seen` (V,) int64 or None."""
+
+    transformer: Transformer
+    tokenizer: str  # sha256 of its tokenizer.json
+    tokens_seen: np.ndarray | None = None
+
+    def to_bytes(self) -> bytes:
+        tensors = {name: weight.detach().contiguous() for name, weight in self.transformer.state_dict().items()}
+        if self.tokens_seen is not None:
+            tensors[SEEN] = torch.from_numpy(self.tokens_seen)
+        shape = json.dumps(asdict(self.transformer.config), sort_keys=True)
+        return save(tensors, {"config": shape, "tokenizer": self.tokenizer})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "model") -> "ProxyModel":
+        """Read a file of `to_bytes`; a RequestError where it is something else."""
+        length = int.from_bytes(data[:8], "little")
+        if not 0 < length < len(data) or data[8:9] != b"{":
+            raise RequestError(f"{where} is not a safetensors file")
+        told = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        if "config" not in told or "tokenizer" not in told:
+            raise RequestError(f"{where} does not tell its shape and tokenizer: gristmill score did not write it")
+        tensors = load(data)
+        seen = tensors.pop(SEEN, None)
+        model = Transformer(TransformerConfig(**json.loads(told["config"])))
+        model.load_state_dict(tensors)
+        model.requires_grad_(False)
+        return cls(model.eval(), told["tokenizer"], None if seen is None else seen.numpy())
+
+
+def one_tokenizer(models: Mapping[str, ProxyModel], tokenizer: str) -> None:
+    """A RequestError unless all models read the tokens of this tokenizer (its sha256)."""
+    for name, model in models.items():
+        if model.tokenizer != tokenizer:
+            raise RequestError(
+                f"model {name} reads tokenizer {model.tokenizer[:12]}…, the text is cut by {tokenizer[:12]}…; "
+                f"losses of different tokens cannot be compared"
+            )
