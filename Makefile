@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/gristmill demo --workspace demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -1,8 +1,12 @@
 """The wheel, the layout and what importing costs."""
 
+import ast
+import importlib.metadata
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -72,3 +76,44 @@ def test_no_folder_imports_from_one_above_it():
                     if target not in allowed:
                         climbing.append(f"{path.name}: {line.strip()}")
     assert climbing == []
+
+
+def declared() -> tuple[set[str], dict[str, set[str]]]:
+    """Distributions that the core needs, and those of each extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[\[<>=!~ ]", requirement)[0].lower().replace("_", "-") for requirement in requirements}
+
+    return names(project["dependencies"]), {n: names(r) for n, r in project["optional-dependencies"].items()}
+
+
+def sources() -> list[Path]:
+    rooms = ("corpus", "filters", "dedup", "training", "proxy_models", "mixing", "pipelines")
+    return [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def test_every_library_that_is_imported_is_declared():
+    core, extras = declared()
+    known = core | set().union(*extras.values())
+    bring = importlib.metadata.packages_distributions()
+    missing = set()
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module or ""]
+            for module in {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names):
+                owners = {name.lower().replace("_", "-") for name in bring.get(module, [module])}
+                if not owners & known:
+                    missing.add(f"{path.relative_to(ROOT)}: {module}")
+    assert sorted(missing) == []
+
+
+def test_every_extra_that_an_error_names_exists():
+    _, extras = declared()
+    named = {
+        match for path in sources() for match in re.findall(r'MissingExtra\([^)]*, "([a-z]+)"\)', path.read_text())
+    }
+    assert named
+    assert named <= set(extras)
