@@ -52,27 +52,41 @@ def closest(edges: pa.RecordBatch, nodes: np.ndarray, ids: pa.Array) -> tuple[np
     return other[first], value[first], kind[first]
 
 
-def gather_findings(edges: pa.RecordBatch, resolved: dict[str, Any], settings: DedupSettings, left: int) -> Findings:
+def part_findings(edges: pa.RecordBatch, resolved: dict[str, Any], unexamined: int) -> dict[str, float]:
+    """Sums over distinct edges: what `whole_findings` is made from, for one part of the edges or for all."""
+    near = edges["kind"].to_numpy() == 0
+    found = near & edges["joined"].to_numpy(zero_copy_only=False)
+    chance = s_curve(edges["similarity"].to_numpy()[found], resolved["bands"], resolved["rows"])
+    return {
+        "exact_edges": int((~near).sum()),
+        "candidates": int(near.sum()),
+        "found": int(found.sum()),
+        "expected": float((1 / chance).sum()),
+        "unexamined": unexamined,
+    }
+
+
+def whole_findings(parts: Sequence[dict[str, float]], settings: DedupSettings) -> Findings:
     """What the manifest tells: candidates, how many verification refused, precision, estimated recall.
 
     Recall is estimated from the S-curve: a pair found at similarity s stands for 1 / P(s) pairs, of which the bands
-    show us one share. Pairs that share an exact key are not among the candidates.
+    show us one share. Pairs that share an exact key are not among the candidates. `unexamined` are members of buckets
+    that no leader covered within the budget: the other bands still see them.
     """
-    near = edges["kind"].to_numpy() == 0
-    joined = edges["joined"].to_numpy(zero_copy_only=False)
-    similar = edges["similarity"].to_numpy()
-    found = near & joined
+    total = {
+        name: sum(part[name] for part in parts) for name in part_findings(distinct([]), {"bands": 1, "rows": 1}, 0)
+    }
+    resolved = settings.resolved()
     findings: Findings = {
         "bands": resolved["bands"],
         "rows": resolved["rows"],
-        "exact_edges": int((~near).sum()),
-        "candidates": int(near.sum()),
-        "refused": int((near & ~joined).sum()),
-        "unexamined": left,  # bucket members that no leader covered within the budget; other bands still see them
+        "exact_edges": int(total["exact_edges"]),
+        "candidates": int(total["candidates"]),
+        "refused": int(total["candidates"] - total["found"]),
+        "unexamined": int(total["unexamined"]),
     }
-    if settings.minhash and settings.verify and near.any():
-        findings["candidate_precision"] = round(float(found.sum() / near.sum()), 6)
-        if found.any() and settings.measure == "jaccard":
-            chance = s_curve(similar[found], resolved["bands"], resolved["rows"])
-            findings["estimated_recall"] = round(float(found.sum() / (1 / chance).sum()), 6)
+    if settings.minhash and settings.verify and total["candidates"]:
+        findings["candidate_precision"] = round(total["found"] / total["candidates"], 6)
+        if total["found"] and settings.measure == "jaccard":
+            findings["estimated_recall"] = round(total["found"] / total["expected"], 6)
     return findings

@@ -22,13 +22,24 @@ from ..corpus.shards import filesystem
 from ..corpus.workspace import Manifest, Workspace
 from ..dedup.settings import DedupSettings
 from ..dedup.survivors import signals_of
-from .dedup_steps import TABLES, Signed, bands, choose_survivors, cluster, compare, describe, finish, write
+from .dedup_rounds import clustered_by_rounds, connect
+from .dedup_steps import (
+    MEMBERS,
+    TABLES,
+    Signed,
+    choose_survivors,
+    cluster,
+    describe,
+    edges_of,
+    entries,
+    finish,
+    signed_shards,
+    write,
+)
 from .repeats import cut_repeats
 from .runner import RunnerOptions
 from .signatures import documents_and_chain, signing
 from .stage import Plan, Stage, run_stage
-
-ENTRIES = 1_000_000  # entries of buckets that one worker holds at a time
 
 
 def deduplicate(
@@ -37,6 +48,8 @@ def deduplicate(
     """Sign what is not signed, decide, cut repeats where asked for. Returns the summary of the deciding stage."""
     settings.check()
     run_stage(signing, workspace, settings, options, force=force, quiet=quiet)
+    if not in_memory(tuple(signed_shards(workspace, settings)), settings):
+        connect(workspace, settings, found_inputs(workspace, settings), options, quiet)
     summary = run_stage(dedup, workspace, settings, options, force=force, quiet=quiet)
     if settings.repeats is None:
         workspace.table("edits/dedup").remove_manifest()
@@ -47,6 +60,15 @@ def deduplicate(
 
 
 def dedup_inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
+    """What the decisions are made from; the components too, where they are made apart."""
+    found = found_inputs(workspace, settings)
+    if not in_memory(tuple(signed_shards(workspace, settings)), settings):
+        for table in ("edges", "components"):
+            found[table] = workspace.table(table).finished("dedup").fingerprint
+    return found
+
+
+def found_inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
     """The chain so far, this workspace's signatures, and those it is compared against."""
     found = documents_and_chain(workspace, settings)
     own = _signatures(workspace, settings)
@@ -75,33 +97,27 @@ def _signatures(workspace: Workspace, settings: DedupSettings) -> Manifest:
     return manifest
 
 
-def signed_shards(workspace: Workspace, settings: DedupSettings) -> list[Signed]:
-    """Every shard of signatures that takes part, own ones first; the order is that of the names."""
-    own = workspace.table("signatures").finished("dedup").shards
-    shards = [Signed(workspace, shard.name, shard.rows, False) for shard in own]
-    for url in sorted(set(settings.against)):
-        other = Workspace(url)
-        if other == workspace:
-            raise RequestError(f"dedup: --against {url} is the workspace itself")
-        shards += [Signed(other, s.name, s.rows, True) for s in other.table("signatures").finished("dedup").shards]
-    return shards
+def in_memory(shards: tuple[Signed, ...], settings: DedupSettings) -> bool:
+    """Whether one worker can hold all edges: there are never more than entries of buckets."""
+    return entries(shards, settings) <= settings.edges_in_memory
 
 
 def dedup_graph(pipeline: beam.Pipeline, plan: Plan[DedupSettings]) -> beam.PCollection:
     """The graph. Its one output is the fingerprints of the manifests."""
     shards = tuple(signed_shards(plan.workspace, plan.settings))
-    keys = len(plan.settings.exact) + (plan.settings.resolved()["bands"] if plan.settings.minhash else 0)
-    partitions = max(1, -(-sum(shard.rows for shard in shards) * keys // ENTRIES))
+    parts = max(1, sum(shard.rows for shard in shards) // MEMBERS)
+    if in_memory(shards, plan.settings):
+        clustered = (
+            edges_of(pipeline, plan, shards)
+            | "one group of edges" >> beam.Map(lambda edges: (0, edges[1]))
+            | "edges" >> beam.GroupByKey()
+            | "cluster" >> beam.FlatMap(cluster, plan, shards, parts)
+        )
+    else:
+        clustered = clustered_by_rounds(pipeline, plan, shards, parts)
     return (
-        pipeline
-        | "shards" >> beam.Create([*range(len(shards)), None])
-        | "spread" >> beam.Reshuffle()
-        | "bands" >> beam.FlatMap(bands, plan, shards, partitions)
-        | "buckets" >> beam.GroupByKey()
-        | "compare" >> beam.FlatMap(compare, plan, shards)
-        | "edges" >> beam.GroupByKey()
-        | "cluster" >> beam.FlatMap(cluster, plan, shards)
-        | "describe" >> beam.FlatMap(describe, plan, shards)
+        clustered
+        | "describe" >> beam.FlatMap(describe, plan, shards, parts)
         | "members" >> beam.GroupByKey()
         | "choose" >> beam.FlatMap(choose_survivors, plan, shards)
         | "by shard" >> beam.GroupByKey()

@@ -8,25 +8,29 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..corpus.refusal import RequestError
 from ..corpus.schema import DECISIONS, DUPLICATES
 from ..corpus.shards import committed, filesystem, fingerprint, open_shard
 from ..corpus.workspace import Workspace
 from ..dedup.buckets import exact_stars, stars
 from ..dedup.clusters import components
-from ..dedup.edges import EDGES, Findings, closest, distinct, gather_findings
+from ..dedup.edges import EDGES, closest, distinct, part_findings, whole_findings
 from ..dedup.keys import bucket_of, scope_hashes, split_key
 from ..dedup.minhash import band_keys
+from ..dedup.settings import DedupSettings
 from ..dedup.survivors import choose, order_columns, signals_of
 from ..dedup.verification import ShingleStore, similarity
 from .signatures import shingles_name
 from .stage import Plan, commit
 
 TABLES = ("decisions/dedup", "duplicates")
+ENTRIES = 1_000_000  # entries of buckets that one worker holds at a time
 MEMBERS = 200_000  # members of clusters that one worker holds at a time
 LOW = np.uint64(0xFFFFFFFF)
 
@@ -47,6 +51,37 @@ class Signed:
     @property
     def shingles_url(self) -> str:
         return self.workspace.table("shingles").shard_url(shingles_name(self.shard))
+
+
+def signed_shards(workspace: Workspace, settings: DedupSettings) -> list[Signed]:
+    """Every shard of signatures that takes part, own ones first; the order is that of the names."""
+    own = workspace.table("signatures").finished("dedup").shards
+    shards = [Signed(workspace, shard.name, shard.rows, False) for shard in own]
+    for url in sorted(set(settings.against)):
+        other = Workspace(url)
+        if other == workspace:
+            raise RequestError(f"dedup: --against {url} is the workspace itself")
+        shards += [Signed(other, s.name, s.rows, True) for s in other.table("signatures").finished("dedup").shards]
+    return shards
+
+
+def entries(shards: tuple[Signed, ...], settings: DedupSettings) -> int:
+    """Entries of buckets: one for each document and key."""
+    keys = len(settings.exact) + (settings.resolved()["bands"] if settings.minhash else 0)
+    return sum(shard.rows for shard in shards) * keys
+
+
+def edges_of(pipeline: beam.Pipeline, plan: Plan, shards: tuple[Signed, ...]) -> Any:
+    """(partition, (edges, unexamined)) of every partition of the key space."""
+    partitions = max(1, -(-entries(shards, plan.settings) // ENTRIES))
+    return (
+        pipeline
+        | "shards" >> beam.Create([*range(len(shards)), None])
+        | "spread" >> beam.Reshuffle()
+        | "bands" >> beam.FlatMap(bands, plan, shards, partitions)
+        | "buckets" >> beam.GroupByKey()
+        | "compare" >> beam.FlatMap(compare, plan, shards)
+    )
 
 
 def bands(number: int | None, plan: Plan, shards: tuple[Signed, ...], partitions: int) -> Iterator[tuple[int, Any]]:
@@ -92,7 +127,7 @@ def _cut(
 
 
 def compare(group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, ...]) -> Iterator[tuple[int, Any]]:
-    """(0, block of edges) of one partition of the key space."""
+    """(partition, (edges, unexamined)) of one partition of the key space."""
     settings = plan.settings
     threshold = settings.resolved()["threshold"]
     others = np.array([shard.foreign for shard in shards], bool)
@@ -121,45 +156,51 @@ def compare(group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, 
             similar = near.similarity if settings.verify else np.full(len(a), np.nan)
             joined = near.similarity >= threshold
         found.append(pa.record_batch([a, b, similar, np.full(len(a), kind, np.uint8), joined], schema=EDGES))
-    yield 0, (distinct(found), unexamined)
+    yield group[0], (distinct(found), unexamined)
 
 
-def cluster(group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, ...]) -> Iterator[tuple[str, int, Any]]:
-    """Members of clusters by shard, edges by component, and the findings of the whole run."""
+def cluster(
+    group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[Signed, ...], parts: int
+) -> Iterator[tuple[str, int, Any]]:
+    """Members of clusters by shard, edges by component, and the findings, where all edges are in one group."""
     blocks = list(group[1])
     edges = distinct([block for block, _ in blocks])
-    resolved = plan.settings.resolved()
+    yield "findings", 0, part_findings(edges, plan.settings.resolved(), sum(left for _, left in blocks))
     verified = edges.filter(edges["joined"])
-    a, b = verified["a"].to_numpy(), verified["b"].to_numpy()
-    nodes, component = components(a, b)
-    found = gather_findings(edges, resolved, plan.settings, sum(left for _, left in blocks))
-    yield "findings", 0, found
-    parts = max(1, -(-len(nodes) // MEMBERS))
-    place = component % np.uint64(parts)
-    edge_place = place[np.searchsorted(nodes, a)]
-    for part in range(parts):
-        block = verified.filter(pa.array(edge_place == part))
-        if block.num_rows:
-            yield "edges", part, block
-    owner = (nodes >> np.uint64(32)).astype(np.int64)
+    nodes, component = components(verified["a"].to_numpy(), verified["b"].to_numpy())
+    yield from own_shards(shards)
+    yield from by_component(verified, nodes, component, parts)
+
+
+def own_shards(shards: tuple[Signed, ...]) -> Iterator[tuple[str, int, Any]]:
+    """A mark for each shard that has decisions to be written, whether it has members of clusters or not."""
     for number, shard in enumerate(shards):
-        mine = owner == number
-        if mine.any() or not shard.foreign:
-            yield "members", number, (nodes[mine], component[mine], place[mine])
+        if not shard.foreign:
+            yield "shard", number, None
 
 
-def describe(item: tuple[str, int, Any], plan: Plan, shards: tuple[Signed, ...]) -> Iterator[tuple[int, Any]]:
+def by_component(
+    verified: pa.RecordBatch, nodes: np.ndarray, component: np.ndarray, parts: int
+) -> Iterator[tuple[str, int, Any]]:
+    """Edges to the partition of their component, nodes to their shards. Nodes ascend and hold every a."""
+    place = component[np.searchsorted(nodes, verified["a"].to_numpy())] % np.uint64(parts)
+    for part in np.unique(place).tolist():
+        yield "edges", int(part), verified.filter(pa.array(place == part))
+    owner = (nodes >> np.uint64(32)).astype(np.int64)
+    for number in np.unique(owner).tolist():
+        yield "members", int(number), (nodes[owner == number], component[owner == number])
+
+
+def describe(
+    item: tuple[str, int, Any], plan: Plan, shards: tuple[Signed, ...], parts: int
+) -> Iterator[tuple[int, Any]]:
     """(partition, block): members with their ids and survivor keys; what is not members passes through."""
     what, number, block = item
     if what != "members":
         yield (number if what == "edges" else -1), (what, number, block)
         return
-    shard = shards[number]
-    if not shard.foreign:
-        yield -1, ("shard", number, None)
-    nodes, component, place = block
-    if not len(nodes):
-        return
+    shard, (nodes, component) = shards[number], block
+    place = component % np.uint64(parts)
     rows = (nodes & LOW).astype(np.int64)
     table = read_columns(shard.url, ["id", "date", "length"]).take(pa.array(rows))
     signals = _signals(shard, plan.settings.survivors, table["id"].combine_chunks())
@@ -169,7 +210,7 @@ def describe(item: tuple[str, int, Any], plan: Plan, shards: tuple[Signed, ...])
     for part in np.unique(place).tolist():
         own = place == part
         members = (nodes[own], component[own], [c[own] for c in columns], ids.filter(pa.array(own)))
-        yield part, ("members", number, members)
+        yield int(part), ("members", number, members)
 
 
 def choose_survivors(
@@ -266,9 +307,10 @@ def decide(ids: pa.Array, lost: pa.Table, threshold: float) -> pa.RecordBatch:
 def finish(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[str]:
     """Commit the tables, with the findings of the run in the manifest of the decisions."""
     reports = list(group[1])
-    findings: Findings = next(report for report in reports if isinstance(report, dict))
+    parts = [report for report in reports if isinstance(report, dict)]
+    parts.sort(key=lambda part: sorted(part.items()))  # floats are summed in one order
     shards = [report for report in reports if not isinstance(report, dict)]
-    yield from commit((0, shards), plan, TABLES, lambda _: dict(findings))
+    yield from commit((0, shards), plan, TABLES, lambda _: whole_findings(parts, plan.settings))
 
 
 def _exact_name(plan: Plan, n: int) -> str:
@@ -277,7 +319,7 @@ def _exact_name(plan: Plan, n: int) -> str:
     return {"text": "exact", "url": "exact_url"}.get(expression, "exact_sql")
 
 
-def read_columns(url: str, columns: list[str]) -> pa.Table:
+def read_columns(url: str, columns: list[str] | None) -> pa.Table:
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
         return pq.ParquetFile(file).read(columns)

@@ -11,7 +11,7 @@ from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.corpus.shards import open_shard
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines import dedup as stage
-from gristmill.pipelines import dedup_steps
+from gristmill.pipelines import dedup_rounds, dedup_steps
 from gristmill.pipelines.dedup import deduplicate
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.stage import run_stage
@@ -291,12 +291,35 @@ def test_a_crash_anywhere_leaves_what_the_same_command_completes(corpus, referen
 
 
 def test_more_partitions_than_one_change_nothing(corpus, reference, monkeypatch):
-    monkeypatch.setattr(stage, "ENTRIES", 50)
-    monkeypatch.setattr(dedup_steps, "MEMBERS", 7)
+    monkeypatch.setattr(dedup_steps, "ENTRIES", 50)
+    monkeypatch.setattr(stage, "MEMBERS", 7)
     workspace = corpus([*family(5, 8), {"text": ""}, {"text": "short"}], shards=3, at="many")
     run(workspace)
     tables = ("duplicates", "decisions/dedup")
     assert files_of(workspace, *tables) == files_of(reference, *tables)
+
+
+def test_components_by_rounds_are_those_found_in_memory(corpus, reference, monkeypatch):
+    monkeypatch.setattr(dedup_steps, "ENTRIES", 50)
+    monkeypatch.setattr(dedup_rounds, "LINKS_HELD", 5)
+    rows = [*family(5, 8), {"text": ""}, {"text": "short"}]
+    workspace = corpus(rows, shards=3, at="rounds")
+    summary = run(workspace, edges_in_memory=1)
+    for table in ("duplicates", "decisions/dedup"):
+        assert rows_of(workspace, table) == rows_of(reference, table)
+    assert summary["details"] == reference.table("decisions/dedup").finished("test").details
+    assert run(workspace, edges_in_memory=1)["skipped"]
+
+
+def test_a_long_chain_is_one_cluster_by_rounds_too(corpus, monkeypatch):
+    monkeypatch.setattr(dedup_rounds, "LINKS_HELD", 5)
+    words = prose(260, random.Random(2)).split()
+    rows = [{"text": " ".join(words[i : i + 120])} for i in range(0, 140, 4)]  # each is near its neighbours only
+    one, other = corpus(rows, at="one"), corpus(rows, at="other")
+    run(one, threshold=0.8, bands=25, rows=5)
+    run(other, threshold=0.8, bands=25, rows=5, edges_in_memory=1)
+    assert rows_of(one, "duplicates") == rows_of(other, "duplicates")
+    assert {row["cluster_size"] for row in rows_of(one, "duplicates").values()} == {35}
 
 
 def test_an_empty_corpus_is_committed(corpus):
