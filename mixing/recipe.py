@@ -39,7 +39,7 @@ class Phase(BaseModel, frozen=True, extra="forbid"):
     until: float = Field(gt=0, le=1)
     seq_len: int = Field(gt=1)
     shares: dict[str, float]
-    metadata: Literal["none", "host", "url", "source"] = "none"  # what is put before a document, without loss on it
+    metadata: Literal["none", "host", "url", "source", "domain"] = "none"  # before a document, without loss
 
 
 class Tokenizer(BaseModel, frozen=True, extra="forbid"):

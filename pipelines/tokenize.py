@@ -32,7 +32,12 @@ from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, run_stage
 
 TOKENIZER, FILE = "tokenizer", "tokenizer.json"
-PREFIXES = {"host": "URL: {host}\n\n", "url": "URL: {url}\n\n", "source": "Source: {source}\n\n"}
+PREFIXES = {  # `domain` is what `gristmill tag --domain topic` made of it
+    "host": "URL: {host}\n\n",
+    "url": "URL: {url}\n\n",
+    "source": "Source: {source}\n\n",
+    "domain": "Topic: {domain}\n\n",
+}
 SAMPLED = pa.schema([("domain", pa.string()), ("draw", pa.uint64()), ("id", pa.string()), ("bytes", pa.int64())])
 
 
@@ -43,7 +48,7 @@ class TokenizeSettings(BaseModel, frozen=True, extra="forbid"):
     vocab_size: int = Field(default=4096, ge=258)
     sample_bytes: int = Field(default=1_000_000, ge=1)  # text per domain that the tokenizer is trained on
     heldout: float = Field(default=0.05, ge=0.0, lt=1.0)  # share of documents held out, by id hash
-    metadata: Literal["none", "host", "url", "source"] = "none"  # prefix for metadata conditioning
+    metadata: Literal["none", "host", "url", "source", "domain"] = "none"  # prefix for metadata conditioning
     bos: str | None = None  # tokens that start and end a document, where their names are not the customary ones
     eos: str | None = None
 

@@ -3,6 +3,7 @@
 Many fine clusters are found first and merged into few by the likeness of their centres; a document belongs to the
 coarse cluster of its nearest fine centre. The default vectors need no model: hashed word counts, weighted by rarity,
 projected at random to a few hundred dimensions. Vectors of any other kind can be clustered by the same functions.
+A cluster with less than one percent of the sample joins its nearest, so there may be fewer than were asked for.
 Refuses fewer documents than clusters.
 """
 
@@ -21,6 +22,7 @@ from .tagging import hashed_counts
 BUCKETS = 1 << 15
 WIDTH = 256
 FINE = 8  # fine clusters for each coarse one
+LEAST = 0.01  # of the sample; a smaller cluster is no mixture unit and joins the nearest
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,34 @@ def find_clusters(texts: Sequence[str], k: int, seed: int) -> Clusters:
     points = vectors(texts, rarity, seed)
     fine = min(len(texts) // 4 or 1, k * FINE)
     centres, coarse = cluster_vectors(points, k, max(fine, k), seed)
-    found = coarse[nearest(points, centres)]
-    sizes = np.bincount(found, minlength=k)
+    own = nearest(points, centres)
+    coarse = without_tiny(centres, coarse, np.bincount(own, minlength=len(centres)), max(2, int(LEAST * len(texts))))
+    sizes = np.bincount(coarse[own], minlength=k)
     order = np.lexsort((np.arange(k), -sizes))
     rank = np.empty(k, np.int64)
     rank[order] = np.arange(k)
-    words = _telling_words(texts, rank[found], k)
-    return Clusters(rarity, centres, rank[coarse], seed, sizes[order], words)
+    left = int((sizes > 0).sum())
+    words = _telling_words(texts, rank[coarse[own]], left)
+    return Clusters(rarity, centres, rank[coarse], seed, sizes[order][:left], words)
+
+
+def without_tiny(centres: np.ndarray, coarse: np.ndarray, sizes: np.ndarray, least: int) -> np.ndarray:
+    """`coarse` with every cluster of fewer than `least` documents joined to the one whose centre is nearest.
+
+    centres (F, width), coarse (F,), sizes (F,) documents of each fine cluster. The smallest goes first.
+    """
+    coarse = coarse.copy()
+    while True:
+        labels = np.unique(coarse)
+        totals = np.array([sizes[coarse == label].sum() for label in labels])
+        if len(labels) == 1 or totals.min() >= least:
+            return coarse
+        weights = np.maximum(sizes, 1e-9)[:, None]
+        means = np.stack([(centres * weights)[coarse == c].sum(0) / weights[coarse == c].sum() for c in labels])
+        smallest = int(totals.argmin())
+        distances = ((means - means[smallest]) ** 2).sum(1)
+        distances[smallest] = np.inf
+        coarse[coarse == labels[smallest]] = labels[int(distances.argmin())]
 
 
 def cluster_vectors(points: np.ndarray, k: int, fine: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ def tokenize(
     vocab_size: Annotated[int, typer.Option(help="entries of the tokenizer that is trained")] = 4096,
     sample_bytes: Annotated[int, typer.Option(help="text per domain that it is trained on")] = 1_000_000,
     heldout: Annotated[float, typer.Option(help="share of documents held out, drawn by id hash")] = 0.05,
-    metadata: Annotated[str, typer.Option(help="prefix for conditioning: none, host, url or source")] = "none",
+    metadata: Annotated[str, typer.Option(help="prefix for conditioning: none, host, url, source or domain")] = "none",
     bos: Annotated[str | None, typer.Option(help="name of the token that starts a document")] = None,
     eos: Annotated[str | None, typer.Option(help="name of the token that ends a document")] = None,
     json: JsonOption = False,

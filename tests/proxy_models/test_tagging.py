@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from gristmill.corpus.fate import inputs, read_kept
 from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.tag import TagSettings, run_tag
-from gristmill.proxy_models.clusters import find_clusters, from_bytes, to_bytes
+from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
+from gristmill.proxy_models.clusters import find_clusters, from_bytes, to_bytes, without_tiny
 from gristmill.proxy_models.tagging import agreement, domain_name, held_back, learn, open_labeller
 from gristmill.proxy_models.tagging_urls import url_tags
 from gristmill.proxy_models.taxonomy import load_taxonomies
+from gristmill.training.shards import open_tokens
 
 WORDS = {
     "sports": "goal match team striker league referee stadium coach season penalty",
@@ -249,6 +252,16 @@ def test_mixture_units_made_of_tags_replace_the_domain_for_later_stages(workspac
     assert "domains" not in inputs(workspace, "tokenize")
 
 
+def test_a_model_can_be_conditioned_on_tags(workspace, engine):
+    run(workspace, engine=engine, sample=80, taxonomies=("topic",), domain=("topic",))
+    tokenize(workspace, TokenizeSettings(metadata="domain", vocab_size=400), RunnerOptions(), quiet=True)
+    words = Tokenizer.from_file(workspace.path("tokenizer", "tokenizer.json"))
+    for topic in WORDS:
+        tokens = open_tokens(workspace, topic)
+        prefix = tokens.document(0)[1 : 1 + tokens.metadata_tokens[0]]
+        assert words.decode(prefix.tolist()) == f"Topic: {topic}\n\n"
+
+
 def test_clusters_become_mixture_units(workspace):
     summary = run(workspace, clusters=3, domain=("cluster",))
     units = {row["id"]: row["domain"] for row in rows_of(workspace, "domains")}
@@ -295,3 +308,10 @@ def test_tagging_again_changes_nothing_and_a_lost_shard_comes_back_alike(workspa
     workspace.table("tags").remove_manifest()
     run(workspace, clusters=2, domain=("cluster", "suffix"))
     assert path.read_bytes() == before
+
+
+def test_a_tiny_cluster_joins_its_nearest():
+    centres = np.array([[0.0, 0.0], [1.0, 0.0], [9.0, 0.0]])
+    joined = without_tiny(centres, np.array([0, 1, 2]), np.array([50, 1, 50]), 5)
+    assert joined.tolist() == [0, 0, 2]
+    assert without_tiny(centres, np.array([0, 1, 2]), np.array([50, 9, 50]), 5).tolist() == [0, 1, 2]
