@@ -7,6 +7,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -112,7 +113,7 @@ def comparison(rows: pa.Table, target: dict[str, float]) -> pa.Table:
     return pa.Table.from_pylist(table)
 
 
-def spread(values: list[float]) -> str:
+def spread(values: Sequence[float]) -> str:
     """`1.2345 ± 0.0067`: mean and sample standard deviation."""
     if len(values) == 1:
         return f"{values[0]:.4f}"
