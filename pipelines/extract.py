@@ -22,6 +22,7 @@ from ..corpus.inputs import Input, resolve
 from ..corpus.languages import check_model
 from ..corpus.licences import class_of
 from ..corpus.normalising import check_repair
+from ..corpus.optout import OptOut, read_optout
 from ..corpus.pages import Job, Options, Outcome, work_on
 from ..corpus.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
 from ..corpus.records import Raw, Reading, read_piece
@@ -111,7 +112,7 @@ class _Told:
         return told
 
 
-COUNTED = ("records", "gaps", "ignored", "in", "kept", "failed")
+COUNTED = ("records", "gaps", "ignored", "in", "kept", "dropped", "failed")  # dropped: opted out
 INPUTS = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
@@ -138,7 +139,7 @@ def process(plan: Plan[ExtractSettings], lot: Lot) -> Iterator[Report]:
         failures = stack.enter_context(open_shard(urls["failures/extract"], schema.FAILURES, stamp))
         account = stack.enter_context(open_shard(urls["inputs"], INPUTS, stamp))
         tally = Tally()
-        documents.write_rows(_documents(plan.settings, lot, failures, tally))
+        documents.write_rows(_documents(plan.settings, lot, failures, tally, read_optout(plan.workspace)))
         account.write_rows(tally.rows)
         documents.counts = tally.counts()
         failures.counts = {"failed": documents.counts["failed"]}
@@ -158,7 +159,7 @@ class Tally:
         given = {"path": piece.path, "file": piece.file, "format": piece.format, "start": piece.start}
         self.rows.append({**given, "end": piece.end, **dict.fromkeys(COUNTED, 0), "ignored_by_type": []})
 
-    def count(self, raw: Raw) -> None:
+    def count(self, raw: Raw, left_out: bool) -> None:
         row = self.rows[-1]
         row["records" if raw.counted else "gaps"] += 1
         if raw.ignored:
@@ -167,16 +168,18 @@ class Tally:
             row["ignored_by_type"] = [{"type": k, "count": n} for k, n in sorted(self._ignored.items())]
         else:
             row["in"] += 1
-            row["failed" if raw.error else "kept"] += 1
+            row["failed" if raw.error else "dropped" if left_out else "kept"] += 1
 
     def counts(self) -> dict[str, int]:
-        return {"dropped": 0, **{name: sum(row[name] for row in self.rows) for name in COUNTED}}
+        return {name: sum(row[name] for row in self.rows) for name in COUNTED}
 
 
 BATCH_PAGES, BATCH_BYTES = 64, 4 << 20
 
 
-def _documents(settings: ExtractSettings, lot: Lot, failures: Any, tally: Tally) -> Iterator[dict[str, Any]]:
+def _documents(
+    settings: ExtractSettings, lot: Lot, failures: Any, tally: Tally, optout: OptOut
+) -> Iterator[dict[str, Any]]:
     """Rows of the shard; what fails is written to `failures` as it comes."""
     reading = Reading(settings.max_page_bytes, settings.text_column)
     for piece in lot.pieces:
@@ -189,7 +192,11 @@ def _documents(settings: ExtractSettings, lot: Lot, failures: Any, tally: Tally)
                 outcome = next(outcomes) if _is_page(raw) else None
                 if outcome is not None:
                     raw.error = outcome.error
-                tally.count(raw)
+                name = document_id(piece.file, raw.place, raw.inner)
+                left_out = bool(outcome is not None and optout and optout.covers(name, raw.url))
+                tally.count(raw, left_out)
+                if left_out:
+                    continue
                 if raw.error:
                     failed.append(_failure(piece, raw))
                 elif outcome is not None:

