@@ -19,7 +19,11 @@ class _Memory:
 
     def __init__(self) -> None:
         cases = [case.encode() for case in special_cases()]
-        self.special = np.sort(np.array([hashed(np.frombuffer(c, np.uint8), 0, len(c)) for c in cases], np.uint64))
+        keys = np.array([hashed(np.frombuffer(c, np.uint8), 0, len(c)) for c in cases], np.uint64)
+        table = (np.zeros(1 << 12, np.uint64), np.zeros(1 << 12, np.int64))
+        nothing = np.zeros(len(keys), np.int64)
+        _insert(*table, np.zeros(1 << 12, np.int64), np.zeros(1 << 12, np.int64), keys, nothing, nothing)
+        self.special = table
         self.clear()
 
     def clear(self) -> None:
@@ -65,7 +69,7 @@ def english_words(layout: Layout) -> Spans:
         _memory.append(_Memory())
     memory = _memory[0]
     chunks = layout.words("space")
-    simple = _simple(layout.data, chunks.start, chunks.end, chunks.chars, chunks.hash, memory.special)
+    simple = _simple(layout.data, chunks.start, chunks.end, chunks.chars, chunks.hash, *memory.special)
     odd = np.flatnonzero(simple == 0)
     if len(odd):
         missing = odd[_unknown(memory.keys, memory.stamps, chunks.hash[odd])]
@@ -99,13 +103,12 @@ def _unknown(keys, stamps, wanted):
 
 
 @jit
-def _is_special(special, key):
-    at = np.searchsorted(special, key)
-    return at < len(special) and special[at] == key
+def _is_special(special, taken, key):
+    return taken[slot(special, taken, 1, key)] == 1
 
 
 @jit
-def _simple(data, start, end, chars, hashes, special):
+def _simple(data, start, end, chars, hashes, special, taken):
     """How a chunk is cut: 0 by the rules; 1 + 4 * head + tail: so many marks before and after one plain word."""
     out = np.zeros(len(start), np.uint8)
     for c in range(len(start)):
@@ -143,13 +146,13 @@ def _simple(data, start, end, chars, hashes, special):
             continue
         if tail and data[after] == 46 and letters == size and upper == 1:  # "McD." keeps its full stop
             continue
-        if _is_special(special, hashes[c]):
+        if _is_special(special, taken, hashes[c]):
             continue
-        if head + tail and _is_special(special, hashed(data, core, after)):
+        if head + tail and _is_special(special, taken, hashed(data, core, after)):
             continue
-        if (head or tail == 2) and _is_special(special, hashed(data, core, after + (tail > 0))):
+        if (head or tail == 2) and _is_special(special, taken, hashed(data, core, after + (tail > 0))):
             continue
-        if head and tail and _is_special(special, hashed(data, i, after)):
+        if head and tail and _is_special(special, taken, hashed(data, i, after)):
             continue
         out[c] = 1 + 4 * head + tail
     return out

@@ -29,6 +29,7 @@ COMMANDS = {
     "opt-out": "optout",
     "language-model": "optout",
     "filter": "filter",
+    "decontaminate": "decontaminate",
     "refine": "refine",
     "dedup": "dedup",
     "semantic": "semantic",

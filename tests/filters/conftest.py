@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from gristmill.corpus.schema import DOCUMENTS
-from gristmill.corpus.shards import fingerprint, open_shard
+from gristmill.corpus.shards import committed, fingerprint, open_shard
 from gristmill.corpus.workspace import Manifest, Workspace
 
 PROSE = (
@@ -25,13 +25,17 @@ def write_documents(workspace: Workspace, rows: list[dict], shards: int = 2) -> 
             batch = pa.RecordBatch.from_pylist(part, schema=DOCUMENTS)
             out.write_batch(batch)
             out.counts |= {"in": len(part), "kept": len(part), "dropped": 0, "failed": 0}
-        from gristmill.corpus.shards import committed
-
         made.append(committed(workspace.table("documents").shard_url(name), stamp))
     manifest = Manifest(
         table="documents", stage="extract", version=1, settings={}, inputs={}, shards=tuple(made), counts={}
     )
     workspace.table("documents").write_manifest(manifest)
+
+
+@pytest.fixture
+def document_writer():
+    """`write_documents`, for tests that need documents of their own."""
+    return write_documents
 
 
 @pytest.fixture

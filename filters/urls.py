@@ -1,0 +1,176 @@
+"""Rules on URLs: lists of hosts, registered domains, URLs and words, matched with the public suffix list.
+
+A listed domain covers its sub-domains; a listed host covers itself alone; `example.co.uk` is registered under the
+public suffix `co.uk`, so listing `co.uk` itself is refused, for it would cover half a country. Words are looked for in
+one pass (Aho-Corasick) over host and path: hard words drop anywhere, soft words drop when `soft_at_least` different
+ones occur. An allow list overrides. Lists are files that the user names; nothing is downloaded.
+"""
+
+import functools
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from ..corpus.refusal import MissingExtra, RequestError
+
+
+@dataclass(frozen=True)
+class UrlVerdict:
+    """Which list a URL is on, and the entry that says so. `rule` is None where none applies."""
+
+    rule: str | None
+    entry: str | None = None
+
+
+@functools.cache
+def _suffixes():
+    """The public suffix list as tldextract ships it; nothing is fetched."""
+    try:
+        import tldextract
+    except ImportError as error:
+        raise MissingExtra("tldextract", "urls") from error
+    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=False)
+
+
+def automaton():
+    """An empty Aho-Corasick automaton."""
+    try:
+        import ahocorasick
+    except ImportError as error:
+        raise MissingExtra("pyahocorasick", "urls") from error
+    return ahocorasick.Automaton()
+
+
+def host_of(url: str) -> str:
+    """The host in lower case, in ASCII where it is international, without port, user and final dot; "" for none."""
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    try:
+        host = (parts.hostname or "").rstrip(".").lower()
+        return host.encode("idna").decode() if not host.isascii() else host
+    except (UnicodeError, ValueError):
+        return ""
+
+
+@functools.lru_cache(1 << 16)
+def registered_domain(host: str) -> str:
+    """The name that someone registered: one label and its public suffix; the host itself for an IP address."""
+    found = _suffixes()(host)
+    return f"{found.domain}.{found.suffix}" if found.domain and found.suffix else found.domain or host
+
+
+def parents(host: str) -> Iterator[str]:
+    """The host and the domains above it, down to the registered one, never a public suffix."""
+    stop = registered_domain(host)
+    while True:
+        yield host
+        if host == stop or "." not in host:
+            return
+        host = host.partition(".")[2]
+
+
+def normal_url(url: str) -> str:
+    """Without scheme, `www.`, fragment and final slash, the host in lower case: what URL lists are compared by."""
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    host = host_of(url).removeprefix("www.")
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{host}{parts.path.rstrip('/')}{query}"
+
+
+@dataclass(frozen=True)
+class UrlLists:
+    """Lists by what they hold. Categories are names of lists, such as the folders of a UT1 collection."""
+
+    hosts: Mapping[str, str] = field(default_factory=dict)  # host -> category
+    domains: Mapping[str, str] = field(default_factory=dict)  # domain -> category, sub-domains included
+    urls: Mapping[str, str] = field(default_factory=dict)  # normal_url -> category
+    allowed: frozenset[str] = frozenset()  # domains that no list touches
+    hard_words: tuple[str, ...] = ()
+    soft_words: tuple[str, ...] = ()
+    soft_at_least: int = 2
+
+    def __post_init__(self) -> None:
+        for name in self.domains:
+            if _suffixes()(name).domain == "" and _suffixes()(name).suffix == name:
+                raise RequestError(f"domain list: {name!r} is a public suffix; it would cover every site under it")
+
+    @functools.cached_property
+    def _words(self):
+        words = automaton()
+        for kind, listed in (("hard_word", self.hard_words), ("soft_word", self.soft_words)):
+            for word in listed:
+                words.add_word(word.lower(), (kind, word.lower()))
+        words.make_automaton()
+        return words
+
+    def judge(self, url: str | None) -> UrlVerdict:
+        """The first list that the URL is on: allow list, URLs, hosts, domains, hard words, soft words."""
+        if not url:
+            return UrlVerdict(None)
+        host = host_of(url)
+        above = list(parents(host)) if host else []
+        if any(name in self.allowed for name in above):
+            return UrlVerdict(None)
+        plain = normal_url(url)
+        if plain in self.urls:
+            return UrlVerdict(f"url:{self.urls[plain]}", plain)
+        if host in self.hosts:
+            return UrlVerdict(f"host:{self.hosts[host]}", host)
+        for name in above:
+            if name in self.domains:
+                return UrlVerdict(f"domain:{self.domains[name]}", name)
+        if self.hard_words or self.soft_words:
+            return self._judge_words(plain)
+        return UrlVerdict(None)
+
+    def _judge_words(self, plain: str) -> UrlVerdict:
+        text = re.sub(r"[\W_]+", " ", plain.lower())
+        hard, soft = set(), set()
+        for end, (kind, word) in self._words.iter(text):
+            start = end - len(word) + 1
+            whole = (start == 0 or text[start - 1] == " ") and (end + 1 == len(text) or text[end + 1] == " ")
+            if kind == "hard_word":
+                hard.add(word)
+            elif whole:
+                soft.add(word)
+        if hard:
+            return UrlVerdict("hard_word", min(hard))
+        if len(soft) >= self.soft_at_least:
+            return UrlVerdict("soft_words", " ".join(sorted(soft)))
+        return UrlVerdict(None)
+
+
+def read_list(path: str) -> Iterator[str]:
+    """Lines of a list file; blank ones and those that begin with # are left out."""
+    try:
+        with open(path, encoding="utf-8", errors="strict") as file:
+            for line in file:
+                entry = line.strip()
+                if entry and not entry.startswith("#"):
+                    yield entry
+    except OSError as error:
+        raise RequestError(f"URL list {path}: {error.strerror}") from error
+
+
+def ut1_lists(folder: str, categories: Iterable[str] | None = None) -> UrlLists:
+    """A UT1-style collection: a folder per category with files `domains` and `urls`."""
+    if not os.path.isdir(folder):
+        raise RequestError(f"URL lists: {folder} is not a folder with a folder per category")
+    names = sorted(categories or (name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name))))
+    domains: dict[str, str] = {}
+    hosts: dict[str, str] = {}
+    urls: dict[str, str] = {}
+    for name in names:
+        here = os.path.join(folder, name)
+        if not os.path.isdir(here):
+            raise RequestError(f"URL lists: no category {name!r} in {folder}")
+        if os.path.exists(os.path.join(here, "domains")):
+            for entry in read_list(os.path.join(here, "domains")):
+                host = host_of(entry)
+                suffix = _suffixes()(host)
+                (domains if suffix.domain else hosts).setdefault(host, name)
+        if os.path.exists(os.path.join(here, "urls")):
+            for entry in read_list(os.path.join(here, "urls")):
+                urls.setdefault(normal_url(entry), name)
+    return UrlLists(hosts=hosts, domains=domains, urls=urls)

@@ -1,0 +1,39 @@
+"""`gristmill decontaminate`: drop or cut what evaluation sets hold."""
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+import typer
+
+from ...corpus.refusal import RequestError
+from ..decontaminate import DecontaminateSettings
+from ..decontaminate import decontaminate as stage
+from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show
+
+
+def decontaminate(
+    context: typer.Context,
+    sets: Annotated[list[str], typer.Argument(help="JSONL files of evaluation examples, PATH or NAME=PATH")],
+    workspace: WorkspaceOption,
+    n: Annotated[int, typer.Option("--n", help="words that must agree")] = 13,
+    shortest: Annotated[int, typer.Option(help="words of the shortest example that is looked for")] = 8,
+    action: Annotated[Literal["drop", "mask"], typer.Option(help="drop the document, or cut the piece out")] = "drop",
+    workers: WorkersOption = 1,
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Find pieces of evaluation sets in the documents that the filter kept.
+
+    Reads documents/, writes decisions/decontaminate/ and contamination/, which tells the task, the example and the
+    place of every hit. Case and punctuation do not hide a copy.
+
+    Example: gristmill decontaminate arc=arc_easy.jsonl boolq.jsonl --workspace W
+    """
+    named: dict[str, str] = {}
+    for entry in sets:
+        name, _, path = entry.partition("=") if "=" in entry else (PurePosixPath(entry).stem, "", entry)
+        if name in named:
+            raise RequestError(f"two evaluation sets named {name!r}; name them apart: NAME=PATH")
+        named[name] = path
+    settings = DecontaminateSettings(sets=named, n=n, shortest=shortest, action=action)
+    run_and_show(context, stage, workspace, settings, workers=workers, force=force, as_json=json)

@@ -1,0 +1,76 @@
+"""Personal data: what is found, what is not, and that replacing depends on nothing but the match."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gristmill.filters.pii import find, iban_is_valid, luhn, replaced
+
+FOUND = [
+    ("write to jane.doe+news@example.co.uk today", "email", "jane.doe+news@example.co.uk"),
+    ("mail: a_b@sub.example.org.", "email", "a_b@sub.example.org"),
+    ("the server is 8.8.4.4, they say", "ip", "8.8.4.4"),
+    ("reach 2001:4860:4860:0:0:0:0:8888 there", "ip", "2001:4860:4860:0:0:0:0:8888"),
+    ("call +49 30 1234 5678 now", "phone", "+49 30 1234 5678"),
+    ("call (415) 555-0134 now", "phone", "(415) 555-0134"),
+    ("IBAN DE89 3704 0044 0532 0130 00, thanks", "iban", "DE89 3704 0044 0532 0130 00"),
+    ("GB82WEST12345698765432", "iban", "GB82WEST12345698765432"),
+    ("card 4111 1111 1111 1111 expires", "card", "4111 1111 1111 1111"),
+    ("key AKIAIOSFODNN7EXAMPLE in the log", "api_key", "AKIAIOSFODNN7EXAMPLE"),
+]
+TRAPS = [
+    "version 1.2.3.4 of the tool",
+    "v10.20.30.40 was released",
+    "192.168.1.1 and 127.0.0.1 and 10.0.0.1 are private",
+    "203.0.113.9 stands in documentation",
+    "300.1.2.3 is no address",
+    "section 1.2.3.4.5 of the law",
+    "the decorator @property and user@localhost",
+    "icon@2x.png and self.items@module.py",
+    "matrix = a@b.T(c)",
+    "order 4111 1111 1111 1112 has a wrong check digit",
+    "ISBN 978-3-16-148410-0",
+    "DE00 3704 0044 0532 0130 00 has a wrong checksum",
+    "2024-01-02 12:30:45.123456",
+    "pi is 3.14159265358979323846",
+    "0.123.456.789",
+    "commit 1234567890123456789012345678901234567890",
+    "12:34:56:78:9a:bc is a MAC address",
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "match"), FOUND)
+def test_a_find_has_its_kind_and_its_place(text, kind, match):
+    assert [(span.kind, text[span.start : span.end]) for span in find(text)] == [(kind, match)]
+
+
+@pytest.mark.parametrize("text", TRAPS)
+def test_what_only_looks_like_personal_data_is_left_alone(text):
+    assert find(text) == []
+
+
+def test_equal_data_get_equal_tokens_and_different_ones_do_not():
+    text = "a@example.org b@example.org a@example.org"
+    once = replaced(text, find(text), key=b"secret")
+    first, second, third = once.split()
+    assert first == third != second
+    assert replaced(text, find(text)) == "<EMAIL> <EMAIL> <EMAIL>"
+    assert once != replaced(text, find(text), key=b"other")
+
+
+pieces = st.sampled_from([match for _, _, match in FOUND] + ["word", "1.2", ", ", "\n", "é"])
+
+
+@given(st.lists(pieces, max_size=6))
+def test_finds_are_in_order_apart_and_gone_after_replacing(parts):
+    text = " ".join(parts)
+    spans = find(text)
+    assert all(left.end <= right.start for left, right in zip(spans, spans[1:], strict=False))
+    assert find(replaced(text, spans)) == []
+
+
+def test_checksums_notice_a_single_changed_digit():
+    assert luhn("4111111111111111")
+    assert not any(luhn("411111111111111" + digit) for digit in "023456789")
+    assert iban_is_valid("DE89370400440532013000")
+    assert not any(iban_is_valid(f"DE{n:02d}370400440532013000") for n in range(99) if n != 89)
