@@ -18,9 +18,12 @@ from ..mixing.recipe import Recipe, load_recipe
 from ..training import checkpoint
 from ..training.evaluation import HeldOut, held_out_rows
 from ..training.loader import Loader, Phase
-from ..training.loop import LoopSettings, pretrain
+from ..training.loop import Probe, pretrain
+from ..training.loop_settings import LoopSettings
 from ..training.run_folder import CHECKPOINTS
-from ..training.shards import TokenDomain, domains, open_tokens
+from ..training.shards import TokenDomain, TokenFacts, domains, open_tokens
+from ..training.targets import load_target, score
+from ..training.tokenizer import load_tokenizer
 from ..training.transformer import Transformer, size
 
 RUNS = "runs"
@@ -39,6 +42,8 @@ class TrainSettings(BaseModel, frozen=True, extra="forbid"):
     subset: dict[str, float] = {}  # domain -> share of its rows that is repeated instead of reading all of them
     seed: int = 0
     evaluation_tokens: int = Field(default=50_000, ge=1)  # held-out tokens per domain
+    targets: tuple[str, ...] = ()  # JSONL or text files of target tasks, scored when held-out text is measured
+    target_items: int = Field(default=200, ge=1)  # of each target
     branch: str | None = None  # a checkpoint folder whose weights the run starts from
     loop: LoopSettings = LoopSettings()
 
@@ -73,7 +78,19 @@ def train(
         "model": fingerprint(vars(model.config)),
         "start": settings.branch or f"seed {settings.seed}",
     }
-    return pretrain(model, loader, loop, folder, held_out(workspace, pool, settings, longest), prints, force, quiet)
+    measured = held_out(workspace, pool, settings, longest)
+    return pretrain(model, loader, loop, folder, measured, prints, force, quiet, probe(workspace, settings, facts))
+
+
+def probe(workspace: Workspace, settings: TrainSettings, facts: TokenFacts) -> Probe | None:
+    """What scores the target tasks of the settings; None where they name none."""
+    if not settings.targets:
+        return None
+    path = workspace.table("tokenizer").shard_url("tokenizer.json")
+    with open(path, encoding="utf-8") as file:
+        tokenizer = load_tokenizer(file.read(), path)
+    loaded = [load_target(target, settings.target_items) for target in settings.targets]
+    return lambda model: {target.name: score(model, target, tokenizer, facts) for target in loaded}
 
 
 def held_out(

@@ -8,12 +8,11 @@ Refuses to go on under another recipe, tokenizer, shards or settings than the ru
 
 import os
 import time
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from ..corpus.refusal import RequestError, WorkspaceError
@@ -23,49 +22,18 @@ from .distillation import Cache, soft_targets
 from .distributed import Ranks, full, like, ranks, wrap
 from .evaluation import HeldOut, bits_per_byte
 from .loader import Loader
+from .loop_settings import FREE, LoopSettings
 from .loss import compile_terms
 from .metrics import Metrics
 from .objective import Objective
-from .optimisers import Optimiser, OptimiserSettings, plain
+from .optimisers import Optimiser, plain
 from .prefetch import Prefetcher, Prepared
 from .repetition import repetition_warnings
-from .reweighting import Reweighting, sample_weights
+from .reweighting import sample_weights
 from .run_folder import CARD, CHECKPOINTS, SETTINGS, read_json, refusal, write_json
 from .transformer import Transformer, document_mask, flops_per_token
 
-
-class LoopSettings(BaseModel, frozen=True, extra="forbid"):
-    """How to train; what to train on is the loader's."""
-
-    optimiser: OptimiserSettings = OptimiserSettings()
-    schedule: schedules.Schedule = schedules.Schedule()
-    reweighting: Reweighting = Reweighting()
-    micro_tokens: int | None = Field(
-        default=None, ge=1
-    )  # tokens per forward pass and rank; None: the whole step at once
-    z_loss: float = Field(default=0.0, ge=0)
-    loss_weights: dict[str, float] = {}  # domain -> factor of its tokens' loss; 1 where not named
-    document_mask: bool = False  # attention stays within documents
-    teacher: str | None = None  # folder of a teacher cache
-    teacher_share: float = Field(default=0.5, ge=0, le=1)  # weight of the teacher's labels while the cache lasts
-    evaluate_every: int = Field(default=0, ge=0)  # steps; 0: at the end only
-    checkpoint_every: int = Field(default=100, ge=1)
-    keep: int = Field(default=2, ge=1)  # checkpoints
-    log_every: int = Field(default=10, ge=1)
-    spike_sigma: float = Field(
-        default=8.0, gt=0
-    )  # a loss this many deviations above the last `spike_window` is a spike
-    spike_window: int = Field(default=64, ge=8)
-    rollbacks: int = Field(default=3, ge=0)  # after so many the run fails
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    compile: bool | None = None  # None: on CUDA
-    parallel: Literal["auto", "ddp", "fsdp"] = "auto"
-    tensorboard: bool = False
-
-
-# what may change between stopping and going on: none of it changes the weights
-FREE = {"evaluate_every", "checkpoint_every", "keep", "log_every", "device", "compile", "parallel", "tensorboard"}
+Probe = Callable[[Transformer], dict[str, dict[str, float]]]  # target -> its scores
 
 
 def pretrain(
@@ -77,15 +45,18 @@ def pretrain(
     fingerprints: Mapping[str, str] | None = None,
     force: bool = False,
     quiet: bool = True,
+    probe: Probe | None = None,
 ) -> dict[str, Any]:
     """Train `model` in place to the end of the loader's run and return the run card.
 
     folder        of the run; a run that stopped there goes on, a finished one is loaded
     fingerprints  of what else the run depends on (recipe, tokenizer), refused when changed unless `force`
+    probe         scores of target tasks, taken whenever held-out text is measured
     """
     device = pick_device(settings.device)
     with ranks(device) as found:
-        return Run(model, loader, settings, folder, held_out, fingerprints or {}, found, device, quiet).train(force)
+        run = Run(model, loader, settings, folder, held_out, fingerprints or {}, found, device, quiet, probe)
+        return run.train(force)
 
 
 class Run:
@@ -102,9 +73,10 @@ class Run:
         found: Ranks,
         device: torch.device,
         quiet: bool,
+        probe: Probe | None = None,
     ) -> None:
         self.loader, self.settings, self.folder, self.held_out = loader, settings, folder, held_out
-        self.ranks, self.device, self.quiet = found, device, quiet
+        self.ranks, self.device, self.quiet, self.probe = found, device, quiet, probe
         self.model = model.to(device)
         model.compute_dtype = pick_dtype(settings.dtype, device)
         self.prints = {"stream": loader.fingerprint, **fingerprints}
@@ -281,6 +253,8 @@ class Run:
         every = self.settings.evaluate_every
         if self.held_out and (self.step == self.loader.steps or (every and self.step % every == 0)):
             self.line["bits_per_byte"] = bits_per_byte(self.module, self.held_out)
+            if self.probe is not None:
+                self.line["targets"] = self.probe(self.model)
         self.metrics.write(self.line, self.loader.steps)
         if self.due(self.settings.checkpoint_every):
             self.save()
@@ -372,6 +346,7 @@ class Run:
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "model": vars(self.model.config),
             "bits_per_byte": self.line.get("bits_per_byte", {}),
+            "targets": self.line.get("targets", {}),
             "loss": self.line["loss"],
             "realised": realised,
             "plan": plan,

@@ -15,7 +15,8 @@ from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.training import checkpoint
 from gristmill.training.evaluation import bits_per_byte, held_out_rows
 from gristmill.training.loader import Loader, Phase
-from gristmill.training.loop import LoopSettings, is_spike, pretrain
+from gristmill.training.loop import is_spike, pretrain
+from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.metrics import read_metrics
 from gristmill.training.optimisers import OptimiserSettings
 from gristmill.training.schedules import Schedule

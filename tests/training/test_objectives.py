@@ -7,7 +7,8 @@ import torch
 from gristmill.corpus.refusal import RequestError
 from gristmill.training.distillation import Cache, soft_targets, write_cache
 from gristmill.training.loader import Loader, Phase
-from gristmill.training.loop import LoopSettings, pretrain
+from gristmill.training.loop import pretrain
+from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.loss import sample_targets
 from gristmill.training.reweighting import Reweighting, sample_weights
 from gristmill.training.transformer import Transformer, TransformerConfig

@@ -16,7 +16,7 @@ from gristmill.mixing.recipe import Phase, Tokenizer, make_recipe, save_recipe
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
 from gristmill.pipelines.train import TrainSettings, train
-from gristmill.training.loop import LoopSettings
+from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.shards import domains, held_out, open_tokens
 from gristmill.training.tokenizer import decode, load_tokenizer
 
@@ -166,7 +166,10 @@ LOOP = LoopSettings(device="cpu", compile=False, log_every=4, checkpoint_every=8
 
 def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
     recipe = recipe_for(shared, tmp_path / "recipe.yaml")
-    settings = TrainSettings(recipe=recipe, name="first", model="1x16x2", batch_tokens=64, loop=LOOP)
+    (tmp_path / "task.jsonl").write_text(json.dumps({"context": "lion", "continuation": "bear"}))
+    settings = TrainSettings(
+        recipe=recipe, name="first", model="1x16x2", batch_tokens=64, loop=LOOP, targets=(str(tmp_path / "task.jsonl"),)
+    )
     with pytest.raises(RequestError, match="no checkpoint to go on from"):
         train(shared, settings, resume=True, quiet=True)
     card = train(shared, settings, quiet=True)
@@ -182,6 +185,9 @@ def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
         lines = [json.loads(line) for line in file]
     assert [line["step"] for line in lines] == list(range(4, 33, 4))
     assert lines[-1]["bits_per_byte"] == card["bits_per_byte"]
+    assert (
+        lines[-1]["targets"] == card["targets"] == {"task": {"bits_per_byte": card["targets"]["task"]["bits_per_byte"]}}
+    )
     branch = settings.model_copy(update={"name": "branch", "branch": f"{folder}/checkpoints/step-00000032"})
     assert train(shared, branch, quiet=True)["loss"] < card["loss"]
 
