@@ -33,6 +33,8 @@ COMMANDS = {
     "refine": "refine",
     "dedup": "dedup",
     "semantic": "semantic",
+    "score": "score",
+    "select": "select",
     "tag": "tag",
     "rewrite": "rewrite",
     "tokenize": "tokenize",

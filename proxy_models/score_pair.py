@@ -14,6 +14,7 @@ probabilities and its code a difference of losses, this is the difference.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -101,7 +102,7 @@ class ScorePair:
         told = token_losses(transformers, chunks, self.start, details=self.details)
         n_chunks = np.array([len(own) for own in pieces], np.int64)
         n_tokens = np.array([len(row[2]) for row in rows], np.int64)
-        columns: dict[str, list | np.ndarray] = {
+        columns: dict[str, Any] = {
             "id": [row[0] for row in rows],
             "n_tokens": n_tokens,
             "n_bytes": [len(row[1].encode()) for row in rows],
@@ -122,13 +123,12 @@ class ScorePair:
         else:
             columns["score"] = -np.asarray(columns[f"nll_{names[0]}"])
         columns["chunks"] = self._chunks(rows, chunks, n_chunks, told)
-        empty = n_tokens == 0
-        arrays = [
-            pa.array(columns[field.name], field.type, mask=empty if pa.types.is_floating(field.type) else None)
-            if field.name != "chunks"
-            else columns["chunks"]
-            for field in self.schema
-        ]
+        arrays = []
+        for field in self.schema:
+            column = columns[field.name]
+            if pa.types.is_floating(field.type):  # null where there is nothing to say
+                column = pa.array(column, field.type, mask=(n_tokens == 0) | np.isnan(column))
+            arrays.append(column if isinstance(column, pa.Array) else pa.array(column, field.type))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _chunks(self, rows, chunks, n_chunks: np.ndarray, told: Mapping[str, TokenStatistics]) -> pa.Array:

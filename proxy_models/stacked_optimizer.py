@@ -100,15 +100,11 @@ def norms(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def clip(gradients: Sequence[torch.Tensor], norm: torch.Tensor, limit: float, graphed: bool = False) -> None:
-    """Scale each model's gradients down to norm `limit`, in place; models within it are not touched.
+    """Scale each model's gradients down to norm `limit`, in place; a model within it is multiplied by one.
 
-    graphed  without looking at the norms: what a CUDA graph can hold
+    graphed  without looking whether there is anything to do: what a CUDA graph can hold
     """
     scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
-    if graphed:
+    if graphed or bool((scale < 1).any()):
         for gradient in gradients:
             gradient.mul_(scale.to(gradient.dtype).view((-1,) + (1,) * (gradient.dim() - 1)))
-        return
-    for k in (scale < 1).nonzero().flatten().tolist():
-        for gradient in gradients:
-            gradient[k].mul_(float(scale[k]))
