@@ -20,7 +20,7 @@ from ..corpus.refusal import MissingExtra, RequestError
 from ..corpus.shards import fingerprint
 from .engines import Done, Request
 from .engines_cache import Reply
-from .engines_local_settings import LocalSettings
+from .engines_local_settings import OWN_CONFIG, OWN_TOKENIZER, OWN_WEIGHTS, LocalSettings, own_files
 
 
 class Decoder(Protocol):
@@ -285,9 +285,6 @@ class OwnDecoder:
         return hidden.float() @ weight.float().T
 
 
-OWN_CONFIG, OWN_WEIGHTS, OWN_TOKENIZER = "gristmill.json", "model.safetensors", "tokenizer.json"
-
-
 def save_own(folder: str, model: Any, tokenizer: Any, eos: int | None) -> None:
     """Write a transformer of ours and its `tokenizers.Tokenizer` as a model folder for the engine `gristmill`."""
     from dataclasses import asdict
@@ -302,16 +299,24 @@ def save_own(folder: str, model: Any, tokenizer: Any, eos: int | None) -> None:
 
 
 def load_own(folder: str, device: str, dtype: torch.dtype) -> OwnDecoder:
-    """A folder that `save_own` wrote."""
+    """A folder that `save_own` wrote, or a run of `gristmill train` with the tokenizer of its workspace."""
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
 
+    from ..training.tokenizer import token_facts
     from ..training.transformer import Transformer, TransformerConfig
 
-    if not os.path.exists(f"{folder}/{OWN_CONFIG}"):
-        raise RequestError(f"{folder} holds no {OWN_CONFIG}: it was not written by gristmill's save_own")
-    with open(f"{folder}/{OWN_CONFIG}", encoding="utf-8") as file:
+    files = own_files(folder)
+    if files is None or not os.path.exists(files.tokenizer):
+        raise RequestError(f"{folder} is neither a model that save_own wrote nor a run of gristmill train")
+    with open(files.config, encoding="utf-8") as file:
         told = json.load(file)
-    model = Transformer(TransformerConfig(**told["config"]), compute_dtype=dtype)
-    model.load_state_dict(load_file(f"{folder}/{OWN_WEIGHTS}"))
-    return OwnDecoder(model.to(device).eval(), Tokenizer.from_file(f"{folder}/{OWN_TOKENIZER}"), told["eos"])
+    model = Transformer(TransformerConfig(**told.get("config", told.get("model"))), compute_dtype=dtype)
+    model.load_state_dict(load_file(files.weights))
+    if "config" in told:
+        eos = told["eos"]
+    else:
+        with open(files.tokenizer, encoding="utf-8") as file:
+            facts = token_facts(file.read())
+        eos = facts.bos if facts.eos is None else facts.eos
+    return OwnDecoder(model.to(device).eval(), Tokenizer.from_file(files.tokenizer), eos)

@@ -1,12 +1,12 @@
 """How the commands that ask a language model name it: an endpoint, a folder, or a YAML file with all settings."""
 
-import os
 from typing import Annotated, Any
 
 import typer
 import yaml
 
 from ...corpus.refusal import RequestError
+from ...proxy_models.engines_local_settings import own_files
 
 EndpointOption = Annotated[
     str | None, typer.Option(help="base URL of a server that speaks the OpenAI protocol; its model is --model")
@@ -41,5 +41,4 @@ def engine_of(endpoint: str | None, model: str | None, file: str | None) -> dict
         return {"kind": "endpoint", "url": endpoint, "model": model}
     if model is None:
         return None
-    own = os.path.exists(os.path.join(model, "gristmill.json"))
-    return {"kind": "gristmill" if own else "transformers", "path": model}
+    return {"kind": "gristmill" if own_files(model) is not None else "transformers", "path": model}

@@ -1,5 +1,7 @@
 """Local models through the one interface; the models are made and saved by the tests."""
 
+import json
+import shutil
 import sys
 
 import pytest
@@ -26,7 +28,7 @@ def tokenizer():
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     made.train_from_iterator(
-        TEXT * 20, trainers.BpeTrainer(vocab_size=320, special_tokens=["<eos>"], initial_alphabet=alphabet)
+        TEXT * 20, trainers.BpeTrainer(vocab_size=320, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet)
     )
     return made
 
@@ -48,7 +50,7 @@ def causal(tmp_path_factory, tokenizer):
         initializer_range=0.3,
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>").save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
     return folder
 
 
@@ -140,7 +142,7 @@ def test_an_encoder_with_labels_chooses_among_them(tmp_path, tokenizer):
     torch.manual_seed(0)
     folder = str(tmp_path)
     transformers.BertForSequenceClassification(config).save_pretrained(folder)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<eos>").save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|endoftext|>").save_pretrained(folder)
     told = {"kind": "transformers", "path": folder, "device": "cpu"}
     replies = ask(told, [Request("grain " * n, choices=("maths", "law", "arts")) for n in (1, 100)])
     assert {reply.text for reply in replies} <= {"law", "maths", "arts"}
@@ -149,12 +151,27 @@ def test_an_encoder_with_labels_chooses_among_them(tmp_path, tokenizer):
 
 
 def test_the_fingerprint_of_a_model_follows_its_weights_and_not_its_place(own, tmp_path, tokenizer):
-    import shutil
-
     shutil.copytree(own, tmp_path / "moved")
     assert weights_fingerprint(own) == weights_fingerprint(str(tmp_path / "moved"))
     save_own(str(tmp_path / "moved"), Transformer(TransformerConfig(2, 32, 4, 2, 64, 320, 128), seed=9), tokenizer, 0)
     assert weights_fingerprint(own) != weights_fingerprint(str(tmp_path / "moved"))
+
+
+def test_a_training_run_answers_with_its_last_checkpoint(own, tmp_path, tokenizer):
+    run = tmp_path / "runs" / "base"
+    for step, seed in ((10, 5), (20, 1)):
+        folder = run / "checkpoints" / f"step-{step:08d}"
+        save_own(str(folder), Transformer(TransformerConfig(2, 32, 4, 2, 64, 320, 128), seed=seed), tokenizer, 0)
+    shutil.copy(f"{own}/model.safetensors", run / "checkpoints" / "step-00000020" / "model.safetensors")
+    config = vars(TransformerConfig(2, 32, 4, 2, 64, tokenizer.get_vocab_size(), 128))
+    (run / "settings.json").write_text(json.dumps({"model": config}))
+    (tmp_path / "tokenizer").mkdir()
+    tokenizer.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
+    requests = [Request("The mill", max_tokens=5)]
+    told = {"kind": "gristmill", "device": "cpu"}
+    assert ask({**told, "path": str(run)}, requests) == ask({**told, "path": own}, requests)
+    with pytest.raises(RequestError, match="neither"):
+        ask({**told, "path": str(tmp_path / "tokenizer")}, requests)
 
 
 def test_a_model_that_is_not_on_this_machine_is_refused():

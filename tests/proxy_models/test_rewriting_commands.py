@@ -91,3 +91,17 @@ def test_a_wrong_request_ends_with_2_and_says_what_would_be_right(workspace, cap
     command, *options = arguments
     assert run(command, "-w", workspace.url, *options) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "code", "told"), [(401, 2, "refuses model 'm'"), (500, 1, "run again")])
+def test_what_the_server_refuses_reaches_the_user_as_a_message(
+    workspace, chat_server, tmp_path, capsys, status, code, told
+):
+    chat_server.behave = lambda prompt, attempt: status
+    file = tmp_path / "engine.yaml"
+    engine = {"kind": "endpoint", "url": chat_server.url, "model": "m", "retries": 0, "give_up_after": 3}
+    file.write_text(yaml.safe_dump(engine))
+    assert run("rewrite", "-w", workspace.url, "--engine", file, "--json") == code
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert "Traceback" not in shown
