@@ -15,7 +15,7 @@ from ..corpus.shards import fingerprint
 
 
 class LocalSettings(BaseModel, frozen=True, extra="forbid"):
-    """A model on disk: `gristmill` for a run of `gristmill train` or what `save_own` wrote, `transformers` for others."""
+    """A model on disk: `gristmill` for a run of `gristmill train` or what `save_own` wrote; else `transformers`."""
 
     kind: Literal["transformers", "gristmill"]
     path: str = Field(description="folder of the model; a name on a hub is refused: fetch it first")
