@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field
 from ..corpus import fate
 from ..corpus.identity import document_id, file_fingerprint
 from ..corpus.inputs import Input
-from ..corpus.refusal import WorkspaceError
+from ..corpus.planning import Ledger, read_ledger, write_ledger
+from ..corpus.refusal import RequestError, WorkspaceError
 from ..corpus.schema import DOCUMENTS
 from ..corpus.shards import committed, filesystem, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Manifest, Workspace
@@ -131,12 +132,16 @@ REWRITE: Stage[RewriteSettings] = Stage(
 
 
 def rewrite_shard(plan: Plan, shard: str) -> Iterator[Report]:
-    """One shard of documents -> its rewritings; `rewrites/`, which marks it as done, is written last."""
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, seen(plan.workspace, shard), shard)
+    """One shard of documents -> its rewritings; `rewrites/`, which marks it as done, is written last.
+
+    The stamp is of the documents themselves: decisions that were made anew and are the same change no byte here, for
+    the ids of adopted documents follow from these files.
+    """
+    documents = list(_chosen(plan, shard))
+    stamp = fingerprint(plan.stage, plan.version, plan.recorded, shard, [str(row) for row in documents])
     marker = plan.workspace.table("rewrites").shard_url(shard)
     done = committed(marker, stamp)
     if done is None:
-        documents = list(_chosen(plan, shard))
         rewritings, spending, model = _rewritten(plan, documents)
         rows = [_synthetic(document, style, r, model) for document, style, r in rewritings if r.text is not None]
         for domain in sorted({row["domain"] for row in rows}):
@@ -145,7 +150,7 @@ def rewrite_shard(plan: Plan, shard: str) -> Iterator[Report]:
             out.write_rows(_told(document, style, rewriting, model) for document, style, rewriting in rewritings)
             out.counts = _counts(rewritings, spending)
         done = committed(marker, stamp)
-    yield from _written(plan, shard, stamp)
+    yield from _written(plan, shard, stamp, sorted({row["domain"] for row in documents}))
     yield "rewrites", done
 
 
@@ -220,18 +225,10 @@ def _write_domain(plan: Plan, shard: str, stamp: str, domain: str, rows: Rows) -
         out.counts = {"rows": len(rows)}
 
 
-def _written(plan: Plan, shard: str, stamp: str) -> Iterator[Report]:
-    """The synthetic shards of a shard that is done, found through its rows in `rewrites/`."""
-    styles = set()
-    for batch in read_batches(plan.workspace.table("rewrites").shard_url(shard), ["style", "rewritten"]):
-        styles.update(row["style"] for row in batch.to_pylist() if row["rewritten"])
-    if not styles:
-        return
-    domains: set[str] = set()
-    for batch in fate.read_kept(plan.workspace, shard, ["id", "domain"]):
-        domains.update(batch["domain"].unique().to_pylist())
-    for domain in sorted(domains):
-        for style in sorted(styles):
+def _written(plan: Plan, shard: str, stamp: str, domains: list[str]) -> Iterator[Report]:
+    """The synthetic shards of a shard that is done, and their lineage."""
+    for domain in domains:
+        for style in sorted(plan.recorded["styles"]):
             name = f"{shard.removesuffix('.parquet')}.{domain}.{style}.parquet"
             for table in ("synthetic", "lineage"):
                 found = committed(plan.workspace.table(table).shard_url(name), stamp)
@@ -295,15 +292,36 @@ def _forget_failed(workspace: Workspace) -> None:
             fs.rm_file(path)
 
 
-def adopt(workspace: Workspace, options: RunnerOptions, quiet: bool = False) -> dict[str, Any]:
-    """Extract `synthetic/` into `documents/`, with the settings that made documents/; nothing is read twice."""
+def adopt(
+    workspace: Workspace, options: RunnerOptions, language_model: str | None = None, quiet: bool = False
+) -> dict[str, Any]:
+    """Extract `synthetic/` into `documents/`, with the settings that made documents/; nothing is read twice.
+
+    Documents that were adopted from files that are no longer there, or are others now, leave `documents/`. A
+    language model is recorded by its content only, so it has to be named again where there was one.
+    """
     manifest = workspace.table("synthetic").finished("adopting rewritten documents")
     if not manifest.shards:
         raise WorkspaceError(f"synthetic/ in {workspace.url} holds no document: every rewriting fell back")
     inputs = [_input(workspace, manifest, shard.name) for shard in manifest.shards]
+    _forget_replaced(workspace, [path for given in inputs for path in given.paths])
     made_with = workspace.table(fate.BEFORE).finished("adopting rewritten documents").settings
-    settings = ExtractSettings.model_validate({**made_with, "inputs": inputs})
+    if made_with.get("language_model") and language_model is None:
+        raise RequestError("documents/ was made with a language model; name it again with --language-model")
+    settings = ExtractSettings.model_validate({**made_with, "inputs": inputs, "language_model": language_model})
     return run_extract(workspace, settings, options, quiet=quiet)
+
+
+def _forget_replaced(workspace: Workspace, paths: list[str]) -> None:
+    """Take earlier rewritings out of the ledger: files of `synthetic/` that are not among these as they are now."""
+    now = {(path, file_fingerprint(path)[0]) for path in paths}
+    folder = workspace.table("synthetic").url + "/"
+    ledger = read_ledger(workspace)
+    gone = {(f.path, f.file) for f in ledger.files if f.path.startswith(folder) and (f.path, f.seen) not in now}
+    if gone:
+        files = tuple(f for f in ledger.files if (f.path, f.file) not in gone)
+        lots = tuple(lot for lot in ledger.lots if not any((p.path, p.file) in gone for p in lot.pieces))
+        write_ledger(workspace, Ledger(files=files, lots=lots))
 
 
 def _input(workspace: Workspace, manifest: Manifest, shard: str) -> Input:

@@ -29,6 +29,9 @@ def rewrite(
     prompt_price: Annotated[float, typer.Option(help="per million prompt tokens, for the account")] = 0.0,
     completion_price: Annotated[float, typer.Option(help="per million completion tokens, for the account")] = 0.0,
     adopt: Annotated[bool, typer.Option("--adopt", help="then take the new documents into documents/")] = False,
+    language_model: Annotated[
+        str | None, typer.Option(help="with --adopt: the model that extract was given, where it was given one")
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="do those shards again in which a request failed")] = False,
     recipe: Annotated[
         str | None, typer.Option(help="no rewriting: set real to synthetic tokens in this recipe, in place")
@@ -80,4 +83,4 @@ def rewrite(
     options = runner_options(context, workers)
     show(run_rewrite(place, settings, options, force, json, retry), json)
     if adopt:
-        show(adopt_documents(place, options, json), json)
+        show(adopt_documents(place, options, language_model, json), json)

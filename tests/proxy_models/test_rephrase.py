@@ -17,8 +17,10 @@ from gristmill.corpus.workspace import Workspace
 from gristmill.mixing.recipe import Phase, make_recipe
 from gristmill.mixing.synthetic import with_synthetic
 from gristmill.pipelines.extract import ExtractSettings, run_extract
+from gristmill.pipelines.refine import REFINE, RefineSettings
 from gristmill.pipelines.rewrite import RewriteSettings, adopt, drawn, run_rewrite
 from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.stage import run_stage
 from gristmill.proxy_models.engines_cache import Reply
 from gristmill.proxy_models.rephrase import (
     assemble,
@@ -332,6 +334,15 @@ def test_adopted_documents_have_the_ids_that_the_lineage_names(tmp_path, rewrite
         assert after[id]["text"] == synthetic[row["synthetic"]]["text"]
         assert (after[id]["domain"], after[id]["source"]) == ("web.medium", "rewritten.medium")
     assert run(workspace, settings_for(rewriter))["skipped"]  # adopting made nothing stale
+    run_stage(REFINE, workspace, RefineSettings(), RunnerOptions(), quiet=True)  # decides anew, changes no text
+    assert not run(workspace, settings_for(rewriter))["skipped"]
+    assert {row["id"] for row in rows(workspace, "lineage")} == set(lineage)
+    again = settings_for(rewriter, styles=("hard",))
+    run(workspace, again, force=True)
+    adopt(workspace, RunnerOptions(), quiet=True)
+    replaced = {row["id"] for row in rows(workspace, "lineage")}
+    assert not replaced & set(lineage)
+    assert {row["id"] for row in rows(workspace, "documents")} == originals | replaced
 
 
 def test_another_style_is_refused_unless_forced_and_then_nothing_is_asked_twice(workspace, rewriter):
