@@ -9,6 +9,8 @@ import re
 import zlib
 from dataclasses import dataclass
 
+import zstandard
+
 from .members import decompressor
 from .warc import parse_fields
 
@@ -83,11 +85,20 @@ def decode(body: bytes, coding: str, limit: int) -> bytes:
         for window in (15, -15):  # with zlib's header, as the standard has it, or bare
             try:
                 return _inflate(zlib.decompressobj(window), body, limit)
-            except zlib.error:
-                continue
-        return body
+            except ValueError as error:
+                if isinstance(error, TooLarge):
+                    raise
+        return _undecoded(body, coding)
     if coding == "br" and body:
         return _brotli(body, limit)
+    return body
+
+
+def _undecoded(body: bytes, coding: str) -> bytes:
+    """A body that cannot be decoded and is markup already, because the crawler stored it so."""
+    start = body[:1024]
+    if b"<" not in start or sum(byte < 32 and byte not in b"\t\n\r\f" for byte in start) > 2:
+        raise ValueError(f"it is not {coding}")
     return body
 
 
@@ -97,9 +108,9 @@ def _inflate(inner, body: bytes, limit: int) -> bytes:
     while body and not inner.eof:
         try:
             parts.append(inner.decompress(body, 1 << 20))
-        except zlib.error:
+        except (zlib.error, zstandard.ZstdError) as error:
             if not parts:
-                raise
+                raise ValueError(str(error)) from None
             break
         size += len(parts[-1])
         if size > limit:
@@ -123,5 +134,5 @@ def _brotli(body: bytes, limit: int) -> bytes:
                 raise TooLarge(f"the body decodes to more than {limit} bytes")
     except OSError:
         if not parts:
-            return body  # stored already decoded
+            return _undecoded(body, "br")
     return b"".join(parts)

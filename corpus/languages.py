@@ -13,7 +13,7 @@ from typing import Any
 from .refusal import MissingExtra, RequestError
 from .shards import replacing
 
-SAMPLE = 1600
+SAMPLE = 1000
 BEST = 3
 MEMBER = "lid.176.ftz"
 MEMBER_BYTES = 938_013

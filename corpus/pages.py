@@ -80,6 +80,8 @@ def _work(job: Job, options: Options) -> Outcome:
             return Outcome(error="not text: it holds binary data")
         text, about = found, Stated()
         about.license, about.license_class = from_text(text)
+    if text.count("\ufffd") > len(text) // 20:
+        return Outcome(error="not text: more than a twentieth of it cannot be decoded")
     if options.normalise:
         text = normalise(text, layout=job.markup, repair=options.repair)
     if not text.strip():

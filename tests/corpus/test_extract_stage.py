@@ -2,11 +2,13 @@
 
 import gzip
 import os
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from gristmill.corpus.inputs import Input
 from gristmill.corpus.refusal import RequestError
@@ -205,3 +207,40 @@ def test_a_record_over_the_limit_fails_and_its_neighbours_stay(extract, tmp_path
     done = extract(tmp_path / "crawl", max_page_bytes=1_000_000)
     assert [error.split(" (")[0] for error in done.errors] == ["larger than max_page_bytes"]
     assert done.counts["kept"] == 2
+
+
+def _brotli(data: bytes) -> bytes:
+    return pytest.importorskip("brotli").compress(data)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_content_encodings_are_undone_and_a_broken_one_fails_alone(extract, tmp_path: Path, coding: str):
+    encoders = {"gzip": gzip.compress, "deflate": zlib.compress, "br": _brotli, "zstd": zstandard.compress}
+    extra = f"Content-Encoding: {coding}\r\n"
+    body = encoders[coding](page(1))
+    broken = body[:12] + b"\xff\x00\xff" * 40
+    crawl = tmp_path / "crawl.warc.gz"
+    crawl.write_bytes(
+        zipped([record(http(body, extra=extra)), record(http(broken, extra=extra)), record(http(page(2), extra=extra))])
+    )
+    done = extract(crawl)
+    assert len(done.texts) == 2  # the second: the header speaks of a coding that the crawler has already undone
+    assert len(done.errors) == 1
+
+
+def test_a_body_that_unpacks_beyond_the_limit_fails_alone(extract, tmp_path: Path):
+    bomb = gzip.compress(b"a" * 5_000_000)
+    crawl = tmp_path / "crawl.warc.gz"
+    crawl.write_bytes(zipped([record(http(bomb, extra="Content-Encoding: gzip\r\n")), record(http(page(2)))]))
+    done = extract(crawl, max_page_bytes=1_000_000)
+    assert done.errors == ["the body decodes to more than 1000000 bytes"]
+    assert len(done.texts) == 1
+
+
+def test_chunked_bodies_are_joined_also_where_the_header_lies(extract, tmp_path: Path):
+    whole = page(1)
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (whole[:100], whole[100:])) + b"0\r\n\r\n"
+    extra = "Transfer-Encoding: chunked\r\n"
+    (tmp_path / "a.warc").write_bytes(record(http(chunks, extra=extra)) + record(http(page(1), extra=extra)))
+    texts = extract(tmp_path / "a.warc").texts
+    assert texts[0] == texts[1]
