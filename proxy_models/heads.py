@@ -32,18 +32,23 @@ def tiles(models: int, tokens: int, vocab_size: int, device: str = "cpu") -> Ite
 
 
 def loss_and_gradients(
-    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, vocab_size: int
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    targets: torch.Tensor,
+    vocab_size: int,
+    into: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Mean loss of each model, with its gradients.
 
     hidden      (K, N, d)
     weight      (K, d, V), V at least vocab_size; what is beyond gets no probability
     targets     (K, N) int64
-    returns  loss (K,) float32 in nats per token; d loss / d hidden (K, N, d); d loss / d weight (K, d, V)
+    into        (K, d, V) where the gradient of the weight is put: new memory costs as much as a product
+    returns     loss (K,) float32 in nats per token; d loss / d hidden (K, N, d); d loss / d weight (K, d, V)
     """
     K, N, V = hidden.shape[0], hidden.shape[1], vocab_size
     nll = hidden.new_empty((K, N), dtype=torch.float32)
-    d_hidden, d_weight = torch.empty_like(hidden), weight.new_empty((K, *weight.shape[1:]))
+    d_hidden, d_weight = torch.empty_like(hidden), weight.new_empty(weight.shape) if into is None else into
     if weight.shape[2] > V:  # the padding of the vocabulary
         d_weight[:, :, V:] = 0
     weight, d_used = weight[:, :, :V].to(hidden.dtype), d_weight[:, :, :V]

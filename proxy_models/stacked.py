@@ -65,10 +65,19 @@ class StackedTransformer:
         """ids (K, B, T) int64, or (B, T) for all models alike -> (K, B T, d) after the last norm."""
         if ids.dim() == 2:
             ids = ids.expand(self.models, *ids.shape)
+        return self.trunk(
+            F.embedding(self.places(ids), self.weights["embed.weight"].flatten(0, 1)).to(dtype), ids.shape
+        )
+
+    def places(self, ids: Tensor) -> Tensor:
+        """(K, N) int64: rows of the one embedding table of all models for ids (K, B, T)."""
         K, B, T = ids.shape
-        table = self.weights["embed.weight"]
-        first = torch.arange(K, device=ids.device)[:, None] * table.shape[1]
-        x = F.embedding(ids.reshape(K, B * T) + first, table.flatten(0, 1)).to(dtype)
+        first = torch.arange(K, device=ids.device)[:, None] * self.weights["embed.weight"].shape[1]
+        return ids.reshape(K, B * T) + first
+
+    def trunk(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        """Embedded tokens (K, N, d) of shape (K, B, T) -> (K, N, d) after the last norm."""
+        (K, B, T), dtype = shape, x.dtype
         cos, sin = (
             self.cos[:T, None].to(dtype),
             self.sin[:T, None].to(dtype),
