@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from gristmill.training.loader import Loader, Phase
+from gristmill.training.loop import pretrain
+from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.shards import TokenDomain, TokenFacts
+from gristmill.training.transformer import Transformer, TransformerConfig
 
 FACTS = TokenFacts("tokenizer", 64, 0, 1)
 
@@ -37,6 +41,22 @@ def held():
         name: counting(name, stride, 12, 9, "heldout") for name, stride in (("ones", 1), ("twos", 2), ("threes", 3))
     }
     return {name: held_out_rows(domain, 32) for name, domain in domains.items()}
+
+
+CONFIG = TransformerConfig(2, 32, 2, 2, 64, vocab_size=64, max_len=32)
+FAST = {"device": "cpu", "compile": False, "checkpoint_every": 10, "log_every": 5}
+
+
+def run(pool, held, folder, steps=40, model=None, **settings):
+    loader = Loader(pool, [Phase(1.0, {"ones": 2, "twos": 1, "threes": 1}, 32)], steps * 256, 256, seed=1)
+    model = model or Transformer(CONFIG, seed=1)
+    return model, pretrain(model, loader, LoopSettings(**(FAST | settings)), str(folder), held)
+
+
+@pytest.fixture(name="run", scope="session")
+def run_fixture():
+    """The function above, for tests that cannot import this file."""
+    return run
 
 
 @pytest.fixture(autouse=True)

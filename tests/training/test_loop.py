@@ -15,21 +15,13 @@ from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.training import checkpoint
 from gristmill.training.evaluation import bits_per_byte, held_out_rows
 from gristmill.training.loader import Loader, Phase
-from gristmill.training.loop import is_spike, pretrain
-from gristmill.training.loop_settings import LoopSettings
+from gristmill.training.loop import is_spike
 from gristmill.training.metrics import read_metrics
 from gristmill.training.optimisers import OptimiserSettings
 from gristmill.training.schedules import Schedule
 from gristmill.training.transformer import Transformer, TransformerConfig
 
-CONFIG = TransformerConfig(2, 32, 2, 2, 64, vocab_size=64, max_len=32)
-FAST = {"device": "cpu", "compile": False, "checkpoint_every": 10, "log_every": 5}
-
-
-def run(pool, held, folder, steps=40, model=None, **settings):
-    loader = Loader(pool, [Phase(1.0, {"ones": 2, "twos": 1, "threes": 1}, 32)], steps * 256, 256, seed=1)
-    model = model or Transformer(CONFIG, seed=1)
-    return model, pretrain(model, loader, LoopSettings(**(FAST | settings)), str(folder), held)
+TINY = TransformerConfig(2, 32, 2, 2, 64, vocab_size=64, max_len=32)
 
 
 def weights(model):
@@ -55,7 +47,7 @@ def stop_at(monkeypatch, step):
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "lion", "sophia"])
-def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(name, pool, held, tmp_path, monkeypatch):
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(run, name, pool, held, tmp_path, monkeypatch):
     options = {"optimiser": OptimiserSettings(name=name, rate=1e-3), "evaluate_every": 20}
     whole, card = run(pool, held, tmp_path / "whole", **options)
     for step in (7, 33):
@@ -71,7 +63,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(name, pool,
         assert (a["step"], a["loss"], a.get("bits_per_byte")) == (b["step"], b["loss"], b.get("bits_per_byte"))
 
 
-def test_a_finished_run_is_loaded_and_not_trained_again(pool, held, tmp_path, monkeypatch):
+def test_a_finished_run_is_loaded_and_not_trained_again(run, pool, held, tmp_path, monkeypatch):
     trained, card = run(pool, held, tmp_path, steps=12)
     stop_at(monkeypatch, 0)
     loaded, again = run(pool, held, tmp_path, steps=12)
@@ -79,14 +71,13 @@ def test_a_finished_run_is_loaded_and_not_trained_again(pool, held, tmp_path, mo
     assert again == json.loads(json.dumps(card))
 
 
-def test_a_killed_process_leaves_a_run_that_the_same_command_completes(pool, held, tmp_path):
+def test_a_killed_process_leaves_a_run_that_the_same_command_completes(run, pool, held, tmp_path):
     program = textwrap.dedent(
         """
         import os, signal, sys
         sys.path.insert(0, sys.argv[3])
         import torch
-        from conftest import counting
-        from test_loop import run
+        from conftest import counting, run
         torch.set_num_threads(1)
         from gristmill.training.loop import Run
         learn, die = Run.learn, int(sys.argv[2])
@@ -101,15 +92,14 @@ def test_a_killed_process_leaves_a_run_that_the_same_command_completes(pool, hel
         """
     )
     here = os.path.dirname(__file__)
-    for die in (10, 25):
-        done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "killed"), str(die), here], check=False)
-        assert done.returncode == -signal.SIGKILL
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "killed"), "25", here], check=False)
+    assert done.returncode == -signal.SIGKILL
     killed, _ = run(pool, {}, tmp_path / "killed", steps=30)
     whole, _ = run(pool, {}, tmp_path / "whole", steps=30)
     assert torch.equal(weights(killed), weights(whole))
 
 
-def test_a_run_goes_on_only_with_what_it_began_with(pool, held, tmp_path, monkeypatch):
+def test_a_run_goes_on_only_with_what_it_began_with(run, pool, held, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at(patch, 15)
         with pytest.raises(Stopped):
@@ -123,7 +113,7 @@ def test_a_run_goes_on_only_with_what_it_began_with(pool, held, tmp_path, monkey
     run(pool, held, tmp_path, evaluate_every=7, log_every=3)  # what does not change the weights may change
 
 
-def test_a_spike_rolls_back_and_skips_the_data_that_caused_it(pool, held, tmp_path, monkeypatch):
+def test_a_spike_rolls_back_and_skips_the_data_that_caused_it(run, pool, held, tmp_path, monkeypatch):
     from gristmill.training.loop import Run
 
     learn, read = Run.learn, []
@@ -154,8 +144,8 @@ def test_a_loss_far_above_its_past_is_a_spike():
     assert not is_spike(9.0, calm[:10], 8.0)
 
 
-def test_the_model_learns_and_the_card_says_on_what(pool, held, tmp_path):
-    before = bits_per_byte(Transformer(CONFIG, seed=1), held)
+def test_the_model_learns_and_the_card_says_on_what(run, pool, held, tmp_path):
+    before = bits_per_byte(Transformer(TINY, seed=1), held)
     _, card = run(pool, held, tmp_path, steps=150)
     assert all(card["bits_per_byte"][name] < 0.7 * value for name, value in before.items())
     shares = {name: row["share"] for name, row in card["realised"].items()}
@@ -164,19 +154,19 @@ def test_the_model_learns_and_the_card_says_on_what(pool, held, tmp_path):
     assert "threes" not in " ".join(card["warnings"])
 
 
-def test_gradient_accumulation_changes_the_loss_by_rounding_only(pool, held, tmp_path):
+def test_gradient_accumulation_changes_the_loss_by_rounding_only(run, pool, held, tmp_path):
     once, a = run(pool, held, tmp_path / "a", steps=20)
     pieces, b = run(pool, held, tmp_path / "b", steps=20, micro_tokens=64)
     assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
     torch.testing.assert_close(weights(once), weights(pieces), rtol=1e-2, atol=2e-3)
 
 
-def test_a_domain_without_loss_weight_teaches_nothing(pool, held, tmp_path):
+def test_a_domain_without_loss_weight_teaches_nothing(run, pool, held, tmp_path):
     _, card = run(pool, held, tmp_path, steps=120, loss_weights={"ones": 0.0})
     assert card["bits_per_byte"]["ones"] > 1.5 * card["bits_per_byte"]["threes"]
 
 
-def test_a_document_mask_keeps_training_exact_for_packed_rows(pool, held, tmp_path):
+def test_a_document_mask_keeps_training_exact_for_packed_rows(run, pool, held, tmp_path):
     """Rows of one document each and rows of many, masked, give one gradient."""
     from gristmill.training.objective import Objective
     from gristmill.training.prefetch import on_device
@@ -184,7 +174,7 @@ def test_a_document_mask_keeps_training_exact_for_packed_rows(pool, held, tmp_pa
 
     loader = Loader(pool, [Phase(1.0, {"ones": 1}, 32, "bestfit")], 2560, 256)
     batch = on_device(loader.batch(0, documents=True), torch.device("cpu"))
-    model = Transformer(CONFIG, seed=1)
+    model = Transformer(TINY, seed=1)
     _, packed = Objective(model, 0.0)(
         batch.ids, batch.targets, (batch.targets >= 0).float(), document_mask(batch.documents)
     )
@@ -197,7 +187,7 @@ def test_a_document_mask_keeps_training_exact_for_packed_rows(pool, held, tmp_pa
 
 def test_bits_per_byte_divides_the_loss_of_the_text_by_its_bytes(pool):
     domain = pool["twos"]
-    model = Transformer(CONFIG, seed=1)
+    model = Transformer(TINY, seed=1)
     rows = held_out_rows(domain, 32)
     assert rows.tokens == domain.tokens - 2 * domain.documents
     assert rows.bytes == domain.bytes
@@ -209,16 +199,16 @@ def test_bits_per_byte_divides_the_loss_of_the_text_by_its_bytes(pool):
     assert part.bytes == 3 * part.tokens
 
 
-def test_averaging_checkpoints_averages_their_weights(pool, held, tmp_path):
+def test_averaging_checkpoints_averages_their_weights(run, pool, held, tmp_path):
     first, _ = run(pool, held, tmp_path / "a", steps=10)
     second, _ = run(pool, held, tmp_path / "b", steps=10, optimiser=OptimiserSettings(rate=3e-3))
     folders = [checkpoint.path(str(tmp_path / part / "checkpoints"), 10) for part in "ab"]
-    merged = Transformer(CONFIG)
+    merged = Transformer(TINY)
     merged.load_state_dict(checkpoint.average(folders))
     torch.testing.assert_close(weights(merged), (weights(first) + weights(second)) / 2)
 
 
-def test_a_checkpoint_that_was_cut_short_is_refused(pool, held, tmp_path):
+def test_a_checkpoint_that_was_cut_short_is_refused(run, pool, held, tmp_path):
     run(pool, held, tmp_path, steps=10)
     folder = checkpoint.path(str(tmp_path / "checkpoints"), 10)
     with open(f"{folder}/model.safetensors", "r+b") as file:
@@ -227,18 +217,18 @@ def test_a_checkpoint_that_was_cut_short_is_refused(pool, held, tmp_path):
         checkpoint.load(folder)
 
 
-def test_only_the_newest_checkpoints_are_kept(pool, held, tmp_path):
+def test_only_the_newest_checkpoints_are_kept(run, pool, held, tmp_path):
     run(pool, held, tmp_path, steps=40, keep=2)
     assert checkpoint.steps(str(tmp_path / "checkpoints")) == [30, 40]
 
 
-def test_bfloat16_learns_like_float32(pool, held, tmp_path):
+def test_bfloat16_learns_like_float32(run, pool, held, tmp_path):
     _, exact = run(pool, held, tmp_path / "exact", steps=60)
     _, rough = run(pool, held, tmp_path / "rough", steps=60, dtype="bfloat16")
     assert rough["loss"] == pytest.approx(exact["loss"], rel=0.03)
 
 
-def test_the_learning_rate_of_a_report_is_that_of_its_step(pool, held, tmp_path):
+def test_the_learning_rate_of_a_report_is_that_of_its_step(run, pool, held, tmp_path):
     run(pool, held, tmp_path, steps=20, schedule=Schedule(kind="linear", warmup=0.0), log_every=5)
     rates = [line["lr"] for line in read_metrics(str(tmp_path / "metrics.jsonl"))]
     assert rates == pytest.approx([2e-3 * part for part in (0.8, 0.55, 0.3, 0.05)])
