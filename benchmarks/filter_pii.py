@@ -64,15 +64,29 @@ def trap(dice: random.Random) -> str:
     bad_iban = next(f"DE{k:02d}{digits(dice, 18)}" for k in range(2, 99))
     while iban_is_valid(bad_iban):
         bad_iban = f"DE{n(90):02d}{digits(dice, 18)}"
-    return dice.choice([
-        f"version {n(9)}.{n(99)}.{n(99)}.{n(99)}", f"v{n(20)}.{n(20)}.{n(20)}.{n(20)}", 
-        f"192.168.{n(256)}.{n(256)}",
-        f"10.{n(256)}.{n(256)}.{n(256)}", f"section {n(9)}.{n(9)}.{n(9)}.{n(9)}.{n(9)}", "@app.route('/a')", "user@localhost",
-        f"icon@{n(4)}x.png", "a@b.T(c)", bad_card, bad_iban, f"ISBN 978-3-16-{digits(dice, 6)}-{n(10)}",
-        f"20{n(10, 25)}-0{n(1, 9)}-1{n(10)} 12:{n(10, 60)}:{n(10, 60)}", f"{n(256, 999)}.{n(256)}.{n(256)}.{n(256)}",
-        "".join(dice.choice("0123456789abcdef") for _ in range(40)), f"0.{digits(dice, 17)}", "127.0.0.1",
-        "git@:branch", f"203.0.113.{n(256)}",
-    ])  # fmt: skip
+    return dice.choice(
+        [
+            f"version {n(9)}.{n(99)}.{n(99)}.{n(99)}",
+            f"v{n(20)}.{n(20)}.{n(20)}.{n(20)}",
+            f"192.168.{n(256)}.{n(256)}",
+            f"10.{n(256)}.{n(256)}.{n(256)}",
+            f"section {n(9)}.{n(9)}.{n(9)}.{n(9)}.{n(9)}",
+            "@app.route('/a')",
+            "user@localhost",
+            f"icon@{n(4)}x.png",
+            "a@b.T(c)",
+            bad_card,
+            bad_iban,
+            f"ISBN 978-3-16-{digits(dice, 6)}-{n(10)}",
+            f"20{n(10, 25)}-0{n(1, 9)}-1{n(10)} 12:{n(10, 60)}:{n(10, 60)}",
+            f"{n(256, 999)}.{n(256)}.{n(256)}.{n(256)}",
+            "".join(dice.choice("0123456789abcdef") for _ in range(40)),
+            f"0.{digits(dice, 17)}",
+            "127.0.0.1",
+            "git@:branch",
+            f"203.0.113.{n(256)}",
+        ]
+    )
 
 
 def main() -> None:

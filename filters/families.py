@@ -4,14 +4,16 @@ A family is one struct column of `signals`. Its version is raised when the same 
 measured by another version is then measured again. `measure` is the one pass over the text of a batch.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ..corpus.refusal import unknown_name
-from . import c4, content, gopher, nemo, redpajama
+from . import c4, content, gopher, nemo, pii, redpajama
 from .layout import Layout
 
 PIECE_BYTES = 4 << 20  # texts are laid out in pieces of about this size: the arrays stay in the cache
@@ -24,7 +26,14 @@ class Family:
     name: str
     version: int
     columns: tuple[str, ...]  # `name` is float64, `name:int64` says otherwise
-    measure: Callable[[Layout], dict[str, pa.Array]]
+    measure: Callable[[Any], dict[str, pa.Array]]  # of a Layout, or of the plain column
+    column: str = ""  # the column of `documents` that it takes as it is; by default it takes the laid-out text
+    made_with: str = ""  # fingerprint of the lists or the model it measures with
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What the manifest of its table records: with another, it is measured again."""
+        return {"family": self.name, "version": self.version} | ({"with": self.made_with} if self.made_with else {})
 
     @property
     def type(self) -> pa.StructType:
@@ -59,16 +68,51 @@ _ALL = (
     Family("code", 1, content.CODE, content.code),
     Family("formulas", 1, content.FORMULAS, content.formulas),
     Family("questions", 1, content.QUESTIONS, content.questions),
+    Family("pii", 1, tuple(f"{kind}:int64" for kind in pii.KINDS), pii.counts, "text"),
 )
 FAMILIES = {family.name: family for family in _ALL}
 
 
-def families(names: Iterable[str], where: str = "") -> list[Family]:
+def families(names: Iterable[str], where: str = "", known: Mapping[str, Family] | None = None) -> list[Family]:
     """The families of these names, in the order of their names; an unknown one is refused."""
+    known = FAMILIES if known is None else known
     for name in names:
-        if name not in FAMILIES:
-            raise unknown_name("signal family", name, FAMILIES, where)
-    return [FAMILIES[name] for name in sorted(set(names))]
+        if name not in known:
+            raise unknown_name("signal family", name, known, where)
+    return [known[name] for name in sorted(set(names))]
+
+
+def known_families(classifiers: Mapping[str, str] | None = None, url_lists: str | None = None) -> dict[str, Family]:
+    """The families there are, with `classifier_NAME` for every model and `url` where there are lists."""
+    from . import classifiers as models
+    from . import urls
+
+    known = dict(FAMILIES)
+    for name, path in (classifiers or {}).items():
+        made = models.model_checksum(path)
+        score = functools.partial(models.score, path=path)
+        known[f"classifier_{name}"] = Family(f"classifier_{name}", 1, ("score",), score, "text", made)
+    if url_lists is not None:
+        made = urls.lists_checksum(url_lists)
+        judge = functools.partial(urls.judge_all, folder=url_lists, digest=made)
+        known["url"] = Family("url", 1, ("listed:int64", "rule:string", "entry:string"), judge, "url", made)
+    return known
+
+
+def measure_batch(batch: pa.RecordBatch, wanted: Iterable[Family]) -> dict[str, pa.StructArray]:
+    """`measure`, and families that take a column of `documents` as it is."""
+    wanted = list(wanted)
+    rows = (
+        measure(batch["text"], [family for family in wanted if not family.column])
+        if "text" in batch.schema.names
+        else {}
+    )
+    for family in wanted:
+        if family.column:
+            columns = family.measure(batch[family.column])
+            fields = [columns[field.name].cast(field.type) for field in family.type]
+            rows[family.name] = pa.StructArray.from_arrays(fields, fields=list(family.type))
+    return rows
 
 
 def measure(text: pa.Array, wanted: Iterable[Family]) -> dict[str, pa.StructArray]:

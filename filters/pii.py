@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 KINDS = ("email", "ip", "phone", "iban", "card", "api_key")
 
 
@@ -67,6 +69,14 @@ def find(text: str, kinds: tuple[str, ...] = KINDS) -> list[Span]:
                 found.append(Span(start, end, kind))
                 rest = rest[:start] + _BLOT * (end - start) + rest[end:]
     return sorted(found)
+
+
+def counts(text: pa.Array) -> dict[str, pa.Array]:
+    """How many finds of each kind every text has; null for a null text."""
+    found = [None if words is None else [span.kind for span in find(words)] for words in text.to_pylist()]
+    return {
+        kind: pa.array([None if kinds is None else kinds.count(kind) for kinds in found], pa.int64()) for kind in KINDS
+    }
 
 
 def replaced(text: str, spans: list[Span], key: bytes | None = None) -> str:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.schema import DECISIONS
-from .families import FAMILIES
+from .families import FAMILIES, Family
 from .lines import LINE_COLUMNS
 
 _DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license")
@@ -246,10 +246,12 @@ class Compiled:
         return found
 
 
-def compiled(rules: RuleSet, where: str = "") -> tuple[Compiled, Compiled | None]:
+def compiled(
+    rules: RuleSet, where: str = "", families: Mapping[str, Family] = FAMILIES
+) -> tuple[Compiled, Compiled | None]:
     """The document rules, and the line rules where there are any, checked against everything that can be measured."""
     where = where or rules.name
-    known = {name: family.type for name, family in FAMILIES.items()}
+    known = {name: family.type for name, family in families.items()}
     lines = None
     if rules.lines:
         lines = Compiled(rules.lines.rules, {}, LINE_COLUMNS, f"{where}: lines")

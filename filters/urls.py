@@ -13,7 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+
 from ..corpus.refusal import MissingExtra, RequestError
+from ..corpus.shards import checksum, fingerprint
 
 
 @dataclass(frozen=True)
@@ -174,3 +177,28 @@ def ut1_lists(folder: str, categories: Iterable[str] | None = None) -> UrlLists:
             for entry in read_list(os.path.join(here, "urls")):
                 urls.setdefault(normal_url(entry), name)
     return UrlLists(hosts=hosts, domains=domains, urls=urls)
+
+
+def lists_checksum(folder: str) -> str:
+    """Fingerprint of every file of a collection."""
+    if not os.path.isdir(folder):
+        raise RequestError(f"URL lists: {folder} is not a folder with a folder per category")
+    names = sorted(os.path.join(here, name) for here, _, files in os.walk(folder) for name in files)
+    return fingerprint([(os.path.relpath(name, folder), checksum(name)) for name in names])
+
+
+@functools.lru_cache(2)
+def _lists(folder: str, digest: str) -> UrlLists:
+    """A collection, kept by the process that read it; the digest makes a changed one another."""
+    return ut1_lists(folder)
+
+
+def judge_all(url: pa.Array, folder: str, digest: str) -> dict[str, pa.Array]:
+    """listed (1 or 0, null for a null URL), and the rule and the entry where it is listed."""
+    lists = _lists(folder, digest)
+    verdicts = [None if one is None else lists.judge(one) for one in url.to_pylist()]
+    return {
+        "listed": pa.array([None if v is None else int(v.rule is not None) for v in verdicts], pa.int64()),
+        "rule": pa.array([v and v.rule for v in verdicts], pa.string()),
+        "entry": pa.array([v and v.entry for v in verdicts], pa.string()),
+    }

@@ -19,9 +19,9 @@ from ..corpus.catalog import refresh_catalog
 from ..corpus.refusal import WorkspaceError
 from ..corpus.schema import DECISIONS, EDITS
 from ..corpus.shards import committed, fingerprint, open_shard, read_batches
-from ..corpus.workspace import Table, Workspace
+from ..corpus.workspace import Workspace
 from ..filters.cuts import cut_lines
-from ..filters.families import FAMILIES, families, measure
+from ..filters.families import Family, families, known_families, measure_batch
 from ..filters.rule_sets import DECIDED, Compiled, RuleSet, compiled, load_rules
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, run_stage, shard_graph
@@ -32,7 +32,18 @@ MADE_HERE = ("kept", "removed")  # families that line rules make, not measured a
 FAILING_SCHEMA = pa.schema([DECIDED.field("id"), DECIDED.field("failing")])
 
 
-class FilterSettings(BaseModel, frozen=True, extra="forbid"):
+class Measured(BaseModel, frozen=True, extra="forbid"):
+    """What signals are measured with, beside the text."""
+
+    classifiers: dict[str, str] = {}  # name -> path of a model; its family is classifier_NAME
+    url_lists: str | None = None  # folder with a folder per category (UT1); its family is url
+
+    @property
+    def known(self) -> dict[str, Family]:
+        return known_families(self.classifiers, self.url_lists)
+
+
+class FilterSettings(Measured, frozen=True, extra="forbid"):
     """Settings of the command."""
 
     rules: str = "gopher"  # a bundled rule set or the path of a YAML file
@@ -40,13 +51,13 @@ class FilterSettings(BaseModel, frozen=True, extra="forbid"):
     all_failing: bool = False  # record every failing rule, not only the first
 
 
-class MeasureSettings(BaseModel, frozen=True, extra="forbid"):
+class MeasureSettings(Measured, frozen=True, extra="forbid"):
     """Families to measure together, in one pass over the text."""
 
     families: tuple[str, ...]
 
 
-class DecideSettings(BaseModel, frozen=True, extra="forbid"):
+class DecideSettings(Measured, frozen=True, extra="forbid"):
     """The rules themselves, not their name: a file may change under its name."""
 
     rules: RuleSet
@@ -58,16 +69,18 @@ def run_filter(
 ) -> dict[str, Any]:
     """Measure what is missing, then decide. Rules are checked before anything runs."""
     rules = load_rules(settings.rules)
-    asked = _asked(compiled(rules, settings.rules)[0])
-    wanted = [family.name for family in families({*asked, *settings.families}, "--signals")]
+    known = settings.known
+    asked = _asked(compiled(rules, settings.rules, known)[0])
+    wanted = families({*asked, *settings.families}, "--signals", known)
     inputs = _documents(workspace)
-    missing = [name for name in wanted if not _measured(workspace.table(f"signals/{name}"), name, inputs)]
+    missing = tuple(family.name for family in wanted if not _measured(workspace, family, inputs))
+    made_with = {"classifiers": settings.classifiers, "url_lists": settings.url_lists}
     tables: dict[str, Any] = {}
     if missing:
-        stage = measure_stage(tuple(missing))
-        summary = run_stage(stage, workspace, MeasureSettings(families=tuple(missing)), options, True, quiet)
+        asked_for = MeasureSettings(families=missing, **made_with)
+        summary = run_stage(measure_stage(missing), workspace, asked_for, options, True, quiet)
         tables |= summary["tables"]
-    decided = DecideSettings(rules=rules, all_failing=settings.all_failing)
+    decided = DecideSettings(rules=rules, all_failing=settings.all_failing, **made_with)
     summary = run_stage(decide_stage(decided), workspace, decided, options, force, quiet)
     _forget(workspace, decided)
     return summary | {"tables": tables | summary["tables"]}
@@ -77,13 +90,9 @@ def _documents(workspace: Workspace) -> dict[str, str]:
     return {"documents": workspace.table("documents").finished(STAGE).fingerprint}
 
 
-def _recorded(family: str) -> dict[str, Any]:
-    return {"family": family, "version": FAMILIES[family].version}
-
-
-def _measured(table: Table, family: str, inputs: dict[str, str]) -> bool:
-    manifest = table.manifest()
-    return manifest is not None and manifest.settings == _recorded(family) and manifest.inputs == inputs
+def _measured(workspace: Workspace, family: Family, inputs: dict[str, str]) -> bool:
+    manifest = workspace.table(f"signals/{family.name}").manifest()
+    return manifest is not None and manifest.settings == family.recorded and manifest.inputs == inputs
 
 
 def measure_stage(names: tuple[str, ...]) -> Stage[MeasureSettings]:
@@ -97,7 +106,7 @@ def measure_stage(names: tuple[str, ...]) -> Stage[MeasureSettings]:
         graph=_measure_graph,
         work=lambda workspace, settings: len(_shards(workspace)),
         recorded=lambda settings: {},
-        recorded_of=lambda settings, table: _recorded(table.removeprefix("signals/")),
+        recorded_of=lambda settings, table: settings.known[table.removeprefix("signals/")].recorded,
     )
 
 
@@ -114,19 +123,20 @@ def _measure_graph(pipeline: beam.Pipeline, plan: Plan[MeasureSettings]) -> beam
 def measure_shard(plan: Plan[MeasureSettings], item: tuple[str, str]) -> Iterator[Report]:
     """Signals of one shard of documents, every family from the same pass."""
     shard, checksum = item
-    wanted = families(plan.settings.families)
+    wanted = families(plan.settings.families, known=plan.settings.known)
     urls = {family.name: plan.workspace.table(f"signals/{family.name}").shard_url(shard) for family in wanted}
-    stamps = {f.name: fingerprint(STAGE, _recorded(f.name), checksum) for f in wanted}
+    stamps = {f.name: fingerprint(STAGE, f.recorded, checksum) for f in wanted}
     there = {name: committed(url, stamps[name]) for name, url in urls.items()}
     absent = [family for family in wanted if there[family.name] is None]
     with ExitStack() as stack:
         out = {f.name: stack.enter_context(open_shard(urls[f.name], f.schema, stamps[f.name])) for f in absent}
-        for batch in read_batches(plan.workspace.table("documents").shard_url(shard), ["id", "text"], 2048):
+        columns = sorted({"id", *(family.column or "text" for family in absent)})
+        for batch in read_batches(plan.workspace.table("documents").shard_url(shard), columns, 2048):
             if not absent:
                 break
-            for name, column in measure(batch["text"], absent).items():
-                columns = [batch["id"].cast(pa.string()), column]
-                out[name].write_batch(pa.RecordBatch.from_arrays(columns, schema=FAMILIES[name].schema))
+            for name, column in measure_batch(batch, absent).items():
+                rows = [batch["id"].cast(pa.string()), column]
+                out[name].write_batch(pa.RecordBatch.from_arrays(rows, schema=out[name].schema))
         for writer in out.values():
             writer.counts["documents"] = writer.rows
     for family in wanted:
@@ -166,7 +176,7 @@ def decide_stage(settings: DecideSettings) -> Stage[DecideSettings]:
 
 def _decide_inputs(workspace: Workspace, settings: DecideSettings) -> dict[str, str]:
     inputs = _documents(workspace)
-    for name in _asked(compiled(settings.rules)[0]):
+    for name in _asked(compiled(settings.rules, families=settings.known)[0]):
         inputs[f"signals/{name}"] = workspace.table(f"signals/{name}").finished(STAGE).fingerprint
     return inputs
 
@@ -183,7 +193,7 @@ def decide_shard(plan: Plan[DecideSettings], item: tuple[str, str]) -> Iterator[
     urls = {name: plan.workspace.table(name).shard_url(shard) for name in tables}
     if any(committed(url, stamp) is None for url in urls.values()):
         edits, decided = [], [DECIDED.empty_table()]
-        rules, lines = compiled(plan.settings.rules)
+        rules, lines = compiled(plan.settings.rules, families=plan.settings.known)
         for rows in signal_rows(plan.workspace, shard, rules, lines is not None):
             if lines is not None and plan.settings.rules.lines is not None:
                 cut = cut_lines(rows["text"].combine_chunks(), plan.settings.rules.lines, lines)

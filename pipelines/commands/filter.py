@@ -1,19 +1,30 @@
-"""`gristmill filter`: measure signals and decide by a rule set."""
+"""`gristmill filter`: measure signals and decide by a rule set; train a classifier to be a signal."""
 
+import json as json_text
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from ...corpus.refusal import RequestError
 from ...corpus.workspace import Workspace
 from ..filter import FilterSettings, run_filter
-from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, show
+from .options import ForceOption, JsonOption, WorkersOption, runner_options, show
+
+filter = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+Texts = Annotated[
+    list[str], typer.Option(help="Parquet or JSON lines with `text`, or one text a line; may be repeated")
+]
 
 
-def filter(
+@filter.callback()
+def filter_(
     context: typer.Context,
-    workspace: WorkspaceOption,
+    workspace: Annotated[str, typer.Option("--workspace", "-w", help="folder or URL that holds the tables")] = "",
     rules: Annotated[str, typer.Option(help="a bundled rule set, or a YAML file of SQL predicates")] = "gopher",
     signals: Annotated[list[str] | None, typer.Option(help="measure this family as well; may be repeated")] = None,
+    classifier: Annotated[list[str] | None, typer.Option(help="NAME=PATH of a model; signal classifier_NAME")] = None,
+    url_lists: Annotated[str | None, typer.Option(help="folder of UT1-style categories; signal url.listed")] = None,
     all_failing: Annotated[bool, typer.Option(help="record every failing rule in failing_rules/")] = False,
     workers: WorkersOption = 1,
     force: ForceOption = False,
@@ -22,9 +33,58 @@ def filter(
     """Measure signals of every document and decide its fate by a rule set.
 
     Reads documents/, writes signals/ and decisions/filter/. Signals are measured once: other rules decide from what
-    is stored, without touching text. The first failing rule, its value and its threshold go on record.
+    is stored, without touching text. The first failing rule, its value and its threshold go on record. Line rules
+    (c4, refinedweb) cut lines out of texts and record them in edits/filter/.
 
     Example: gristmill filter --workspace W --rules fineweb
     """
-    settings = FilterSettings(rules=rules, families=tuple(signals or ()), all_failing=all_failing)
+    if context.invoked_subcommand is not None:
+        return
+    if not workspace:
+        raise RequestError("filter needs --workspace")
+    classifiers = {}
+    for entry in classifier or []:
+        name, given, path = entry.partition("=")
+        if not given or not name.isidentifier():
+            raise RequestError(f"--classifier {entry!r}: give NAME=PATH, NAME of letters, digits and _")
+        classifiers[name] = path
+    settings = FilterSettings(
+        rules=rules,
+        families=tuple(signals or ()),
+        all_failing=all_failing,
+        classifiers=classifiers,
+        url_lists=url_lists,
+    )
     show(run_filter(Workspace(workspace), settings, runner_options(context, workers), force, quiet=json), json)
+
+
+@filter.command("train-classifier")
+def train_classifier(
+    positive: Texts,
+    negative: Texts,
+    output: Annotated[str, typer.Option(help="where the fastText model goes")],
+    held_out: Annotated[float, typer.Option(help="share of the texts that judge the model", min=0.01, max=0.5)] = 0.1,
+    epochs: Annotated[int, typer.Option(min=1)] = 5,
+    seed: int = 0,
+    json: JsonOption = False,
+) -> None:
+    """Train a fastText classifier and judge it on texts that it did not see.
+
+    Prints precision and recall by threshold and a calibration table. Use it with --classifier and a rule on its score.
+
+    Example: gristmill filter train-classifier --positive good.jsonl --negative crawl.jsonl --output math.bin
+    """
+    from ...filters.classifiers import read_texts, train
+
+    texts = [[text for path in paths for text in read_texts(path)] for paths in (positive, negative)]
+    result = train(texts[0], texts[1], output, share=held_out, epochs=epochs, seed=seed)
+    if json:
+        typer.echo(json_text.dumps({"model": output} | asdict(result)))
+        return
+    typer.echo(f"{output}: {result.documents} held-out texts, {result.positive} positive, ROC-AUC {result.auc:.3f}")
+    for row in result.thresholds:
+        typer.echo(f"  score >= {row['threshold']:.1f}: precision {row['precision']:.3f}, recall {row['recall']:.3f}, "
+                   f"keeps {row['kept']:.3f}")  # fmt: skip
+    for row in result.calibration:
+        typer.echo(f"  scores {row['from']:.1f} to {row['to']:.1f}: {row['documents']} texts, mean score "
+                   f"{row['score']:.3f}, positive {row['positive']:.3f}")  # fmt: skip

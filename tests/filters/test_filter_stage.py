@@ -55,7 +55,7 @@ def test_the_value_and_threshold_that_decided_are_on_record(workspace):
 
 def test_other_rules_decide_without_reading_text(workspace, rules, monkeypatch):
     run(workspace, "gopher")
-    monkeypatch.setattr(stage, "measure", lambda *_: pytest.fail("the text was measured again"))
+    monkeypatch.setattr(stage, "measure_batch", lambda *_: pytest.fail("the text was measured again"))
     run(workspace, rules("rule: words, value: gopher@paper.word_count, threshold: 7, keep: value >= threshold"))
     assert {title for title, rule in fates(workspace).items() if rule} == {"short", "empty"}
 

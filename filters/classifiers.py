@@ -1,0 +1,180 @@
+"""Classifiers as signals: fastText models trained here, and any fastText or scikit-learn model by its path.
+
+A model measures: its score is a column of signals, and a rule decides. A trained model is judged on texts that it did
+not see (a text is held out by the hash of its words): precision and recall at each threshold, and a table that tells
+whether a score of 0.8 is right in 8 cases of 10. For a data filtering network, train on a small clean set and judge
+by models trained on what it keeps (`gristmill run` with and without the rule): its accuracy says little.
+
+A scikit-learn model is a pickle, which runs code when it is opened: give only files that you made.
+"""
+
+import functools
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..corpus.refusal import MissingExtra, RequestError
+from ..corpus.shards import checksum, filesystem
+
+KEEP, DROP = "__label__positive", "__label__negative"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a classifier did on held-out texts."""
+
+    documents: int
+    positive: int
+    auc: float
+    thresholds: list[dict[str, float]]  # threshold, precision, recall, kept
+    calibration: list[dict[str, float]]  # from, to, documents, mean score, share that is positive
+
+
+def flat(text: str) -> str:
+    """One line of white-space words, as fastText reads it."""
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def held_out(text: str, share: float, seed: int = 0) -> bool:
+    """Whether a text is held out: by the hash of its words, so copies are always on one side."""
+    digest = hashlib.blake2b(f"{seed}\x00{flat(text).lower()}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64 < share
+
+
+def _fasttext():
+    try:
+        import fasttext
+    except ImportError as error:
+        raise MissingExtra("fasttext", "languages") from error
+    fasttext.FastText.eprint = lambda *_: None  # it writes a warning on every load
+    return fasttext
+
+
+def train(
+    positive: Sequence[str], negative: Sequence[str], path: str, *, share: float = 0.1, seed: int = 0, epochs: int = 5,
+    ngrams: int = 2, dimensions: int = 64
+) -> Judged:  # fmt: skip
+    """Train a fastText model on what is not held out, write it to `path`, and judge it on the rest.
+
+    One thread and a fixed seed: the same texts give the same model. Refuses a side without texts to learn or to judge.
+    """
+    sides = {KEEP: [flat(text) for text in positive], DROP: [flat(text) for text in negative]}
+    learn, judge = [], []
+    for label, texts in sides.items():
+        out = [held_out(text, share, seed) for text in texts]
+        if all(out) or not any(out):
+            raise RequestError(
+                f"{label.removeprefix('__label__')} texts: {len(texts)} are too few to learn and to judge"
+            )
+        learn += [f"{label} {text}" for text, held in zip(texts, out, strict=True) if not held]
+        judge += [(text, label == KEEP) for text, held in zip(texts, out, strict=True) if held]
+    order = sorted(range(len(learn)), key=lambda n: hashlib.blake2b(learn[n].encode(), digest_size=8).digest())
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        file.write("".join(f"{learn[n]}\n" for n in order))
+        file.flush()
+        model = _fasttext().train_supervised(
+            file.name, epoch=epochs, wordNgrams=ngrams, dim=dimensions, thread=1, seed=seed, verbose=0, bucket=1 << 20
+        )
+    model.save_model(path)
+    scores = np.array([_positive(model, text) for text, _ in judge])
+    return judged(scores, np.array([label for _, label in judge]))
+
+
+def _positive(model, text: str, label: str = KEEP) -> float:
+    """The probability of `label`; 0 for a text without a word."""
+    answers = dict((name, p) for p, name in model.f.predict(flat(text) + "\n", -1, 0.0, "strict"))  # noqa: C402
+    return float(min(max(answers.get(label, 0.0), 0.0), 1.0))
+
+
+def judged(scores: np.ndarray, labels: np.ndarray) -> Judged:
+    """Precision, recall and calibration of scores against true labels."""
+    from sklearn.metrics import roc_auc_score
+
+    rows, bins = [], []
+    for threshold in np.arange(1, 10) / 10:
+        kept = scores >= threshold
+        right = int((kept & labels).sum())
+        precision = right / max(int(kept.sum()), 1)
+        rows.append({"threshold": float(threshold), "precision": precision, "recall": right / max(int(labels.sum()), 1),
+                     "kept": float(kept.mean())})  # fmt: skip
+        low = threshold - 0.1
+        inside = (scores >= low) & (scores < threshold) if threshold < 0.95 else scores >= low
+        if inside.any():
+            bins.append(_bin(scores, labels, inside, low, threshold))
+    inside = scores >= 0.9
+    if inside.any():
+        bins.append(_bin(scores, labels, inside, 0.9, 1.0))
+    auc = float(roc_auc_score(labels, scores)) if 0 < labels.sum() < len(labels) else float("nan")
+    return Judged(len(scores), int(labels.sum()), auc, rows, bins)
+
+
+def _bin(scores: np.ndarray, labels: np.ndarray, inside: np.ndarray, low: float, high: float) -> dict[str, float]:
+    return {"from": round(float(low), 1), "to": round(float(high), 1), "documents": int(inside.sum()),
+            "score": float(scores[inside].mean()), "positive": float(labels[inside].mean())}  # fmt: skip
+
+
+@functools.lru_cache(8)
+def _load(path: str, digest: str):
+    """A model, kept by the process that opened it; the digest makes a changed file another model."""
+    fs, plain = filesystem(path)
+    if path.endswith((".joblib", ".pkl")):
+        import joblib
+
+        with fs.open(plain, "rb") as file:
+            return joblib.load(file)
+    with tempfile.NamedTemporaryFile(suffix=".bin") as local:
+        fs.get_file(plain, local.name)
+        try:
+            return _fasttext().load_model(local.name)
+        except ValueError as error:
+            raise RequestError(f"{path} is no fastText model: {error}") from error
+
+
+def score(text: pa.Array, path: str) -> dict[str, pa.Array]:
+    """`score` of every text: the probability of the positive label. Null for a null text, and where it is not a number.
+
+    A scikit-learn model must take texts (a pipeline with its vectoriser) and have `predict_proba`.
+    """
+    model = _load(path, model_checksum(path))
+    texts = text.to_pylist()
+    if hasattr(model, "predict_proba"):
+        known = model.predict_proba([words or "" for words in texts])[:, -1]
+        values = [float(value) for value in known]
+    else:
+        labels = [str(label) for label in model.get_labels()]
+        label = KEEP if KEEP in labels else max(labels)  # __label__1 over __label__0, __label__hq over __label__cc
+        values = [_positive(model, words or "", label) for words in texts]
+    absent = [words is None or not np.isfinite(value) for words, value in zip(texts, values, strict=True)]
+    return {"score": pa.array(values, pa.float64(), mask=np.array(absent, bool))}
+
+
+def model_checksum(path: str) -> str:
+    """blake2b of the file; a RequestError where there is none."""
+    fs, plain = filesystem(path)
+    if not fs.exists(plain):
+        raise RequestError(f"classifier {path} does not exist")
+    return checksum(path)
+
+
+def read_texts(path: str) -> list[str]:
+    """Texts of a file: the column `text` of Parquet, the field `text` of JSON lines, else one text a line."""
+    fs, plain = filesystem(path)
+    if not fs.exists(plain):
+        raise RequestError(f"{path} does not exist")
+    with fs.open(plain, "rb") as file:
+        if path.endswith(".parquet"):
+            return [text for text in pq.read_table(file, columns=["text"])["text"].to_pylist() if text]
+        lines = [line.decode() for line in file.read().splitlines() if line.strip()]
+    if not path.endswith((".jsonl", ".json")):
+        return lines
+    rows = [json.loads(line) for line in lines]
+    if missing := [number for number, row in enumerate(rows, 1) if not isinstance(row.get("text"), str)]:
+        raise RequestError(f"{path}: line {missing[0]} has no text in the field `text`")
+    return [row["text"] for row in rows]
