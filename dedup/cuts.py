@@ -45,10 +45,10 @@ def apply_cuts(text: str, cuts: Sequence[Cut]) -> tuple[str, list[dict[str, Any]
 
 
 def merged(cuts: Sequence[Cut]) -> list[Cut]:
-    """Overlapping or touching spans of one rule as one span, which has the smallest count of its parts."""
+    """Overlapping spans of one rule as one span, which has the smallest count of its parts; neighbours stay apart."""
     out: list[Cut] = []
     for cut in sorted(cuts, key=lambda c: (c.rule, c.start, c.end)):
-        if out and out[-1].rule == cut.rule and cut.start <= out[-1].end:
+        if out and out[-1].rule == cut.rule and cut.start < out[-1].end:
             before = out.pop()
             cut = Cut(before.start, max(before.end, cut.end), cut.rule, min(before.documents, cut.documents))
         out.append(cut)

@@ -56,10 +56,16 @@ def bands_and_rows(threshold: float, num_perm: int, false_negative_weight: float
     """Bands and rows that minimise the weighted area of false positives and false negatives (datasketch's search).
 
     Verification refuses false candidates, so missing a true pair is the error that lasts: hence the default weight.
+    Where the search ends in a single band, which datasketch refuses, two bands share the signature.
     """
     if not 0 < threshold < 1:
         raise RequestError(f"a MinHash threshold lies between 0 and 1, got {threshold}")
-    lsh = MinHashLSH(threshold, num_perm, weights=(1 - false_negative_weight, false_negative_weight))
+    try:
+        lsh = MinHashLSH(threshold, num_perm, weights=(1 - false_negative_weight, false_negative_weight))
+    except ValueError as error:
+        if "b < 2" not in str(error):
+            raise
+        return 2, num_perm // 2
     return lsh.b, lsh.r
 
 

@@ -60,6 +60,13 @@ def test_equal_weights_give_the_published_bands(threshold, num_perm, expected):
     assert bands_and_rows(threshold, num_perm, 0.5) == expected
 
 
+@pytest.mark.parametrize("threshold", [0.01, 0.5, 0.9, 0.99, 0.999])
+def test_bands_for_any_threshold_find_nine_in_ten_of_the_pairs_at_it(threshold):
+    bands, rows = bands_and_rows(threshold, 128)
+    assert bands * rows <= 128
+    assert s_curve(np.array([threshold]), bands, rows)[0] > (0.9 if threshold > 0.1 else 0.5)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_cuts_its_bands_out_of_its_signature(name):
     found = preset(name)

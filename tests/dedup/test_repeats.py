@@ -136,7 +136,11 @@ def test_what_was_cut_is_recorded_in_characters():
     assert left == "h\u00e9llo\nend"
     assert removed == [{"start": 6, "end": 12, "rule": "line"}]
     assert text[6:12] == "w\u00f6rld\n"
-    assert merged([Cut(0, 5, "a", 3), Cut(4, 9, "a", 2), Cut(9, 12, "b", 2)]) == [Cut(0, 9, "a", 2), Cut(9, 12, "b", 2)]
+
+
+def test_spans_that_overlap_are_one_cut_and_neighbouring_lines_are_two():
+    cuts = [Cut(0, 5, "a", 3), Cut(4, 9, "a", 2), Cut(9, 12, "a", 7)]
+    assert merged(cuts) == [Cut(0, 9, "a", 2), Cut(9, 12, "a", 7)]
 
 
 def run(workspace, **settings):
