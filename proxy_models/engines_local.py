@@ -239,6 +239,7 @@ def load_transformers(folder: str, device: str, dtype: torch.dtype) -> "CausalDe
         import transformers
     except ImportError as error:
         raise MissingExtra("transformers", "models") from error
+    transformers.utils.logging.disable_progress_bar()
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     labels = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())

@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from gristmill.corpus.refusal import RequestError
+from gristmill.pipelines.rewrite import RewriteSettings, run_rewrite
+from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.stage import run_stage
+from gristmill.pipelines.tag_lessons import LABEL, LabelSettings
 from gristmill.proxy_models.engines import Request, Spending, answer, choice_of, cost
 from gristmill.proxy_models.engines_cache import RequestCache
 from gristmill.proxy_models.engines_local import LocalEngine, allowed, pick, save_own, token_batches
@@ -44,7 +48,7 @@ def causal(tmp_path_factory, tokenizer):
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=128,
+        max_position_embeddings=1024,
         eos_token_id=0,
         bos_token_id=0,
         initializer_range=0.3,
@@ -105,7 +109,7 @@ def test_a_choice_is_always_one_of_the_choices(settings):
 
 
 def test_a_prompt_that_does_not_fit_is_an_error_and_not_a_cut_prompt(settings):
-    replies = ask(settings, [Request("grain " * 500, max_tokens=4), Request("grain", max_tokens=4)])
+    replies = ask(settings, [Request("grain " * 3000, max_tokens=4), Request("grain", max_tokens=4)])
     assert "do not fit" in replies[0].error
     assert replies[1].error is None
 
@@ -217,6 +221,22 @@ def test_replies_name_a_choice_whatever_their_dress():
 def test_money_is_tokens_times_price():
     spending = Spending(requests=2, prompt_tokens=1_000_000, completion_tokens=500_000)
     assert cost(spending.counts(), 0.15, 0.60) == pytest.approx(0.45)
+
+
+def test_a_local_model_runs_through_the_stages_and_every_document_ends_once(causal, make_documents, tmp_path):
+    documents = [(f"{i:032x}", f"{i}. " + TEXT[i % 2] * 8) for i in range(9)]
+    workspace = make_documents({"a.parquet": documents[:5], "b.parquet": documents[5:]})
+    engine = {"kind": "transformers", "path": causal, "device": "cpu"}
+    rewriting = RewriteSettings(engine=engine, chunk_tokens=60, styles=("easy",))
+    counts = run_rewrite(workspace, rewriting, RunnerOptions(), quiet=True)["tables"]["rewrites"]
+    assert counts["in"] == 9 == counts["kept"] + counts["failed"]
+    assert counts["failed_requests"] == 0 < counts["completion_tokens"]
+    (tmp_path / "tone.yaml").write_text("tone: {question: Which, labels: {law: x, maths: y}}")
+    label = LabelSettings(engine=engine, taxonomies=("tone",), taxonomies_file=str(tmp_path / "tone.yaml"))
+    run_stage(LABEL, workspace, label, RunnerOptions(), quiet=True)
+    labels = [row for batch in workspace.table("labels").read() for row in batch.to_pylist()]
+    assert sorted(row["id"] for row in labels) == [id for id, _ in documents]
+    assert {row["label"] for row in labels} <= {"law", "maths"}
 
 
 def test_vllm_that_is_not_installed_names_its_extra(own, monkeypatch):

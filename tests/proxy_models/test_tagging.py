@@ -78,11 +78,18 @@ def test_topics_and_formats_number_two_dozen_and_descriptions_reach_the_engine()
 
 
 @pytest.mark.parametrize(
-    "text", ["tone: {question: Which?, labels: {a b: x, c: y}}", "tone: {question: Which?, labels: {a: x}}", "[1]"]
+    ("text", "told"),
+    [
+        ("tone: {question: Which, labels: {a b: x, c: y}}", "letters, digits"),
+        ("tone: {question: Which, labels: {a: x}}", "at least 2"),
+        ("a tone: {question: Which, labels: {a: x, b: y}}", "become columns"),
+        ("[1]", "expected a mapping"),
+        ("tone: {question: Which?, labels: {a: x, b: y}}", "parsing"),
+    ],
 )
-def test_unusable_taxonomies_are_refused(tmp_path, text):
+def test_unusable_taxonomies_are_refused(tmp_path, text, told):
     (tmp_path / "t.yaml").write_text(text)
-    with pytest.raises(RequestError, match=r"t\.yaml"):
+    with pytest.raises(RequestError, match=told):
         load_taxonomies(["tone"], str(tmp_path / "t.yaml"))
 
 
