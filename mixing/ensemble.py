@@ -167,7 +167,7 @@ def _out_of_fold(
         inside, outside = fold != k, fold == k
         member = make_regressor(name)
         if isinstance(member, GPOnWeights) and isinstance(fitted, GPOnWeights):
-            member.inner.noise, member.inner.start, member.inner.iterations = noise, fitted.inner.hyper, 20
+            member.inner.noise, member.inner.start, member.inner.iterations = noise, fitted.inner.hyper, 8
         member.fit(weights[inside], losses[inside])
         out[outside] = member.predict(weights[outside])
         if scale is not None:

@@ -1,0 +1,8 @@
+"""Laws: how loss depends on size, tokens, mixture, repetition and filtering, each with its fit.
+
+robust       multi-start fits, bootstrap intervals, and the guard against extrapolation that every law uses
+chinchilla   loss of size and tokens, compute-optimal splits; over-training and loss to error
+repetition   the data-constrained law (effective repeated tokens) and filtering by quality bucket
+mixture      Data Mixing Laws nested over steps and sizes, D-CPT with a constraint on the general loss, projektor
+downstream   clustered prediction of task accuracy from loss
+"""
