@@ -130,9 +130,7 @@ def main() -> None:
 
     print(f"\ntarget {arguments.target}: {len(texts):,} documents, {sizes.sum():,.0f} tokens, budget 1/8; a model of 2")
     print(f"layers, d=64, trained on {MODEL.tokens_per_model:,} tokens of each selection; {arguments.seeds} seeds")
-    print(
-        "method              bits per byte        of the target   overlap with color   CPU s (color: the first of three that share it)"
-    )
+    print("method              bits per byte        of the target   overlap with color   CPU s (color's pay for three)")
     errors = {}
     for name in sorted(chosen, key=lambda name: final[name.replace(" ", "_")].mean()):
         values, rows = final[name.replace(" ", "_")], chosen[name]

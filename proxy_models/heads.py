@@ -10,6 +10,7 @@ Use an ordinary cross-entropy where V times the tokens of one step fits the cach
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 
 TILE_BYTES = 512 << 10  # half of a 1 MiB second-level cache; a GPU takes DEVICE_TILE_BYTES
 DEVICE_TILE_BYTES = 256 << 20
@@ -77,9 +78,8 @@ def losses(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, vo
     weight = weight[:, :, :vocab_size].to(hidden.dtype)
     nll = hidden.new_empty(hidden.shape[:2], dtype=torch.float32)
     for models, tokens in tiles(hidden.shape[0], hidden.shape[1], weight.shape[2], hidden.device.type):
-        logits = torch.bmm(hidden[models, tokens], weight[models]).float()
-        own = logits.gather(2, targets[models, tokens, None]).squeeze(2)
-        nll[models, tokens] = torch.logsumexp(logits, 2) - own
+        logits, own = torch.bmm(hidden[models, tokens], weight[models]).float(), targets[models, tokens]
+        nll[models, tokens] = F.cross_entropy(logits.flatten(0, 1), own.flatten(), reduction="none").view(own.shape)
     return nll
 
 
