@@ -1,4 +1,4 @@
-"""Line rules at work: lines cut out of texts, what is left counted, and what was cut put on record.
+"""Rule sets that edit: lines cut out of texts, personal data replaced, and what was cut put on record.
 
 The text after the cut is the text before it without the recorded spans: a line goes with the line break after it, and
 the last line with the break before it. Nothing else changes, white space included.
@@ -12,6 +12,7 @@ import pyarrow as pa
 from .families import pieces
 from .layout import Layout
 from .lines import line_signals, line_table
+from .pii import find
 from .rule_sets import KEPT, Compiled, LineRules
 
 
@@ -85,3 +86,20 @@ def _edit(layout: Layout, d: int, start: np.ndarray, end: np.ndarray, first: np.
         chars, at = chars + size, high
     left.append(data[at:])
     return b"".join(left).decode(), removed
+
+
+def masked(text: str, removed: list[dict], kinds: tuple[str, ...]) -> tuple[str, list[dict]]:
+    """The text without what line rules cut, a token such as `<EMAIL>` in the place of personal data in the rest.
+
+    `removed` are the cuts in characters of the text; the answer has those of personal data as well, as `pii_email`.
+    """
+    spans = [(cut["start"], cut["end"], cut["rule"], "") for cut in removed]
+    for span in find(text, kinds):
+        if not any(span.start < cut["end"] and cut["start"] < span.end for cut in removed):
+            spans.append((span.start, span.end, f"pii_{span.kind}", f"<{span.kind.upper()}>"))
+    parts: list[str] = []
+    at = 0
+    for start, end, _, token in sorted(spans):
+        parts += [text[at:start], token]
+        at = end
+    return "".join((*parts, text[at:])), [{"start": s, "end": e, "rule": rule} for s, e, rule, _ in sorted(spans)]

@@ -84,9 +84,15 @@ class RuleSet(BaseModel):
     name: str
     about: str = ""
     lines: LineRules | None = None
+    mask: tuple[Literal["email", "ip", "phone", "iban", "card", "api_key"], ...] = ()  # personal data to replace
     rules: tuple[Rule, ...]
 
     _distinct = field_validator("rules")(_distinct_names)
+
+    @property
+    def edits(self) -> bool:
+        """Whether the rules change texts, and therefore read them."""
+        return self.lines is not None or bool(self.mask)
 
 
 def bundled() -> list[str]:

@@ -20,7 +20,7 @@ from ..corpus.refusal import WorkspaceError
 from ..corpus.schema import DECISIONS, EDITS
 from ..corpus.shards import committed, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Workspace
-from ..filters.cuts import cut_lines
+from ..filters.cuts import Cut, cut_lines, masked
 from ..filters.families import Family, families, known_families, measure_batch
 from ..filters.rule_sets import DECIDED, Compiled, RuleSet, compiled, load_rules
 from .runner import RunnerOptions
@@ -145,7 +145,7 @@ def measure_shard(plan: Plan[MeasureSettings], item: tuple[str, str]) -> Iterato
 
 def _tables(settings: DecideSettings) -> tuple[str, ...]:
     """What these rules write, the marker first."""
-    edits = (EDITS_TABLE,) if settings.rules.lines else ()
+    edits = (EDITS_TABLE,) if settings.rules.edits else ()
     return (DECISIONS_TABLE, *edits, *((FAILING,) if settings.all_failing else ()))
 
 
@@ -194,18 +194,31 @@ def decide_shard(plan: Plan[DecideSettings], item: tuple[str, str]) -> Iterator[
     if any(committed(url, stamp) is None for url in urls.values()):
         edits, decided = [], [DECIDED.empty_table()]
         rules, lines = compiled(plan.settings.rules, families=plan.settings.known)
-        for rows in signal_rows(plan.workspace, shard, rules, lines is not None):
+        for rows in signal_rows(plan.workspace, shard, rules, plan.settings.rules.edits):
+            cut = None
             if lines is not None and plan.settings.rules.lines is not None:
                 cut = cut_lines(rows["text"].combine_chunks(), plan.settings.rules.lines, lines)
                 rows = rows.append_column("kept", cut.kept).append_column("removed", cut.removed)
-                decided.append(rules.decide(rows, STAGE).cast(DECIDED))
-                fates = zip(decided[-1]["id"].to_pylist(), decided[-1]["kept"].to_pylist(), cut.edits, strict=True)
-                edits += [{"id": i, "text": e[0], "removed": e[1]} for i, kept, e in fates if kept and e is not None]
-            else:
-                decided.append(rules.decide(rows, STAGE).cast(DECIDED))
+            decided.append(rules.decide(rows, STAGE).cast(DECIDED))
+            if plan.settings.rules.edits:
+                edits += _edits(rows, decided[-1], cut, plan.settings.rules)
         _write_decided(plan, urls, stamp, pa.concat_tables(decided), edits)
     for name in reversed(tables):
         yield name, committed(urls[name], stamp)
+
+
+def _edits(rows: pa.Table, decided: pa.Table, cut: Cut | None, rules: RuleSet) -> Iterator[dict[str, Any]]:
+    """Rows of `EDITS` for the documents that stay and change."""
+    cuts = cut.edits if cut else [None] * len(rows)
+    texts = rows["text"].to_pylist()
+    for name, kept, text, edit in zip(decided["id"].to_pylist(), decided["kept"].to_pylist(), texts, cuts, strict=True):
+        if not kept:
+            continue
+        left, removed = edit or (text, [])
+        if rules.mask:
+            left, removed = masked(text, removed, rules.mask)
+        if removed:
+            yield {"id": name, "text": left, "removed": removed}
 
 
 def _write_decided(

@@ -162,3 +162,29 @@ def test_tables_of_different_batches_are_walked_together():
     rows = [[part["id"].to_pylist() for part in parts] for parts in stage.aligned(sources)]
     assert all(left == right for left, right in rows)
     assert [name for left, _ in rows for name in left] == whole["id"].to_pylist()
+
+
+def test_line_rules_and_masks_edit_the_text_and_record_what_they_took(tmp_path, document_writer):
+    space = Workspace(str(tmp_path / "w"))
+    text = "Write to jane@example.org, please.\n3 likes\nThe second line has 8.8.4.4 in it."
+    document_writer(
+        space, [{"id": "0" * 32, "text": text}, {"id": "1" * 32, "text": "Nothing to take here."}], shards=1
+    )
+    path = tmp_path / "mask.yaml"
+    path.write_text(
+        "name: m\nmask: [email, ip]\nlines:\n  rules:\n"
+        "    - {rule: counter, value: counter, threshold: 0, keep: value <= threshold}\n"
+        "rules:\n  - {rule: lines, value: kept.lines, threshold: 1, keep: value >= threshold}\n"
+    )
+    run(space, path)
+    texts = dict(open_catalog(space).execute("select id, text from curated").fetchall())
+    assert texts["0" * 32] == "Write to <EMAIL>, please.\nThe second line has <IP> in it."
+    assert texts["1" * 32] == "Nothing to take here."
+    (edit,) = [row for batch in space.table("edits/filter").read() for row in batch.to_pylist()]
+    assert [text[span["start"] : span["end"]] for span in edit["removed"]] == [
+        "jane@example.org",
+        "3 likes\n",
+        "8.8.4.4",
+    ]
+    run(space, "gopher")
+    assert space.table("edits/filter").manifest() is None
