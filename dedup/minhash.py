@@ -20,6 +20,8 @@ from .shingles import SEED, mix
 
 SIGNATURES = f"rensa r{rensa.RMinHash.ALGORITHM_VERSION}, splitmix64 of 32-bit shingles"
 
+BLOCK = 256  # documents
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -82,11 +84,15 @@ def signatures(hashes: np.ndarray, offsets: np.ndarray, num_perm: int, seed: int
     documents = len(offsets) - 1
     if documents == 0:
         return np.zeros((0, num_perm), np.uint32)
-    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-        _mixed(hashes), offsets.astype(np.uint64), num_perm, seed
-    )
-    flat = np.fromiter(itertools.chain.from_iterable(matrix.to_rows()), np.uint32, documents * num_perm)
-    return flat.reshape(documents, num_perm)
+    out = np.empty((documents, num_perm), np.uint32)
+    mixed, places = _mixed(hashes), offsets.astype(np.uint64)
+    for start in range(0, documents, BLOCK):  # rensa hands rows over as lists: few at a time stay in the cache
+        ends = places[start : start + BLOCK + 1]
+        part = mixed[ends[0] : ends[-1]]
+        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(part, ends - ends[0], num_perm, seed)
+        rows = out[start : start + BLOCK]
+        rows[:] = np.fromiter(itertools.chain.from_iterable(matrix.to_rows()), np.uint32, rows.size).reshape(rows.shape)
+    return out
 
 
 @numba.njit(nogil=True, cache=True)
