@@ -1,9 +1,15 @@
 """Signals, rules and decisions: what a document measures, and which rule it fell to.
 
-families        the signal families there are (`FAMILIES`) and `measure`, the one pass over a batch of texts
-rule_sets       rule sets as data: `load_rules`, `Compiled` (checked against the signals, evaluated by DuckDB)
-layout          `Layout`, a batch cut into words, lines and paragraphs that all families share
-gopher          the Gopher signals in the dialects `paper`, `datatrove`, `dolma` and `dclm`
+families         the signal families there are (`FAMILIES`) and `measure`, the one pass over a batch of texts
+rule_sets        rule sets as data: `load_rules`, `compiled` (checked against the signals, evaluated by DuckDB)
+cuts             rule sets that edit: lines cut out of texts, personal data replaced, all of it on record
+layout           `Layout`, a batch cut into words, lines and paragraphs that all families share
+gopher, c4, nemo, redpajama, content, languages   the families, where they differ as dialects (`gopher@dolma`)
+pii              e-mail, IP, phone, IBAN, card, API key: `find`, `replaced`
+urls             lists of hosts, domains, URLs and words: `UrlLists`, `ut1_lists`
+classifiers      fastText models trained and judged; any model by its path as a signal
+decontamination  an index of evaluation sets and `search` for their pieces
+balancing        concepts counted and thinned by draws that depend on ids alone
 
 A signal never decides and a rule never measures.
 """

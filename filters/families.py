@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..corpus.refusal import unknown_name
-from . import c4, content, gopher, nemo, pii, redpajama
+from . import c4, content, gopher, languages, nemo, pii, redpajama
 from .layout import Layout
 
 PIECE_BYTES = 4 << 20  # texts are laid out in pieces of about this size: the arrays stay in the cache
@@ -68,6 +68,7 @@ _ALL = (
     Family("code", 1, content.CODE, content.code),
     Family("formulas", 1, content.FORMULAS, content.formulas),
     Family("questions", 1, content.QUESTIONS, content.questions),
+    Family("stop_words", 1, languages.LANGUAGES, languages.stop_words),
     Family("pii", 1, tuple(f"{kind}:int64" for kind in pii.KINDS), pii.counts, "text"),
 )
 FAMILIES = {family.name: family for family in _ALL}
