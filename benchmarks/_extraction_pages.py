@@ -74,6 +74,7 @@ def warc_record(url: str, page: bytes) -> bytes:
     head = (
         f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-{len(page):012d}>\r\n"
         f"WARC-Target-URI: {url}\r\nWARC-Date: 2024-05-01T00:00:00Z\r\n"
+        f"WARC-Identified-Payload-Type: text/html\r\n"
         f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return gzip.compress(head.encode() + body + b"\r\n\r\n", 5, mtime=0)

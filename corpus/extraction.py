@@ -64,7 +64,7 @@ def extract_page(body: bytes | str, charset: str | None, engine: str, markdown: 
         return Page("", Stated())
     markup = tree.body.html
     data = markup.encode("utf-8", "replace")
-    about = stated(tree.head.html if tree.head else "", markup, source)
+    about = stated(tree.head.html if tree.head else "", markup, data, source)
     blocks = segment(data)
     formulas = cut_out(tree) if blocks.formulas or b"latex." in data else []
     if engine == "raw":
@@ -115,7 +115,8 @@ def _trafilatura(source: str, markdown: bool) -> Page:
     formulas = cut_out(tree)
     if tree.body is None:
         return Page("", Stated())
-    about = stated(tree.head.html if tree.head else "", tree.body.html, source)
+    body = tree.body.html
+    about = stated(tree.head.html if tree.head else "", body, body.encode("utf-8", "replace"), source)
     given = tree.document.html if formulas and tree.document else source
     form = "markdown" if markdown else "txt"
     text = trafilatura.extract(given, fast=True, output_format=form, include_comments=False, with_metadata=False)
