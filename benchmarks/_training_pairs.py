@@ -17,7 +17,8 @@ import torch
 
 from gristmill.training.evaluation import HeldOut, held_out_rows
 from gristmill.training.loader import Loader, Phase
-from gristmill.training.loop import LoopSettings, pretrain
+from gristmill.training.loop import pretrain
+from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.optimisers import OptimiserSettings
 from gristmill.training.shards import TokenDomain
 from gristmill.training.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer

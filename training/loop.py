@@ -24,13 +24,13 @@ from .evaluation import HeldOut, bits_per_byte
 from .loader import Loader
 from .loop_settings import FREE, LoopSettings
 from .loss import compile_terms
-from .metrics import Metrics
+from .metrics import Metrics, read_metrics
 from .objective import Objective
 from .optimisers import Optimiser, plain
 from .prefetch import Prefetcher, Prepared
 from .repetition import repetition_warnings
 from .reweighting import sample_weights
-from .run_folder import CARD, CHECKPOINTS, SETTINGS, read_json, refusal, write_json
+from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, read_json, refusal, write_json
 from .transformer import Transformer, document_mask, flops_per_token
 
 Probe = Callable[[Transformer], dict[str, dict[str, float]]]  # target -> its scores
@@ -103,6 +103,8 @@ class Run:
         if card is not None:
             return card
         self.metrics = Metrics(self.folder, self.step, self.settings.tensorboard, self.ranks.leads, self.quiet)
+        if self.step == self.loader.steps:  # stopped after the last checkpoint, before the card
+            self.line = read_metrics(f"{self.folder}/{METRICS}")[-1]
         if self.step == 0:
             self.save()  # what a rollback before the first checkpoint returns to
         try:

@@ -1,5 +1,6 @@
 """`gristmill train`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,6 +50,8 @@ def train(
     card = run_train(
         Workspace(workspace), settings_of(TrainSettings, recipe=recipe, **values), resume, force, quiet=json
     )
+    if os.environ.get("RANK", "0") != "0":
+        return  # under torchrun the first rank speaks for all
     if json:
         show(card, True)
         return

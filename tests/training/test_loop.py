@@ -71,6 +71,13 @@ def test_a_finished_run_is_loaded_and_not_trained_again(run, pool, held, tmp_pat
     assert again == json.loads(json.dumps(card))
 
 
+def test_a_run_stopped_after_its_last_checkpoint_still_gets_its_card(run, pool, held, tmp_path, monkeypatch):
+    _, card = run(pool, held, tmp_path, steps=12)
+    os.remove(tmp_path / "run_card.json")
+    stop_at(monkeypatch, 0)
+    assert run(pool, held, tmp_path, steps=12)[1] == card
+
+
 def test_a_killed_process_leaves_a_run_that_the_same_command_completes(run, pool, held, tmp_path):
     program = textwrap.dedent(
         """
