@@ -20,6 +20,7 @@ from ..training.evaluation import HeldOut, held_out_rows
 from ..training.loader import Loader, Phase
 from ..training.loop import Probe, pretrain
 from ..training.loop_settings import LoopSettings
+from ..training.repetition import fill_in
 from ..training.run_folder import CHECKPOINTS
 from ..training.shards import TokenDomain, TokenFacts, domains, open_tokens
 from ..training.targets import load_target, score
@@ -40,6 +41,7 @@ class TrainSettings(BaseModel, frozen=True, extra="forbid"):
     packing: Literal["concat", "bestfit", "decompose"] = "concat"
     curriculum: str = "uniform"  # decompose: the order of row lengths
     subset: dict[str, float] = {}  # domain -> share of its rows that is repeated instead of reading all of them
+    max_epochs: float | None = Field(default=None, gt=0)  # no domain is repeated more; the others fill in pro rata
     seed: int = 0
     evaluation_tokens: int = Field(default=50_000, ge=1)  # held-out tokens per domain
     targets: tuple[str, ...] = ()  # JSONL or text files of target tasks, scored when held-out text is measured
@@ -64,7 +66,7 @@ def train(
         raise RequestError(f"{workspace.url} has no token shards; run: gristmill tokenize --workspace {workspace.url}")
     if not force:
         check_recipe(recipe, pool, path)
-    phases = phases_of(recipe, settings)
+    phases = phases_of(recipe, settings, {name: domain.tokens for name, domain in pool.items()})
     loader = Loader(pool, phases, settings.tokens or recipe.total_tokens, settings.batch_tokens, settings.seed)
     longest = max(phase.seq_len for phase in phases)
     facts = next(iter(pool.values())).facts
@@ -105,12 +107,20 @@ def held_out(
     return found
 
 
-def phases_of(recipe: Recipe, settings: TrainSettings) -> list[Phase]:
-    """The recipe's phases in the loader's terms."""
+def phases_of(recipe: Recipe, settings: TrainSettings, available: dict[str, int]) -> list[Phase]:
+    """The recipe's phases in the loader's terms, with shares cut where `max_epochs` asks for it."""
+    total = settings.tokens or recipe.total_tokens
+
+    def capped(shares: dict[str, float]) -> dict[str, float]:
+        asked = {name: share for name, share in shares.items() if share > 0}
+        if settings.max_epochs is None or asked.keys() - available.keys():
+            return asked  # the loader refuses a domain that is not there
+        return fill_in(asked, available, total, settings.max_epochs)
+
     return [
         Phase(
             phase.until,
-            {name: share for name, share in phase.shares.items() if share > 0},
+            capped(phase.shares),
             phase.seq_len,
             settings.packing,
             metadata=phase.metadata != "none",

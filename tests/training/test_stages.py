@@ -12,10 +12,10 @@ from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.corpus.schema import DECISIONS, DOCUMENTS
 from gristmill.corpus.shards import committed, open_shard
 from gristmill.corpus.workspace import Manifest, Workspace
-from gristmill.mixing.recipe import Phase, Tokenizer, make_recipe, save_recipe
+from gristmill.mixing.recipe import Phase, Tokenizer, load_recipe, make_recipe, save_recipe
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.pipelines.train import TrainSettings, train
+from gristmill.pipelines.train import TrainSettings, phases_of, train
 from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.shards import domains, held_out, open_tokens
 from gristmill.training.tokenizer import decode, load_tokenizer
@@ -190,6 +190,15 @@ def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
     )
     branch = settings.model_copy(update={"name": "branch", "branch": f"{folder}/checkpoints/step-00000032"})
     assert train(shared, branch, quiet=True)["loss"] < card["loss"]
+
+
+def test_a_cap_on_epochs_holds_over_the_run(shared, tmp_path):
+    path = recipe_for(shared, tmp_path / "recipe.yaml")
+    settings = TrainSettings(recipe=path, max_epochs=2.0)
+    with pytest.raises(RequestError, match="cannot be filled"):
+        phases_of(load_recipe(path), settings, {"zoo": 600, "kitchen": 300})
+    phases = phases_of(load_recipe(path), TrainSettings(recipe=path, max_epochs=1.0), {"zoo": 2048, "kitchen": 512})
+    assert phases[1].shares == {"kitchen": 0.25, "zoo": 0.75}
 
 
 def test_a_recipe_for_other_tokens_is_refused_unless_forced(shared, tmp_path):
