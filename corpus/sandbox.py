@@ -2,7 +2,8 @@
 
 The child answers page by page. When a page has used its CPU seconds, even inside compiled code, or has killed the
 child, the child is replaced and that page alone fails; the others of its batch are sent again. CPU time is measured,
-not wall time, so that a busy machine fails no page that an idle one would extract. Measured cost: between nothing and 16 % of the throughput.
+not wall time, so that a busy machine fails no page that an idle one would extract. Measured cost: between nothing
+and 16 % of the throughput.
 """
 
 import atexit
