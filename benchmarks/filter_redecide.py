@@ -41,7 +41,7 @@ def write(workspace: Workspace, documents: int, shards: int) -> np.ndarray:
         name = f"part-{number:05d}.parquet"
         words = random.integers(0, 400, rows)
         counts.append(words)
-        fields = [pa.array(words if f.name == "word_count" else random.random(rows) * 0.1) for f in FAMILY.type]
+        fields = [pa.array(words if pa.types.is_integer(f.type) else random.random(rows) * 0.1) for f in FAMILY.type]
         struct = pa.StructArray.from_arrays([a.cast(f.type) for a, f in zip(fields, FAMILY.type, strict=True)],
                                             fields=list(FAMILY.type))  # fmt: skip
         for table, schema, arrays in (("documents", DOCUMENTS, full), ("signals", FAMILY.schema, [ids, struct])):

@@ -101,19 +101,11 @@ def known_families(classifiers: Mapping[str, str] | None = None, url_lists: str 
 
 
 def measure_batch(batch: pa.RecordBatch, wanted: Iterable[Family]) -> dict[str, pa.StructArray]:
-    """`measure`, and families that take a column of `documents` as it is."""
-    wanted = list(wanted)
-    rows = (
-        measure(batch["text"], [family for family in wanted if not family.column])
-        if "text" in batch.schema.names
-        else {}
-    )
+    """Every family of a batch of documents, from the columns that they take."""
+    groups: dict[str, list[Family]] = {}
     for family in wanted:
-        if family.column:
-            columns = family.measure(batch[family.column])
-            fields = [columns[field.name].cast(field.type) for field in family.type]
-            rows[family.name] = pa.StructArray.from_arrays(fields, fields=list(family.type))
-    return rows
+        groups.setdefault(family.column or "text", []).append(family)
+    return {name: rows for column, group in groups.items() for name, rows in measure(batch[column], group).items()}
 
 
 def measure(text: pa.Array, wanted: Iterable[Family]) -> dict[str, pa.StructArray]:
@@ -127,7 +119,7 @@ def measure(text: pa.Array, wanted: Iterable[Family]) -> dict[str, pa.StructArra
     for piece in pieces(text):
         layout = Layout(piece)
         for family in wanted:
-            columns = family.measure(layout)
+            columns = family.measure(piece if family.column else layout)
             fields = [columns[field.name].cast(field.type) for field in family.type]
             rows[family.name].append(pa.StructArray.from_arrays(fields, fields=list(family.type)))
     return {

@@ -28,6 +28,7 @@ from .lines import LINE_COLUMNS
 _DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license")
 DOCUMENT_COLUMNS: dict[str, pa.DataType] = dict.fromkeys(_DOCUMENT_NAMES, pa.string())
 KEPT = pa.struct([(name, pa.int64()) for name in ("lines", "words", "chars", "sentences")])
+_FAILING = "struct(rule varchar, value double, threshold double)"
 _DIALECT = re.compile(r"""("[^"]*"|'[^']*')|\b([a-z][a-z0-9_]*@[a-z0-9_]+)\b""")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -162,20 +163,20 @@ class Compiled:
         self._connection.unregister("batch")
         return first
 
-    def decide(self, batch: pa.RecordBatch | pa.Table, stage: str) -> pa.Table:
-        """One DECISIONS row per row of the batch, in its order, and `failing`: every failing rule with its value."""
+    def decide(self, batch: pa.RecordBatch | pa.Table, stage: str, every: bool = True) -> pa.Table:
+        """One row of `DECIDED` per row of the batch, in its order; `failing` is empty unless `every` is asked for."""
         self._connection.register("batch", pa.table(batch))
-        decided = self._connection.sql(self.query("batch", stage)).to_arrow_table()
+        decided = self._connection.sql(self.query("batch", stage, every)).to_arrow_table()
         self._connection.unregister("batch")
         return decided
 
-    def query(self, relation: str, stage: str) -> str:
+    def query(self, relation: str, stage: str, every: bool = True) -> str:
         """The SQL that decides the rows of a relation with the columns of `schema`."""
         if not self._sql:
             return (
                 f"select id, true as kept, '{stage}' as stage, null::varchar as rule, null::double as value, "
                 f"null::double as threshold, null::varchar as duplicate_of, "
-                f"[]::struct(rule varchar, value double, threshold double)[] as failing from {relation}"
+                f"[]::{_FAILING}[] as failing from {relation}"
             )
         inner = ", ".join(value for value, _, _ in self._sql)
         fails, limits = zip(*((f"({keep}) is not true", limit) for _, keep, limit in self._sql), strict=True)
@@ -184,12 +185,13 @@ class Compiled:
             for place, rule in enumerate(self.rules)
         ]
         cases = " ".join(f"when {fail} then {struct}" for fail, struct in zip(fails, structs, strict=True))
-        every = ", ".join(f"case when {fail} then {struct} end" for fail, struct in zip(fails, structs, strict=True))
+        each = ", ".join(f"case when {fail} then {struct} end" for fail, struct in zip(fails, structs, strict=True))
+        failing = f"list_filter([{each}], lambda x: x is not null)" if every else f"[]::{_FAILING}[]"
         return (
             f"select id, first is null as kept, '{stage}' as stage, first.rule as rule, first.value as value, "
             f"first.threshold as threshold, null::varchar as duplicate_of, "
-            f"list_filter(failing, lambda x: x is not null) as failing "
-            f"from (select id, case {cases} end as first, [{every}] as failing from "
+            f"failing "
+            f"from (select id, case {cases} end as first, {failing} as failing from "
             f"(select *, {inner} from {relation}))"
         )
 

@@ -199,7 +199,7 @@ def decide_shard(plan: Plan[DecideSettings], item: tuple[str, str]) -> Iterator[
             if lines is not None and plan.settings.rules.lines is not None:
                 cut = cut_lines(rows["text"].combine_chunks(), plan.settings.rules.lines, lines)
                 rows = rows.append_column("kept", cut.kept).append_column("removed", cut.removed)
-            decided.append(rules.decide(rows, STAGE).cast(DECIDED))
+            decided.append(rules.decide(rows, STAGE, plan.settings.all_failing).cast(DECIDED))
             if plan.settings.rules.edits:
                 edits += _edits(rows, decided[-1], cut, plan.settings.rules)
         _write_decided(plan, urls, stamp, pa.concat_tables(decided), edits)
