@@ -15,6 +15,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def main() -> None:
         assert all(len(column) == len(texts) for column in rows.values())
     cold, ours = len(texts) / cpus[0], len(texts) / float(np.median(cpus[1:]))
     sample = [texts[n] for n in np.linspace(0, len(texts) - 1, asked.peer_documents).astype(int)]
-    scratch = Path("/tmp") / f"gristmill-filter-throughput-{os.getpid()}.json"
+    scratch = Path(tempfile.gettempdir()) / f"gristmill-filter-throughput-{os.getpid()}.json"
     scratch.write_text(json.dumps(sample))
     try:
         runs = [json.loads(subprocess.check_output([peer, "-c", PEER, str(scratch)], text=True)) for _ in range(3)]
