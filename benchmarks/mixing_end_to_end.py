@@ -35,6 +35,7 @@ from gristmill.training.tokenizer import encode, load_tokenizer, token_facts, tr
 ROOT = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")) / "domains"
 NAMES = ("books", "chat", "how_to", "law", "maths", "technical_prose")
 SEEDS = (101, 102, 103)
+HELD_OUT_TOKENS = 8_192  # of each domain: whole documents until they hold this
 
 
 def main() -> None:
@@ -45,8 +46,8 @@ def main() -> None:
     asked = parser.parse_args()
     if not ROOT.exists():
         sys.exit(f"no data at {ROOT}; set GRISTMILL_DATA to the folder that holds domains/")
-    pool = make_pool(4096, 400_000 if asked.quick else 5_000_000)
-    steps, count = (20, 10) if asked.quick else (200, 48)
+    pool = make_pool(4096, 1_500_000 if asked.quick else 5_000_000)
+    steps, count = (10, 8) if asked.quick else (200, 48)
     proxy = FleetSettings.model_validate({"steps": steps, "evaluations": 2, "group": 8, "warmup": steps // 10})
     bigger = proxy.model_copy(update={"steps": 5 * steps})
     run_tokens = float(bigger.tokens_per_model)
@@ -89,7 +90,7 @@ def main() -> None:
 
 
 def make_pool(vocabulary: int, characters: int) -> TokenPool:
-    """The six domains in memory, 5 % of documents held out by the hash of their id."""
+    """The six domains in memory, a tenth of the documents held out by the hash of their id."""
     texts = {name: pq.read_table(ROOT / f"{name}.parquet", columns=["id", "text"]).to_pylist() for name in NAMES}
     sample = [row["text"] for rows in texts.values() for row in rows[: max(1, len(rows) // 20)]]
     content = train_tokenizer(sample, vocabulary)
@@ -102,9 +103,11 @@ def make_pool(vocabulary: int, characters: int) -> TokenPool:
                 kept.append(row)
                 used += len(row["text"])
         tokens = encode(tokenizer, facts, [row["text"] for row in kept], [""] * len(kept))
-        out = [held_out(row["id"], 0.05) for row in kept]
+        out = [held_out(row["id"], 0.1) for row in kept]
         train[name] = [part for part, away in zip(tokens, out, strict=True) if not away]
-        pairs = [(p, len(r["text"].encode())) for p, r, away in zip(tokens, kept, out, strict=True) if away][:40]
+        pairs = [(p, len(r["text"].encode())) for p, r, away in zip(tokens, kept, out, strict=True) if away]
+        most = int(np.searchsorted(np.cumsum([len(part) for part, _ in pairs]), HELD_OUT_TOKENS)) + 1
+        pairs = pairs[:most]
         held[name] = ([part for part, _ in pairs], sum(size for _, size in pairs))
     return TokenPool.from_documents(train, held, facts.vocab_size, facts.bos)
 
