@@ -108,6 +108,8 @@ class ChatServer:
         if action == "drop":
             writer.close()
             return
+        if action in ("ok", "slow", "chunked"):  # before it leaves: the client must not be faster than the record
+            self.answered.append(prompt)
         if action == "chunked":
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             for start in range(0, len(message), 7):
@@ -123,7 +125,6 @@ class ChatServer:
             writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(message)}\r\n\r\n".encode() + message)
         await writer.drain()
         if action in ("ok", "slow", "chunked"):
-            self.answered.append(prompt)
             self.on_answer(len(self.answered))
 
 
