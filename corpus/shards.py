@@ -124,9 +124,7 @@ class ShardWriter:
 
 
 @contextmanager
-def open_shard(
-    url: str, schema: pa.Schema, stamp: str, dictionary: bool | list[str] = True
-) -> Iterator[ShardWriter]:
+def open_shard(url: str, schema: pa.Schema, stamp: str, dictionary: bool | list[str] = True) -> Iterator[ShardWriter]:
     """Write one shard at `url`; it appears there whole, after the block, or not at all.
 
     `dictionary` names the columns worth a dictionary, where that is not all of them (hashes never repeat).
