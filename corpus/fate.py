@@ -14,7 +14,7 @@ from .refusal import WorkspaceError
 from .shards import read_batches
 from .workspace import Manifest, Workspace
 
-CHAIN = ("filter", "refine", "decontaminate", "dedup", "semantic", "tag", "select")  # the order in which stages decide
+CHAIN = ("filter", "refine", "decontaminate", "dedup", "semantic", "tag", "balance", "select")  # who decides after whom
 BEFORE = "documents"
 DOMAINS = "domains"  # id -> mixture unit, where documents are regrouped (by topic, cluster, ...) after the chain
 

@@ -119,6 +119,8 @@ WRITTEN_BY = {
     "tokens": "tokenize",
     "scores": "score",
     "tags": "tag",
+    "matches": "balance",
+    "concepts": "balance",
     "domains": "tag",
     "labels": "tag",
     "labellers": "tag",

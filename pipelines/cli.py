@@ -36,6 +36,7 @@ COMMANDS = {
     "score": "score",
     "select": "select",
     "tag": "tag",
+    "balance": "balance",
     "rewrite": "rewrite",
     "tokenize": "tokenize",
     "mix": "mix",

@@ -16,17 +16,15 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from ..corpus.fate import changed, inputs, read_kept
-from ..corpus.refusal import RequestError, WorkspaceError, unknown_name
+from ..corpus.fate import inputs, read_kept
 from ..corpus.schema import DECISIONS
-from ..corpus.shards import committed, filesystem, fingerprint, open_shard, read_batches
-from ..corpus.workspace import Manifest, Workspace
+from ..corpus.shards import committed, fingerprint, open_shard
+from ..corpus.workspace import Workspace
 from ..dedup.keys import ranks
 from ..dedup.semantic import assign, fit_centroids, prune, semdedup
 from ..dedup.settings import SemanticSettings
+from .columns import read_vectors, vectors_for, vectors_made
 from .runner import RunnerOptions
 from .stage import Plan, Stage, commit, run_stage
 
@@ -43,26 +41,12 @@ def semantic(
     return run_stage(decide, workspace, settings, options, force=force, quiet=quiet)
 
 
-def vectors_made(workspace: Workspace, settings: SemanticSettings) -> Manifest:
-    """The manifest of the vectors; refuses a table or column that is not there, and one of other documents."""
-    manifest = workspace.table(settings.table).manifest()
-    if manifest is None:
-        known = [table.name for table in workspace.tables()]
-        raise unknown_name("table", settings.table, known, "semantic: --table")
-    for shard in manifest.shards[:1]:
-        fs, path = filesystem(workspace.table(settings.table).shard_url(shard.name))
-        with fs.open(path, "rb") as file:
-            schema = pq.read_schema(file)
-        if settings.column not in schema.names:
-            raise unknown_name("column", settings.column, schema.names, f"semantic: {settings.table}")
-    stale = changed(manifest, {k: v for k, v in inputs(workspace, NAME, NAME).items() if k in manifest.inputs})
-    if stale:
-        raise WorkspaceError(f"semantic needs {settings.table}/, which was made before {', '.join(stale)} changed")
-    return manifest
+def _made(workspace: Workspace, settings: SemanticSettings) -> str:
+    return vectors_made(workspace, settings.table, settings.column, NAME).fingerprint
 
 
 def centroid_inputs(workspace: Workspace, settings: SemanticSettings) -> dict[str, str]:
-    return {**inputs(workspace, NAME, NAME), settings.table: vectors_made(workspace, settings).fingerprint}
+    return {**inputs(workspace, NAME, NAME), settings.table: _made(workspace, settings)}
 
 
 def decide_inputs(workspace: Workspace, settings: SemanticSettings) -> dict[str, str]:
@@ -74,26 +58,9 @@ def vectors_of(plan: Plan, shard: str) -> tuple[pa.Array, np.ndarray, np.ndarray
     settings: SemanticSettings = plan.settings
     batches = list(read_kept(plan.workspace, shard, ["id"], until=NAME))
     ids = pa.concat_arrays([batch["id"] for batch in batches]) if batches else pa.array([], pa.string())
-    found, known = [], []
-    names = {s.name for s in plan.workspace.table(settings.table).finished(NAME).shards}
-    if shard in names:
-        url = plan.workspace.table(settings.table).shard_url(shard)
-        for batch in read_batches(url, ["id", settings.column]):
-            valid = batch.filter(batch[settings.column].is_valid())
-            column = valid[settings.column]
-            width = len(column[0]) if len(column) else 0
-            flat = column.flatten().to_numpy(zero_copy_only=False)
-            if len(flat) != width * len(column):
-                raise RequestError(f"semantic: vectors of {settings.table}.{settings.column} differ in length")
-            found.append(flat.astype(np.float32).reshape(len(column), -1))
-            known.append(valid["id"])
-    if not known or not len(ids):
-        return ids, np.zeros(len(ids), bool), np.zeros((0, 0), np.float32)
-    place = pc.index_in(ids, value_set=pa.concat_arrays(known))
-    present = place.is_valid().to_numpy(zero_copy_only=False)
-    width = max(part.shape[1] for part in found)
-    rows = np.concatenate([part for part in found if part.shape[1] == width])
-    return ids, present, rows[place.drop_null().to_numpy()]
+    known, vectors = read_vectors(plan.workspace, settings.table, settings.column, shard, NAME)
+    present, found = vectors_for(ids, known, vectors)
+    return ids, present, found
 
 
 def shards_of(plan: Plan) -> list[str]:
