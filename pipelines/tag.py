@@ -12,6 +12,7 @@ from typing import Any
 
 import apache_beam as beam
 import duckdb
+import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
@@ -20,13 +21,25 @@ from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.schema import DECISIONS, DOMAINS
 from ..corpus.shards import committed, fingerprint, open_shard
 from ..corpus.workspace import Workspace
-from ..proxy_models.clusters import Clusters, from_bytes
+from ..proxy_models.clusters import Clusters, from_bytes, unit
 from ..proxy_models.tagging import FastTextLabeller, Labeller, Learner, domain_name, open_labeller
 from ..proxy_models.tagging_urls import url_tags
 from ..proxy_models.taxonomy import excerpt
+from .columns import read_vectors, vectors_for
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, run_stage, shard_graph
-from .tag_lessons import CLUSTER, LABEL, LEARN, TAG, ClusterSettings, LabelSettings, LearnSettings, one_row
+from .tag_lessons import (
+    CLUSTER,
+    LABEL,
+    LEARN,
+    TAG,
+    ClusterSettings,
+    LabelSettings,
+    LearnSettings,
+    one_row,
+    vectors_input,
+    vectors_named,
+)
 
 BUNDLED = ("format", "quality_label", "topic")
 READ = ["id", "text", "url", "host", "source", "domain", "language"]
@@ -45,6 +58,7 @@ class TagSettings(BaseModel, frozen=True, extra="forbid"):
     models: dict[str, str] = {}  # taxonomy -> a fastText model of the user's own
     clusters: int = Field(0, ge=0, le=1000)
     cluster_sample: int = Field(20_000, ge=10)
+    vectors: str | None = None  # TABLE or TABLE:COLUMN, to be clustered instead of words
     keep: tuple[str, ...] = ()  # SQL over the tags
     domain: tuple[str, ...] = ()  # columns whose values make the mixture unit
     seed: int = 0
@@ -57,6 +71,7 @@ class ApplySettings(BaseModel, frozen=True, extra="forbid"):
     taxonomies: tuple[str, ...]  # by the workspace's labellers
     models: dict[str, str] = {}
     clusters: bool = False
+    vectors: str | None = None
     keep: tuple[str, ...] = ()
     domain: tuple[str, ...] = ()
 
@@ -70,7 +85,10 @@ def run_tag(
     named = tuple(sorted({*settings.taxonomies, *settings.models}))
     if settings.clusters == 1:
         raise RequestError("--clusters 1 would put every document into one; ask for 2 or more, or for none")
+    if settings.vectors is not None and not settings.clusters:
+        raise RequestError("--vectors are for finding clusters; say how many: --clusters N")
     check_names(settings, named)
+    vectors_input(workspace, settings.vectors)
     tables: dict[str, Any] = {}
     if settings.engine is not None:
         label = LabelSettings(
@@ -85,12 +103,15 @@ def run_tag(
         learning = LearnSettings(learner=settings.learner, seed=settings.seed)
         tables |= run_stage(LEARN, workspace, learning, options, force, quiet)["tables"]
     if settings.clusters:
-        found = ClusterSettings(clusters=settings.clusters, sample=settings.cluster_sample, seed=settings.seed)
+        found = ClusterSettings(
+            clusters=settings.clusters, vectors=settings.vectors, sample=settings.cluster_sample, seed=settings.seed
+        )
         tables |= run_stage(CLUSTER, workspace, found, options, force, quiet)["tables"]
     applied = ApplySettings(
         taxonomies=tuple(sorted(_learnt(workspace) & set(named) - set(settings.models))) if labelled else (),
         models=settings.models,
         clusters=bool(settings.clusters),
+        vectors=settings.vectors,
         keep=settings.keep,
         domain=settings.domain,
     )
@@ -187,11 +208,11 @@ def tag_inputs(workspace: Workspace, settings: ApplySettings) -> dict[str, str]:
     found = fate.inputs(workspace, TAG, until=TAG)
     for table in (("labellers",) if settings.taxonomies else ()) + (("clusters",) if settings.clusters else ()):
         found[table] = workspace.table(table).finished(TAG).fingerprint
-    return found
+    return found | vectors_input(workspace, settings.vectors)
 
 
 def tag_recorded(settings: ApplySettings) -> dict[str, Any]:
-    told = settings.model_dump(mode="json")
+    told = settings.model_dump(mode="json", exclude={"vectors"} if settings.vectors is None else None)
     return told | {"models": {name: _file(path) for name, path in sorted(settings.models.items())}}
 
 
@@ -218,9 +239,12 @@ def tag_shard(plan: Plan, shard: str) -> Iterator[Report]:
     tags: Rows = []
     units: Rows = []
     decisions: Rows = []
+    vectors = None
+    if settings.vectors is not None:
+        vectors = read_vectors(plan.workspace, *vectors_named(settings.vectors), shard, TAG)
     for batch in fate.read_kept(plan.workspace, shard, READ, until=TAG):
         documents = batch.to_pylist()
-        rows = tagged(plan, documents)
+        rows = tagged(plan, documents, vectors)
         tags += rows
         beside = [{**row, **{name: doc[name] for name in BESIDE}} for row, doc in zip(rows, documents, strict=True)]
         failed = _first_failed(pa.Table.from_pylist(beside, _beside(schema)), settings.keep)
@@ -241,8 +265,11 @@ def tag_shard(plan: Plan, shard: str) -> Iterator[Report]:
             yield table, committed(urls[table], stamp)
 
 
-def tagged(plan: Plan, documents: Rows) -> Rows:
-    """The row of tags of each document."""
+def tagged(plan: Plan, documents: Rows, vectors: tuple[pa.Array, np.ndarray] | None = None) -> Rows:
+    """The row of tags of each document.
+
+    vectors  ids (N,) and their vectors (N, width), where clusters were found in such; a document without has no cluster
+    """
     settings = plan.settings
     texts = [excerpt(document["text"]) for document in documents]
     rows: Rows = []
@@ -263,7 +290,13 @@ def tagged(plan: Plan, documents: Rows) -> Rows:
     if settings.clusters and texts:
         clusters = _clusters(plan.workspace, plan.inputs["clusters"])
         names = clusters.names()
-        for row, at in zip(rows, clusters.assign(texts).tolist(), strict=True):
+        if vectors is None:
+            placed, found = rows, clusters.assign(texts)
+        else:
+            present, points = vectors_for(pa.array([row["id"] for row in rows]), *vectors)
+            placed = [row for row, there in zip(rows, present.tolist(), strict=True) if there]
+            found = clusters.place(unit(points)) if placed else np.zeros(0, np.int64)
+        for row, at in zip(placed, found.tolist(), strict=True):
             row["cluster"] = names[at]
     for row in rows:
         row["assigned_by"] = "; ".join(who) or None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
@@ -23,6 +24,7 @@ from ..proxy_models.engines_cache import RequestCache, cache_path
 from ..proxy_models.engines_open import engine_settings, open_engine
 from ..proxy_models.tagging import Learner, learn
 from ..proxy_models.taxonomy import Taxonomy, excerpt, load_taxonomies
+from .columns import VECTORS, read_vectors, vectors_for, vectors_made
 from .stage import Plan, Report, Stage, shard_graph
 
 TAG = "tag"  # place in the chain: what these stages read is what entered the tag stage
@@ -210,9 +212,10 @@ LEARN: Stage[LearnSettings] = Stage(
 
 
 class ClusterSettings(BaseModel, frozen=True, extra="forbid"):
-    """How many clusters, from how many documents."""
+    """How many clusters, from how many documents, by their words or by stored vectors: TABLE or TABLE:COLUMN."""
 
     clusters: int = Field(ge=2, le=1000)
+    vectors: str | None = None
     sample: int = Field(20_000, ge=10)
     seed: int = 0
 
@@ -222,20 +225,13 @@ def cluster_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
 
 
 def cluster_sample(plan: Plan, name: str) -> Iterator[Report]:
-    """Centres from the sampled texts, which one worker reads, in the order of their ids."""
+    """Centres from the sampled texts or their vectors, which one worker reads, in the order of their ids."""
     url = plan.workspace.table("clusters").shard_url(name)
     stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs)
     settings = plan.settings
     if committed(url, stamp) is None:
-        share = min(1.0, settings.sample / max(1, entering(plan.workspace)))
-        sampled = sorted(
-            (row["id"], excerpt(row["text"]))
-            for shard in _shards(plan.workspace)
-            for batch in fate.read_kept(plan.workspace, shard, ["id", "text"], until=TAG)
-            for row in batch.to_pylist()
-            if drawn(row["id"], settings.seed, share)
-        )
-        found = find_clusters([text for _, text in sampled], settings.clusters, settings.seed)
+        sampled, points = _sampled(plan)
+        found = find_clusters([text for _, text in sampled], settings.clusters, settings.seed, points)
         rows = [
             {"cluster": name, "documents": int(size), "words": words, "model": None}
             for name, size, words in zip(found.names(), found.sizes, found.words, strict=True)
@@ -247,8 +243,54 @@ def cluster_sample(plan: Plan, name: str) -> Iterator[Report]:
     yield "clusters", committed(url, stamp)
 
 
+def _sampled(plan: Plan) -> tuple[list[tuple[str, str]], np.ndarray | None]:
+    """(id, excerpt) of the sample, in the order of the ids, and the vectors of these; those without one stay out."""
+    settings = plan.settings
+    share = min(1.0, settings.sample / max(1, entering(plan.workspace)))
+    sampled: list[tuple[str, str]] = []
+    points: list[np.ndarray] = []
+    for shard in _shards(plan.workspace):
+        own = [
+            (row["id"], excerpt(row["text"]))
+            for batch in fate.read_kept(plan.workspace, shard, ["id", "text"], until=TAG)
+            for row in batch.to_pylist()
+            if drawn(row["id"], settings.seed, share)
+        ]
+        if settings.vectors is not None:
+            known, vectors = read_vectors(plan.workspace, *vectors_named(settings.vectors), shard, TAG)
+            present, found = vectors_for(pa.array([id for id, _ in own], pa.string()), known, vectors)
+            own = [row for row, there in zip(own, present.tolist(), strict=True) if there]
+            points += list(found)
+        sampled += own
+    order = sorted(range(len(sampled)), key=lambda at: sampled[at])
+    if points and len({len(point) for point in points}) > 1:
+        raise RequestError(f"--vectors {settings.vectors}: vectors differ in length")
+    given = np.stack([points[at] for at in order]) if points else np.zeros((0, 0), np.float32)
+    return [sampled[at] for at in order], None if settings.vectors is None else given
+
+
+def vectors_named(given: str) -> tuple[str, str]:
+    """(table, column) of --vectors."""
+    table, _, column = given.partition(":")
+    return table, column or VECTORS
+
+
+def vectors_input(workspace: Workspace, given: str | None) -> dict[str, str]:
+    """The table of the vectors and its fingerprint; refuses one that is not there or is of other documents."""
+    if given is None:
+        return {}
+    table, column = vectors_named(given)
+    return {table: vectors_made(workspace, table, column, TAG, "--vectors").fingerprint}
+
+
 CLUSTER: Stage[ClusterSettings] = Stage(
-    name="cluster", version=1, tables=("clusters",), inputs=_documents, graph=cluster_graph, redecides=True
+    name="cluster",
+    version=1,
+    tables=("clusters",),
+    inputs=lambda workspace, settings: _documents(workspace, settings) | vectors_input(workspace, settings.vectors),
+    graph=cluster_graph,
+    redecides=True,
+    recorded=lambda settings: settings.model_dump(mode="json", exclude_none=True),
 )
 
 

@@ -2,7 +2,8 @@
 
 Many fine clusters are found first and merged into few by the likeness of their centres; a document belongs to the
 coarse cluster of its nearest fine centre. The default vectors need no model: hashed word counts, weighted by rarity,
-projected at random to a few hundred dimensions. Vectors of any other kind can be clustered by the same functions.
+projected at random to a few hundred dimensions. Vectors of any other kind, embeddings say, take their place where they
+are given; they are scaled to length one, so that it is their direction that counts.
 A cluster with less than one percent of the sample joins its nearest, so there may be fewer than were asked for.
 Refuses fewer documents than clusters.
 """
@@ -27,7 +28,10 @@ LEAST = 0.01  # of the sample; a smaller cluster is no mixture unit and joins th
 
 @dataclass(frozen=True)
 class Clusters:
-    """rarity (BUCKETS,), centres (F, WIDTH), coarse (F,) cluster of each centre, the projection's seed, sizes (C,)."""
+    """rarity (BUCKETS,), centres (F, width), coarse (F,) cluster of each centre, the projection's seed, sizes (C,).
+
+    Rarity is empty where the clusters were found in given vectors.
+    """
 
     rarity: np.ndarray
     centres: np.ndarray
@@ -38,7 +42,13 @@ class Clusters:
 
     def assign(self, texts: Sequence[str]) -> np.ndarray:
         """(D,) the coarse cluster of each text."""
-        return self.coarse[nearest(vectors(texts, self.rarity, self.seed), self.centres)]
+        return self.place(vectors(texts, self.rarity, self.seed))
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """(D,) the coarse cluster of each point (D, width) of length one; refuses points of another width."""
+        if points.shape[1] != self.centres.shape[1]:
+            raise WorkspaceError(f"vectors of width {points.shape[1]} and clusters of width {self.centres.shape[1]}")
+        return self.coarse[nearest(points, self.centres)]
 
     def names(self) -> list[str]:
         """`cluster-00` and so on, the largest first."""
@@ -50,8 +60,13 @@ def vectors(texts: Sequence[str], rarity: np.ndarray, seed: int) -> np.ndarray:
     projected = np.asarray(
         (hashed_counts(texts, BUCKETS, pairs=False) @ sparse.diags(rarity)) @ projection(seed), np.float32
     )
-    norms = np.linalg.norm(projected, axis=1, keepdims=True)
-    return projected / np.where(norms == 0, 1, norms)
+    return unit(projected)
+
+
+def unit(points: np.ndarray) -> np.ndarray:
+    """The points (D, width) scaled to length one; zeros stay."""
+    norms = np.linalg.norm(points, axis=1, keepdims=True)
+    return points / np.where(norms == 0, 1, norms)
 
 
 _PROJECTIONS: dict[int, np.ndarray] = {}
@@ -70,14 +85,20 @@ def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return np.argmin((centres**2).sum(1) - 2 * points @ centres.T, axis=1)
 
 
-def find_clusters(texts: Sequence[str], k: int, seed: int) -> Clusters:
-    """Cluster a sample of texts, given in an order of its own (by id). Equal texts and seed, equal clusters."""
+def find_clusters(texts: Sequence[str], k: int, seed: int, given: np.ndarray | None = None) -> Clusters:
+    """Cluster a sample of texts, given in an order of its own (by id). Equal texts and seed, equal clusters.
+
+    given  (D, width) vectors of the texts, to be clustered instead of their words
+    """
     if len(texts) < k:
         raise WorkspaceError(f"{len(texts)} documents cannot make {k} clusters; ask for fewer or sample more")
-    raw = hashed_counts(texts, BUCKETS, pairs=False)
-    seen = np.bincount(raw.indices, minlength=BUCKETS)
-    rarity = np.log((1 + len(texts)) / (1 + seen)).astype(np.float32)
-    points = vectors(texts, rarity, seed)
+    if given is None:
+        raw = hashed_counts(texts, BUCKETS, pairs=False)
+        seen = np.bincount(raw.indices, minlength=BUCKETS)
+        rarity = np.log((1 + len(texts)) / (1 + seen)).astype(np.float32)
+        points = vectors(texts, rarity, seed)
+    else:
+        rarity, points = np.zeros(0, np.float32), unit(given)
     fine = min(len(texts) // 4 or 1, k * FINE)
     centres, coarse = cluster_vectors(points, k, max(fine, k), seed)
     own = nearest(points, centres)

@@ -28,6 +28,10 @@ def tag(
         list[str] | None, typer.Option(help="TAXONOMY=MODEL.bin, a fastText model of your own; may be repeated")
     ] = None,
     clusters: Annotated[int, typer.Option(help="k-means clusters to find; 0: none")] = 0,
+    vectors: Annotated[
+        str | None,
+        typer.Option(help="cluster stored vectors instead of words: TABLE or TABLE:COLUMN, scores/rds:embedding say"),
+    ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(help="SQL over the tags; documents for which it is not true are dropped")
     ] = None,
@@ -43,7 +47,8 @@ def tag(
     """Say what each surviving document is: its URL's parts, topic, format, educational quality, cluster.
 
     Without a model only the URL is read. An engine labels a sample, a small model learns from it and labels the rest;
-    their agreement is printed. Writes tags/, decisions/tag/ and, with --domain, domains/: new mixture units.
+    their agreement is printed. Clusters are of words, or of vectors that are stored (of `gristmill score rds`, say): a
+    document without one has no cluster. Writes tags/, decisions/tag/ and, with --domain, domains/: new mixture units.
 
     Example: gristmill tag --workspace W --clusters 12 --domain cluster
     """
@@ -64,6 +69,7 @@ def tag(
         learner=learner,
         models=models,
         clusters=clusters,
+        vectors=vectors,
         keep=tuple(keep or ()),
         domain=tuple(name.strip() for name in domain.split(",")) if domain else (),
         seed=seed,

@@ -198,7 +198,7 @@ def test_an_unknown_column_is_refused_with_those_that_there_are(tmp_path):
         run(workspace, by="hosts", cap=CAP)
     with pytest.raises(RequestError, match="no column 'text'"):
         run(workspace, by="text", cap=CAP)
-    with pytest.raises(RequestError, match="absent.txt"):
+    with pytest.raises(RequestError, match=r"absent\.txt"):
         run(workspace, concepts=str(tmp_path / "absent.txt"), cap=CAP)
     assert workspace.table("decisions/balance").manifest() is None
 
