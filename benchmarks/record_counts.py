@@ -1,6 +1,6 @@
 """Claim: every file of the test crawls gives the record counts that are known for it, by type, and the gzip, lz4 and
-plain copies of one crawl give identical documents. Speed beside FastWARC, which reads 18 of the 32 files to the end
-and by the same counts, and warcio's counts where they are the right ones.
+plain copies of one crawl give identical documents. Speed beside FastWARC; on 18 of the 32 files FastWARC and warcio
+count the same records, and on the others the known counts are those of the truth file.
 """
 
 import collections

@@ -1,7 +1,7 @@
 """Records of WARC 0.17 to 1.1 and ARC files, whatever the compression, each with its exact place in the file.
 
 Framing is ours, decompression is not: FastWARC stops at folded header lines, lower-case version lines, lengths that
-are wrong by a few bytes and at ARC files (14 of 32 test crawls), passes over truncation in silence, and gives every
+are wrong by a few bytes and at ARC files, passes over truncation in silence, and gives every
 record of a single-member gzip file the same offset, which an id must not have. Reading costs a few per cent of
 extraction. Content longer than `limit` is passed over, never held; what cannot be framed is reported as a `Gap`.
 """

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 from scipy.optimize import nnls
+from threadpoolctl import threadpool_limits
 
 from ..corpus.refusal import RequestError, unknown_name
 from .measures import measure, replicate_noise, trivial
@@ -129,6 +130,7 @@ def fold_of(weights: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return order[group] % folds
 
 
+@threadpool_limits.wrap(limits=1)  # sums must not depend on how many cores there are, nor on `jobs`
 def fit_target(
     target: str, weights: np.ndarray, losses: np.ndarray, names: Sequence[str], fold: np.ndarray, noise: float = 0.0
 ) -> TargetFit:

@@ -22,7 +22,9 @@ def read(data: bytes) -> list[Record | Gap]:
     return list(read_records(Members(io.BytesIO(data), 0, codec(data[:8])), 1 << 20))
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, lz4.frame.compress, bytes], ids=str)
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, zstandard.compress, lz4.frame.compress, bytes], ids=["gzip", "zstd", "lz4", "plain"]
+)
 @pytest.mark.parametrize("each", [True, False])
 def test_every_codec_gives_the_same_records_each_at_a_place_of_its_own(pack, each: bool):
     made = pages(4)

@@ -18,7 +18,7 @@ from gristmill.training.metrics import read_metrics
 STEPS, MICRO = 12, 64  # four micro-batches a step on one rank, two on each of two
 PROGRAM = textwrap.dedent(
     """
-    import sys
+    import os, sys
     sys.path.insert(0, sys.argv[1])
     import torch
     torch.set_num_threads(1)
@@ -27,7 +27,8 @@ PROGRAM = textwrap.dedent(
     pool = {"ones": counting("ones", 1, 120, 0), "twos": counting("twos", 2, 60, 1),
             "threes": counting("threes", 3, 200, 2)}
     held = {"twos": held_out_rows(counting("twos", 2, 12, 9, "heldout"), 32)}
-    for parallel in ("ddp", "fsdp"):
+    for parallel, port in zip(("ddp", "fsdp"), sys.argv[5:], strict=True):
+        os.environ["MASTER_PORT"] = port  # of its own: the store of the first group may still hold the other one
         folder, steps, micro = f"{sys.argv[2]}/{parallel}", int(sys.argv[3]), int(sys.argv[4])
         run(pool, held, folder, steps=steps, parallel=parallel, micro_tokens=micro)
     """
@@ -45,18 +46,32 @@ def told(folder):
 def two_ranks(tmp_path_factory):
     """The folder in which two gloo ranks have trained one run under DDP and one under FSDP2."""
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        ports = [str(free.getsockname()[1]) for free in (one, other)]
     processes = []
     for rank in range(2):
         environment = os.environ | {
             "WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+            "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        command = [sys.executable, "-c", PROGRAM, os.path.dirname(__file__), str(folder), str(STEPS), str(MICRO)]
+        command = [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            os.path.dirname(__file__),
+            str(folder),
+            str(STEPS),
+            str(MICRO),
+            *ports,
+        ]
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    errors = [process.communicate(timeout=240)[1] for process in processes]
+    try:
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], errors[0][-3000:] + errors[1][-3000:]
     return folder
 
