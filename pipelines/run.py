@@ -16,17 +16,25 @@ from ..corpus.inputs import resolve
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.workspace import Workspace
 from ..dedup.settings import DedupSettings
+from ..filters.decontamination import read_examples
 from ..filters.rule_sets import compiled, load_rules
 from ..mixing.exporters.frame import Job
 from ..mixing.exporters.registry import export_recipe
 from ..mixing.recipe import load_recipe
+from ..proxy_models.scorers import ScoreSettings
+from .balance import BalanceSettings, load_concepts, run_balance
+from .decontaminate import DecontaminateSettings, decontaminate
 from .dedup import deduplicate
 from .extract import EXTRACT, ExtractSettings
 from .filter import FilterSettings, run_filter
 from .mix import MixSettings, mix
+from .refine import REFINE, RefineSettings
 from .report import ReportSettings, write_report
 from .runner import RunnerOptions
+from .score import score
+from .select import SelectSettings, select
 from .stage import Stage, run_stage
+from .tag import TagSettings, run_tag
 from .tokenize import TokenizeSettings, tokenize
 from .train import TrainSettings, train
 
@@ -49,7 +57,13 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     workers: int = 1
     extract: ExtractSettings | None = None
     filter: FilterSettings | None = None
+    refine: RefineSettings | None = None
+    decontaminate: DecontaminateSettings | None = None
     dedup: DedupSettings | None = None
+    tag: TagSettings | None = None
+    balance: BalanceSettings | None = None
+    score: tuple[ScoreSettings, ...] = ()
+    select: SelectSettings | None = None
     tokenize: TokenizeSettings | None = None
     mix: MixSettings | None = None
     train: TrainSettings | None = None
@@ -96,7 +110,13 @@ def _report(call: Call) -> dict[str, Any]:
 STEPS: dict[str, Callable[[Call], dict[str, Any]]] = {
     "extract": _stage(EXTRACT),
     "filter": _function(run_filter),
+    "refine": _stage(REFINE),
+    "decontaminate": _stage(decontaminate),
     "dedup": _function(deduplicate),
+    "tag": _function(run_tag),
+    "balance": _function(run_balance),
+    "score": _function(score),
+    "select": _stage(select),
     "tokenize": _function(tokenize),
     "mix": _stage(mix),
     "train": _train,
@@ -110,12 +130,19 @@ def run(
 ) -> Iterator[dict[str, Any]]:
     """Run every stage that the settings name, in order; yield each one's summary as it ends.
 
-    RequestError, before anything runs, for inputs that are not there and rules that name no signal.
+    RequestError, before anything runs, for inputs that are not there, rules that name no signal, evaluation sets and
+    concepts that cannot be read, and a score without what its method needs.
     """
     if settings.extract is not None:
         resolve(settings.extract.inputs)
     if settings.filter is not None:
         compiled(load_rules(settings.filter.rules), where=settings.filter.rules)
+    for path in settings.decontaminate.sets.values() if settings.decontaminate is not None else ():
+        read_examples(path)
+    if settings.balance is not None and settings.balance.concepts is not None:
+        load_concepts(settings.balance.concepts)
+    for scoring in settings.score:
+        scoring.checked()
     workspace = Workspace(settings.workspace)
     workspace.create()
     options = options or RunnerOptions(workers=settings.workers)

@@ -14,7 +14,7 @@ from gristmill.pipelines.tag import TagSettings, run_tag
 
 def documents():
     """(id, text): words say nothing about the groups that the vectors make."""
-    return [(f"{at:032x}", f"some words about number {at % 5} of the list") for at in range(120)]
+    return [(f"{at:032x}", f"some words about number {at} of the list, and {at * 7919}") for at in range(120)]
 
 
 @pytest.fixture
