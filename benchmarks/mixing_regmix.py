@@ -66,7 +66,7 @@ def main() -> None:
         "Pile-CC with 128 runs >= 0.988": pile_128 >= 0.988,
         "average of 13 losses with 128 runs >= 0.985": average_128 >= 0.985,
         "intervals cover 85-95 %": 0.85 <= told["coverage"] <= 0.95,
-        "fit and optimise under 60 s on two cores (CPU seconds / 2)": used / JOBS < 60,
+        "fit and optimise under 60 s on two cores": wall < 60,
     }
     for claim, holds in claims.items():
         print(f"{'holds' if holds else 'FAILS'}: {claim}")

@@ -82,14 +82,17 @@ def by_hash(names: list[str]) -> list[str]:
 def pydoc_pages() -> Iterator[tuple[str, str]]:
     """(module, HTML page) of the standard library, then of installed packages."""
     names = [name for name in sorted(sys.stdlib_module_names) if not UNSAFE.match(name)]
+    absent = []
     for name in [*names, *by_hash(sorted(set(_submodules(DOCUMENTED))))]:
         try:
             page = _page(name)
-        except (Exception, SystemExit) as error:  # a module that cannot be imported here has no page
-            sys.stderr.write(f"demo: no page for {name}: {type(error).__name__}\n")
+        except (Exception, SystemExit) as error:  # modules of other systems, or of packages that are not installed
+            absent.append(f"{name} ({type(error).__name__})")
             continue
         if len(page) <= PAGE:
             yield name, page
+    if absent:
+        sys.stderr.write(f"no page for {len(absent)} modules that cannot be imported here: {', '.join(absent)}\n")
 
 
 def _page(name: str) -> str:

@@ -7,7 +7,7 @@ embeddings             documents as vectors of a proxy model
 engines                `Request`, `answer`: language models behind one interface, with a durable request cache
 engines_open           `open_engine`: an endpoint, a local model of transformers or of ours, vLLM
 programs               ProX programs: `parse`, `execute` under the published safety rules, `difference`
-refine_rules           `refine_program`: the built-in refiner; refine asks an engine, refine_model is trained on programs
+refine_rules           `refine_program`: the built-in refiner; refine asks an engine, refine_model is trained
 rephrase               WRAP: styles, requests, checked rewritings; real and synthetic tokens at a ratio
 taxonomy, tagging      closed lists of labels, and small models that learn them from an engine
 tagging_urls           what a URL says of a document

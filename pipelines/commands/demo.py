@@ -12,7 +12,7 @@ from .options import JsonOption, WorkersOption, runner_options
 def demo(
     context: typer.Context,
     workspace: Annotated[Path, typer.Option("--workspace", "-w", help="folder to make the demo in")] = Path("demo"),
-    megabytes: Annotated[float, typer.Option(help="text to collect from the Python environment, about")] = 24.0,
+    megabytes: Annotated[float, typer.Option(help="text to collect from the Python environment, about")] = 40.0,
     workers: WorkersOption = 2,
     json: JsonOption = False,
 ) -> None:
@@ -21,7 +21,7 @@ def demo(
     Needs no network. Collects documentation, package descriptions, licences and source code, curates them, fits a
     mixture, trains on it, and prints the funnel, the mixture and what models trained on each mixture reach.
 
-    Example: gristmill demo --workspace demo --megabytes 24
+    Example: gristmill demo --workspace demo --megabytes 40
     """
     from ..demo import demo as run_demo
 
