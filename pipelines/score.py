@@ -62,7 +62,7 @@ def fit_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
         found[f"file:{path}"] = checksum(path)
     text = _tokenizer(workspace, settings)
     if text is not None:
-        found["tokenizer"] = hashlib.sha256(text.encode()).hexdigest()
+        found["file:tokenizer.json"] = hashlib.sha256(text.encode()).hexdigest()
     return found
 
 
