@@ -63,7 +63,8 @@ class Progress:
         rows = sum(size[0] for size in self._sizes.values())
         written = sum(size[1] for size in self._sizes.values())
         parts = [f"{self.stage}: {shards}{f'/{self.total}' if self.total else ''} shards", f"{rows:,} rows"]
-        parts.append(f"{written / elapsed / 1e6:.1f} MB/s")
+        if written >= 5e4 * elapsed:  # stages that write next to nothing are not measured in megabytes
+            parts.append(f"{written / elapsed / 1e6:.1f} MB/s")
         if self.total and 0 < shards < self.total:
             left = elapsed / shards * (self.total - shards)
             parts.append(f"{int(left // 60)}:{int(left % 60):02d} left")

@@ -76,8 +76,9 @@ def test_what_cannot_be_read_is_one_error_and_reading_goes_on(text):
 
 
 @given(st.text(max_size=200))
-def test_no_text_breaks_the_parser(text):
-    parse(text)
+def test_every_line_of_any_text_is_an_operation_or_an_error(text):
+    program = parse(text)
+    assert program.operations or program.errors or not text.strip()
 
 
 operations = st.one_of(

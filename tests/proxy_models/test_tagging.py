@@ -61,8 +61,9 @@ def test_a_url_is_taken_apart(url, registered, suffix, words):
 
 @given(st.text(max_size=80))
 def test_any_text_may_stand_where_a_url_should(text):
-    url_tags(text)
-    url_tags("http://" + text)
+    for url in (text, "http://" + text):
+        told = url_tags(url)
+        assert all(word == word.lower() and " " not in word for word in told.path_words)
 
 
 # ---- taxonomies ----
