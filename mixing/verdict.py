@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from .baselines import within
 from .ensemble import fit_swarm, report, target_weights
 from .measures import spearman
 from .optimise import compare, propose
 from .recipe import rounded
 from .simplex import Limits
 from .swarm import Swarm
+from .units import Units
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The fitted mixture, the mixtures to validate it against, and the report of the fit."""
+    """The fitted mixture, the mixtures to compare it with, and the report of the fit."""
 
-    mixtures: dict[str, tuple[float, ...]]  # fitted, natural, uniform, best_of_swarm
+    mixtures: dict[str, tuple[float, ...]]  # natural, uniform, those asked for, best_of_swarm, fitted
     report: dict[str, Any]
 
 
@@ -32,30 +34,36 @@ def choose(
     regressors: Sequence[str] | None,
     seed: int,
     draws: int,
+    others: Mapping[str, np.ndarray] | None = None,
+    units: Units | None = None,
 ) -> Choice:
-    """Fit every target of the swarm, optimise the target, and name the mixtures that validation will train.
+    """Fit every target of the swarm, optimise the target, and name the mixtures to compare the result with.
 
+    others  further mixtures to compare with, by name
+    units   what the search moves; default: every domain by itself. Mixtures that units cannot make are not predicted.
     Baselines are moved within the limits where they break them: a mixture that the data cannot fill proves nothing.
     """
+    units = units or Units.of(swarm.domains)
     with threadpool_limits(1):  # sums must not depend on how many cores there are
-        fit = fit_swarm(swarm, regressors, seed=seed)
+        fit = fit_swarm(units.swarm(swarm), regressors, seed=seed)
         combination = target_weights(swarm.targets, target)
-        proposal = propose(fit, combination, natural, limits, seed=seed, draws=draws)
-        best = swarm.weights[int(np.argmin(swarm.losses @ combination))]
+        centre = units.collapse(natural)
+        proposal = propose(fit, combination, centre, units.limits(limits), seed=seed, draws=draws)
+        given = {"natural": natural, "uniform": np.full(len(natural), 1 / len(natural)), **(others or {})}
         named = {
-            "natural": natural,
-            "uniform": limits.rescale(np.full(len(natural), 1 / len(natural))),
-            "best_of_swarm": best,
-            "fitted": proposal.weights,
+            **within(given, limits),
+            "best_of_swarm": swarm.weights[int(np.argmin(swarm.losses @ combination))],
+            "fitted": units.expand(proposal.weights),
         }
         mixtures = {
             name: tuple(rounded(dict(zip(swarm.domains, weights, strict=True))).values())
             for name, weights in named.items()
         }
-        predicted = compare(fit, combination, {name: np.array(weights) for name, weights in mixtures.items()})
+        made = {name: np.array(weights) for name, weights in mixtures.items() if units.reach(np.array(weights))}
+        predicted = compare(fit, combination, {name: units.collapse(weights) for name, weights in made.items()})
     own = [place for place in swarm.own() if place is not None]
     told = {
-        **report(fit, natural),
+        **report(fit, centre),
         "target": dict(zip(swarm.targets, map(float, combination), strict=True)),
         "limits": {n: [float(a), float(b)] for n, a, b in zip(swarm.domains, limits.low, limits.high, strict=True)},
         "predicted": predicted,
