@@ -1,6 +1,7 @@
 """Deduplication: exact and near-duplicates, verified before they are joined, and one declared survivor each.
 
 settings      what is asked for: DedupSettings, RepeatSettings, SemanticSettings
+folds         what each character counts as when texts are compared
 shingles      texts to sorted sets of shingle hashes
 minhash       signatures, bands and rows, the S-curve, presets
 keys          exact keys, scopes, ranks

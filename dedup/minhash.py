@@ -25,7 +25,7 @@ BLOCK = 256  # documents
 
 @dataclass(frozen=True)
 class Preset:
-    """What a published pipeline compares, and by how many bands. `note` says where we depart from it."""
+    """What a published pipeline compares, and by how many bands."""
 
     unit: str
     size: int
@@ -34,15 +34,26 @@ class Preset:
     bands: int
     rows: int
     threshold: float
-    note: str
 
 
+# Read from the code that each of them published. Exact here: unit, size, normalisation, number of permutations, bands
+# and rows, but for what the last column says. Their hash functions are others, so the same pairs meet with the same
+# probability, not in the same buckets. None of them verifies: two documents that share a band are joined, which is
+# --no-verify here; with verification (the default) `threshold` is the exact Jaccard that a pair must reach. None of
+# them compares documents shorter than a shingle; here such a document is one shingle.
+#
+#               normalisation                       threshold                       differs
+# fineweb       datatrove's simplify_text           its report's aim                spaCy cuts a few words again
+# slimpajama    NFC, lower, ASCII punctuation out   what its bands are made for     ftfy mends encodings before it
+# redpajama-v2  the same in NFD                     one of its four levels
+# nemo          none                                ours: half height of its bands is at 0.79
+# redstone      lower                               what its bands are made for     words stand for SentencePiece pieces
 PRESETS = {
-    "fineweb": Preset("words", 5, "plain", 112, 14, 8, 0.75, "words are Unicode words, not spaCy's; hash is not sha1"),
-    "slimpajama": Preset("characters", 13, "lower", 128, 9, 13, 0.8, "punctuation of every script is left out"),
-    "redpajama-v2": Preset("words", 13, "lower", 128, 9, 13, 0.8, "the 0.8 level of its four levels"),
-    "nemo": Preset("characters", 24, "lower", 260, 20, 13, 0.8, "characters are folded; theirs are raw"),
-    "redstone": Preset("words", 5, "lower", 256, 17, 15, 0.8, "shingle unit as in the code it descends from"),
+    "fineweb": Preset("words", 5, "fineweb", 112, 14, 8, 0.75),
+    "slimpajama": Preset("characters", 13, "slimpajama", 128, 9, 13, 0.8),
+    "redpajama-v2": Preset("words", 13, "redpajama", 128, 9, 13, 0.8),
+    "nemo": Preset("characters", 24, "raw", 260, 20, 13, 0.8),
+    "redstone": Preset("words", 5, "lower", 256, 17, 15, 0.8),
 }
 
 

@@ -19,7 +19,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from .shingles import BASE, IDEOGRAPH, LETTER, SEED, TABLE, _decode, characters, mix, shingle
+from .folds import IDEOGRAPH, LETTER, TABLE, characters
+from .shingles import BASE, SEED, _decode, mix, shingle
 
 
 @dataclass(frozen=True)

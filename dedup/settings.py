@@ -50,7 +50,7 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
 
     threshold  similarity from which two documents are duplicates
     measure    exact similarity that verification computes: jaccard, or containment in the shorter document
-    unit, size, fold   shingles: see gristmill.dedup.shingles
+    unit, size, fold   shingles: see gristmill.dedup.shingles and gristmill.dedup.folds
     bands, rows        given both, or derived from the threshold and `false_negative_weight`
     exact      keys that make exact duplicates: "text" (normalised), "url", or SQL over documents
     minhash    look for near-duplicates at all
@@ -67,7 +67,7 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
     measure: Literal["jaccard", "containment"] = "jaccard"
     unit: Literal["words", "characters"] | None = None
     size: int | None = None
-    fold: Literal["lower", "plain"] | None = None
+    fold: Literal["lower", "plain", "fineweb", "slimpajama", "redpajama", "raw"] | None = None
     num_perm: int | None = None
     bands: int | None = None
     rows: int | None = None
@@ -94,6 +94,8 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
             raise RequestError(f"dedup: a threshold lies between 0 and 1, got {resolved['threshold']}")
         if resolved["size"] < 1 or resolved["num_perm"] < 2 or self.leaders < 1:
             raise RequestError("dedup: size and leaders are at least 1, num_perm at least 2")
+        if resolved["fold"] == "raw" and resolved["unit"] == "words":
+            raise RequestError("dedup: the fold raw has no words; use it with unit: characters")
         if (self.bands is None) != (self.rows is None):
             raise RequestError("dedup: give bands and rows together, or neither")
         if resolved["bands"] * resolved["rows"] > resolved["num_perm"]:

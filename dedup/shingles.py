@@ -1,41 +1,32 @@
 """Shingle sets of documents: which parts of a text are compared, hashed straight from Arrow's UTF-8 buffers.
 
-A text is read code point by code point through two tables (what a character folds to, what kind it is), cut into
-tokens, and every window of `size` tokens becomes one 32-bit hash. A document is the sorted set of these hashes.
+A text is read code point by code point through two tables (what a character folds to, what kind it is: see
+gristmill.dedup.folds), cut into tokens, and every window of `size` tokens becomes one 32-bit hash. A document is the
+sorted set of these hashes.
 
-    words        maximal runs of what Python's `\\w` matches, lower-cased; a kanji, kana or hanzi is a word of its own
-    characters   the same characters, lower-cased, runs of white space as one space, everything else left out
+    words        maximal runs of what the fold counts as part of a word; an ideograph is a word of its own
+    characters   the same characters, runs of white space as one space, everything else left out
 
 Short documents have a defined set as well: fewer tokens than `size` make one shingle of all of them; a text with no
 token but with something visible in it makes one shingle of its visible bytes, so `!!!` and `???` differ; a blank
-text has no shingle and is never a near-duplicate. Two different shingles share a hash with probability 2^-32:
-about one in 35,000 documents of 500 shingles counts one shingle less than it has. Lower-casing is character by
-character (the first code point of `str.lower`), so it differs from `str.lower` on `İ` and on final sigma.
+text has no shingle and is never a near-duplicate (but under the fold `raw`, where blanks count). Two different
+shingles share a hash with probability 2^-32: about one in 35,000 documents of 500 shingles counts one less.
 
 Cost: about 15 microseconds for 3 KB of English, sorting included. Measures and decides nothing.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numba
 import numpy as np
 import pyarrow as pa
 
-TABLE = 0x20000  # code points below have table entries; above them only ideographs are tokens
-OTHER, LETTER, IDEOGRAPH, SPACE = 0, 1, 2, 3
+from .folds import DECIMAL, DIGIT, FORMS, IDEOGRAPH, LETTER, MARK, OTHER, SPACE, beyond, characters, composed
+
 WORDS, CHARACTERS = 0, 1
 UNITS = {"words": WORDS, "characters": CHARACTERS}
 BASE = np.uint64(0x9E3779B97F4A7C15)
 SEED = np.uint64(0x51ED270B9F2C6A35)
-IDEOGRAPHS = (
-    (0x3040, 0x30FF),
-    (0x31F0, 0x31FF),
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0xFF66, 0xFF9F),
-)
 
 
 @dataclass(frozen=True)
@@ -52,36 +43,6 @@ class Shingles:
     content: np.ndarray
 
 
-@lru_cache(maxsize=4)
-def characters(fold: str) -> np.ndarray:
-    """(T,) uint32, of each code point: kind << 24 | what it folds to.
-
-    `lower` folds to lower case; `plain` takes digits as 0 and diacritics away as well.
-    """
-    points = np.arange(TABLE, dtype=np.uint32)
-    points[0xD800:0xE000] = 0x20  # surrogates do not occur in text
-    letters = points.view("<U1")
-    kind = np.zeros(TABLE, np.uint32)
-    kind[np.strings.isalnum(letters)] = LETTER
-    kind[ord("_")] = LETTER
-    kind[np.strings.isspace(letters)] = SPACE
-    for first, last in IDEOGRAPHS:
-        part = kind[first : last + 1]
-        part[part == LETTER] = IDEOGRAPH
-    folded = points.copy()
-    cased = np.flatnonzero(np.strings.lower(letters) != letters)
-    folded[cased] = [ord(chr(point).lower()[0]) for point in cased.tolist()]
-    if fold == "plain":
-        import unicodedata
-
-        for point in np.flatnonzero(kind == LETTER):
-            character = unicodedata.normalize("NFD", chr(folded[point]))[0]
-            folded[point] = ord("0") if character.isdecimal() else ord(character)
-    elif fold != "lower":
-        raise ValueError(f"no folding {fold!r}; there are: lower, plain")
-    return folded | kind << 24
-
-
 def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "lower") -> Shingles:
     """Shingle sets of a column of texts; a null text counts as blank.
 
@@ -89,6 +50,8 @@ def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "low
     returns  Shingles of the D documents, in order
     """
     text = text.cast(pa.large_string())
+    if fold in FORMS:
+        text = composed(text, FORMS[fold])
     _, ends, data = text.buffers()
     ends = (
         np.frombuffer(ends, np.int64)[text.offset : text.offset + len(text) + 1] if len(text) else np.zeros(1, np.int64)
@@ -97,7 +60,7 @@ def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "low
     table = characters(fold)
     octets = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
     room = np.empty((ends[-1] - ends[0]) // (1 if unit == "characters" else 2) + 2 * len(text) + 16, np.uint32)
-    offsets, content = _shingle(octets, ends, absent, table, UNITS[unit], size, room)
+    offsets, content = _shingle(octets, ends, absent, table, beyond(fold), UNITS[unit], size, room)
     return Shingles(room[: offsets[-1]].copy(), offsets, content)
 
 
@@ -130,7 +93,7 @@ def _decode(data, i, end):  # one code point at i -> (code point, its length in 
 
 
 @numba.njit(nogil=True, cache=True)
-def _shingle(data, ends, absent, table, unit, size, out):
+def _shingle(data, ends, absent, table, above, unit, size, out):
     # data (bytes,) uint8, ends (D+1,), out (room,) uint32 -> offsets (D+1,) int64, content (D, 2) uint64
     documents = len(ends) - 1
     offsets = np.zeros(documents + 1, np.int64)
@@ -143,21 +106,22 @@ def _shingle(data, ends, absent, table, unit, size, out):
     for d in range(documents):
         first = position
         if not absent[d]:
-            position = _document(data, ends[d], ends[d + 1], table, unit, window, last, out, position, content[d])
+            document = data[ends[d] : ends[d + 1]]
+            position = _document(document, table, above, unit, window, last, out, position, content[d])
         offsets[d + 1] = first + _sort_distinct(out[first:position])
         position = offsets[d + 1]
     return offsets, content
 
 
 @numba.njit(nogil=True, cache=True)
-def _document(data, start, end, table, unit, window, last, out, position, content):
+def _document(data, table, above, unit, window, last, out, position, content):
     # appends the hashes of one document to out, unsorted; the sum h2 and the chain h1 of its tokens are its content
     size = len(window)
     tokens, slot = 0, 0
     rolling = np.uint64(0)
     h1, h2 = SEED, BASE
     word, inside, gap = SEED, False, False
-    i = start
+    i, end = 0, len(data)
     while i <= end:
         # one character: what it folds to and its kind; past the end a separator flushes the last word
         entry = SPACE << 24
@@ -172,10 +136,15 @@ def _document(data, start, end, table, unit, window, last, out, position, conten
                 if point < len(table):
                     entry = np.int64(table[point])
                 else:
-                    entry = point | (IDEOGRAPH << 24 if 0x20000 <= point < 0x32400 else 0)
+                    ideograph = above == OTHER and 0x20000 <= point < 0x32400
+                    entry = point | (IDEOGRAPH if ideograph else above) << 24
         else:
             i += 1
         what, point = entry >> 24, entry & 0xFFFFFF
+        if what == MARK:
+            continue
+        if what == DIGIT:
+            what, i = LETTER, _number(data, i, end, table)
         if unit == 0:
             if what == LETTER:
                 word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
@@ -210,7 +179,7 @@ def _document(data, start, end, table, unit, window, last, out, position, conten
                 position += 1
     if tokens == 0:  # no token: the visible bytes are all there is
         visible = 0
-        for j in range(start, end):
+        for j in range(end):
             if data[j] > 32:
                 h1 = mix(h1 ^ np.uint64(data[j]))
                 h2 = (h2 + np.uint64(data[j]) + np.uint64(1)) * BASE
@@ -226,9 +195,30 @@ def _document(data, start, end, table, unit, window, last, out, position, conten
 
 
 @numba.njit(nogil=True, cache=True)
-def _sort_distinct(
-    values,
-):  # (n,) uint32 -> how many distinct; sorted in place, in linear time as the hashes are uniform
+def _digits(data, i, end, table):  # past the digits that stand at i
+    while i < end:
+        point, length = _decode(data, i, end)
+        if point >= len(table) or table[point] >> 24 != DIGIT:
+            break
+        i += length
+    return i
+
+
+@numba.njit(nogil=True, cache=True)
+def _number(data, i, end, table):  # past the number whose first digit ends at i: digits, and once a sign and digits
+    i = _digits(data, i, end, table)
+    if i < end:
+        point, length = _decode(data, i, end)
+        if (point == DECIMAL).any():
+            after = _digits(data, i + length, end, table)
+            if after > i + length:
+                i = after
+    return i
+
+
+@numba.njit(nogil=True, cache=True)
+def _sort_distinct(values):
+    # (n,) uint32 -> how many distinct; sorted in place, in linear time as the hashes are uniform
     n = len(values)
     if n < 2:
         return n

@@ -26,6 +26,8 @@ def test_dedup_takes_its_settings_from_the_command_line(corpus, capsys):
         {"text": f"{text}\nsame line", "source": "b", "url": "http://x/1"},
         {"text": f"{prose(90, rng)}\nsame line", "source": "b", "url": "http://x/1#top"},
     ]
+    for row in rows:  # a number is a 0 under this preset
+        row["text"] = row["text"].translate(str.maketrans("0123456789", "abcdefghij"))
     old, new = corpus(rows[:1], at="old"), corpus(rows, at="new")
     run(capsys, "dedup", "-w", old.url, "--preset", "fineweb", "--exact", "text", "--exact", "url")
     asked = ["dedup", "-w", new.url, "--preset", "fineweb", "--exact", "text", "--exact", "url"]

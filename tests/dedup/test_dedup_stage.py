@@ -165,6 +165,7 @@ def test_exact_keys_may_be_urls_or_sql(corpus):
         ({"threshold": 1.5}, "lies between 0 and 1"),
         ({"bands": 14, "rows": 10}, "need 140 permutations, num_perm is 128"),
         ({"bands": 14}, "bands and rows together"),
+        ({"fold": "raw"}, "raw has no words"),
         ({"exact": (), "minhash": False}, "nothing would be compared"),
     ],
 )

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.dedup.shingles import IDEOGRAPHS, shingle
+from gristmill.dedup.folds import IDEOGRAPHS
+from gristmill.dedup.shingles import shingle
 
 alphabet = "abAB_1.,!?- \n\t\u00e9\u00df\u0130\u4e2d\u3042\u30ab\u0411\u00b2\U00020001\U0001f600"
 texts = st.none() | st.text(alphabet, max_size=60)
