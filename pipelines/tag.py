@@ -1,9 +1,10 @@
 """The tag stage: what each surviving document is, as columns, and mixture units made of them.
 
 Writes `tags/` (URL tags, a label and its confidence for each taxonomy, a cluster, and who assigned them),
-`decisions/tag/` (documents for which a `--keep` predicate over the tags is not true are dropped; without one all are
-kept), and `domains/` where mixture units are asked for, which from then on replace the column `domain`.
-Refuses a predicate or a unit that names no tag before anything runs.
+`decisions/tag/` (documents for which a `--keep` predicate or a rule of `--rules` over the tags is not true are
+dropped; without one all are kept), and `domains/` where mixture units are asked for, which from then on replace the
+column `domain`. Other predicates, rules or units decide anew from the tags that are there.
+Refuses a predicate, a rule or a unit that names no tag before anything runs.
 """
 
 from collections.abc import Iterator
@@ -19,15 +20,17 @@ from pydantic import BaseModel, Field
 from ..corpus import fate
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.schema import DECISIONS, DOMAINS
-from ..corpus.shards import committed, fingerprint, open_shard
+from ..corpus.shards import committed, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Workspace
+from ..filters.rule_sets import DOCUMENT_COLUMNS, Compiled, RuleSet, load_rules
 from ..proxy_models.clusters import Clusters, from_bytes, unit
-from ..proxy_models.tagging import FastTextLabeller, Labeller, Learner, domain_name, open_labeller
+from ..proxy_models.tagging import FastTextLabeller, Labeller, Learner, domain_name
 from ..proxy_models.tagging_urls import url_tags
 from ..proxy_models.taxonomy import excerpt
 from .columns import read_vectors, vectors_for
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, run_stage, shard_graph
+from .tag_columns import BUNDLED, FAMILY, columns, distilled, learnt, numbered, one_row
 from .tag_lessons import (
     CLUSTER,
     LABEL,
@@ -36,13 +39,11 @@ from .tag_lessons import (
     ClusterSettings,
     LabelSettings,
     LearnSettings,
-    one_row,
     vectors_input,
     vectors_named,
 )
 
-BUNDLED = ("format", "quality_label", "topic")
-READ = ["id", "text", "url", "host", "source", "domain", "language"]
+READ = ["id", "text", "url"]
 BESIDE = ("domain", "host", "source", "language")  # columns of documents that predicates and units may name, too
 Rows = list[dict[str, Any]]
 
@@ -60,6 +61,7 @@ class TagSettings(BaseModel, frozen=True, extra="forbid"):
     cluster_sample: int = Field(20_000, ge=10)
     vectors: str | None = None  # TABLE or TABLE:COLUMN, to be clustered instead of words
     keep: tuple[str, ...] = ()  # SQL over the tags
+    rules: str | None = None  # a YAML file of rules over `tag.COLUMN` and columns of documents
     domain: tuple[str, ...] = ()  # columns whose values make the mixture unit
     seed: int = 0
     request_cache: str | None = None
@@ -72,7 +74,9 @@ class ApplySettings(BaseModel, frozen=True, extra="forbid"):
     models: dict[str, str] = {}
     clusters: bool = False
     vectors: str | None = None
+    numbers: tuple[str, ...] = ()  # taxonomies whose labels are whole numbers
     keep: tuple[str, ...] = ()
+    rules: RuleSet | None = None
     domain: tuple[str, ...] = ()
 
 
@@ -87,18 +91,14 @@ def run_tag(
         raise RequestError("--clusters 1 would put every document into one; ask for 2 or more, or for none")
     if settings.vectors is not None and not settings.clusters:
         raise RequestError("--vectors are for finding clusters; say how many: --clusters N")
-    check_names(settings, named)
+    label = _label_settings(settings)
+    asked = {name: tuple(taxonomy.labels) for name, taxonomy in label.loaded().items()} if label else {}
+    numbers = numbered(workspace, named, settings.models, asked)
+    rules = load_rules(settings.rules) if settings.rules is not None else None
+    check_names(settings, columns(named, numbers), rules)
     vectors_input(workspace, settings.vectors)
     tables: dict[str, Any] = {}
-    if settings.engine is not None:
-        label = LabelSettings(
-            engine=settings.engine,
-            taxonomies=tuple(name for name in settings.taxonomies if name not in settings.models),
-            taxonomies_file=settings.taxonomies_file,
-            sample=settings.sample,
-            seed=settings.seed,
-            request_cache=settings.request_cache,
-        )
+    if label is not None:
         tables |= run_stage(LABEL, workspace, label, options, force, quiet)["tables"]
         learning = LearnSettings(learner=settings.learner, seed=settings.seed)
         tables |= run_stage(LEARN, workspace, learning, options, force, quiet)["tables"]
@@ -108,11 +108,13 @@ def run_tag(
         )
         tables |= run_stage(CLUSTER, workspace, found, options, force, quiet)["tables"]
     applied = ApplySettings(
-        taxonomies=tuple(sorted(_learnt(workspace) & set(named) - set(settings.models))) if labelled else (),
+        taxonomies=tuple(sorted(learnt(workspace) & set(named) - set(settings.models))) if labelled else (),
         models=settings.models,
         clusters=bool(settings.clusters),
         vectors=settings.vectors,
+        numbers=numbers,
         keep=settings.keep,
+        rules=rules,
         domain=settings.domain,
     )
     if not settings.domain:
@@ -121,36 +123,30 @@ def run_tag(
     return summary | {"tables": tables | summary["tables"], "details": {"agreement": agreements(workspace)}}
 
 
+def _label_settings(settings: TagSettings) -> LabelSettings | None:
+    if settings.engine is None:
+        return None
+    return LabelSettings(
+        engine=settings.engine,
+        taxonomies=tuple(name for name in settings.taxonomies if name not in settings.models),
+        taxonomies_file=settings.taxonomies_file,
+        sample=settings.sample,
+        seed=settings.seed,
+        request_cache=settings.request_cache,
+    )
+
+
 def agreements(workspace: Workspace) -> dict[str, Any]:
     """How well each labeller agrees with the engine that taught it, on labels it did not see."""
     told = {}
-    for name in sorted(_learnt(workspace)):
+    for name in sorted(learnt(workspace)):
         row = one_row(workspace, "labellers", f"{name}.parquet")
         told[name] = {key: row[key] for key in ("held_back", "agreement", "kappa", "commonest_agreement")}
     return told
 
 
-def _learnt(workspace: Workspace) -> set[str]:
-    manifest = workspace.table("labellers").manifest()
-    return {shard.name.removesuffix(".parquet") for shard in manifest.shards} if manifest else set()
-
-
-def columns(taxonomies: tuple[str, ...]) -> pa.Schema:
-    """Schema of `tags/`: the bundled taxonomies are always there, null where nobody assigned them."""
-    fields = [
-        pa.field("id", pa.string(), nullable=False),
-        ("registered_domain", pa.string()),
-        ("suffix", pa.string()),
-        ("path_words", pa.list_(pa.string())),
-    ]
-    for name in sorted({*BUNDLED, *taxonomies}):
-        fields += [(name, pa.string()), (f"{name}_confidence", pa.float32())]
-    return pa.schema([*fields, ("cluster", pa.string()), ("assigned_by", pa.string())])
-
-
-def check_names(settings: TagSettings, named: tuple[str, ...]) -> None:
-    """Refuse units and predicates that name no tag."""
-    schema = columns(named)
+def check_names(settings: TagSettings, schema: pa.Schema, rules: RuleSet | None) -> None:
+    """Refuse units, predicates and rules that name no tag."""
     known = {*schema.names, *BESIDE} - {"id", "path_words"}
     for name in settings.domain:
         if name not in known:
@@ -161,6 +157,15 @@ def check_names(settings: TagSettings, named: tuple[str, ...]) -> None:
             _kept(empty, predicate)
         except duckdb.Error as error:
             raise RequestError(f"--keep {predicate!r}: {str(error).splitlines()[0]}") from error
+    if rules is not None:
+        if rules.edits:
+            raise RequestError(f"--rules {settings.rules}: rules over tags drop documents; lines and mask are filter's")
+        _compiled(rules, schema, f"--rules {settings.rules}")
+
+
+def _compiled(rules: RuleSet, schema: pa.Schema, where: str) -> Compiled:
+    tags = pa.struct([field for field in schema if field.name not in ("id", "path_words")])
+    return Compiled(rules.rules, {FAMILY: tags}, DOCUMENT_COLUMNS, where)
 
 
 def _beside(schema: pa.Schema) -> pa.Schema:
@@ -183,13 +188,14 @@ def tag_stage(settings: ApplySettings) -> Stage[ApplySettings]:
     tables = ("decisions/tag", "tags", *((fate.DOMAINS,) if settings.domain else ()))
     return Stage(
         name=TAG,
-        version=1,
+        version=2,
         tables=tables,
         inputs=tag_inputs,
         graph=_TagGraph(tables),
         work=lambda workspace, settings: len(workspace.table(fate.BEFORE).finished(TAG).shards),
         redecides=True,
         recorded=tag_recorded,
+        recorded_of=lambda settings, table: tag_recorded(settings, table == "tags"),
     )
 
 
@@ -211,8 +217,10 @@ def tag_inputs(workspace: Workspace, settings: ApplySettings) -> dict[str, str]:
     return found | vectors_input(workspace, settings.vectors)
 
 
-def tag_recorded(settings: ApplySettings) -> dict[str, Any]:
-    told = settings.model_dump(mode="json", exclude={"vectors"} if settings.vectors is None else None)
+def tag_recorded(settings: ApplySettings, tags: bool = False) -> dict[str, Any]:
+    """What is recorded: for `tags/` what changes a tag, for the other tables what is made of them as well."""
+    beyond = {"keep", "rules", "domain"} if tags else set()
+    told = settings.model_dump(mode="json", exclude={*beyond, *(() if settings.vectors else ("vectors",))})
     return told | {"models": {name: _file(path) for name, path in sorted(settings.models.items())}}
 
 
@@ -226,43 +234,69 @@ def _file(path: str) -> str:
 
 
 def tag_shard(plan: Plan, shard: str) -> Iterator[Report]:
-    """One shard of documents -> its tags, units and decisions; the decisions last, for they mark it as done."""
+    """One shard of documents -> its tags, then units and decisions from these; the decisions mark it as done."""
+    made = {"tags": fingerprint(plan.stage, plan.version, plan.recorded_of("tags"), plan.inputs, shard)}
+    for table in (*((fate.DOMAINS,) if plan.settings.domain else ()), "decisions/tag"):
+        made[table] = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
+    urls = {table: plan.workspace.table(table).shard_url(shard) for table in made}
+    if committed(urls["tags"], made["tags"]) is None:
+        _write_tags(plan, shard, urls["tags"], made["tags"])
+    if any(committed(url, made[table]) is None for table, url in urls.items()):
+        _write_decisions(plan, shard, urls, made["decisions/tag"])
+    for table, url in urls.items():
+        yield table, committed(url, made[table])
+
+
+def _write_tags(plan: Plan, shard: str, url: str, stamp: str) -> None:
     settings = plan.settings
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
-    schema = columns((*settings.taxonomies, *settings.models))
-    tables = [*((fate.DOMAINS,) if settings.domain else ()), "tags", "decisions/tag"]
-    urls = {table: plan.workspace.table(table).shard_url(shard) for table in tables}
-    present = {table: committed(url, stamp) for table, url in urls.items()}
-    if all(present.values()):
-        yield from present.items()
-        return
-    tags: Rows = []
-    units: Rows = []
-    decisions: Rows = []
+    schema = columns((*settings.taxonomies, *settings.models), settings.numbers)
     vectors = None
     if settings.vectors is not None:
         vectors = read_vectors(plan.workspace, *vectors_named(settings.vectors), shard, TAG)
-    for batch in fate.read_kept(plan.workspace, shard, READ, until=TAG):
-        documents = batch.to_pylist()
-        rows = tagged(plan, documents, vectors)
-        tags += rows
-        beside = [{**row, **{name: doc[name] for name in BESIDE}} for row, doc in zip(rows, documents, strict=True)]
-        failed = _first_failed(pa.Table.from_pylist(beside, _beside(schema)), settings.keep)
-        for row, rule in zip(beside, failed, strict=True):
-            decisions.append({"id": row["id"], "kept": rule is None, "stage": TAG, "rule": rule})
-            units.append({"id": row["id"], "domain": domain_name([row[name] for name in settings.domain])})
-    kept = sum(row["kept"] for row in decisions)
-    counts = {"in": len(decisions), "kept": kept, "dropped": len(decisions) - kept, "failed": 0}
-    for table, declared, rows in (
-        (fate.DOMAINS, DOMAINS, units),
-        ("tags", schema, tags),
-        ("decisions/tag", DECISIONS, decisions),
-    ):
-        if table in urls:
-            with open_shard(urls[table], declared, stamp) as out:
-                out.write_rows(rows)
-                out.counts = counts if table == "decisions/tag" else {"rows": len(rows)}
-            yield table, committed(urls[table], stamp)
+    with open_shard(url, schema, stamp) as out:
+        for batch in fate.read_kept(plan.workspace, shard, READ, until=TAG):
+            out.write_rows(tagged(plan, batch.to_pylist(), vectors))
+        out.counts = {"rows": out.rows}
+
+
+def _write_decisions(plan: Plan, shard: str, urls: dict[str, str], stamp: str) -> None:
+    """Units and decisions of a shard, from its tags and the columns of its documents."""
+    settings = plan.settings
+    schema = columns((*settings.taxonomies, *settings.models), settings.numbers)
+    rules = _compiled(settings.rules, schema, "--rules") if settings.rules else None
+    tags = pa.Table.from_batches(list(read_batches(urls["tags"])), schema)
+    wanted = sorted({"id", *BESIDE, *(rules.columns if rules else ())})
+    batches = list(fate.read_kept(plan.workspace, shard, wanted, until=TAG))
+    read = pa.schema([(name, pa.string()) for name in wanted])
+    documents = pa.Table.from_batches([batch.cast(read) for batch in batches], read)
+    beside = pa.table([*tags.columns, *(documents[name] for name in BESIDE)], schema=_beside(schema))
+    rows = [{"id": id, "kept": True, "stage": TAG} for id in tags["id"].to_pylist()]
+    for row, failed in zip(rows, _first_failed(beside, settings.keep), strict=True):
+        if failed is not None:
+            row |= {"kept": False, "rule": failed}
+    if rules is not None:
+        judged = rules.decide(_judged(rules, tags, documents), TAG, every=False).select(DECISIONS.names).to_pylist()
+        rows = [row if not row["kept"] else told for row, told in zip(rows, judged, strict=True)]
+    if fate.DOMAINS in urls:
+        parts = [beside[name].to_pylist() for name in settings.domain]
+        units = zip(tags["id"].to_pylist(), map(domain_name, zip(*parts, strict=True)), strict=True)
+        with open_shard(urls[fate.DOMAINS], DOMAINS, stamp) as out:
+            out.write_rows({"id": id, "domain": unit} for id, unit in units)
+            out.counts = {"rows": out.rows}
+    kept = sum(row["kept"] for row in rows)
+    with open_shard(urls["decisions/tag"], DECISIONS, stamp) as out:
+        out.write_rows(rows)
+        out.counts = {"in": len(rows), "kept": kept, "dropped": len(rows) - kept, "failed": 0}
+
+
+def _judged(rules: Compiled, tags: pa.Table, documents: pa.Table) -> pa.Table:
+    """The columns that rules read, the tags as one struct."""
+    found = {name: documents[name] for name in ("id", *sorted(rules.columns - {"id"}))}
+    if FAMILY in rules.signals:
+        fields = rules.schema.field(FAMILY).type
+        parts = [tags[field.name].combine_chunks() for field in fields]
+        found[FAMILY] = pa.StructArray.from_arrays(parts, fields=list(fields))
+    return pa.table(found)
 
 
 def tagged(plan: Plan, documents: Rows, vectors: tuple[pa.Array, np.ndarray] | None = None) -> Rows:
@@ -286,7 +320,8 @@ def tagged(plan: Plan, documents: Rows, vectors: tuple[pa.Array, np.ndarray] | N
         labeller, kind = _labeller(plan, name)
         who.append(f"{name}: {kind}")
         for row, (label, confidence) in zip(rows, labeller.label(texts), strict=True):
-            row[name], row[f"{name}_confidence"] = label, confidence
+            row[name] = (int(label) if name in settings.numbers else label) if label else None
+            row[f"{name}_confidence"] = confidence
     if settings.clusters and texts:
         clusters = _clusters(plan.workspace, plan.inputs["clusters"])
         names = clusters.names()
@@ -316,18 +351,13 @@ def _first_failed(rows: pa.Table, predicates: tuple[str, ...]) -> list[str | Non
 def _labeller(plan: Plan, name: str) -> tuple[Labeller, str]:
     if name in plan.settings.models:
         return _given(plan.settings.models[name], plan.recorded["models"][name]), "fasttext, given"
-    return _distilled(plan.workspace, name, plan.inputs["labellers"])
+    labeller, kind = distilled(plan.workspace, name, plan.inputs["labellers"])
+    return labeller, f"{kind}, distilled"
 
 
 @lru_cache(maxsize=8)
 def _given(path: str, checksum: str) -> Labeller:
     return FastTextLabeller(path)
-
-
-@lru_cache(maxsize=8)
-def _distilled(workspace: Workspace, name: str, fingerprint: str) -> tuple[Labeller, str]:
-    row = one_row(workspace, "labellers", f"{name}.parquet")
-    return open_labeller(row["kind"], row["labels"], row["model"]), f"{row['kind']}, distilled"
 
 
 @lru_cache(maxsize=2)

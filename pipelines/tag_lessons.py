@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from ..corpus import fate
 from ..corpus.refusal import RequestError
 from ..corpus.schema import FAILURES
-from ..corpus.shards import committed, fingerprint, open_shard, read_batches
+from ..corpus.shards import committed, fingerprint, open_shard
 from ..corpus.workspace import Workspace
 from ..proxy_models.clusters import find_clusters, to_bytes
 from ..proxy_models.engines import Request, answer
@@ -292,11 +292,3 @@ CLUSTER: Stage[ClusterSettings] = Stage(
     redecides=True,
     recorded=lambda settings: settings.model_dump(mode="json", exclude_none=True),
 )
-
-
-def one_row(workspace: Workspace, table: str, shard: str) -> dict[str, Any]:
-    """The first row of a shard."""
-    url = workspace.table(table).shard_url(shard)
-    for batch in read_batches(url, rows=1):
-        return batch.to_pylist()[0]
-    raise RequestError(f"{url} holds no row")

@@ -35,6 +35,9 @@ def tag(
     keep: Annotated[
         list[str] | None, typer.Option(help="SQL over the tags; documents for which it is not true are dropped")
     ] = None,
+    rules: Annotated[
+        str | None, typer.Option(help="YAML file of rules over tag.COLUMN, say tag.quality_label >= threshold")
+    ] = None,
     domain: Annotated[
         str | None, typer.Option(help="tags that make the mixture unit: topic,quality_label or cluster or suffix …")
     ] = None,
@@ -49,6 +52,7 @@ def tag(
     Without a model only the URL is read. An engine labels a sample, a small model learns from it and labels the rest;
     their agreement is printed. Clusters are of words, or of vectors that are stored (of `gristmill score rds`, say): a
     document without one has no cluster. Writes tags/, decisions/tag/ and, with --domain, domains/: new mixture units.
+    Rules may name tags here (--keep, --rules) and, once labels are learnt, in `gristmill filter --rules`.
 
     Example: gristmill tag --workspace W --clusters 12 --domain cluster
     """
@@ -71,6 +75,7 @@ def tag(
         clusters=clusters,
         vectors=vectors,
         keep=tuple(keep or ()),
+        rules=rules,
         domain=tuple(name.strip() for name in domain.split(",")) if domain else (),
         seed=seed,
         request_cache=request_cache,
