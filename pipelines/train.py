@@ -17,15 +17,15 @@ from ..corpus.workspace import Workspace
 from ..mixing.recipe import Recipe, load_recipe
 from ..training import checkpoint
 from ..training.evaluation import HeldOut, held_out_rows
-from ..training.loader import Loader, Phase
+from ..training.loader import Loader
 from ..training.loop import Probe, pretrain
 from ..training.loop_settings import LoopSettings
-from ..training.repetition import fill_in
 from ..training.run_folder import CHECKPOINTS
 from ..training.shards import TokenDomain, TokenFacts, domains, open_tokens
 from ..training.targets import load_target, score
 from ..training.tokenizer import load_tokenizer
 from ..training.transformer import Transformer, size
+from .phases import Replay, Subset, plan_phases, with_quality
 
 RUNS = "runs"
 
@@ -39,8 +39,9 @@ class TrainSettings(BaseModel, frozen=True, extra="forbid"):
     tokens: int | None = Field(default=None, ge=1)  # instead of the recipe's total_tokens
     batch_tokens: int = Field(default=8192, ge=1)
     packing: Literal["concat", "bestfit", "decompose"] = "concat"
-    curriculum: str = "uniform"  # decompose: the order of row lengths
-    subset: dict[str, float] = {}  # domain -> share of its rows that is repeated instead of reading all of them
+    curriculum: str = "natural"  # decompose: the order of row lengths
+    subset: Subset | None = None  # parts of domains that are repeated instead of reading all of them
+    replay: Replay | None = None  # some of what the model was trained on before, for a run that goes on from it
     max_epochs: float | None = Field(default=None, gt=0)  # no domain is repeated more; the others fill in pro rata
     seed: int = 0
     evaluation_tokens: int = Field(default=50_000, ge=1)  # held-out tokens per domain
@@ -66,8 +67,13 @@ def train(
         raise RequestError(f"{workspace.url} has no token shards; run: gristmill tokenize --workspace {workspace.url}")
     if not force:
         check_recipe(recipe, pool, path)
-    phases = phases_of(recipe, settings, {name: domain.tokens for name, domain in pool.items()})
-    loader = Loader(pool, phases, settings.tokens or recipe.total_tokens, settings.batch_tokens, settings.seed)
+    if settings.subset is not None and settings.subset.best is not None:
+        pool = with_quality(workspace, pool, settings.subset)
+    available = {name: domain.tokens for name, domain in pool.items()}
+    total = settings.tokens or recipe.total_tokens
+    phases = plan_phases(recipe, total, available, settings.packing, settings.curriculum, settings.max_epochs,
+                         settings.subset, settings.replay)  # fmt: skip
+    loader = Loader(pool, phases, total, settings.batch_tokens, settings.seed)
     longest = max(phase.seq_len for phase in phases)
     facts = next(iter(pool.values())).facts
     model = Transformer(size(settings.model, facts.vocab_size, longest), settings.seed)
@@ -105,30 +111,6 @@ def held_out(
         if domain.bytes:
             found[name] = held_out_rows(domain, seq_len, settings.evaluation_tokens)
     return found
-
-
-def phases_of(recipe: Recipe, settings: TrainSettings, available: dict[str, int]) -> list[Phase]:
-    """The recipe's phases in the loader's terms, with shares cut where `max_epochs` asks for it."""
-    total = settings.tokens or recipe.total_tokens
-
-    def capped(shares: dict[str, float]) -> dict[str, float]:
-        asked = {name: share for name, share in shares.items() if share > 0}
-        if settings.max_epochs is None or asked.keys() - available.keys():
-            return asked  # the loader refuses a domain that is not there
-        return fill_in(asked, available, total, settings.max_epochs)
-
-    return [
-        Phase(
-            phase.until,
-            capped(phase.shares),
-            phase.seq_len,
-            settings.packing,
-            metadata=phase.metadata != "none",
-            subset={name: part for name, part in settings.subset.items() if phase.shares.get(name, 0.0) > 0},
-            curriculum=settings.curriculum,
-        )
-        for phase in recipe.phases
-    ]
 
 
 def check_recipe(recipe: Recipe, pool: dict[str, TokenDomain], where: str) -> None:

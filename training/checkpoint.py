@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..corpus.refusal import WorkspaceError
+from .transformer import Transformer, TransformerConfig
 
 MODEL, OPTIMISER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 
@@ -52,6 +53,16 @@ def load(folder: str) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, A
         return load_file(f"{folder}/{MODEL}"), load_file(f"{folder}/{OPTIMISER}"), state
     except (OSError, ValueError, SafetensorError) as error:
         raise WorkspaceError(f"{folder} is not a whole checkpoint: {error}; remove it and run again") from error
+
+
+def load_model(folder: str) -> tuple[Transformer, dict[str, Any]]:
+    """The model of a checkpoint that the training loop wrote, with its weights, and the state beside it."""
+    weights, _, state = load(folder)
+    if "config" not in state:
+        raise WorkspaceError(f"{folder}/{STATE} does not say the shape of its model; it was not written by a run")
+    model = Transformer(TransformerConfig(**state["config"]))
+    model.load_state_dict(weights)
+    return model, state
 
 
 def steps(folder: str) -> list[int]:

@@ -2,8 +2,12 @@
 
 Every step has the same number of tokens: many short rows or few long ones. A curriculum is a set of odds: in each of
 `cycles` equal parts of the phase the steps are drawn without replacement, with odds that favour short rows (grow) or
-long ones (shrink), so the favoured lengths come first and the others when those are used up.
+long ones (shrink), so the favoured lengths come first and the others when those are used up. For six buckets the
+published odds, shortest first, are: uniform 1:1:1:1:1:1, grow-linear 6:5:4:3:2:1, grow-p2 32:16:8:4:2:1, grow-p100
+100^5:...:100:1, shrink-p100 the reverse. `natural` has no odds: a step's bucket follows what is left of each.
 """
+
+from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -11,8 +15,16 @@ import numpy as np
 from ..corpus.refusal import RequestError, unknown_name
 from .permutation import derive
 
-# how the odds of a bucket compare with those of the next longer one; 0: odds follow what is left, no preference
-CURRICULA = {"uniform": 0.0, "grow-p2": 2.0, "grow-p100": 100.0, "shrink-p2": 0.5, "shrink-p100": 0.01}
+# position of a bucket from the longest (0) -> its odds; natural has none
+CURRICULA: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "natural": np.zeros_like,
+    "uniform": np.ones_like,
+    "grow-linear": lambda place: place + 1.0,
+    "grow-p2": lambda place: 2.0**place,
+    "grow-p100": lambda place: 100.0**place,
+    "shrink-p2": lambda place: 2.0**-place,
+    "shrink-p100": lambda place: 100.0**-place,
+}
 
 
 def bucket_sizes(longest: int, shortest: int = 0) -> list[int]:
@@ -27,8 +39,7 @@ def bucket_order(counts: np.ndarray, curriculum: str, cycles: int, key: np.uint6
     """counts (K,) steps per bucket, shortest first -> (steps,) int8 bucket of each step."""
     if curriculum not in CURRICULA:
         raise unknown_name("curriculum", curriculum, CURRICULA)
-    factor = CURRICULA[curriculum]
-    odds = factor ** -np.arange(len(counts), dtype=np.float64) if factor else np.zeros(len(counts))
+    odds = CURRICULA[curriculum](np.arange(len(counts), dtype=np.float64)[::-1].copy())
     return draw_order(counts.astype(np.int64), odds, max(1, cycles), key)
 
 

@@ -36,8 +36,9 @@ class Phase:
     shares     domain -> share of the phase's target tokens; they need not sum to one
     packing    concat, bestfit or decompose (rows of many lengths, constant tokens per step)
     metadata   keep the metadata prefixes (they carry no loss); False strips them
-    subset     domain -> fraction of its rows that the phase repeats instead of reading all once
-    curriculum decompose: uniform, or grow-p2 (short rows first, in cycles)
+    subset     domain -> fraction of it that the phase repeats instead of reading all once: of its rows, at random;
+               of its tokens, in the documents of the best `quality`, where the domain has that and `best` is set
+    curriculum decompose: natural, uniform, grow-p2 (short rows first, in cycles) and the others of `lengths`
     """
 
     until: float
@@ -46,7 +47,8 @@ class Phase:
     packing: str = "concat"
     metadata: bool = False
     subset: Mapping[str, float] = field(default_factory=dict)
-    curriculum: str = "uniform"
+    best: bool = False
+    curriculum: str = "natural"
     cycles: int = 8
     shortest: int = 0  # decompose: shortest bucket, 0 for seq_len / 32
 
@@ -145,6 +147,7 @@ class Part:
     packing: Packing
     stretch: Stretch
     subset: np.ndarray  # (D,) rows of each domain that are used
+    sources: list[Rows | None]  # of each domain; None where it has no share
 
 
 class Loader:
@@ -167,11 +170,11 @@ class Loader:
                 raise unknown_name("domain", name, domains, "the mixture")
         self.names = tuple(wanted)
         self.domains = {name: domains[name] for name in wanted}
-        self._rows: dict[tuple[str, Packing], Rows] = {}
+        self._rows: dict[tuple[str, Packing, float], Rows] = {}
         self._parts: list[list[Part]] = []
         self._orders: list[np.ndarray] = []  # decompose: (steps,) the bucket of each step; else empty
         self._seen: list[np.ndarray] = []  # decompose: (buckets, steps + 1) steps of a bucket before each step
-        before: dict[tuple[str, str, int], int] = {}
+        before: dict[tuple[str, str, int, float], int] = {}
         for number, phase in enumerate(phases):
             steps = self.ends[number] - (self.ends[number - 1] if number else 0)
             self._plan_phase(number, phase, steps, before)
@@ -185,23 +188,34 @@ class Loader:
             self.batch_tokens,
             [asdict(phase) for phase in self.phases],
             {name: domain.fingerprint for name, domain in self.domains.items()},
+            *[[name, domain.quality_fingerprint] for name, domain in self.domains.items() if self._by_quality(name)],
         )
 
-    def rows(self, name: str, packing: Packing) -> Rows:
-        if (name, packing) not in self._rows:
-            self._rows[name, packing] = Rows(self.domains[name], packing)
-        return self._rows[name, packing]
+    def _by_quality(self, name: str) -> bool:
+        return any(phase.best and phase.subset.get(name, 1.0) < 1.0 for phase in self.phases)
 
-    def _plan_phase(self, number: int, phase: Phase, steps: int, before: dict[tuple[str, str, int], int]) -> None:
+    def rows(self, name: str, packing: Packing, best: float = 1.0) -> Rows:
+        """The rows of a domain, of its best documents with that share of its tokens."""
+        if (name, packing, best) not in self._rows:
+            domain = self.domains[name]
+            self._rows[name, packing, best] = Rows(domain, packing, domain.best(best) if best < 1.0 else None)
+        return self._rows[name, packing, best]
+
+    def _plan_phase(
+        self, number: int, phase: Phase, steps: int, before: dict[tuple[str, str, int, float], int]
+    ) -> None:
         shares = np.array([phase.shares.get(name, 0.0) for name in self.names])
+        fractions = np.array([phase.subset.get(name, 1.0) for name in self.names])
         if phase.packing == "decompose":
             sizes = bucket_sizes(phase.seq_len, phase.shortest)
             packings = [Packing("decompose", size, phase.metadata, sizes[-1], sizes[0]) for size in sizes]
         else:
             packings = [Packing(phase.packing, phase.seq_len, phase.metadata)]
+        best = fractions if phase.best else np.ones_like(fractions)
+        sources = [[self.rows(name, packing, float(best[d])) if shares[d] > 0 else None
+                    for d, name in enumerate(self.names)] for packing in packings]  # fmt: skip
         # (buckets, D) target tokens that each cell holds
-        held = np.array([[self.rows(n, p).targets if s > 0 else 0 for n, s in zip(self.names, shares, strict=True)]
-                         for p in packings], float)  # fmt: skip
+        held = np.array([[rows.targets if rows else 0 for rows in row] for row in sources], float)
         empty = [n for n, s, t in zip(self.names, shares, held.sum(0), strict=True) if s > 0 and t == 0]
         if empty:
             raise RequestError(
@@ -217,18 +231,16 @@ class Loader:
             seen = np.stack([np.concatenate(([0], np.cumsum(order == k))) for k in range(len(packings))])
         parts = []
         for k, packing in enumerate(packings):
-            counts = np.array([len(self.rows(n, packing)) if s > 0 else 0
-                               for n, s in zip(self.names, shares, strict=True)], np.int64)  # fmt: skip
+            counts = np.array([len(found) if found else 0 for found in sources[k]], np.int64)
             weights = np.where(held[k] > 0, cells[k] * counts / np.where(held[k] > 0, held[k], 1), 0.0)
             rows = int(step_counts[k]) * (self.batch_tokens // packing.seq_len)
-            fractions = np.array([phase.subset.get(name, 1.0) for name in self.names])
-            subset = np.maximum(1, np.floor(counts * fractions + 1e-9).astype(np.int64))
+            subset = np.maximum(1, np.floor(counts * (1.0 if phase.best else fractions) + 1e-9).astype(np.int64))
             made = stretch(key_of(self.seed, "order", number, packing.name), weights, rows)
             for d, name in enumerate(self.names):
-                cell = (name, packing.name, int(subset[d]))
+                cell = (name, packing.name, int(subset[d]), float(best[d]))
                 made.before[d] = before.get(cell, 0)
                 before[cell] = int(made.before[d] + made.draws[d])
-            parts.append(Part(packing, made, subset))
+            parts.append(Part(packing, made, subset, sources[k]))
         self._parts.append(parts)
         self._orders.append(order)
         self._seen.append(seen)
@@ -260,25 +272,30 @@ class Loader:
         domains, draws = part.stretch.locate(rows)
         for d in np.unique(domains):
             places = np.flatnonzero(domains == d)
-            source = self.rows(self.names[d], part.packing)
+            source = part.sources[d]
+            assert source is not None  # a domain without a share has no draws
             key = key_of(self.seed, "rows", self.names[d], part.packing.name)
             chosen = row_of(draws[places], len(source), int(part.subset[d]), key)
             source.fill(chosen, places, ids, targets, owners)
         return Batch(ids, targets, owners, domains, number)
 
     def plan(self) -> list[dict[str, Any]]:
-        """Per phase and domain: requested and realised share of target tokens, rows, tokens, epochs; and the total."""
+        """Per phase and domain: requested and realised share of target tokens, rows, tokens, epochs; and the total.
+
+        epochs are of all the domain's tokens, passes of what the phase uses of them (its subset).
+        """
         report = []
         total = dict.fromkeys(self.names, 0.0)
         for number, (phase, parts) in enumerate(zip(self.phases, self._parts, strict=True)):
             tokens = np.zeros(len(self.names))
-            epochs = np.zeros(len(self.names))
+            epochs, passes = np.zeros(len(self.names)), np.zeros(len(self.names))
             for part in parts:
-                for d, name in enumerate(self.names):
+                for d in range(len(self.names)):
                     draws = int(part.stretch.draws[d])
-                    if draws:
-                        source = self.rows(name, part.packing)
+                    source = part.sources[d]
+                    if draws and source:
                         tokens[d] += draws * source.targets / len(source)
+                        passes[d] = max(passes[d], draws / part.subset[d])
             asked = np.array([phase.shares.get(name, 0.0) for name in self.names])
             for d, name in enumerate(self.names):
                 epochs[d] = tokens[d] / max(1, self.domains[name].tokens)
@@ -292,6 +309,7 @@ class Loader:
                         "tokens": round(float(tokens[d])),
                         "epochs": float(epochs[d]),
                         "epochs_so_far": total[name],
+                        "passes": float(passes[d]),
                     }
                 )
         return report

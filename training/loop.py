@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..corpus.refusal import RequestError, WorkspaceError
 from . import checkpoint, schedules
 from .devices import mfu, peak, pick_device, pick_dtype
-from .distillation import Cache, soft_targets
+from .distillation import TEACHER, Cache, soft_targets, teach
 from .distributed import Ranks, full, like, ranks, wrap
 from .evaluation import HeldOut, bits_per_byte
 from .loader import Loader
@@ -86,7 +86,7 @@ class Run:
                 compile_terms()
         self.module = wrap(Objective(model, settings.z_loss), settings.parallel, found, device, model.compute_dtype)
         self.optimiser = Optimiser(model, settings.optimiser)
-        self.cache = Cache(settings.teacher, loader) if settings.teacher else None
+        self.cache: Cache | None = None
         self.weights = torch.tensor([settings.loss_weights.get(name, 1.0) for name in loader.names], device=device)
         self.flops = flops_per_token(model.config, max(phase.seq_len for phase in loader.phases))
         self.checkpoints = checkpoint.Writer(f"{folder}/{CHECKPOINTS}", settings.keep)
@@ -102,6 +102,8 @@ class Run:
         card = self.begin(force)
         if card is not None:
             return card
+        if self.settings.teacher is not None:
+            self.cache = teach(self.settings.teacher, f"{self.folder}/{TEACHER}", self.loader, self.ranks, self.device)
         self.metrics = Metrics(self.folder, self.step, self.settings.tensorboard, self.ranks.leads, self.quiet)
         if self.step == self.loader.steps:  # stopped after the last checkpoint, before the card
             self.line = read_metrics(f"{self.folder}/{METRICS}")[-1]
@@ -171,7 +173,7 @@ class Run:
             part = slice(start, start + micro)
             targets, shares = batch.targets[part], None
             if soft is not None:
-                targets, shares = soft_targets(targets, soft[0][part], soft[1][part], self.settings.teacher_share)
+                targets, shares = soft_targets(targets, soft[0][part], soft[1][part], soft[2])
             mask = None if batch.documents is None else document_mask(batch.documents[part])
             if self.ranks.world > 1:
                 self.sync_at(start + micro >= rows)
@@ -205,12 +207,12 @@ class Run:
         else:
             self.module.set_requires_gradient_sync(last)  # type: ignore[operator]
 
-    def soft_labels(self, batch: Prepared) -> tuple[Tensor, Tensor] | None:
+    def soft_labels(self, batch: Prepared) -> tuple[Tensor, Tensor, float] | None:
         position = self.position(self.step)
         if self.cache is None or position >= self.cache.steps:
             return None
         ids, shares = self.cache.read(position, self.ranks.rank, self.ranks.world)
-        return ids.to(self.device), shares.to(self.device)
+        return ids.to(self.device), shares.to(self.device), self.cache.share
 
     def reweight(self) -> Any:
         """Weights of a micro-batch's rows by their mean loss, over all ranks."""
@@ -267,6 +269,7 @@ class Run:
         optimiser = full(self.optimiser.state())
         state = {
             "step": self.step,
+            "config": vars(self.model.config),
             "offset": self.offset,
             "rolled_back": self.rolled_back,
             "window": self.window,

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from . import schedules
+from .distillation import Teacher
 from .optimisers import OptimiserSettings
 from .reweighting import Reweighting
 
@@ -21,8 +22,7 @@ class LoopSettings(BaseModel, frozen=True, extra="forbid"):
     z_loss: float = Field(default=0.0, ge=0)
     loss_weights: dict[str, float] = {}  # domain -> factor of its tokens' loss; 1 where not named
     document_mask: bool = False  # attention stays within documents
-    teacher: str | None = None  # folder of a teacher cache
-    teacher_share: float = Field(default=0.5, ge=0, le=1)  # weight of the teacher's labels while the cache lasts
+    teacher: Teacher | None = None  # soft labels for the first part of the run
     evaluate_every: int = Field(default=0, ge=0)  # steps; 0: at the end only
     checkpoint_every: int = Field(default=100, ge=1)
     keep: int = Field(default=2, ge=1)  # checkpoints

@@ -44,11 +44,15 @@ class Packing:
 class Rows:
     """The rows of one domain under one packing. `len(rows)` is what an epoch holds."""
 
-    def __init__(self, domain: TokenDomain, packing: Packing) -> None:
+    def __init__(self, domain: TokenDomain, packing: Packing, documents: np.ndarray | None = None) -> None:
+        """`documents` (M,): only these of the domain, in this order; None: all."""
         self.domain, self.packing = domain, packing
-        self.cut = np.zeros_like(domain.metadata_tokens) if packing.metadata else domain.metadata_tokens
-        self.masked = domain.metadata_tokens - self.cut  # prefix tokens that stay, without loss
-        lengths = np.diff(domain.offsets) - self.cut
+        chosen = slice(None) if documents is None else documents
+        prefixes = domain.metadata_tokens[chosen]
+        self.cut = np.zeros_like(prefixes) if packing.metadata else prefixes
+        self.masked = prefixes - self.cut  # prefix tokens that stay, without loss
+        self.begins = domain.offsets[:-1][chosen]
+        lengths = np.diff(domain.offsets)[chosen] - self.cut
         self.stream = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))  # offsets once prefixes are gone
         none = np.zeros(0, np.int64)
         if packing.kind == "concat":
@@ -72,7 +76,7 @@ class Rows:
     def targets(self) -> int:
         """Targets with loss in one epoch."""
         if self.packing.kind == "concat":
-            documents, masks_bos = self.domain.documents, self.domain.facts.eos is not None
+            documents, masks_bos = len(self.cut), self.domain.facts.eos is not None
             total = int(self.stream[-1]) - documents - int(self.masked.sum())
             return max(0, total + (0 if masks_bos else documents - 1))
         _, doc, begin, size = self.plan
@@ -83,11 +87,7 @@ class Rows:
     def left_out(self) -> int:
         """Tokens that no row has as a target, BOS aside: what decompose cuts off."""
         _, _, _, size = self.plan
-        return (
-            0
-            if self.packing.kind != "decompose"
-            else int(self.stream[-1]) - self.domain.documents - int((size - 1).sum())
-        )
+        return 0 if self.packing.kind != "decompose" else int(self.stream[-1]) - len(self.cut) - int((size - 1).sum())
 
     @cached_property
     def segments(self) -> Any:
@@ -104,7 +104,7 @@ class Rows:
         """Write rows (R,) to the given places of ids, targets (int64) and documents (int32; may have no rows)."""
         bos = self.domain.facts.bos
         skip_bos = self.domain.facts.eos is not None
-        tokens = (self.segments, self.domain.starts, self.domain.offsets)
+        tokens = (self.segments, self.domain.starts, self.begins)
         if self.packing.kind == "concat":
             fill_stream(
                 rows, places, *tokens, self.stream, self.cut, self.masked, bos, skip_bos, ids, targets, documents
@@ -117,15 +117,15 @@ class Rows:
 
 
 @numba.njit(nogil=True, cache=True)
-def fill_stream(rows, places, segments, starts, offsets, stream, cut, masked, bos, skip_bos, ids, targets, documents):
+def fill_stream(rows, places, segments, starts, begins, stream, cut, masked, bos, skip_bos, ids, targets, documents):
     length, end = ids.shape[1], stream[-1]
     for i in range(len(rows)):
         r, position = places[i], rows[i] * length  # of the first input in the stream
         doc = np.searchsorted(stream, position, side="right") - 1
         at = 0  # inputs written so far; token t of the row is input t and target t - 1
         while at <= length and position < end:
-            segment = np.searchsorted(starts, offsets[doc], side="right") - 1
-            tokens, base = segments[segment], offsets[doc] - starts[segment]
+            segment = np.searchsorted(starts, begins[doc], side="right") - 1
+            tokens, base = segments[segment], begins[doc] - starts[segment]
             local, last = position - stream[doc], stream[doc + 1] - stream[doc]
             quiet = 1 + masked[doc]  # local positions 1 .. quiet - 1 are prefix
             while local < last and at <= length:
@@ -148,7 +148,7 @@ def fill_pieces(
     places,
     segments,
     starts,
-    offsets,
+    begins,
     cut,
     masked,
     first,
@@ -166,8 +166,8 @@ def fill_pieces(
         r, at = places[i], 0
         for piece in range(first[rows[i]], first[rows[i] + 1]):
             doc = piece_doc[piece]
-            segment = np.searchsorted(starts, offsets[doc], side="right") - 1
-            tokens, base = segments[segment], offsets[doc] - starts[segment]
+            segment = np.searchsorted(starts, begins[doc], side="right") - 1
+            tokens, base = segments[segment], begins[doc] - starts[segment]
             quiet = 1 + masked[doc]
             for j in range(size[piece]):
                 local = begin[piece] + j

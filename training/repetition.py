@@ -21,8 +21,10 @@ def effective_epochs(epochs: float) -> float:
 
 
 def repetition_warnings(plan: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line for each domain of a `Loader.plan()` that is repeated more than four times over the run."""
-    last = {row["domain"]: row["epochs_so_far"] for row in plan}
+    """One line for each domain of a `Loader.plan()` of which anything is read more than four times over the run."""
+    last: dict[str, float] = {}
+    for row in plan:
+        last[row["domain"]] = max(last.get(row["domain"], 0.0), row["epochs_so_far"], row["passes"])
     return [
         f"{name} is repeated for {epochs:.1f} epochs, worth about {effective_epochs(epochs):.1f} epochs of new data; "
         f"up to {SAFE_EPOCHS:.0f} cost nothing"

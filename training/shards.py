@@ -163,6 +163,7 @@ class TokenDomain:
     segments         the flat token arrays of the record batches, one after the other
     n_bytes          (documents,) int64 UTF-8 bytes of each text
     metadata_tokens  (documents,) int64 tokens of the prefix that follows BOS
+    quality          (documents,) float64, larger is better, or None: what a phase that reads the best ones goes by
     """
 
     name: str
@@ -173,6 +174,7 @@ class TokenDomain:
     offsets: np.ndarray
     n_bytes: np.ndarray
     metadata_tokens: np.ndarray
+    quality: np.ndarray | None = None
 
     @classmethod
     def from_documents(
@@ -225,6 +227,19 @@ class TokenDomain:
             part += 1
         return self.segments[part][begin - self.starts[part] : end - self.starts[part]]
 
+    @cached_property
+    def quality_fingerprint(self) -> str:
+        values = b"" if self.quality is None else self.quality.tobytes()
+        return hashlib.blake2b(values, digest_size=16).hexdigest()
+
+    def best(self, share: float) -> np.ndarray:
+        """(M,) the best documents, in stored order, that hold the share of the domain's tokens; at least one."""
+        if self.quality is None:
+            raise RequestError(f"{self.name} has no quality, so its best documents are not known")
+        order = np.argsort(-self.quality, kind="stable")
+        held = np.cumsum(np.diff(self.offsets)[order])
+        return np.sort(order[: max(1, int(np.searchsorted(held, share * self.tokens + 1e-6, side="right")))])
+
     def flat(self) -> np.ndarray:
         """All tokens in one array: a view where there is one segment, a copy otherwise."""
         if len(self.segments) == 1:
@@ -272,6 +287,17 @@ def open_tokens(workspace: Workspace, domain: str, split: str = "train") -> Toke
         np.concatenate([*n_bytes, none]),
         np.concatenate([*metadata, none]),
     )
+
+
+def document_ids(workspace: Workspace, domain: str, split: str = "train") -> pa.Array:
+    """(documents,) ids of a domain's documents, in the order of `open_tokens`."""
+    table = workspace.table(table_name(domain))
+    found = []
+    for shard in table.finished(f"reading domain {domain!r}").shards:
+        if shard.name.startswith(split + "-"):
+            reader = pa.ipc.open_file(pa.memory_map(table.shard_url(shard.name)))
+            found += [reader.get_batch(i).column("id") for i in range(reader.num_record_batches)]
+    return pa.concat_arrays([*found, pa.array([], pa.string())])
 
 
 def facts_of(manifest: Manifest) -> TokenFacts:

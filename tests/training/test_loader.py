@@ -191,8 +191,17 @@ def test_short_rows_come_first_in_each_cycle_of_a_growing_curriculum():
     assert np.bincount(order).tolist() == counts.tolist()
     for cycle in np.split(order, 4):
         assert cycle[:80].mean() < 0.3 < 1.7 < cycle[-80:].mean()
-    flat = bucket_order(counts, "uniform", 1, key_of(1))
+    flat = bucket_order(counts, "natural", 1, key_of(1))
     assert abs(flat[:600].mean() - flat[600:].mean()) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "odds"),
+    [("uniform", [1, 1, 1]), ("grow-linear", [3, 2, 1]), ("grow-p2", [4, 2, 1]), ("shrink-p2", [1, 2, 4])],
+)
+def test_a_curriculum_draws_lengths_by_its_odds(curriculum, odds):
+    order = bucket_order(np.array([90_000] * 3), curriculum, 1, key_of(1))
+    assert np.bincount(order[:30_000]) / 30_000 == pytest.approx(np.array(odds) / sum(odds), abs=0.015)
 
 
 def test_buckets_are_powers_of_two():

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from gristmill.corpus.refusal import RequestError
-from gristmill.training.distillation import Cache, soft_targets, write_cache
+from gristmill.training.checkpoint import save
+from gristmill.training.distillation import Cache, Teacher, soft_targets, teach
+from gristmill.training.distributed import Ranks
 from gristmill.training.loader import Loader, Phase
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
@@ -14,6 +16,8 @@ from gristmill.training.reweighting import Reweighting, sample_weights
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(1, 32, 2, 2, 64, vocab_size=64, max_len=32)
+CPU = torch.device("cpu")
+FAST = {"device": "cpu", "compile": False, "log_every": 5, "checkpoint_every": 30}
 LOSSES = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
 
 
@@ -60,31 +64,57 @@ def test_soft_targets_mix_the_label_with_the_teacher():
     assert shares[0].tolist() == pytest.approx([0.6, 0.1, 0.3])
 
 
-def test_a_run_learns_from_a_cache_and_refuses_one_of_another_stream(pool, tmp_path):
+def trained_by(teacher, loader, folder):
+    model = Transformer(CONFIG, 1)
+    pretrain(model, loader, LoopSettings(**FAST, teacher=teacher), str(folder), {})
+    return model
+
+
+def test_a_run_learns_from_its_teacher_for_the_part_it_says(pool, tmp_path):
     loader = Loader(pool, [Phase(1.0, {"ones": 1, "twos": 1}, 32)], 30 * 128, 128, seed=2)
     teacher = Transformer(CONFIG, 7)
-    folder = str(tmp_path / "cache")
-    write_cache(folder, teacher, loader, 10, k=4)
-    cache = Cache(folder, loader)
+    save(str(tmp_path / "teacher"), teacher.state_dict(), {}, {"config": vars(CONFIG)})
+    settings = Teacher(checkpoint=str(tmp_path / "teacher"), until=0.34, k=4, share=0.9)
+    distilled = trained_by(settings, loader, tmp_path / "taught")
+    assert not torch.equal(distilled.embed.weight, trained_by(None, loader, tmp_path / "plain").embed.weight)
+
+    stored = sorted(path.name for path in (tmp_path / "taught" / "teacher").glob("*.safetensors"))
+    assert stored == [f"{step:08d}.safetensors" for step in range(10)]
+    cache = Cache(str(tmp_path / "taught" / "teacher"), {"stream": loader.fingerprint}, 0.9)
     whole = cache.read(3)
     halves = [cache.read(3, rank, 2) for rank in range(2)]
     assert torch.equal(whole[0], torch.cat([half[0] for half in halves]))
-    ids = torch.from_numpy(loader.batch(3).ids)
-    expected = torch.softmax(teacher.logits(ids), -1).topk(4)
+    expected = torch.softmax(teacher.logits(torch.from_numpy(loader.batch(3).ids)), -1).topk(4)
     torch.testing.assert_close(whole[1], expected.values, rtol=2e-3, atol=1e-4)
 
-    def trained(**options):
-        model = Transformer(CONFIG, 1)
-        settings = LoopSettings(device="cpu", compile=False, log_every=5, checkpoint_every=30, **options)
-        pretrain(model, loader, settings, str(tmp_path / f"run-{len(options)}"), {})
-        return model
 
-    distilled, plain = trained(teacher=folder, teacher_share=0.9), trained()
-    assert not torch.equal(distilled.embed.weight, plain.embed.weight)
+def test_labels_of_another_stream_are_refused_and_lost_ones_missed(pool, tmp_path):
+    loader = Loader(pool, [Phase(1.0, {"ones": 1}, 32)], 4 * 128, 128)
+    save(str(tmp_path / "teacher"), Transformer(CONFIG, 7).state_dict(), {}, {"config": vars(CONFIG)})
+    save(str(tmp_path / "foreign"), Transformer(CONFIG).state_dict(), {},
+         {"config": vars(CONFIG), "fingerprints": {"tokenizer": "other"}})  # fmt: skip
+    with pytest.raises(RequestError, match="reads another tokenizer"):
+        teach(Teacher(checkpoint=str(tmp_path / "foreign")), str(tmp_path / "none"), loader, Ranks(), CPU)
+    folder = tmp_path / "labels"
+    settings = Teacher(checkpoint=str(tmp_path / "teacher"), until=1.0)
+    teach(settings, str(folder), loader, Ranks(), CPU)
     with pytest.raises(RequestError, match="another stream"):
-        Cache(folder, Loader(pool, [Phase(1.0, {"ones": 1}, 32)], 30 * 128, 128))
-    with pytest.raises(RequestError, match="no finished teacher cache"):
-        Cache(str(tmp_path), loader)
+        Cache(str(folder), {"stream": "other"}, 0.5)
+    (folder / "00000002.safetensors").unlink()
+    with pytest.raises(RequestError, match="labels of 1 steps, first 2"):
+        Cache(str(folder), {}, 0.5)
+    with pytest.raises(RequestError, match="holds no teacher's labels"):
+        Cache(str(tmp_path), {}, 0.5)
+
+
+def test_labels_of_another_teacher_are_made_again(pool, tmp_path):
+    loader = Loader(pool, [Phase(1.0, {"ones": 1}, 32)], 2 * 128, 128)
+    found = []
+    for seed in (7, 8):
+        save(str(tmp_path / "teacher"), Transformer(CONFIG, seed).state_dict(), {}, {"config": vars(CONFIG)})
+        settings = Teacher(checkpoint=str(tmp_path / "teacher"), until=1.0)
+        found.append(teach(settings, str(tmp_path / "labels"), loader, Ranks(), CPU).read(0)[1])
+    assert not torch.equal(*found)
 
 
 def test_drawn_labels_follow_the_models_distribution():

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +14,14 @@ from gristmill.corpus.schema import DECISIONS, DOCUMENTS
 from gristmill.corpus.shards import committed, open_shard
 from gristmill.corpus.workspace import Manifest, Workspace
 from gristmill.mixing.recipe import Phase, Tokenizer, load_recipe, make_recipe, save_recipe
+from gristmill.pipelines.phases import Replay, Subset, plan_phases, with_quality
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.pipelines.train import TrainSettings, phases_of, train
+from gristmill.pipelines.train import TrainSettings, train
+from gristmill.training.loader import Loader
+from gristmill.training.loader import Phase as Phase_
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.shards import domains, held_out, open_tokens
+from gristmill.training.shards import document_ids, domains, held_out, open_tokens
 from gristmill.training.tokenizer import decode, load_tokenizer
 
 WORDS = {"zoo": "lion tiger bear otter seal", "kitchen": "salt pepper flour sugar butter"}
@@ -194,11 +198,67 @@ def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
 
 def test_a_cap_on_epochs_holds_over_the_run(shared, tmp_path):
     path = recipe_for(shared, tmp_path / "recipe.yaml")
-    settings = TrainSettings(recipe=path, max_epochs=2.0)
+    recipe = load_recipe(path)
     with pytest.raises(RequestError, match="cannot be filled"):
-        phases_of(load_recipe(path), settings, {"zoo": 600, "kitchen": 300})
-    phases = phases_of(load_recipe(path), TrainSettings(recipe=path, max_epochs=1.0), {"zoo": 2048, "kitchen": 512})
+        plan_phases(recipe, recipe.total_tokens, {"zoo": 600, "kitchen": 300}, max_epochs=2.0)
+    phases = plan_phases(recipe, recipe.total_tokens, {"zoo": 2048, "kitchen": 512}, max_epochs=1.0)
     assert phases[1].shares == {"kitchen": 0.25, "zoo": 0.75}
+
+
+def test_replay_gives_every_phase_its_share_of_the_old_mixture(shared, tmp_path):
+    recipe = load_recipe(recipe_for(shared, tmp_path / "recipe.yaml"))  # zoo alone, then half and half
+    phases = plan_phases(recipe, 2048, {}, replay=Replay(recipe=str(tmp_path / "recipe.yaml"), share=0.2))
+    assert phases[0].shares == pytest.approx({"kitchen": 0.2 * 0.125, "zoo": 0.8 + 0.2 * 0.875})
+    assert phases[1].shares == pytest.approx({"kitchen": 0.8 * 0.5 + 0.2 * 0.125, "zoo": 0.8 * 0.5 + 0.2 * 0.875})
+
+
+def test_a_subset_is_as_large_as_its_epochs_say(shared, tmp_path):
+    recipe = load_recipe(recipe_for(shared, tmp_path / "recipe.yaml"))
+    phases = plan_phases(recipe, 2000, {"zoo": 1000, "kitchen": 1000}, subset=Subset(epochs={"zoo": 4}))
+    assert [phase.subset for phase in phases] == [{"zoo": 1750 / 4 / 1000}] * 2
+    late = plan_phases(
+        recipe,
+        2000,
+        {"zoo": 1000, "kitchen": 1000},
+        subset=Subset(epochs={"zoo": 4}, shares={"kitchen": 0.5}, phases=(2,)),
+    )
+    assert [phase.subset for phase in late] == [{}, {"zoo": 250 / 4 / 1000, "kitchen": 0.5}]
+    with pytest.raises(RequestError, match="no domain 'zo'"):
+        plan_phases(recipe, 2000, {"zoo": 1000, "kitchen": 1000}, subset=Subset(shares={"zo": 0.5}))
+    with pytest.raises(RequestError, match="phases \\[3\\] are not there"):
+        plan_phases(recipe, 2000, {"zoo": 1000, "kitchen": 1000}, subset=Subset(shares={"zoo": 0.5}, phases=(3,)))
+
+
+def test_the_best_documents_by_a_score_are_what_a_run_reads(tmp_path):
+    made = tokenized(tmp_path)
+    ids = document_ids(made, "zoo").to_pylist()
+    scores, shards = {id: float(place) for place, id in enumerate(ids[:-1])}, []  # the last has none
+    schema = pa.schema([("id", pa.string()), ("odd", pa.float64())])
+    for name in [shard.name for shard in made.table("documents").manifest().shards]:
+        with open_shard(made.table("scores/odd").shard_url(name), schema, "x") as out:
+            out.write_rows([{"id": id, "odd": -score} for id, score in scores.items()] if not shards else [])
+        shards.append(committed(made.table("scores/odd").shard_url(name), "x"))
+    made.table("scores/odd").write_manifest(
+        Manifest(table="scores/odd", stage="score", version=1, settings={}, inputs={}, shards=tuple(shards), counts={})
+    )
+    pool = {"zoo": open_tokens(made, "zoo")}
+    subset = Subset(shares={"zoo": 0.3}, best="odd.odd", smallest=True)
+    zoo = with_quality(made, pool, subset)["zoo"]
+    best = zoo.best(0.3)
+    assert best.tolist() == list(range(len(ids) - 1 - len(best), len(ids) - 1))
+    assert 0.2 < np.diff(zoo.offsets)[best].sum() / zoo.tokens <= 0.3
+    loader = Loader({"zoo": zoo}, [Phase_(1.0, {"zoo": 1.0}, 16, subset={"zoo": 0.3}, best=True)], 8192, 64)
+    read = {tuple(row) for step in range(loader.steps) for row in loader.batch(step).ids}
+    flat = np.concatenate([zoo.document(i) for i in best])
+    assert read <= {tuple(np.pad(flat[at : at + 16], (0, 16 - len(flat[at : at + 16])), constant_values=zoo.facts.bos))
+                    for at in range(0, len(flat), 16)}  # fmt: skip
+    assert loader.plan()[0]["passes"] > 3 * loader.plan()[0]["epochs"]
+    assert (
+        loader.fingerprint != Loader({"zoo": replace(zoo, quality=-zoo.quality)}, loader.phases, 8192, 64).fingerprint
+    )
+    for wrong, said in (("odder.odd", "no score 'odder'"), ("odd", "no column 'score'")):
+        with pytest.raises(RequestError, match=said):
+            with_quality(made, pool, Subset(shares={"zoo": 0.3}, best=wrong))
 
 
 def test_a_recipe_for_other_tokens_is_refused_unless_forced(shared, tmp_path):
