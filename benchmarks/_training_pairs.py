@@ -75,18 +75,26 @@ def even(domains: Pool) -> dict[str, float]:
 
 
 def run(
-    domains: Pool, held: dict[str, HeldOut], phases: list[Phase], seed: int, **settings: object
+    domains: Pool,
+    held: dict[str, HeldOut],
+    phases: list[Phase],
+    seed: int,
+    model: Transformer | None = None,
+    **settings: object,
 ) -> dict[str, float]:
-    """Bits per byte by domain after one run."""
+    """Bits per byte by domain after one run, of a new model or of one that is trained on."""
     loader = Loader(domains, phases, STEPS * BATCH, BATCH, seed)
-    facts = next(iter(domains.values())).facts
-    model = Transformer(size(MODEL, facts.vocab_size, max(LENGTH, *(phase.seq_len for phase in phases))), seed)
+    model = model or new_model(domains, seed, max(LENGTH, *(phase.seq_len for phase in phases)))
     loop = LoopSettings(
         optimiser=OptimiserSettings(rate=4e-3), device="cpu", compile=False, log_every=50, checkpoint_every=10_000,
         **settings,  # type: ignore[arg-type]
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         return pretrain(model, loader, loop, folder, held)["bits_per_byte"]
+
+
+def new_model(domains: Pool, seed: int, longest: int = LENGTH) -> Transformer:
+    return Transformer(size(MODEL, next(iter(domains.values())).facts.vocab_size, longest), seed)
 
 
 def compare(title: str, without: Callable[[int], dict[str, float]], with_it: Callable[[int], dict[str, float]]) -> None:
@@ -102,6 +110,22 @@ def compare(title: str, without: Callable[[int], dict[str, float]], with_it: Cal
             f"  {name:16} without {statistics.mean(off):.4f}  with {statistics.mean(on):.4f}  "
             f"difference {statistics.mean(differences):+.4f} (spread {spread:.4f})"
         )
+
+
+def compare_all(
+    title: str, without: Callable[[int], dict[str, float]], methods: dict[str, Callable[[int], dict[str, float]]]
+) -> None:
+    """Run the plain one and every method for every seed; print each one's mean bits per byte over domains."""
+    torch.set_num_threads(1)
+    plain = [value(without(seed), "mean") for seed in SEEDS]
+    print(f"{title}\n{MODEL}, V={VOCAB}, T={LENGTH}, {STEPS * BATCH:,} tokens, {len(plain)} seeds; bits per byte")
+    print(f"  {'without':16} {statistics.mean(plain):.4f}")
+    for name, method in methods.items():
+        found = [value(method(seed), "mean") for seed in SEEDS]
+        differences = [b - a for a, b in zip(plain, found, strict=True)]
+        spread = statistics.stdev(differences) if len(differences) > 1 else float("nan")
+        print(f"  {name:16} {statistics.mean(found):.4f}  difference {statistics.mean(differences):+.4f} "
+              f"(spread {spread:.4f})", flush=True)  # fmt: skip
 
 
 def value(found: dict[str, float], name: str) -> float:

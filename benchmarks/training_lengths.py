@@ -1,20 +1,27 @@
-"""Variable sequence length (Dataset Decomposition, grow-p2) against concatenate-and-split at the longest length.
+"""Variable sequence length (Dataset Decomposition), every published curriculum, against concatenate-and-split.
 
 python -m benchmarks.training_lengths
 """
 
-from benchmarks._training_pairs import LENGTH, compare, even, pool, run
+from functools import partial
+
+from benchmarks._training_pairs import LENGTH, compare_all, even, pool, run
+from gristmill.training.lengths import CURRICULA
 from gristmill.training.loader import Phase
 
 
 def main() -> None:
     domains, held = pool()
     shares = even(domains)
-    grow = Phase(1.0, shares, LENGTH, "decompose", curriculum="grow-p2", cycles=4, shortest=16)
-    compare(
-        "variable length: rows of 16 to 128 tokens, grow-p2 in 4 cycles, against rows of 128",
+
+    def trained(curriculum: str, seed: int) -> dict[str, float]:
+        phase = Phase(1.0, shares, LENGTH, "decompose", curriculum=curriculum, cycles=4, shortest=16)
+        return run(domains, held, [phase], seed)
+
+    compare_all(
+        f"variable length: rows of 16 to {LENGTH} tokens in 4 cycles, against rows of {LENGTH}",
         lambda seed: run(domains, held, [Phase(1.0, shares, LENGTH)], seed),
-        lambda seed: run(domains, held, [grow], seed),
+        {curriculum: partial(trained, curriculum) for curriculum in CURRICULA},
     )
 
 
