@@ -6,7 +6,8 @@ cuts             rule sets that edit: lines cut out of texts, personal data repl
 layout           `Layout`, a batch cut into words, lines and paragraphs that all families share
 gopher, c4, nemo, redpajama, content, languages   the families, where they differ as dialects (`gopher@dolma`)
 pii              e-mail, IP, phone, IBAN, card, API key: `find`, `replaced`
-urls             lists of hosts, domains, URLs and words: `UrlLists`, `ut1_lists`
+by_language      words, stop words and ratios by the language of the document (`gopher@fineweb2`)
+urls             lists of hosts, domains, URLs and words: `UrlRules`, `UrlLists`, `ut1_lists`
 classifiers      fastText models trained and judged; any model by its path as a signal
 decontamination  an index of evaluation sets and `search` for their pieces
 balancing        concepts counted and thinned by draws that depend on ids alone

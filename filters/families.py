@@ -7,14 +7,17 @@ measured by another version is then measured again. `measure` is the one pass ov
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from ..corpus.refusal import unknown_name
-from . import c4, content, gopher, languages, nemo, pii, redpajama
+from . import by_language, c4, content, gopher, languages, nemo, pii, redpajama
 from .layout import Layout
+
+if TYPE_CHECKING:
+    from .urls import UrlRules
 
 PIECE_BYTES = 4 << 20  # texts are laid out in pieces of about this size: the arrays stay in the cache
 
@@ -26,8 +29,9 @@ class Family:
     name: str
     version: int
     columns: tuple[str, ...]  # `name` is float64, `name:int64` says otherwise
-    measure: Callable[[Any], dict[str, pa.Array]]  # of a Layout, or of the plain column
+    measure: Callable[..., dict[str, pa.Array]]  # of a Layout, or of the plain column
     column: str = ""  # the column of `documents` that it takes as it is; by default it takes the laid-out text
+    beside: tuple[str, ...] = ()  # columns of `documents` that it takes beside that
     made_with: str = ""  # fingerprint of the lists or the model it measures with
 
     @property
@@ -39,6 +43,11 @@ class Family:
     def type(self) -> pa.StructType:
         fields = [column.partition(":") for column in self.columns]
         return pa.struct([(name, getattr(pa, kind or "float64")()) for name, _, kind in fields])
+
+    def struct(self, columns: dict[str, pa.Array]) -> pa.StructArray:
+        """What `measure` gave, as the family's column."""
+        fields = [columns[field.name].cast(field.type) for field in self.type]
+        return pa.StructArray.from_arrays(fields, fields=list(self.type))
 
     @property
     def schema(self) -> pa.Schema:
@@ -53,11 +62,19 @@ _SPLIT = ("word_count:int64", "mean_word_length", "hash_ratio", "ellipsis_ratio"
 _JOINT = ("word_count:int64", "mean_word_length", "symbol_ratio", *_MARKS)
 _MEDIAN = ("word_count:int64", "median_word_length", "symbol_ratio", *_MARKS)
 
+
+def _fineweb2(segmenter: str) -> Family:
+    measured = functools.partial(by_language.fineweb2, segmenter=segmenter)
+    made = by_language.made_with(segmenter)
+    return Family("gopher@fineweb2", 1, by_language.COLUMNS, measured, beside=("language",), made_with=made)
+
+
 _ALL = (
     Family("gopher@paper", 1, (*_SPLIT, *_LINES, *_PARAGRAPHS, *_NGRAMS), gopher.paper),
     Family("gopher@datatrove", 1, (*_SPLIT, *_LINES, *_PARAGRAPHS, *_NGRAMS), gopher.datatrove),
     Family("gopher@dolma", 1, (*_MEDIAN, *_LINES, *_NGRAMS), gopher.dolma),
     Family("gopher@dclm", 1, (*_JOINT, *_LINES, *_PARAGRAPHS, *_NGRAMS), gopher.dclm),
+    _fineweb2(by_language.ICU),
     Family("c4@datatrove", 1, tuple(f"{name}:int64" for name in c4.COLUMNS), c4.datatrove),
     Family("c4@fineweb", 1, tuple(f"{name}:int64" for name in c4.COLUMNS), c4.fineweb),
     Family("c4@dolma", 1, tuple(f"{name}:int64" for name in c4.DOLMA), c4.dolma),
@@ -83,45 +100,59 @@ def families(names: Iterable[str], where: str = "", known: Mapping[str, Family] 
     return [known[name] for name in sorted(set(names))]
 
 
-def known_families(classifiers: Mapping[str, str] | None = None, url_lists: str | None = None) -> dict[str, Family]:
+def known_families(
+    classifiers: Mapping[str, str] | None = None, url_rules: "UrlRules | None" = None, segmenter: str = by_language.ICU
+) -> dict[str, Family]:
     """The families there are, with `classifier_NAME` for every model and `url` where there are lists."""
     from . import classifiers as models
     from . import urls
 
     known = dict(FAMILIES)
+    if segmenter != by_language.ICU:
+        known["gopher@fineweb2"] = _fineweb2(segmenter)
     for name, path in (classifiers or {}).items():
         made = models.model_checksum(path)
         score = functools.partial(models.score, path=path)
-        known[f"classifier_{name}"] = Family(f"classifier_{name}", 1, ("score",), score, "text", made)
-    if url_lists is not None:
-        made = urls.lists_checksum(url_lists)
-        judge = functools.partial(urls.judge_all, folder=url_lists, digest=made)
-        known["url"] = Family("url", 1, ("listed:int64", "rule:string", "entry:string"), judge, "url", made)
+        known[f"classifier_{name}"] = Family(f"classifier_{name}", 1, ("score",), score, "text", made_with=made)
+    if url_rules is not None:
+        made = url_rules.fingerprint()
+        judge = functools.partial(urls.judge_all, rules=url_rules.model_dump_json(), digest=made)
+        known["url"] = Family("url", 2, ("listed:int64", "rule:string", "entry:string"), judge, "url", made_with=made)
     return known
 
 
 def measure_batch(batch: pa.RecordBatch, wanted: Iterable[Family]) -> dict[str, pa.StructArray]:
     """Every family of a batch of documents, from the columns that they take."""
     groups: dict[str, list[Family]] = {}
+    measured: dict[str, pa.StructArray] = {}
     for family in wanted:
         groups.setdefault(family.column or "text", []).append(family)
-    return {name: rows for column, group in groups.items() for name, rows in measure(batch[column], group).items()}
+    for column, group in groups.items():
+        beside = {name: batch[name] for family in group for name in family.beside}
+        measured |= measure(batch[column], group, beside)
+    return measured
 
 
-def measure(text: pa.Array, wanted: Iterable[Family]) -> dict[str, pa.StructArray]:
+def measure(
+    text: pa.Array, wanted: Iterable[Family], beside: Mapping[str, pa.Array] | None = None
+) -> dict[str, pa.StructArray]:
     """One struct array a family, a row a text, in one pass: what families share is computed once.
 
     text     (D,) string
+    beside   what some families take beside it, (D,) each; a column that is not there is null
     returns  family name -> (D,) struct of its columns; every value of a null text is null
     """
     wanted = list(wanted)
     rows: dict[str, list[pa.StructArray]] = {family.name: [] for family in wanted}
+    at = 0
+    absent = pa.nulls(len(text), pa.string())
     for piece in pieces(text):
         layout = Layout(piece)
         for family in wanted:
-            columns = family.measure(piece if family.column else layout)
-            fields = [columns[field.name].cast(field.type) for field in family.type]
-            rows[family.name].append(pa.StructArray.from_arrays(fields, fields=list(family.type)))
+            others = [(beside or {}).get(name, absent)[at : at + len(piece)] for name in family.beside]
+            columns = family.measure(piece if family.column else layout, *others)
+            rows[family.name].append(family.struct(columns))
+        at += len(piece)
     return {
         family.name: pa.concat_arrays(rows[family.name]) if rows[family.name] else pa.array([], family.type)
         for family in wanted

@@ -3,7 +3,8 @@
 `stop_words.de` is the share of a text's words that are German stop words, so a rule can choose by the document's
 `language` column, and thresholds can differ by language (`threshold: {default: 0.1, fi: 0.05}`). Words are Unicode
 words (UAX 29) in lower case; Chinese and Japanese are not segmented: UAX 29 cuts ideographs and hiragana apart, and
-the words listed for them are single characters, so there the share is of characters.
+the words listed for them are single characters, so there the share is of characters. `by_language.py` cuts texts into
+the words of the language that the document is in, and has lists for more of them.
 """
 
 import functools
@@ -21,8 +22,8 @@ STOP_WORDS = dict(line.split(": ", 1) for line in _DATA.read_text(encoding="utf-
 LANGUAGES = tuple(sorted(STOP_WORDS))
 
 
-def _lowered_hashes(layout: Layout) -> np.ndarray:
-    words: Spans = layout.words("unicode")
+def lowered_hashes(layout: Layout, words: Spans) -> np.ndarray:
+    """A hash of each word in lower case."""
     return _lowered(layout.data, words.start, words.end, unicode.lowered())
 
 
@@ -58,7 +59,7 @@ def _table() -> tuple[np.ndarray, np.ndarray]:
     bits: dict[int, int] = {}
     for place, language in enumerate(LANGUAGES):
         layout = Layout(pa.array([STOP_WORDS[language]]))
-        for key in _lowered_hashes(layout).tolist():
+        for key in lowered_hashes(layout, layout.words("unicode")).tolist():
             bits[key] = bits.get(key, 0) | 1 << place
     keys = np.array(sorted(bits), np.uint64)
     return keys, np.array([bits[int(key)] for key in keys], np.int64)
@@ -67,6 +68,6 @@ def _table() -> tuple[np.ndarray, np.ndarray]:
 def stop_words(layout: Layout) -> Columns:
     """Share of words that are stop words, for every language; null for a text without words."""
     words = layout.words("unicode")
-    counts = _counts(words.bounds, _lowered_hashes(layout), *_table(), len(LANGUAGES))
+    counts = _counts(words.bounds, lowered_hashes(layout, words), *_table(), len(LANGUAGES))
     number = np.diff(words.bounds)
     return {language: layout.ratio(counts[place], number) for place, language in enumerate(LANGUAGES)}

@@ -18,7 +18,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.schema import DECISIONS
@@ -77,8 +77,18 @@ class LineRules(BaseModel):
     _distinct = field_validator("rules")(_distinct_names)
 
 
+class _Overlay(BaseModel):
+    """Thresholds by language and rule."""
+
+    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], dict[str, float]]
+
+
 class RuleSet(BaseModel):
-    """Rules in the order in which they are asked."""
+    """Rules in the order in which they are asked.
+
+    `languages` in a file lays other thresholds over those of the rules, by language: `{de: {min_words: 40}}` makes the
+    threshold of `min_words` one by language, with the rule's own as its `default`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -89,6 +99,25 @@ class RuleSet(BaseModel):
     rules: tuple[Rule, ...]
 
     _distinct = field_validator("rules")(_distinct_names)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _laid_over(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "languages" not in values:
+            return values
+        values = dict(values)
+        over = _Overlay(languages=values.pop("languages")).languages
+        named = {rule.get("rule"): rule for rule in values.get("rules", ()) if isinstance(rule, dict)}
+        for language, thresholds in over.items():
+            if unknown := sorted(set(thresholds) - set(named)):
+                raise ValueError(f"languages.{language}: there is no rule {unknown[0]}")
+        rules = []
+        for rule in values.get("rules", ()):
+            own = rule.get("threshold") if isinstance(rule, dict) else None
+            other = {language: by[rule["rule"]] for language, by in over.items() if rule["rule"] in by}
+            base = own if isinstance(own, dict) else {"default": own}
+            rules.append(rule | {"threshold": base | other} if other else rule)
+        return values | {"rules": rules}
 
     @property
     def edits(self) -> bool:

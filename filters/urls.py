@@ -1,19 +1,23 @@
 """Rules on URLs: lists of hosts, registered domains, URLs and words, matched with the public suffix list.
 
 A listed domain covers its sub-domains; a listed host covers itself alone; `example.co.uk` is registered under the
-public suffix `co.uk`, so listing `co.uk` itself is refused, for it would cover half a country. Words are looked for in
-one pass (Aho-Corasick) over host and path: hard words drop anywhere, soft words drop when `soft_at_least` different
-ones occur. An allow list overrides. Lists are files that the user names; nothing is downloaded.
+public suffix `co.uk`, so listing `co.uk` itself is refused, for it would cover half a country. A suffix that a company
+opened to its customers (`github.io`) may be listed, and covers them all; listing one customer's `name.github.io`
+covers that one. Words are looked for in one pass (Aho-Corasick) over host and path: hard words drop anywhere, soft
+words drop when `soft_at_least` different ones occur. An allow list overrides. Lists are files that the user names;
+nothing is downloaded.
 """
 
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import Annotated
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import pyarrow as pa
+from pydantic import BaseModel, BeforeValidator, Field
 
 from ..corpus.refusal import MissingExtra, RequestError
 from ..corpus.shards import checksum, fingerprint
@@ -46,13 +50,30 @@ def automaton():
     return ahocorasick.Automaton()
 
 
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL, or of one without a scheme; None for what is none."""
+    try:
+        return urlsplit(url if _SCHEME.match(url) else f"//{url}")
+    except ValueError:
+        return None
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//")
+
+
 def host_of(url: str) -> str:
     """The host in lower case, in ASCII where it is international, without port, user and final dot; "" for none."""
-    parts = urlsplit(url if "//" in url else f"//{url}")
+    parts = _split(url)
+    host = unquote(parts.hostname or "").rstrip(".").lower() if parts else ""
+    if host.isascii():
+        return host
     try:
-        host = (parts.hostname or "").rstrip(".").lower()
-        return host.encode("idna").decode() if not host.isascii() else host
-    except (UnicodeError, ValueError):
+        import idna
+    except ImportError as error:
+        raise MissingExtra("idna", "urls") from error
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
         return ""
 
 
@@ -73,9 +94,16 @@ def parents(host: str) -> Iterator[str]:
         host = host.partition(".")[2]
 
 
+def _as_words(text: str) -> str:
+    """In lower case, percent-encoding undone, all that is neither letter nor digit as one space."""
+    return re.sub(r"[\W_]+", " ", unquote(text).lower())
+
+
 def normal_url(url: str) -> str:
     """Without scheme, `www.`, fragment and final slash, the host in lower case: what URL lists are compared by."""
-    parts = urlsplit(url if "//" in url else f"//{url}")
+    parts = _split(url)
+    if parts is None:
+        return url
     host = host_of(url).removeprefix("www.")
     query = f"?{parts.query}" if parts.query else ""
     return f"{host}{parts.path.rstrip('/')}{query}"
@@ -88,7 +116,9 @@ class UrlLists:
     hosts: Mapping[str, str] = field(default_factory=dict)  # host -> category
     domains: Mapping[str, str] = field(default_factory=dict)  # domain -> category, sub-domains included
     urls: Mapping[str, str] = field(default_factory=dict)  # normal_url -> category
-    allowed: frozenset[str] = frozenset()  # domains that no list touches
+    allowed: frozenset[str] = frozenset()  # domains that no list touches, sub-domains included
+    allowed_hosts: frozenset[str] = frozenset()
+    allowed_urls: frozenset[str] = frozenset()  # normal_url
     hard_words: tuple[str, ...] = ()
     soft_words: tuple[str, ...] = ()
     soft_at_least: int = 2
@@ -103,7 +133,10 @@ class UrlLists:
         words = automaton()
         for kind, listed in (("hard_word", self.hard_words), ("soft_word", self.soft_words)):
             for word in listed:
-                words.add_word(word.lower(), (kind, word.lower()))
+                plain = _as_words(word).strip()
+                if not plain:
+                    raise RequestError(f"word list: {word!r} has neither a letter nor a digit")
+                words.add_word(plain, (kind, plain))
         words.make_automaton()
         return words
 
@@ -113,9 +146,9 @@ class UrlLists:
             return UrlVerdict(None)
         host = host_of(url)
         above = list(parents(host)) if host else []
-        if any(name in self.allowed for name in above):
-            return UrlVerdict(None)
         plain = normal_url(url)
+        if host in self.allowed_hosts or plain in self.allowed_urls or any(name in self.allowed for name in above):
+            return UrlVerdict(None)
         if plain in self.urls:
             return UrlVerdict(f"url:{self.urls[plain]}", plain)
         if host in self.hosts:
@@ -128,7 +161,7 @@ class UrlLists:
         return UrlVerdict(None)
 
     def _judge_words(self, plain: str) -> UrlVerdict:
-        text = re.sub(r"[\W_]+", " ", plain.lower())
+        text = _as_words(plain)
         hard, soft = set(), set()
         for end, (kind, word) in self._words.iter(text):
             start = end - len(word) + 1
@@ -179,6 +212,82 @@ def ut1_lists(folder: str, categories: Iterable[str] | None = None) -> UrlLists:
     return UrlLists(hosts=hosts, domains=domains, urls=urls)
 
 
+def _files(given: object) -> object:
+    """A path alone, or a list of them, as category -> path: the category is the file's name without its ending."""
+    given = [given] if isinstance(given, str) else given
+    if not isinstance(given, list | tuple):
+        return given
+    named: dict[str, str] = {}
+    for path in given:
+        name = os.path.splitext(os.path.basename(str(path)))[0]
+        if name in named:
+            raise ValueError(f"two lists named {name}; name them apart: {{name: path}}")
+        named[name] = str(path)
+    return named
+
+
+Files = Annotated[dict[str, str], BeforeValidator(_files)]
+
+
+class UrlRules(BaseModel, frozen=True, extra="forbid"):
+    """Which lists there are: files with an entry a line, as a path, a list of paths, or category -> path."""
+
+    folder: str | None = None  # a folder per category, with files `domains` and `urls` (UT1)
+    block_hosts: Files = {}  # these hosts alone
+    block_domains: Files = {}  # these domains and their sub-domains
+    block_urls: Files = {}
+    block_words: Files = {}  # anywhere in host and path, inside of words as well
+    soft_words: Files = {}  # whole words
+    soft_at_least: int = Field(2, ge=1)  # different soft words that drop a URL
+    allow_hosts: Files = {}
+    allow_domains: Files = {}
+    allow_urls: Files = {}
+
+    @property
+    def files(self) -> dict[str, dict[str, str]]:
+        """Kind of list -> category -> path, those that are given."""
+        found = {name: value for name, value in self if isinstance(value, dict)}
+        return {name: value for name, value in found.items() if value}
+
+    def fingerprint(self) -> str:
+        """Of the files' contents and the settings, whatever the paths; a RequestError for one that is not there."""
+        made: dict[str, object] = {"soft_at_least": self.soft_at_least}
+        for kind, files in sorted(self.files.items()):
+            for path in files.values():
+                if not os.path.isfile(path):
+                    raise RequestError(f"{kind}: there is no file {path}")
+            made[kind] = {category: checksum(path) for category, path in sorted(files.items())}
+        if self.folder is not None:
+            made["folder"] = lists_checksum(self.folder)
+        return fingerprint(made)
+
+
+def read_lists(rules: UrlRules) -> UrlLists:
+    """The lists that the rules name; hosts and domains in ASCII, URLs as they are compared."""
+
+    def entries(kind: str, normal: Callable[[str], str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for category, path in sorted(rules.files.get(kind, {}).items()):
+            for entry in read_list(path):
+                if not (plain := normal(entry)):
+                    raise RequestError(f"{kind}: {path}: {entry!r} is none")
+                found.setdefault(plain, category)
+        return found
+
+    given = ut1_lists(rules.folder) if rules.folder is not None else UrlLists()
+    return UrlLists(
+        hosts=entries("block_hosts", host_of) | dict(given.hosts),
+        domains=entries("block_domains", host_of) | dict(given.domains),
+        urls=entries("block_urls", normal_url) | dict(given.urls),
+        allowed=frozenset(entries("allow_domains", host_of)),
+        allowed_hosts=frozenset(entries("allow_hosts", host_of)),
+        allowed_urls=frozenset(entries("allow_urls", normal_url)),
+        hard_words=tuple(sorted(entries("block_words", str.lower))),
+        soft_words=tuple(sorted(entries("soft_words", str.lower))),
+        soft_at_least=rules.soft_at_least,
+    )
+
+
 def lists_checksum(folder: str) -> str:
     """Fingerprint of every file of a collection."""
     if not os.path.isdir(folder):
@@ -188,17 +297,20 @@ def lists_checksum(folder: str) -> str:
 
 
 @functools.lru_cache(2)
-def _lists(folder: str, digest: str) -> UrlLists:
-    """A collection, kept by the process that read it; the digest makes a changed one another."""
-    return ut1_lists(folder)
+def _lists(rules: str, digest: str) -> UrlLists:
+    """The lists, kept by the process that read them; the digest makes changed ones others."""
+    return read_lists(UrlRules.model_validate_json(rules))
 
 
-def judge_all(url: pa.Array, folder: str, digest: str) -> dict[str, pa.Array]:
-    """listed (1 or 0, null for a null URL), and the rule and the entry where it is listed."""
-    lists = _lists(folder, digest)
-    verdicts = [None if one is None else lists.judge(one) for one in url.to_pylist()]
+def judge_all(url: pa.Array, rules: str, digest: str) -> dict[str, pa.Array]:
+    """listed (1 or 0; 0 for a null URL, which is on no list), and the rule and the entry where it is listed.
+
+    rules    `UrlRules` as JSON
+    """
+    lists = _lists(rules, digest)
+    verdicts = [lists.judge(one) for one in url.to_pylist()]
     return {
-        "listed": pa.array([None if v is None else int(v.rule is not None) for v in verdicts], pa.int64()),
-        "rule": pa.array([v and v.rule for v in verdicts], pa.string()),
-        "entry": pa.array([v and v.entry for v in verdicts], pa.string()),
+        "listed": pa.array([int(v.rule is not None) for v in verdicts], pa.int64()),
+        "rule": pa.array([v.rule for v in verdicts], pa.string()),
+        "entry": pa.array([v.entry for v in verdicts], pa.string()),
     }

@@ -8,7 +8,7 @@ text with what was cut. `failing_rules/` tells every rule that a document failed
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 import pyarrow as pa
@@ -16,18 +16,23 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from ..corpus.catalog import refresh_catalog
-from ..corpus.refusal import WorkspaceError
+from ..corpus.refusal import MissingExtra, WorkspaceError
 from ..corpus.schema import DECISIONS, EDITS
 from ..corpus.shards import committed, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Workspace
+from ..filters import by_language
 from ..filters.cuts import Cut, cut_lines, masked
 from ..filters.families import Family, families, known_families, measure_batch
-from ..filters.rule_sets import DECIDED, Compiled, RuleSet, compiled, load_rules
+from ..filters.rule_sets import DECIDED, Compiled, Rule, RuleSet, compiled, load_rules
+from ..filters.urls import UrlRules
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, run_stage, shard_graph
+from .tag_columns import FAMILY, learnt, tag_family
 
 STAGE = "filter"
 DECISIONS_TABLE, FAILING, EDITS_TABLE = "decisions/filter", "failing_rules", "edits/filter"
+URLS, SEGMENTED = "url", "gopher@fineweb2"  # families that need lists, or may need a segmenter
+LISTED = Rule(rule="listed_url", value="url.listed", threshold=0, keep="value <= threshold")  # unless the rules use it
 MADE_HERE = ("kept", "removed")  # families that line rules make, not measured ahead
 FAILING_SCHEMA = pa.schema([DECIDED.field("id"), DECIDED.field("failing")])
 
@@ -36,11 +41,12 @@ class Measured(BaseModel, frozen=True, extra="forbid"):
     """What signals are measured with, beside the text."""
 
     classifiers: dict[str, str] = {}  # name -> path of a model; its family is classifier_NAME
-    url_lists: str | None = None  # folder with a folder per category (UT1); its family is url
+    urls: UrlRules | None = None  # lists of hosts, domains, URLs and words; their family is url
+    segmenter: Literal["icu", "none"] = "icu"  # of languages without white space between words: gopher@fineweb2
 
-    @property
-    def known(self) -> dict[str, Family]:
-        return known_families(self.classifiers, self.url_lists)
+    def known(self, workspace: Workspace) -> dict[str, Family]:
+        """Families there are: those of the package, of these models and lists, and the workspace's own tags."""
+        return {**known_families(self.classifiers, self.urls, self.segmenter), FAMILY: tag_family(workspace)}
 
 
 class FilterSettings(Measured, frozen=True, extra="forbid"):
@@ -69,21 +75,41 @@ def run_filter(
 ) -> dict[str, Any]:
     """Measure what is missing, then decide. Rules are checked before anything runs."""
     rules = load_rules(settings.rules)
-    known = settings.known
-    asked = _asked(compiled(rules, settings.rules, known)[0])
+    if settings.urls is not None and not any(f"{URLS}." in f"{rule.value} {rule.keep}" for rule in rules.rules):
+        rules = rules.model_copy(update={"rules": (LISTED, *rules.rules)})
+    known = settings.known(workspace)
+    where = settings.rules
+    if not learnt(workspace) and any(f"{FAMILY}." in rule.value + rule.keep for rule in rules.rules):
+        where += " (no taxonomy has been learnt yet by gristmill tag)"
+    asked = _asked(compiled(rules, where, known)[0])
     wanted = families({*asked, *settings.families}, "--signals", known)
     inputs = _documents(workspace)
     missing = tuple(family.name for family in wanted if not _measured(workspace, family, inputs))
-    made_with = {"classifiers": settings.classifiers, "url_lists": settings.url_lists}
+    made_with = {name: getattr(settings, name) for name in Measured.model_fields}
     tables: dict[str, Any] = {}
+    if SEGMENTED in missing and settings.segmenter == by_language.ICU:
+        _need_segmenter(workspace)
     if missing:
         asked_for = MeasureSettings(families=missing, **made_with)
-        summary = run_stage(measure_stage(missing), workspace, asked_for, options, True, quiet)
+        summary = run_stage(measure_stage(missing, known), workspace, asked_for, options, True, quiet)
         tables |= summary["tables"]
     decided = DecideSettings(rules=rules, all_failing=settings.all_failing, **made_with)
     summary = run_stage(decide_stage(decided), workspace, decided, options, force, quiet)
     _forget(workspace, decided)
     return summary | {"tables": tables | summary["tables"]}
+
+
+def _need_segmenter(workspace: Workspace) -> None:
+    """MissingExtra, before anything runs, where a document's language needs a segmenter that is not installed."""
+    try:
+        by_language.icu()
+    except MissingExtra as error:
+        table = workspace.table("documents")
+        for shard in table.finished(STAGE).shards:
+            for batch in read_batches(table.shard_url(shard.name), ["language"]):
+                for language in by_language.SEGMENTED & set(batch["language"].to_pylist()):
+                    error.add_note(f"there are documents with language {language!r}")
+                    raise
 
 
 def _documents(workspace: Workspace) -> dict[str, str]:
@@ -95,7 +121,7 @@ def _measured(workspace: Workspace, family: Family, inputs: dict[str, str]) -> b
     return manifest is not None and manifest.settings == family.recorded and manifest.inputs == inputs
 
 
-def measure_stage(names: tuple[str, ...]) -> Stage[MeasureSettings]:
+def measure_stage(names: tuple[str, ...], known: dict[str, Family]) -> Stage[MeasureSettings]:
     """The stage that measures these families, each into a table of its own."""
     tables = tuple(f"signals/{name}" for name in names)
     return Stage(
@@ -106,7 +132,7 @@ def measure_stage(names: tuple[str, ...]) -> Stage[MeasureSettings]:
         graph=_measure_graph,
         work=lambda workspace, settings: len(_shards(workspace)),
         recorded=lambda settings: {},
-        recorded_of=lambda settings, table: settings.known[table.removeprefix("signals/")].recorded,
+        recorded_of=lambda settings, table: known[table.removeprefix("signals/")].recorded,
     )
 
 
@@ -123,14 +149,14 @@ def _measure_graph(pipeline: beam.Pipeline, plan: Plan[MeasureSettings]) -> beam
 def measure_shard(plan: Plan[MeasureSettings], item: tuple[str, str]) -> Iterator[Report]:
     """Signals of one shard of documents, every family from the same pass."""
     shard, checksum = item
-    wanted = families(plan.settings.families, known=plan.settings.known)
+    wanted = families(plan.settings.families, known=plan.settings.known(plan.workspace))
     urls = {family.name: plan.workspace.table(f"signals/{family.name}").shard_url(shard) for family in wanted}
     stamps = {f.name: fingerprint(STAGE, f.recorded, checksum) for f in wanted}
     there = {name: committed(url, stamps[name]) for name, url in urls.items()}
     absent = [family for family in wanted if there[family.name] is None]
     with ExitStack() as stack:
         out = {f.name: stack.enter_context(open_shard(urls[f.name], f.schema, stamps[f.name])) for f in absent}
-        columns = sorted({"id", *(family.column or "text" for family in absent)})
+        columns = sorted({"id", *(name for f in absent for name in (f.column or "text", *f.beside))})
         for batch in read_batches(plan.workspace.table("documents").shard_url(shard), columns, 2048):
             if not absent:
                 break
@@ -176,7 +202,7 @@ def decide_stage(settings: DecideSettings) -> Stage[DecideSettings]:
 
 def _decide_inputs(workspace: Workspace, settings: DecideSettings) -> dict[str, str]:
     inputs = _documents(workspace)
-    for name in _asked(compiled(settings.rules, families=settings.known)[0]):
+    for name in _asked(compiled(settings.rules, families=settings.known(workspace))[0]):
         inputs[f"signals/{name}"] = workspace.table(f"signals/{name}").finished(STAGE).fingerprint
     return inputs
 
@@ -193,7 +219,7 @@ def decide_shard(plan: Plan[DecideSettings], item: tuple[str, str]) -> Iterator[
     urls = {name: plan.workspace.table(name).shard_url(shard) for name in tables}
     if any(committed(url, stamp) is None for url in urls.values()):
         edits, decided = [], [DECIDED.empty_table()]
-        rules, lines = compiled(plan.settings.rules, families=plan.settings.known)
+        rules, lines = compiled(plan.settings.rules, families=plan.settings.known(plan.workspace))
         for rows in signal_rows(plan.workspace, shard, rules, plan.settings.rules.edits):
             cut = None
             if lines is not None and plan.settings.rules.lines is not None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ..corpus.inputs import resolve
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.workspace import Workspace
-from ..dedup.settings import DedupSettings
+from ..dedup.settings import DedupSettings, SemanticSettings
 from ..filters.decontamination import read_examples
 from ..filters.rule_sets import compiled, load_rules
 from ..mixing.exporters.frame import Job
@@ -33,6 +33,7 @@ from .report import ReportSettings, write_report
 from .runner import RunnerOptions
 from .score import score
 from .select import SelectSettings, select
+from .semantic import semantic
 from .stage import Stage, run_stage
 from .tag import TagSettings, run_tag
 from .tokenize import TokenizeSettings, tokenize
@@ -60,6 +61,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     refine: RefineSettings | None = None
     decontaminate: DecontaminateSettings | None = None
     dedup: DedupSettings | None = None
+    semantic: SemanticSettings | None = None
     tag: TagSettings | None = None
     balance: BalanceSettings | None = None
     score: tuple[ScoreSettings, ...] = ()
@@ -113,6 +115,7 @@ STEPS: dict[str, Callable[[Call], dict[str, Any]]] = {
     "refine": _stage(REFINE),
     "decontaminate": _stage(decontaminate),
     "dedup": _function(deduplicate),
+    "semantic": _function(semantic),
     "tag": _function(run_tag),
     "balance": _function(run_balance),
     "score": _function(score),
@@ -136,11 +139,15 @@ def run(
     if settings.extract is not None:
         resolve(settings.extract.inputs)
     if settings.filter is not None:
-        compiled(load_rules(settings.filter.rules), where=settings.filter.rules)
+        known = settings.filter.known(Workspace(settings.workspace))
+        compiled(load_rules(settings.filter.rules), where=settings.filter.rules, families=known)
     for path in settings.decontaminate.sets.values() if settings.decontaminate is not None else ():
         read_examples(path)
     if settings.balance is not None and settings.balance.concepts is not None:
         load_concepts(settings.balance.concepts)
+    for one in (settings.dedup, settings.semantic):
+        if one is not None:
+            one.check()
     for scoring in settings.score:
         scoring.checked()
     workspace = Workspace(settings.workspace)

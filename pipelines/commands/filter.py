@@ -2,16 +2,19 @@
 
 import json as json_text
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import PurePath
+from typing import Annotated, Literal
 
 import typer
 
 from ...corpus.refusal import RequestError
 from ...corpus.workspace import Workspace
+from ...filters.urls import UrlRules
 from ..filter import FilterSettings, run_filter
-from .options import ForceOption, JsonOption, WorkersOption, runner_options, show
+from .options import ForceOption, JsonOption, WorkersOption, runner_options, settings_of, show
 
 filter = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+Lists = Annotated[list[str] | None, typer.Option(help="FILE or CATEGORY=FILE, an entry a line; may be repeated")]
 Texts = Annotated[
     list[str], typer.Option(help="Parquet or JSON lines with `text`, or one text a line; may be repeated")
 ]
@@ -24,7 +27,19 @@ def filter_(
     rules: Annotated[str, typer.Option(help="a bundled rule set, or a YAML file of SQL predicates")] = "gopher",
     signals: Annotated[list[str] | None, typer.Option(help="measure this family as well; may be repeated")] = None,
     classifier: Annotated[list[str] | None, typer.Option(help="NAME=PATH of a model; signal classifier_NAME")] = None,
+    segmenter: Annotated[
+        Literal["icu", "none"], typer.Option(help="words of zh, ja, th, km, lo, my, for gopher@fineweb2; none: null")
+    ] = "icu",
     url_lists: Annotated[str | None, typer.Option(help="folder of UT1-style categories; signal url.listed")] = None,
+    block_hosts: Lists = None,
+    block_domains: Lists = None,
+    block_urls: Lists = None,
+    block_words: Lists = None,
+    soft_words: Lists = None,
+    soft_at_least: Annotated[int, typer.Option(min=1, help="different soft words in a URL that drop it")] = 2,
+    allow_hosts: Lists = None,
+    allow_domains: Lists = None,
+    allow_urls: Lists = None,
     all_failing: Annotated[bool, typer.Option(help="record every failing rule in failing_rules/")] = False,
     workers: WorkersOption = 1,
     force: ForceOption = False,
@@ -35,6 +50,10 @@ def filter_(
     Reads documents/, writes signals/ and decisions/filter/. Signals are measured once: other rules decide from what
     is stored, without touching text. The first failing rule, its value and its threshold go on record. Line rules
     (c4, refinedweb) cut lines out of texts and record them in edits/filter/.
+
+    URL lists are files with one entry a line, or CATEGORY=FILE. A domain covers its sub-domains, a host itself alone;
+    block words count anywhere in host and path, soft words as whole words. What is listed falls to the rule
+    listed_url, unless the rule set reads url.listed itself; what is allowed never does.
 
     Example: gristmill filter --workspace W --rules fineweb
     """
@@ -48,14 +67,34 @@ def filter_(
         if not given or not name.isidentifier():
             raise RequestError(f"--classifier {entry!r}: give NAME=PATH, NAME of letters, digits and _")
         classifiers[name] = path
-    settings = FilterSettings(
+    lists = {"block_hosts": block_hosts, "block_domains": block_domains, "block_urls": block_urls,
+             "block_words": block_words, "soft_words": soft_words, "allow_hosts": allow_hosts,
+             "allow_domains": allow_domains, "allow_urls": allow_urls}  # fmt: skip
+    settings = settings_of(
+        FilterSettings,
         rules=rules,
         families=tuple(signals or ()),
         all_failing=all_failing,
         classifiers=classifiers,
-        url_lists=url_lists,
+        urls=_url_rules(url_lists, {kind: given for kind, given in lists.items() if given}, soft_at_least),
+        segmenter=segmenter,
     )
     show(run_filter(Workspace(workspace), settings, runner_options(context, workers), force, quiet=json), json)
+
+
+def _url_rules(folder: str | None, lists: dict[str, list[str]], soft_at_least: int) -> UrlRules | None:
+    """The rules that the options make, None where no list is given."""
+    if folder is None and not lists:
+        return None
+    files: dict[str, dict[str, str]] = {}
+    for kind, given in lists.items():
+        files[kind] = {}
+        for entry in given:
+            name, path = entry.split("=", 1) if "=" in entry else (PurePath(entry).stem, entry)
+            if name in files[kind]:
+                raise RequestError(f"--{kind.replace('_', '-')}: two lists named {name!r}: give CATEGORY=FILE")
+            files[kind][name] = path
+    return settings_of(UrlRules, folder=folder, soft_at_least=soft_at_least, **files)
 
 
 @filter.command("train-classifier")

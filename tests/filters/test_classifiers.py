@@ -69,20 +69,6 @@ def test_a_model_is_a_signal_that_a_rule_decides_by(workspace, model, tmp_path):
         stage.run_filter(workspace, stage.FilterSettings(rules=str(rules)), RunnerOptions(), quiet=True)
 
 
-def test_listed_urls_fall_and_a_missing_one_has_no_value(tmp_path, document_writer):
-    space = stage.Workspace(str(tmp_path / "w"))
-    urls = ["http://sub.bad.example/a", "http://good.example/", None]
-    document_writer(space, [{"id": f"{n:032x}", "text": "t", "url": url} for n, url in enumerate(urls)], shards=1)
-    (tmp_path / "lists" / "adult").mkdir(parents=True)
-    (tmp_path / "lists" / "adult" / "domains").write_text("bad.example\n")
-    rules = tmp_path / "urls.yaml"
-    rules.write_text("name: u\nrules:\n  - {rule: listed, value: url.listed, threshold: 0, keep: value <= threshold}\n")
-    settings = stage.FilterSettings(rules=str(rules), url_lists=str(tmp_path / "lists"))
-    stage.run_filter(space, settings, RunnerOptions(), quiet=True)
-    rows = open_catalog(space).execute("select kept, value from decisions order by id").fetchall()
-    assert rows == [(False, 1.0), (True, None), (False, None)]
-
-
 def test_the_command_trains_and_prints_what_it_saw(tmp_path):
     (tmp_path / "good.txt").write_text("\n".join(GOOD))
     (tmp_path / "bad.txt").write_text("\n".join(BAD))

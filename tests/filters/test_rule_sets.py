@@ -16,6 +16,7 @@ def verdicts(name: str, texts: list[str]) -> list[str | None]:
     documents, lines = compiled(rules)
     text = pa.array(texts)
     table = {"id": pa.array([f"{n:032x}" for n in range(len(texts))])}
+    table |= {name: pa.nulls(len(texts), pa.string()) for name in documents.columns - {"id"}}
     if lines is not None:
         assert rules.lines is not None
         cut = cut_lines(text, rules.lines, lines)
