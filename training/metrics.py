@@ -48,6 +48,9 @@ class Metrics:
                     self._board.add_scalar(name, line[name], line["step"])
             for domain, value in line.get("bits_per_byte", {}).items():
                 self._board.add_scalar(f"bits_per_byte/{domain}", value, line["step"])
+            for target, scores in line.get("targets", {}).items():
+                for name, value in scores.items():
+                    self._board.add_scalar(f"targets/{target}/{name}", value, line["step"])
         if not self._quiet:
             text = progress(line, steps)
             sys.stderr.write(f"\r\x1b[2K{text}" if self._terminal else text + "\n")

@@ -239,3 +239,17 @@ def test_the_learning_rate_of_a_report_is_that_of_its_step(run, pool, held, tmp_
     run(pool, held, tmp_path, steps=20, schedule=Schedule(kind="linear", warmup=0.0), log_every=5)
     rates = [line["lr"] for line in read_metrics(str(tmp_path / "metrics.jsonl"))]
     assert rates == pytest.approx([2e-3 * part for part in (0.8, 0.55, 0.3, 0.05)])
+
+
+def test_the_board_holds_what_the_reports_say(run, pool, held, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(pool, held, tmp_path, steps=20, tensorboard=True, evaluate_every=10)
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    reports = read_metrics(str(tmp_path / "metrics.jsonl"))
+    assert [event.step for event in board.Scalars("loss")] == [line["step"] for line in reports]
+    assert [event.value for event in board.Scalars("loss")] == pytest.approx([line["loss"] for line in reports])
+    measured = [line["bits_per_byte"]["twos"] for line in reports if "bits_per_byte" in line]
+    assert [event.value for event in board.Scalars("bits_per_byte/twos")] == pytest.approx(measured)
+    assert len(measured) == 2
