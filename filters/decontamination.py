@@ -3,7 +3,8 @@
 Words are runs of letters and digits in lower case, so case and punctuation do not hide a copy. An example of at least
 `n` words is indexed by its n-grams (13 by default); a shorter one by the whole of it, if it has at least `shortest`
 words; anything shorter is too common to prove something and is left out, and counted in `Index.too_short`. One n-gram
-in common is a hit: at 13 words chance agreement was not seen, see `benchmarks/filter_decontamination.py`.
+in common is a hit; so is a near copy (`near_copies.py`) of an example, or of 2n words of a long one. Chance agreement
+was not seen at these sizes, see `benchmarks/filter_decontamination.py`.
 """
 
 import functools
@@ -19,6 +20,7 @@ from ..corpus.shards import filesystem
 from . import unicode
 from .kernels import NEXT, decode, jit, slot, table_size
 from .layout import Layout, Spans
+from .near_copies import NearIndex, near_copies, near_index
 
 FIELDS = ("query", "question", "context", "passage", "text", "sentence", "prompt", "continuation")
 
@@ -32,6 +34,7 @@ class Hit:
     start: int
     end: int
     words: int
+    edits: int  # words that differ; 0: n words in a row agree
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Index:
     task_of: np.ndarray  # (examples,) int64
     number_of: np.ndarray  # (examples,) int64, its line in the file
     too_short: int
+    near: NearIndex | None
 
 
 @jit
@@ -87,8 +91,8 @@ def folded_words(layout: Layout) -> Spans:
     return Spans(bounds, start, end, hashes, np.zeros(0, np.int32), np.zeros(0, np.uint16))
 
 
-def build(examples: Mapping[str, Iterable[str]], n: int = 13, shortest: int = 8) -> Index:
-    """Index the examples of each task; an example is one text."""
+def build(examples: Mapping[str, Iterable[str]], n: int = 13, shortest: int = 8, tolerance: float = 0.15) -> Index:
+    """Index the examples of each task; an example is one text. No near copies with a tolerance of 0."""
     tasks = tuple(sorted(examples))
     texts, task_of, number_of = [], [], []
     for place, task in enumerate(tasks):
@@ -107,7 +111,8 @@ def build(examples: Mapping[str, Iterable[str]], n: int = 13, shortest: int = 8)
     _fill(words.bounds, words.hash, sizes, keys, stamps, owner)
     lengths = np.unique(sizes[sizes > 0]).astype(np.int64)
     short = int(np.sum(sizes == 0))
-    return Index(n, tasks, lengths, keys, stamps, owner, np.array(task_of), np.array(number_of), short)
+    near = near_index(words, shortest, 2 * n, tolerance) if tolerance > 0 else None
+    return Index(n, tasks, lengths, keys, stamps, owner, np.array(task_of), np.array(number_of), short, near)
 
 
 @jit
@@ -154,20 +159,23 @@ def _search(bounds, hashes, lengths, keys, stamps, owner):
 
 
 def search(text: pa.Array, index: Index) -> list[list[Hit]]:
-    """Every text's hits, in order; n-grams of one example that overlap are one hit."""
+    """Every text's hits, in order; those of one example that overlap are one hit."""
     layout = Layout(text)
     words = folded_words(layout)
     found = _search(words.bounds, words.hash, index.lengths, index.keys, index.stamps, index.owner)
+    spans = [(d, at, at + n, example, 0) for d, at, n, example in found.tolist()]
+    if index.near is not None:
+        spans += [(d, at, at + n, example, edits) for d, at, n, example, edits in near_copies(words, index.near).tolist()]
     out: list[list[Hit]] = [[] for _ in range(len(layout))]
     open_hits: dict[tuple[int, int], list[int]] = {}
-    for d, at, n, example in found.tolist():
+    for d, at, end, example, edits in sorted(spans):
         span = open_hits.get((d, example))
         if span is not None and at <= span[1]:
-            span[1] = max(span[1], at + n)
+            span[1], span[2] = max(span[1], end), min(span[2], edits)
             continue
         if span is not None:
             out[d].append(_hit(layout, words, index, d, example, span))
-        open_hits[d, example] = [at, at + n]
+        open_hits[d, example] = [at, end, edits]
     for (d, example), span in open_hits.items():
         out[d].append(_hit(layout, words, index, d, example, span))
     return [sorted(hits, key=lambda hit: (hit.start, hit.task, hit.example)) for hits in out]
@@ -179,7 +187,7 @@ def _hit(layout: Layout, words: Spans, index: Index, d: int, example: int, span:
     start = len(layout.data[begin:low].tobytes().decode())
     size = len(layout.data[low:high].tobytes().decode())
     task = index.tasks[int(index.task_of[example])]
-    return Hit(task, int(index.number_of[example]), start, start + size, span[1] - span[0])
+    return Hit(task, int(index.number_of[example]), start, start + size, span[1] - span[0], span[2])
 
 
 def masked(text: str, hits: list[Hit], token: str = "") -> tuple[str, list[dict]]:
@@ -217,6 +225,6 @@ def read_examples(path: str) -> list[str]:
 
 
 @functools.lru_cache(2)
-def index_of(sets: tuple[tuple[str, str], ...], n: int, shortest: int) -> Index:
+def index_of(sets: tuple[tuple[str, str], ...], n: int, shortest: int, tolerance: float) -> Index:
     """The index of (task, path) pairs, kept by the process that built it."""
-    return build({task: read_examples(path) for task, path in sets}, n, shortest)
+    return build({task: read_examples(path) for task, path in sets}, n, shortest, tolerance)
