@@ -31,12 +31,12 @@ from gristmill.mixing import baselines
 from gristmill.mixing.designs import dirichlet_swarm
 from gristmill.mixing.measures import spearman
 from gristmill.mixing.online import doremi
-from gristmill.mixing.proxies import fleet_flops
+from gristmill.mixing.proxies import fleet_flops, fraction
 from gristmill.mixing.simplex import Limits
 from gristmill.mixing.swarm import Swarm
 from gristmill.mixing.verdict import choose, validate
 from gristmill.proxy_models.fleet import FleetSettings, train_fleet
-from gristmill.proxy_models.pool import DomainPool, TokenPool
+from gristmill.proxy_models.pool import TokenPool
 from gristmill.training.shards import held_out
 from gristmill.training.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
 
@@ -171,16 +171,6 @@ def task_text(row: dict[str, Any]) -> str:
     if "query" in row:
         return f"{row['query']} {row['choices'][row['gold']]}"
     return f"{row['context']} {row['continuation']}"
-
-
-def fraction(pool: TokenPool, part: float, seq_len: int) -> TokenPool:
-    """The pool with so much of each domain's tokens, whole documents from its beginning, one row at least."""
-    cut = []
-    for domain in pool.domains:
-        documents = int(np.searchsorted(domain.offsets, max(part * len(domain.tokens), seq_len + 1)))
-        end = int(domain.offsets[documents])
-        cut.append(DomainPool(domain.name, domain.tokens[:end], domain.offsets[: documents + 1]))
-    return TokenPool(tuple(cut), pool.heldout, pool.vocab_size, pool.start)
 
 
 if __name__ == "__main__":

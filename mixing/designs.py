@@ -1,9 +1,9 @@
 """Which mixtures to train proxies on: a swarm is designed before a token is spent.
 
 `dirichlet_swarm` draws around the natural mixture as RegMix does; `spread_swarm` fills the allowed region evenly;
-`next_round` picks what the fitted model knows least about among what it finds promising (CLIMB-style rounds);
-`reuse` makes the unchanged domains act as one when a domain is added or replaced (Olmix). All are functions of their
-seed. Refuses limits that leave no room for so many different mixtures.
+`nested_swarm` draws groups first and domains within them; `next_round` picks what the fitted model knows least about
+among what it finds promising (CLIMB-style rounds). All are functions of their seed. Refuses limits that leave no room
+for so many different mixtures.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -131,26 +131,6 @@ def next_round(
         chosen.append(best)
         nearest = np.minimum(nearest, np.sqrt(((points - points[best]) ** 2).sum(1)))
     return pool[chosen]
-
-
-def reuse(old: Mapping[str, float], changed: Sequence[str], count: int, seed: int, limits: Limits) -> np.ndarray:
-    """Mixtures for an updated set of domains: those not in `changed` keep their proportions and act as one domain.
-
-    old  the mixture in use, over the domains that stay (and any that go, which are ignored)
-    """
-    places = {name: place for place, name in enumerate(limits.domains)}
-    kept = [name for name in limits.domains if name not in changed]
-    if not kept or sum(old.get(name, 0.0) for name in kept) <= 0:
-        raise RequestError("no unchanged domain has a share in the old mixture; design a swarm from the start")
-    frozen = np.array([old.get(name, 0.0) for name in kept])
-    frozen = frozen / frozen.sum()
-    units = ("unchanged", *changed)
-    rows = dirichlet_swarm(np.full(len(units), 1 / len(units)), count, seed, Limits.free(units), temperature=1.0)
-    full = np.zeros((count, len(places)))
-    full[:, [places[name] for name in kept]] = rows[:, [0]] * frozen
-    for number, name in enumerate(changed, 1):
-        full[:, places[name]] = rows[:, number]
-    return limits.project(full)
 
 
 def _thinned(rows: np.ndarray, minimum: float) -> np.ndarray:

@@ -6,7 +6,7 @@ swarm. Bits per byte on held-out text is the loss everywhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from ..corpus.refusal import WorkspaceError
 from ..corpus.workspace import Workspace
 from ..proxy_models.fleet import FleetSettings, train_fleet
-from ..proxy_models.pool import TokenPool
+from ..proxy_models.pool import DomainPool, TokenPool
 from ..training.shards import open_tokens
 from ..training.transformer import flops_per_token
 from .swarm import Swarm
@@ -37,9 +37,9 @@ class Wave:
         return f"{self.kind}-{self.number:04d}.parquet"
 
 
-def waves(kind: str, runs: Sequence[tuple[str, np.ndarray, int]], size: int) -> list[Wave]:
-    """Runs (name, mixture, seed) cut into waves of at most `size` models."""
-    cut = [runs[first : first + size] for first in range(0, len(runs), size)]
+def waves(kind: str, runs: Sequence[tuple[str, np.ndarray, int]], size: int, first: int = 0) -> list[Wave]:
+    """Runs (name, mixture, seed) cut into waves of at most `size` models, numbered from `first`."""
+    cut = [runs[begin : begin + size] for begin in range(0, len(runs), size)]
     return [
         Wave(
             kind,
@@ -48,7 +48,7 @@ def waves(kind: str, runs: Sequence[tuple[str, np.ndarray, int]], size: int) -> 
             tuple(tuple(float(share) for share in mixture) for _, mixture, _ in part),
             tuple(seed for _, _, seed in part),
         )
-        for number, part in enumerate(cut)
+        for number, part in enumerate(cut, first)
     ]
 
 
@@ -56,6 +56,20 @@ def waves(kind: str, runs: Sequence[tuple[str, np.ndarray, int]], size: int) -> 
 def open_pool(url: str, tables: str, heldout_tokens: int) -> TokenPool:
     """The token pool of a workspace, kept between waves of one process; `tables` is the fingerprint of its tokens."""
     return TokenPool.from_workspace(Workspace(url), heldout_tokens=heldout_tokens)
+
+
+def fraction(pool: TokenPool, part: float, seq_len: int) -> TokenPool:
+    """The pool with so much of each domain's tokens: whole documents from its beginning, one training row at least.
+
+    A proxy on a tenth of the run's tokens that sees a tenth of each domain repeats it as often as the run will.
+    """
+    cut = []
+    for domain in pool.domains:
+        least = max(part * len(domain.tokens), seq_len + 1)
+        documents = min(int(np.searchsorted(domain.offsets, least)), len(domain.offsets) - 1)
+        end = int(domain.offsets[documents])
+        cut.append(DomainPool(domain.name, domain.tokens[:end], domain.offsets[: documents + 1]))
+    return replace(pool, domains=tuple(cut))
 
 
 def proxy_schema(domains: Sequence[str], targets: Sequence[str]) -> pa.Schema:

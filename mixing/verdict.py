@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from .baselines import within
 from .ensemble import fit_swarm, report, target_weights
-from .measures import spearman
+from .measures import pairwise_accuracy, spearman
 from .optimise import compare, propose
 from .recipe import rounded
 from .simplex import Limits
@@ -108,11 +108,16 @@ def validate(
             "domains": {t: float(np.mean([losses[t] for losses in measured[name].values()])) for t in target},
         }
     names = [name for name in rows if name in predicted]
-    order = spearman(
-        np.array([predicted[name]["predicted"] for name in names]),
-        np.array([rows[name]["bits_per_byte"] for name in names]),
-    )
-    return {"mixtures": rows, "order_held": order, "verdict": verdict(rows)}
+    foretold = np.array([predicted[name]["predicted"] for name in names])
+    found = np.array([rows[name]["bits_per_byte"] for name in names])
+    pairs = len(names) * (len(names) - 1) // 2
+    held = round(pairwise_accuracy(foretold, found) * pairs) if pairs else 0
+    return {
+        "mixtures": rows,
+        "order_held": spearman(foretold, found),
+        "pairs_held": [held, pairs],
+        "verdict": verdict(rows),
+    }
 
 
 def verdict(rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -8,23 +8,41 @@ from typing import Annotated, Any
 import typer
 
 from ...corpus.refusal import RequestError
-from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
+from .options import (
+    ForceOption,
+    JsonOption,
+    WorkersOption,
+    WorkspaceOption,
+    run_and_show,
+    settings_file,
+    settings_of,
+)
 
 mix = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
+
+USUAL = ("natural", "uniform", "best_of_swarm", "fitted")
 
 
 @mix.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
     workspace: WorkspaceOption = "",
-    mixtures: Annotated[int, typer.Option(help="mixtures in the swarm, one proxy each")] = 32,
+    mixtures: Annotated[int | None, typer.Option(help="mixtures in the swarm, one proxy each; 32")] = None,
     target: Annotated[list[str], typer.Option(help="DOMAIN or DOMAIN=WEIGHT; repeat for several; all alike")] = [],  # noqa: B006
-    total_tokens: Annotated[int, typer.Option(help="tokens of the run the recipe is for; 0: every token once")] = 0,
-    max_epochs: Annotated[float, typer.Option(help="passes over a domain that the run may make")] = 4.0,
-    steps: Annotated[int, typer.Option(help="training steps of a proxy")] = 200,
-    d_model: Annotated[int, typer.Option(help="width of a proxy")] = 64,
-    seeds: Annotated[int, typer.Option(help="seeds of each validated mixture")] = 3,
-    seed: Annotated[int, typer.Option(help="of the design and of the proxies")] = 0,
+    total_tokens: Annotated[int | None, typer.Option(help="of the run the recipe is for; every token once")] = None,
+    max_epochs: Annotated[float | None, typer.Option(help="passes over a domain that the run may make; 4")] = None,
+    steps: Annotated[int | None, typer.Option(help="training steps of a proxy; 200")] = None,
+    d_model: Annotated[int | None, typer.Option(help="width of a proxy; 64")] = None,
+    design: Annotated[str | None, typer.Option(help="dirichlet, spread, or nested (by --group)")] = None,
+    group: Annotated[list[str], typer.Option(help="NAME=DOMAIN,DOMAIN,…: groups drawn first, then within each")] = [],  # noqa: B006
+    rounds: Annotated[int | None, typer.Option(help="later rounds look where the fit promises or doubts most")] = None,
+    reuse: Annotated[str | None, typer.Option(help="a recipe.yaml whose unchanged domains act as one")] = None,
+    changed: Annotated[list[str], typer.Option(help="DOMAIN to search anew; default: those with other tokens")] = [],  # noqa: B006
+    validate: Annotated[list[str], typer.Option(help="mixture to train with seeds, beside the usual four")] = [],  # noqa: B006
+    compare: Annotated[list[str], typer.Option(help="NAME:DOMAIN=SHARE,…: a mixture of your own to compare")] = [],  # noqa: B006
+    seeds: Annotated[int | None, typer.Option(help="seeds of each validated mixture; 3")] = None,
+    seed: Annotated[int | None, typer.Option(help="of the design and of the proxies")] = None,
+    settings: Annotated[str | None, typer.Option(help="YAML file with any of the settings of the stage")] = None,
     as_json: JsonOption = False,
     force: ForceOption = False,
     workers: WorkersOption = 1,
@@ -33,8 +51,9 @@ def run(
 
     Trains a swarm of small models on different mixtures, fits each held-out domain's loss, optimises the target under
     the epoch cap, trains the result again beside the natural and the uniform mixture, and writes mixture/recipe.yaml.
+    Compared are also UniMax, temperature sampling, DoReMi's rule, the swarm's best, and mixtures of your own.
 
-    Example: gristmill mix --workspace W --target books=2 --target web=1
+    Example: gristmill mix --workspace W --target books=2 --target web=1 --rounds 2 --validate unimax
     """
     if context.invoked_subcommand is not None:
         return
@@ -43,17 +62,27 @@ def run(
     from ..mix import MixSettings
     from ..mix import mix as stage
 
-    settings = settings_of(
-        MixSettings,
-        proxy={"steps": steps, "d_model": d_model, "d_ff": 3 * d_model, "evaluations": min(4, steps)},
-        mixtures=mixtures,
-        target=parse_targets(target),
-        total_tokens=total_tokens or None,
-        max_epochs=max_epochs,
-        seeds=seeds,
-        seed=seed,
-    )
-    summary = run_and_show(context, stage, workspace, settings, workers=workers, force=force, as_json=as_json)
+    values: dict[str, Any] = settings_file(settings) if settings else {}
+    given = {
+        "mixtures": mixtures,
+        "target": parse_targets(target) or None,
+        "total_tokens": total_tokens,
+        "max_epochs": max_epochs,
+        "design": design or ("nested" if group else None),
+        "groups": parse_groups(group) or None,
+        "rounds": rounds,
+        "reuse": {"recipe": reuse, "changed": changed or None} if reuse else None,
+        "validate_mixtures": [*values.get("validate_mixtures", USUAL), *validate] if validate else None,
+        "compare": parse_compared(compare) or None,
+        "seeds": seeds,
+        "seed": seed,
+    }
+    if changed and not reuse:
+        raise RequestError("--changed says which domains an old recipe lacks; it needs --reuse RECIPE")
+    values |= {key: value for key, value in given.items() if value is not None}
+    values["proxy"] = proxy_values(values.get("proxy") or {}, steps, d_model)
+    asked = settings_of(MixSettings, **values)
+    summary = run_and_show(context, stage, workspace, asked, workers=workers, force=force, as_json=as_json)
     if not as_json:
         sys.stdout.write(mixture_lines(summary["details"]))
 
@@ -119,12 +148,53 @@ def parse_shares(entries: Sequence[str], option: str) -> dict[str, float]:
     return found
 
 
+def parse_groups(entries: Sequence[str]) -> dict[str, list[str]]:
+    """NAME=DOMAIN,DOMAIN,… entries as name -> domains."""
+    found = {}
+    for entry in entries:
+        name, equals, members = entry.partition("=")
+        found[name.strip()] = [part.strip() for part in members.split(",") if part.strip()]
+        if not equals or not name.strip() or not found[name.strip()]:
+            raise RequestError(f"--group {entry}: expected NAME=DOMAIN,DOMAIN,…")
+    return found
+
+
+def parse_compared(entries: Sequence[str]) -> dict[str, dict[str, float]]:
+    """NAME:DOMAIN=SHARE,DOMAIN=SHARE,… entries as name -> domain -> share."""
+    found = {}
+    for entry in entries:
+        name, colon, shares = entry.partition(":")
+        if not colon or not name.strip() or not shares.strip():
+            raise RequestError(f"--compare {entry}: expected NAME:DOMAIN=SHARE,DOMAIN=SHARE,…")
+        found[name.strip()] = parse_shares(shares.split(","), f"--compare {name}:")
+    return found
+
+
+def proxy_values(given: dict[str, Any], steps: int | None, d_model: int | None) -> dict[str, Any]:
+    """Settings of a proxy: the file's, then the options; the feed-forward width and the evaluations follow them."""
+    made = dict(given)
+    if steps is not None:
+        made["steps"] = steps
+    if d_model is not None:
+        made |= {"d_model": d_model, "d_ff": 3 * d_model}
+    return {"evaluations": min(4, made.get("steps", 200)), **made}
+
+
 def mixture_lines(details: dict[str, Any]) -> str:
-    """What validation measured, as a table and a sentence."""
-    lines = []
-    for name, row in sorted(details["mixtures"].items(), key=lambda item: item[1]["bits_per_byte"]):
-        spread = "" if row["spread"] is None else f" ± {row['spread']:.4f}"
-        lines.append(f"  {name:<14} {row['bits_per_byte']:.4f}{spread} bits per byte on the target")
+    """Every mixture compared: what was predicted, what validation measured; best first; then the verdict."""
+    measured, predicted = details["mixtures"], details["predicted"]
+    lines = ["mixture, bits per byte on the target: measured by validation; predicted for the proxies [90 %]"]
+    seen = sorted(measured, key=lambda name: measured[name]["bits_per_byte"])
+    rest = sorted((name for name in predicted if name not in measured), key=lambda name: predicted[name]["predicted"])
+    for name in [*seen, *rest]:
+        row, guess = measured.get(name), predicted.get(name)
+        told = "not trained"
+        if row:
+            told = f"{row['bits_per_byte']:.4f}" + ("" if row["spread"] is None else f" ± {row['spread']:.4f}")
+        said = f"{guess['predicted']:.4f} [{guess['low']:.4f}, {guess['high']:.4f}]" if guess else "not predicted"
+        lines.append(f"  {name:<14} {told:<17} {said}")
+    held, pairs = details["pairs_held"]
+    lines.append(f"The predicted order held for {held} of {pairs} pairs.")
     return "\n".join([*lines, details["verdict"]]) + "\n"
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from ...corpus.refusal import RequestError
@@ -42,6 +44,17 @@ def settings_of(model: type[M], /, **values: Any) -> M:
             f"--{'.'.join(map(str, problem['loc'])).replace('_', '-')}: {problem['msg']}" for problem in error.errors()
         ]
         raise RequestError("; ".join(reasons)) from None
+
+
+def settings_file(path: str) -> dict[str, Any]:
+    """What a YAML file says of a stage's settings; the options of the command go before it."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RequestError(f"--settings {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"--settings {path} must be a mapping of settings")
+    return content
 
 
 def run_and_show(

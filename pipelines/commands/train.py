@@ -2,15 +2,12 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from ...corpus.refusal import RequestError
 from ...corpus.workspace import Workspace
-from .options import ForceOption, JsonOption, WorkspaceOption, settings_of, show
+from .options import ForceOption, JsonOption, WorkspaceOption, settings_file, settings_of, show
 
 
 def train(
@@ -37,7 +34,7 @@ def train(
     from ..train import TrainSettings
     from ..train import train as run_train
 
-    values: dict[str, Any] = _file(settings) if settings else {}
+    values: dict[str, Any] = settings_file(settings) if settings else {}
     given = {
         "name": name,
         "model": model,
@@ -60,13 +57,3 @@ def train(
     sys.stdout.write(f"train: held-out bits per byte: {measured or 'not measured'}\n")
     for warning in card["warnings"]:
         sys.stdout.write(f"train: {warning}\n")
-
-
-def _file(path: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise RequestError(f"--settings {path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise RequestError(f"--settings {path} must be a mapping of settings")
-    return content

@@ -11,6 +11,7 @@ import pytest
 from gristmill.corpus.refusal import RequestError
 from gristmill.corpus.workspace import Workspace
 from gristmill.mixing.recipe import load_recipe
+from gristmill.pipelines.cli import main
 from gristmill.pipelines.mix import MixSettings, mix
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.stage import run_stage
@@ -124,3 +125,128 @@ def test_what_no_mixture_can_satisfy_is_refused_before_anything_is_trained(works
     with pytest.raises(RequestError, match=message):
         run_stage(mix, workspace, settings(**changes), RunnerOptions(), quiet=True)
     assert not os.path.exists(workspace.path("mixture", "waves", "swarm-0000.parquet"))
+
+
+def copied(workspace, folder):
+    copy = Workspace(str(folder / "W"))
+    shutil.copytree(workspace.url, copy.url)
+    return copy
+
+
+def swarm_rows(workspace):
+    rows = pq.read_table(workspace.path("mixture", "swarm.parquet")).to_pylist()
+    return [row for row in rows if row["step"] == 4]
+
+
+def test_later_rounds_add_mixtures_that_the_first_chose_and_resume_to_the_same_bytes(workspace, tmp_path):
+    copy = copied(workspace, tmp_path)
+    asked = settings(mixtures=14, rounds=2, target={"long": 1.0})
+    run_stage(mix, copy, asked, RunnerOptions(), quiet=True)
+    rows = swarm_rows(copy)
+    names = [row["mixture"] for row in rows]
+    assert names == ["natural", "natural", *(f"m{number:04d}" for number in range(1, 14))]
+    assert len({row["run"] for row in rows}) == len(rows)
+    shares = [row["weights"]["long"] for row in rows]
+    assert np.mean(shares[10:]) > np.mean(shares[:10])  # nine of the first round and its replicate, then five
+    before = files(copy)
+    for name in ("_manifest.json", "waves/_manifest.json", "waves/swarm-0000.parquet", "waves/swarm-0002.parquet"):
+        os.remove(copy.path("mixture", name))
+    run_stage(mix, copy, asked, RunnerOptions(), quiet=True)
+    assert files(copy) == before
+
+
+def test_a_nested_design_trains_every_group(workspace, tmp_path):
+    copy = copied(workspace, tmp_path)
+    groups = {"lengthy": ("long", "middle"), "brief": ("short",)}
+    run_stage(mix, copy, settings(design="nested", groups=groups), RunnerOptions(), quiet=True)
+    brief = [row["weights"]["short"] for row in swarm_rows(copy)]
+    assert min(brief) < 0.2 < 0.6 < max(brief)
+
+
+def test_unchanged_domains_of_an_old_recipe_move_as_one(mixed, tmp_path):
+    workspace, _ = mixed
+    copy = copied(workspace, tmp_path)
+    old = tmp_path / "old.yaml"
+    shutil.copy(copy.path("mixture", "recipe.yaml"), old)
+    shares = load_recipe(str(old)).run_shares()
+    asked = settings(
+        reuse={"recipe": str(old), "changed": ("short",)}, validate_mixtures=("previous", "uniform"), max_epochs=40.0
+    )
+    run_stage(mix, copy, asked, RunnerOptions(), force=True, quiet=True)
+    for row in swarm_rows(copy):
+        weights = row["weights"]
+        assert weights["long"] * shares["middle"] == pytest.approx(weights["middle"] * shares["long"], abs=1e-5)
+    recipe = load_recipe(copy.path("mixture", "recipe.yaml"))
+    assert recipe.evidence.swarm["units"] == ["unchanged domains", "short"]
+    assert set(recipe.evidence.validation) == {"natural", "previous", "uniform", "fitted"}
+    assert "previous" in recipe.evidence.baselines
+    assert "uniform" not in recipe.evidence.baselines  # no share of the units makes it, so the fit cannot say
+
+
+def test_the_changed_domains_are_those_whose_tokens_the_recipe_has_not(mixed, tmp_path):
+    workspace, _ = mixed
+    copy = copied(workspace, tmp_path)
+    old = tmp_path / "old.yaml"
+    shutil.copy(copy.path("mixture", "recipe.yaml"), old)
+    with pytest.raises(RequestError, match="nothing to search"):
+        run_stage(mix, copy, settings(reuse=str(old)), RunnerOptions(), force=True, quiet=True)
+    text = old.read_text()
+    old.write_text(text.replace(load_recipe(str(old)).shards["short"], "f" * 32))
+    run_stage(mix, copy, settings(reuse=str(old), max_epochs=40.0), RunnerOptions(), force=True, quiet=True)
+    assert load_recipe(copy.path("mixture", "recipe.yaml")).evidence.swarm["units"] == ["unchanged domains", "short"]
+    with pytest.raises(RequestError, match="would replace"):
+        run_stage(
+            mix, copy, settings(reuse=copy.path("mixture", "recipe.yaml")), RunnerOptions(), force=True, quiet=True
+        )
+
+
+def test_every_kind_of_mixture_is_a_row_predicted_and_those_asked_for_are_trained(workspace, tmp_path):
+    copy = copied(workspace, tmp_path)
+    asked = settings(
+        compare={"human": {"long": 0.5, "short": 0.5}}, validate_mixtures=("unimax", "human"), repeat_as_run=True
+    )
+    summary = run_stage(mix, copy, asked, RunnerOptions(), quiet=True)
+    rows = pq.read_table(copy.path("mixture", "table.parquet")).to_pylist()
+    names = {"natural", "uniform", "unimax", "temperature", "doremi_style", "human", "best_of_swarm", "fitted"}
+    assert {row["mixture"] for row in rows} == names
+    assert all(row["predicted_low"] <= row["predicted"] <= row["predicted_high"] for row in rows)
+    trained = {row["mixture"] for row in rows if row["target_bits_per_byte"] is not None}
+    assert trained == {"natural", "unimax", "human", "fitted"}
+    human = {row["domain"]: row["share"] for row in rows if row["mixture"] == "human"}
+    assert human == {"long": 0.5, "middle": 0.0, "short": 0.5}
+    held, pairs = summary["details"]["pairs_held"]
+    assert pairs == 6
+    assert 0 <= held <= 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"validate_mixtures": ("unimx",)}, "did you mean unimax"),
+        ({"compare": {"natural": {"long": 1.0}}}, "is there anyway"),
+        ({"groups": {"a": ("long",)}}, "nested"),
+        ({"rounds": 3}, "begin with 5"),
+        ({"reuse": "absent.yaml"}, "no recipe at absent.yaml"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        settings(**changes)
+
+
+def test_the_command_takes_a_settings_file_and_options_before_it(workspace, tmp_path, capsys):
+    copy = copied(workspace, tmp_path)
+    file = tmp_path / "mix.yaml"
+    file.write_text(json.dumps({**SETTINGS, "seeds": 5}))
+    with pytest.raises(SystemExit) as ended:
+        main(["mix", "-w", copy.url, "--settings", str(file), "--seeds", "2", "--group", "x=long,short",
+              "--group", "y=middle", "--compare", "human:long=1,short=3", "--validate", "human"])  # fmt: skip
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert "human" in told
+    assert "not trained" in told
+    assert "of 10 pairs" in told
+    found = json.loads(files(copy)["mixture/_manifest.json"])["settings"]
+    assert found["seeds"] == 2
+    assert found["design"] == "nested"
+    assert found["compare"] == {"human": {"long": 1.0, "short": 3.0}}

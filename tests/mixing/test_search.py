@@ -1,5 +1,7 @@
 """Designs and searches keep to the limits whatever they are, and find the optimum of a law that is known."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,11 +9,13 @@ from hypothesis import strategies as st
 
 from gristmill.corpus.refusal import RequestError
 from gristmill.mixing import baselines
-from gristmill.mixing.designs import dirichlet_swarm, nested_swarm, next_round, reuse, spread_swarm, tempered
+from gristmill.mixing.designs import dirichlet_swarm, nested_swarm, next_round, spread_swarm, tempered
 from gristmill.mixing.ensemble import fit_swarm
 from gristmill.mixing.optimise import Terms, compare, descend, evolve, propose, simulate
+from gristmill.mixing.rounds import acquire, round_sizes
 from gristmill.mixing.simplex import Limits
 from gristmill.mixing.swarm import Swarm
+from gristmill.mixing.units import UNCHANGED, Units
 
 NAMES = ("a", "b", "c", "d")
 NATURAL = np.array([0.6, 0.25, 0.1, 0.05])
@@ -99,13 +103,54 @@ def test_another_round_prefers_what_is_promising_and_unknown():
     assert (np.sort(distances, 1)[:, 1] > 0.1).all()
 
 
-def test_reuse_keeps_the_proportions_of_unchanged_domains():
-    made = reuse({"a": 0.6, "b": 0.2, "gone": 0.2}, ["c", "d"], 10, 0, Limits.free(NAMES))
+def test_unchanged_domains_keep_their_proportions_and_act_as_one():
+    units = Units.reused(NAMES, {"a": 0.6, "b": 0.2, "gone": 0.2}, ["c", "d"])
+    assert units.names == (UNCHANGED, "c", "d")
+    made = units.expand(dirichlet_swarm(units.collapse(NATURAL), 10, 0, units.limits(Limits.free(NAMES))))
     made = made[made[:, 0] > 1e-6]  # where the unchanged domains were drawn at all
     assert len(made) > 5
+    assert made.sum(1) == pytest.approx(np.ones(len(made)))
     assert made[:, 0] / made[:, 1] == pytest.approx(np.full(len(made), 3.0), rel=1e-6)
+    assert all(units.reach(row) for row in made)
+    assert not units.reach(np.full(4, 0.25))
+
+
+def test_the_limits_of_units_keep_every_domain_within_its_own():
+    units = Units.reused(NAMES, {"a": 0.75, "b": 0.25}, ["c", "d"])
+    within = units.limits(Limits.of(NAMES, ceilings={"a": 0.3, "b": 0.2}, floors={"b": 0.05}))
+    assert within.high[0] == pytest.approx(0.4)  # a reaches 0.3 when both have 0.4
+    assert within.low[0] == pytest.approx(0.2)  # b has 0.05 when both have 0.2
+
+
+def test_reuse_is_refused_where_nothing_stays_or_nothing_changed():
     with pytest.raises(RequestError, match="from the start"):
-        reuse({"gone": 1.0}, ["c", "d"], 10, 0, Limits.free(NAMES))
+        Units.reused(NAMES, {"gone": 1.0}, ["c", "d"])
+    with pytest.raises(RequestError, match="nothing to search"):
+        Units.reused(NAMES, {"a": 1.0}, [])
+    with pytest.raises(RequestError, match="no domain"):
+        Units.reused(NAMES, {"a": 1.0}, ["z"])
+
+
+@given(st.integers(8, 500), st.integers(1, 4))
+def test_rounds_sum_to_the_mixtures_asked_for_and_shrink(mixtures, rounds):
+    sizes = round_sizes(mixtures, rounds)
+    assert sum(sizes) == mixtures
+    assert all(a >= b for a, b in itertools.pairwise(sizes))
+    assert len(sizes) == rounds
+
+
+def test_later_rounds_find_a_narrow_optimum_that_one_round_of_the_same_size_misses():
+    best = np.array([0.02, 0.08, 0.6, 0.3])
+
+    def loss(rows):
+        return ((np.sqrt(rows) - np.sqrt(best)) ** 2).sum(1)[:, None]
+
+    first = dirichlet_swarm(NATURAL, 16, 0, Limits.free(NAMES))
+    swarm = Swarm(NAMES, ("t",), first, loss(first))
+    more = acquire(swarm, np.ones(1), NATURAL, Limits.free(NAMES), 8, regressors=("gp_sqrt",), seed=1, boldness=1.0)
+    blind = dirichlet_swarm(NATURAL, 24, 0, Limits.free(NAMES))
+    assert loss(more).min() < 0.5 * loss(blind).min()
+    assert np.median(loss(more)) < np.median(loss(blind))
 
 
 def test_unimax_fills_small_domains_to_the_cap_and_shares_the_rest():
