@@ -8,13 +8,15 @@ c4@fineweb    the same without the rule on terminal punctuation, as the FineWeb 
 c4@dolma      Dolma 1.2 `c4_v2`: lines counted, phrases looked for in the whole text
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
 from .gopher import Columns
-from .kernels import decode, jit, longest, slot, table_size
+from .kernels import jit, last, longest, slot, table_size, trimmed
 from .layout import Layout
-from .lines import Lines, find_citations, line_signals, trimmed, without_citations
+from .lines import Lines, line_signals, without_citations
 
 KEPT = ("lines", "long_word_lines", "unpunctuated_lines", "few_word_lines", "javascript_lines", "policy_lines")
 COLUMNS = (*KEPT, "lorem_ipsum", "curly_bracket", "kept_lines", "kept_chars", "sentences")
@@ -30,28 +32,29 @@ def fineweb(layout: Layout) -> Columns:
 
 
 def _counted(layout: Layout, punctuation: bool) -> Columns:
-    lines = line_signals(layout, "broken")
-    counts = _line_counts(*_line_arguments(lines, lines), punctuation)
-    cited = find_citations(layout.data, layout.ends, layout.table)
-    if cited.any():  # citations go before the line is judged, but after its words are counted
-        which = np.flatnonzero(cited)
-        own, clean = layout.part("cited texts", lambda it: _cited(it, which))
-        counts[:, which] = _line_counts(*_line_arguments(own, clean), punctuation)
+    own, clean = line_signals(layout, "broken"), layout.part("lines without citations", _uncited)
+    judged = (clean.terminal, clean.phrases, clean.curly, clean.spans.chars, clean.sentences)
+    counts = _line_counts(own.spans.bounds, own.words, own.longest_word, *judged, punctuation)
     return {name: layout.column(counts[k]) for k, name in enumerate(COLUMNS)}
 
 
-def _cited(layout: Layout, which: np.ndarray) -> tuple[Lines, Lines]:
-    """Lines of the texts with citations, as they are and without."""
-    own = Layout(layout.text.take(pa.array(which)))
-    data, ends = without_citations(own.data, own.ends, own.table)
-    clean = Layout(pa.LargeStringArray.from_buffers(len(own), pa.py_buffer(ends), pa.py_buffer(data)))
-    return line_signals(own, "broken"), line_signals(clean, "broken")
+def _uncited(layout: Layout) -> Lines:
+    """The lines as they are judged: citations go once the words are counted, before all else."""
+    own = line_signals(layout, "broken")
+    which = np.flatnonzero(own.cited)
+    if not len(which):
+        return own
+    data, ends = without_citations(layout.data, own.spans.start[which], own.spans.end[which], layout.table)
+    text = pa.LargeStringArray.from_buffers(len(which), pa.py_buffer(ends), pa.py_buffer(data))
+    changed = line_signals(Layout(text), "lf")  # every line a text of its own, without a break in it
 
+    def put(column: str, values: np.ndarray) -> np.ndarray:
+        out = values.copy()
+        out[which] = getattr(changed if column != "chars" else changed.spans, column)
+        return out
 
-def _line_arguments(own: Lines, clean: Lines):
-    """Words are those of the line as it is; the rest is of the line without citations."""
-    judged = (clean.terminal, clean.phrases, clean.curly, clean.spans.chars, clean.sentences)
-    return own.spans.bounds, own.words, own.longest_word, *judged
+    columns = {name: put(name, getattr(own, name)) for name in ("terminal", "phrases", "curly", "sentences")}
+    return replace(own, spans=replace(own.spans, chars=put("chars", own.spans.chars)), **columns)
 
 
 @jit
@@ -134,10 +137,7 @@ def _fineweb(data, bounds, start, end, chars, hashes, table):
             if i == stop:
                 continue
             out[0, d] += 1
-            b = end[line] - 1
-            while b > start[line] and (data[b] & 0xC0) == 0x80:
-                b -= 1
-            out[1, d] += (table[decode(data, b)[0]] & 1024) != 0  # TERMINAL
+            out[1, d] += (table[last(data, start[line], end[line])[0]] & 1024) != 0  # TERMINAL
             out[2, d] += chars[line] <= 30
             s = slot(keys, stamps, d, hashes[line])
             if stamps[s] == d:

@@ -8,56 +8,56 @@ the result, only its cost; it is forgotten when it grows beyond `REMEMBERED` chu
 import numpy as np
 
 from .english_rules import special_cases, split
-from .kernels import BASE, decode, hashed, jit, slot
+from .kernels import decode, hashed, jit, slot
 from .layout import Layout, Spans
 
 REMEMBERED = 1 << 20
 
 
 class _Memory:
-    """Chunk hash -> how many bytes each of its tokens has."""
+    """Chunk hash -> its tokens, in a table whose entries are places in `tokens`."""
 
     def __init__(self) -> None:
         cases = [case.encode() for case in special_cases()]
         keys = np.array([hashed(np.frombuffer(c, np.uint8), 0, len(c)) for c in cases], np.uint64)
-        table = (np.zeros(1 << 12, np.uint64), np.zeros(1 << 12, np.int64))
-        nothing = np.zeros(len(keys), np.int64)
-        _insert(*table, np.zeros(1 << 12, np.int64), np.zeros(1 << 12, np.int64), keys, nothing, nothing)
-        self.special = table
+        self.special = (np.zeros(1 << 12, np.uint64), np.zeros(1 << 12, np.int64))
+        _insert(*self.special, np.zeros((1 << 12, 2), np.int32), keys, np.zeros((len(keys), 2), np.int32))
         self.clear()
 
     def clear(self) -> None:
         self.keys = np.zeros(1 << 12, np.uint64)
         self.stamps = np.zeros(1 << 12, np.int64)
-        self.first = np.zeros(1 << 12, np.int64)  # of the key in this slot, the place of its first length
-        self.count = np.zeros(1 << 12, np.int64)
-        self.lengths = np.zeros(1 << 12, np.int64)
+        self.where = np.zeros((1 << 12, 2), np.int32)  # of the key in this slot: its first token, and how many
+        self.tokens = np.zeros((1 << 12, 3), np.int32)  # bytes, characters, classes of the characters
+        self.hashes = np.zeros(1 << 12, np.uint64)
         self.known = 0
         self.used = 0
 
-    def learn(self, keys: np.ndarray, chunks: list[bytes]) -> None:
+    def learn(self, table: np.ndarray, keys: np.ndarray, chunks: list[bytes]) -> None:
         """Cut these chunks by the rules and remember how."""
         if self.known + len(keys) > REMEMBERED:
             self.clear()
         while 2 * (self.known + len(keys)) > len(self.keys):
             self._double()
         cut = [[len(token.encode()) for token in split(chunk.decode())] for chunk in chunks]
-        flat = np.array([length for lengths in cut for length in lengths], np.int64)
-        while self.used + len(flat) > len(self.lengths):
-            self.lengths = np.concatenate([self.lengths, np.zeros_like(self.lengths)])
-        self.lengths[self.used : self.used + len(flat)] = flat
-        counts = np.array([len(lengths) for lengths in cut], np.int64)
+        sizes = np.array([size for sizes in cut for size in sizes], np.int64)
+        while self.used + len(sizes) > len(self.hashes):
+            self.tokens = np.concatenate([self.tokens, np.zeros_like(self.tokens)])
+            self.hashes = np.concatenate([self.hashes, np.zeros_like(self.hashes)])
+        part = slice(self.used, self.used + len(sizes))
+        self.tokens[part], self.hashes[part] = _described(np.frombuffer(b"".join(chunks), np.uint8), sizes, table)
+        counts = np.array([len(sizes) for sizes in cut], np.int32)
         firsts = self.used + np.concatenate([[0], np.cumsum(counts)[:-1]])
-        _insert(self.keys, self.stamps, self.first, self.count, keys, firsts, counts)
+        _insert(self.keys, self.stamps, self.where, keys, np.column_stack([firsts, counts]).astype(np.int32))
         self.known += len(keys)
-        self.used += len(flat)
+        self.used += len(sizes)
 
     def _double(self) -> None:
-        keys, live, first, count = self.keys, self.stamps == 1, self.first, self.count
+        keys, live, where = self.keys, self.stamps == 1, self.where
         size = 2 * len(keys)
         self.keys, self.stamps = np.zeros(size, np.uint64), np.zeros(size, np.int64)
-        self.first, self.count = np.zeros(size, np.int64), np.zeros(size, np.int64)
-        _insert(self.keys, self.stamps, self.first, self.count, keys[live], first[live], count[live])
+        self.where = np.zeros((size, 2), np.int32)
+        _insert(self.keys, self.stamps, self.where, keys[live], where[live])
 
 
 _memory: list[_Memory] = []  # one a process, made on first use
@@ -69,37 +69,56 @@ def english_words(layout: Layout) -> Spans:
         _memory.append(_Memory())
     memory = _memory[0]
     chunks = layout.words("space")
-    simple = _simple(layout.data, chunks.start, chunks.end, chunks.chars, chunks.hash, *memory.special)
-    odd = np.flatnonzero(simple == 0)
-    if len(odd):
-        missing = odd[_unknown(memory.keys, memory.stamps, chunks.hash[odd])]
+    parts = (chunks.start, chunks.end, chunks.hash, chunks.chars, chunks.flags)
+    cuts = _simple(layout.data, *parts, *memory.special)
+    odd = np.flatnonzero(cuts == 0)
+    missing = odd[_find(memory.keys, memory.stamps, chunks.hash, odd, cuts)]
+    if len(missing):
         keys, at = np.unique(chunks.hash[missing], return_index=True)
-        if memory.known + len(keys) > REMEMBERED:
+        if memory.known + len(keys) > REMEMBERED:  # all is forgotten, what was found as well
             keys, at = np.unique(chunks.hash[odd], return_index=True)
             missing = odd
         where = missing[at]
         spans = zip(chunks.start[where].tolist(), chunks.end[where].tolist(), strict=True)
         data = memoryview(layout.data)  # type: ignore[arg-type]
-        memory.learn(keys, [bytes(data[start:end]) for start, end in spans])
-    parts = (chunks.bounds, chunks.start, chunks.end, chunks.hash, simple)
-    table = (memory.keys, memory.stamps, memory.first, memory.count, memory.lengths)
-    bounds = _count(*parts, *table[:4])
-    return Spans(bounds, *_emit(layout.data, layout.table, *parts, *table, bounds))
+        memory.learn(layout.table, keys, [bytes(data[start:end]) for start, end in spans])
+        _find(memory.keys, memory.stamps, chunks.hash, odd, cuts)
+    known = (memory.where, memory.tokens, memory.hashes)
+    return Spans(*_tokens(layout.data, layout.table, chunks.bounds, *parts, cuts, *known))
 
 
 @jit
-def _insert(keys, stamps, first, count, new, firsts, counts):
+def _insert(keys, stamps, where, new, places):
     for k in range(len(new)):
         s = slot(keys, stamps, 1, new[k])
-        keys[s], stamps[s], first[s], count[s] = new[k], 1, firsts[k], counts[k]
+        keys[s], stamps[s] = new[k], 1
+        where[s, 0], where[s, 1] = places[k, 0], places[k, 1]
 
 
 @jit
-def _unknown(keys, stamps, wanted):
-    out = np.zeros(len(wanted), np.bool_)
-    for k in range(len(wanted)):
-        out[k] = stamps[slot(keys, stamps, 1, wanted[k])] != 1
+def _find(keys, stamps, hashes, odd, cuts):
+    """Whether each odd chunk is unknown; the cut of a known one becomes -1 - its slot."""
+    out = np.zeros(len(odd), np.bool_)
+    for k in range(len(odd)):
+        s = slot(keys, stamps, 1, hashes[odd[k]])
+        out[k] = stamps[s] != 1
+        cuts[odd[k]] = -1 - s
     return out
+
+
+@jit
+def _described(data, sizes, table):
+    """(tokens, 3) int32: bytes, characters and classes of tokens that stand one after the other; and their hashes."""
+    out, hashes, i = np.zeros((len(sizes), 3), np.int32), np.zeros(len(sizes), np.uint64), 0
+    for t in range(len(sizes)):
+        hashes[t], stop = hashed(data, i, i + sizes[t]), i + sizes[t]
+        out[t, 0] = sizes[t]
+        while i < stop:
+            point, width = decode(data, i)
+            out[t, 1] += 1
+            out[t, 2] |= table[point]
+            i += width
+    return out, hashes
 
 
 @jit
@@ -108,12 +127,16 @@ def _is_special(special, taken, key):
 
 
 @jit
-def _simple(data, start, end, chars, hashes, special, taken):
+def _simple(data, start, end, hashes, chars, flags, special, taken):
     """How a chunk is cut: 0 by the rules; 1 + 4 * head + tail: so many marks before and after one plain word."""
-    out = np.zeros(len(start), np.uint8)
+    out = np.zeros(len(start), np.int32)
     for c in range(len(start)):
         i, stop = start[c], end[c]
         if chars[c] != stop - i:
+            continue
+        kinds = flags[c] & (2 | 4 | 16 | 32 | 4096)  # ALPHA, DIGIT, PUNCTUATION, SYMBOL, OTHER
+        if kinds == 2 or kinds == 4:
+            out[c] = not _is_special(special, taken, hashes[c])
             continue
         first = data[i]
         head = 1 if first == 40 or first == 91 or first == 34 else 0  # ( [ "
@@ -159,49 +182,39 @@ def _simple(data, start, end, chars, hashes, special, taken):
 
 
 @jit
-def _count(bounds, start, end, hashes, simple, keys, stamps, first, count):
-    out = np.zeros(len(bounds), np.int64)
-    for d in range(len(bounds) - 1):
-        n = 0
-        for c in range(bounds[d], bounds[d + 1]):
-            if simple[c]:
-                n += 1 + ((simple[c] - 1) >> 2) + ((simple[c] - 1) & 3)
-            else:
-                n += count[slot(keys, stamps, 1, hashes[c])]
-        out[d + 1] = out[d] + n
-    return out
-
-
-@jit
-def _emit(data, table, bounds, start, end, hashes, simple, keys, stamps, first, count, lengths, target):
-    n = target[-1]
-    starts, ends, out = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.uint64)
-    chars, flags = np.empty(n, np.int32), np.empty(n, np.uint16)
-    w = 0
-    sizes = np.empty(4, np.int64)
+def _tokens(data, table, bounds, start, end, hashes, chars, flags, cuts, where, tokens, token_hashes):
+    """Bounds, start, end, hash, chars and flags of the tokens that the cuts make of the chunks."""
+    n = 0
     for c in range(len(start)):
-        i = start[c]
-        if simple[c]:
-            head, tail = (simple[c] - 1) >> 2, (simple[c] - 1) & 3
-            parts = 1 + head + tail
-            sizes[:] = 1
-            sizes[head] = end[c] - i - head - tail
-            base = -1
-        else:
-            s = slot(keys, stamps, 1, hashes[c])
-            parts, base = count[s], first[s]
-        for p in range(parts):
-            size = sizes[p] if base < 0 else lengths[base + p]
-            starts[w], ends[w] = i, i + size
-            h, points, union, k = np.uint64(0), 0, np.uint16(0), i
-            while k < i + size:
-                point, width = decode(data, k)
-                union |= table[point]
-                points += 1
-                for b in range(k, k + width):
-                    h = h * BASE + np.uint64(data[b])
-                k += width
-            out[w], chars[w], flags[w] = h, points, union
-            i += size
-            w += 1
-    return starts, ends, out, chars, flags
+        n += where[-1 - cuts[c], 1] if cuts[c] < 0 else 1 + ((cuts[c] - 1) >> 2) + ((cuts[c] - 1) & 3)
+    made = np.zeros(len(bounds), np.int64)
+    starts, ends, out = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.uint64)
+    sizes, kinds = np.empty(n, np.int32), np.empty(n, np.uint16)
+    w = 0
+    for d in range(len(bounds) - 1):
+        for c in range(bounds[d], bounds[d + 1]):
+            i = start[c]
+            if cuts[c] < 0:  # as remembered
+                first = where[-1 - cuts[c], 0]
+                for t in range(first, first + where[-1 - cuts[c], 1]):
+                    starts[w], i = i, i + tokens[t, 0]
+                    ends[w], out[w], sizes[w], kinds[w] = i, token_hashes[t], tokens[t, 1], np.uint16(tokens[t, 2])
+                    w += 1
+                continue
+            if cuts[c] == 1:
+                starts[w], ends[w], out[w], sizes[w], kinds[w] = i, end[c], hashes[c], chars[c], flags[c]
+                w += 1
+                continue
+            head, tail = (cuts[c] - 1) >> 2, (cuts[c] - 1) & 3
+            for p in range(1 + head + tail):
+                starts[w] = i
+                if p == head:
+                    i = end[c] - tail
+                    kinds[w] = flags[c] & (2 | 4 | 8 | 64 | 128 | 8192) | 2048  # what letters and digits are, all PLAIN
+                else:
+                    kinds[w] = table[data[i]]
+                    i += 1
+                ends[w], out[w], sizes[w] = i, hashed(data, starts[w], i), i - starts[w]
+                w += 1
+        made[d + 1] = w
+    return made, starts, ends, out, sizes, kinds

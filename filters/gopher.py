@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from . import unicode
-from .kernels import characters, decode, ends_with, hashed, jit, starts_with
+from .kernels import bits, characters, decode, ends_with, hashed, jit, starts_with, trimmed
 from .layout import Layout, Spans
 from .repetition import NgramStatistics, ngram_statistics, piece_statistics, skipping_duplicates
 
@@ -27,23 +27,25 @@ DOTS, ELLIPSIS, SPACED = bytes_of("..."), bytes_of("…"), bytes_of(". . .")
 STOP_HASHES = np.sort(np.array([hashed(bytes_of(word), 0, len(word)) for word in STOP_WORDS], np.uint64))
 
 
-def ngrams(layout: Layout, kind: str) -> NgramStatistics:
-    return layout.part(f"ngrams {kind}", lambda it: ngram_statistics(it.words(kind)))
+def ngrams(layout: Layout, kind: str, largest: int = 10) -> NgramStatistics:
+    return layout.part(f"ngrams {kind} {largest}", lambda it: ngram_statistics(it.words(kind), largest))
 
 
 def symbols(layout: Layout) -> np.ndarray:
     """(5, D) int64: characters, `#`, `...`, `…` and `. . .`, each counted without overlap."""
-    return layout.part("symbols", lambda it: _symbols(it.data, it.ends))
+    return layout.part("symbols", lambda it: _symbols(it.data, it.ends, it.signs))
 
 
 @jit
-def _symbols(data, ends):
+def _symbols(data, ends, signs):
     out = np.zeros((5, len(ends) - 1), np.int64)
     for d in range(len(ends) - 1):
+        out[0, d] = characters(data, ends[d], ends[d + 1])
+        if not signs[d] & (8 | 16 | 32):  # HASH, DOTS, ELLIPSIS
+            continue
         dots, spaced = ends[d], ends[d]  # where the next match may begin
         for i in range(ends[d], ends[d + 1]):
             byte = data[i]
-            out[0, d] += (byte & 0xC0) != 0x80
             if byte == 35:
                 out[1, d] += 1
             elif byte == 46:
@@ -64,25 +66,25 @@ def _word_counts(data, bounds, start, end, hashes, chars, flags, stops, kept):
     stop words; words with a symbol (`#` or `…`). `kept` is the class of which a kept word has a character."""
     out = np.zeros((8, len(bounds) - 1), np.int64)
     for d in range(len(bounds) - 1):
-        seen = 0
+        seen, total, plain, size, letters, stopped = 0, 0, 0, 0, 0, 0
         for w in range(bounds[d], bounds[d + 1]):
-            out[0, d] += 1
-            out[1, d] += chars[w]
+            total += chars[w]
             if flags[w] & kept:
-                out[2, d] += 1
-                out[3, d] += chars[w]
-            out[4, d] += (flags[w] & 2) != 0  # ALPHA
-            at = np.searchsorted(stops, hashes[w])
-            if at < len(stops) and stops[at] == hashes[w]:
-                out[5, d] += 1
-                seen |= 1 << at
-            for i in range(start[w], end[w]):
-                if data[i] == 35 or (data[i] == 0xE2 and starts_with(data, i, end[w], ELLIPSIS)):
-                    out[7, d] += 1
-                    break
-        while seen:
-            out[6, d] += seen & 1
-            seen >>= 1
+                plain += 1
+                size += chars[w]
+            letters += (flags[w] & 2) != 0  # ALPHA
+            if chars[w] <= 4 and chars[w] >= 2:
+                for at in range(len(stops)):
+                    if stops[at] == hashes[w]:
+                        stopped += 1
+                        seen |= 1 << at
+            if flags[w] & 16:  # PUNCTUATION
+                for i in range(start[w], end[w]):
+                    if data[i] == 35 or (data[i] == 0xE2 and starts_with(data, i, end[w], ELLIPSIS)):
+                        out[7, d] += 1
+                        break
+        out[0, d], out[1, d], out[2, d], out[3, d] = bounds[d + 1] - bounds[d], total, plain, size
+        out[4, d], out[5, d], out[6, d] = letters, stopped, bits(np.uint64(seen))
     return out
 
 
@@ -97,19 +99,7 @@ def _marked_lines(data, bounds, start, end, table, bullets, strip, dots, spaced,
     for d in range(len(bounds) - 1):
         for line in range(bounds[d], bounds[d + 1]):
             i, stop = start[line], end[line]
-            j, k = i, stop
-            while j < k:
-                point, width = decode(data, j)
-                if not table[point] & 1:
-                    break
-                j += width
-            while k > j:
-                b = k - 1
-                while b > j and (data[b] & 0xC0) == 0x80:
-                    b -= 1
-                if not table[decode(data, b)[0]] & 1:
-                    break
-                k = b
+            j, k = trimmed(data, table, i, stop)
             out[3, d] += j == k
             if j == k and skip:
                 continue
@@ -197,12 +187,12 @@ def datatrove(layout: Layout) -> Columns:
     words = layout.words("english")
     counts = _counts(layout, words, unicode.PLAIN)
     marks = _marks(layout, "broken", "•-", strip=True, dots=True, spaced=False, skip=False)
-    signs, grams = symbols(layout), ngrams(layout, "english")
+    signs, grams = symbols(layout), ngrams(layout, "english", TOP[-1])
     lines, paragraphs = piece_statistics(layout.lines("runs")), piece_statistics(layout.lines("blocks"))
     spaces = np.array([n - 1 for n in TOP])
     top = np.where(grams.top_count > 0, (grams.top_chars[:, :9]), 0)[:, :3]
     top = np.where(grams.top_count[:, :3] > 0, (top + spaces) * grams.top_count[:, :3], 0)
-    parts = (words.bounds, words.start, words.end, words.hash, words.chars)
+    parts = (layout.data, words.bounds, words.start, words.end, words.chars)
     columns = {
         "word_count": layout.column(counts[2]),
         "mean_word_length": layout.ratio(counts[3], counts[2]),
@@ -308,19 +298,7 @@ def _pieces_without_blank(layout: Layout, kind: str):
 def _strip(data, start, end, table):
     hashes, chars = np.zeros(len(start), np.uint64), np.zeros(len(start), np.int32)
     for line in range(len(start)):
-        i, stop = start[line], end[line]
-        while i < stop:
-            point, width = decode(data, i)
-            if not table[point] & 1:
-                break
-            i += width
-        while stop > i:
-            b = stop - 1
-            while b > i and (data[b] & 0xC0) == 0x80:
-                b -= 1
-            if not table[decode(data, b)[0]] & 1:
-                break
-            stop = b
+        i, stop = trimmed(data, table, start[line], end[line])
         hashes[line], chars[line] = hashed(data, i, stop), characters(data, i, stop)
     return hashes, chars
 

@@ -1,19 +1,82 @@
 """The compiled building blocks that every kernel of this folder uses: decoding, hashing, a counting table.
 
 All of them live in one file on purpose: numba caches a compiled function by the file that holds it and does not see
-a change in a callee that lives elsewhere.
+a change in a callee that lives elsewhere. After a change here: `rm filters/__pycache__/*.nb*`.
 
 Shapes: D documents of a batch; `data` (bytes,) uint8; `ends` (D+1,) int64 offsets of the documents in `data`.
+Eight bytes are looked at together where it pays (`load`): a byte of such a word that is marked has its top bit set.
 """
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: the hash of a span is the sum of byte * BASE**(bytes after it), mod 2**64
+BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, to spread bits by multiplying
 NEXT = np.uint64(0xD1342543DE82EF95)  # combines the hashes of the words of an n-gram
+LOW, HIGH, ONES = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
 
 jit = numba.njit(nogil=True, cache=True)
 inline = numba.njit(nogil=True, cache=True, inline="never")
+
+
+@intrinsic
+def load(typing, data, i):
+    """The eight bytes from byte i on as a uint64, the first one lowest; i + 8 must not exceed len(data)."""
+
+    def generate(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        place = builder.gep(array.data, [args[1]])
+        return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(data, types.intp), generate
+
+
+@intrinsic
+def store(typing, data, i, word):
+    """Write a uint64 as the eight bytes from byte i on; i + 8 must not exceed len(data)."""
+
+    def generate(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        place = builder.gep(array.data, [args[1]])
+        builder.store(args[2], builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.uint64), generate
+
+
+@intrinsic
+def lowest(typing, marks):
+    """The place of the first marked byte of a word in which some byte is marked."""
+
+    def generate(context, builder, signature, args):
+        return builder.lshr(builder.cttz(args[0], ir.Constant(ir.IntType(1), 1)), ir.Constant(ir.IntType(64), 3))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def bits(typing, word):
+    """How many bits of a word are set."""
+
+    def generate(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), generate
+
+
+@inline
+def equal_bytes(word, byte):
+    """Marks the bytes of a word that equal `byte`."""
+    other = word ^ (ONES * np.uint64(byte))
+    return ~(((other & LOW) + LOW) | other | LOW)
+
+
+@inline
+def continued(word):
+    """Marks the bytes of a word of UTF-8 that do not begin a character."""
+    return word & ~(word << np.uint64(1)) & HIGH
 
 
 @inline
@@ -57,46 +120,58 @@ def ends_with(data, start, end, text):
 @inline
 def hashed(data, start, end):
     """The hash of a span's bytes; spans of equal bytes have equal hashes."""
-    h = np.uint64(0)
-    for i in range(start, end):
-        h = h * BASE + np.uint64(data[i])
+    left = end - start
+    h = np.uint64(left) * NEXT
+    while left >= 8:
+        h = (h ^ load(data, end - left)) * BASE
+        h ^= h >> np.uint64(32)
+        left -= 8
+    if left > 0:
+        if end - left + 8 <= len(data):
+            rest = load(data, end - left) & ((np.uint64(1) << np.uint64(8 * left)) - np.uint64(1))
+        else:
+            rest = np.uint64(0)
+            for k in range(left):
+                rest |= np.uint64(data[end - left + k]) << np.uint64(8 * k)
+        h = (h ^ rest) * BASE
+        h ^= h >> np.uint64(32)
     return h
-
-
-@inline
-def power(n):
-    """BASE**n mod 2**64: what the hash of a prefix is multiplied by when n bytes follow."""
-    p, square = np.uint64(1), BASE
-    while n > 0:
-        if n & 1:
-            p *= square
-        square *= square
-        n >>= 1
-    return p
 
 
 @inline
 def characters(data, start, end):
     """Code points of a span."""
-    n = 0
-    for i in range(start, end):
-        n += (data[i] & 0xC0) != 0x80
+    n, i = end - start, start
+    while i + 8 <= end:
+        n -= bits(continued(load(data, i)))
+        i += 8
+    while i < end:
+        n -= (data[i] & 0xC0) == 0x80
+        i += 1
     return n
 
 
 @inline
-def mixed(h):
-    """Spread a hash over all bits, so that its low bits can index a table."""
-    h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-    h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-    return h ^ (h >> np.uint64(32))
+def trimmed(data, table, i, stop):
+    """The span without white space around it."""
+    while i < stop:
+        point, width = decode(data, i)
+        if not table[point] & 1:
+            break
+        i += width
+    while stop > i:
+        point, first = last(data, i, stop)
+        if not table[point] & 1:
+            break
+        stop = first
+    return i, stop
 
 
 @inline
 def slot(keys, stamps, stamp, key):  # keys, stamps (2**k,): -> index
     """Where `key` is, or may be put, in a table whose live entries carry `stamp`."""
     mask = len(keys) - 1
-    i = np.int64(mixed(key) & np.uint64(mask))
+    i = np.int64((((key ^ (key >> np.uint64(32))) * BASE) >> np.uint64(32)) & np.uint64(mask))
     while stamps[i] == stamp and keys[i] != key:
         i = (i + 1) & mask
     return i

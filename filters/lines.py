@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from .kernels import decode, jit, longest, slot, starts_with, table_size
+from .kernels import decode, jit, last, longest, slot, starts_with, table_size, trimmed
 from .layout import Layout, Spans
 
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
@@ -42,6 +42,7 @@ class Lines:
     dots: np.ndarray  # bool ends in ... or U+2026
     curly: np.ndarray  # bool holds {
     phrases: np.ndarray  # int64 bit p: holds PHRASES[p]
+    cited: np.ndarray  # bool holds `[1]`, `[]`, `[edit]` or `[citation needed]`
     sentences: np.ndarray  # int64 sentences of a line by spaCy's sentencizer
 
     def __len__(self) -> int:
@@ -115,8 +116,9 @@ def line_signals(layout: Layout, kind: str) -> Lines:
         spans = it.lines(kind)
         words, tokens = it.words("space"), it.words("english")
         counts = _line_words(spans.bounds, spans.end, words.bounds, words.start, words.chars)
-        marks = _line_marks(it.data, spans.start, spans.end, it.table, *_PHRASES)
-        sentences = _line_sentences(spans.bounds, spans.end, tokens.bounds, tokens.start, tokens.chars, tokens.flags)
+        marks = _line_marks(it.data, it.signs, spans.bounds, spans.start, spans.end, it.table, *_PHRASES)
+        parts = (tokens.bounds, tokens.start, tokens.end, tokens.chars, tokens.flags)
+        sentences = _line_sentences(it.data, spans.bounds, spans.end, *parts)
         return Lines(spans, *counts, *marks, sentences)
 
     return layout.part(f"lines {kind}", make)
@@ -149,8 +151,11 @@ def _line_words(bounds, ends, word_bounds, starts, chars):
 
 
 @jit
-def _line_sentences(bounds, ends, word_bounds, starts, chars, flags):
-    """(S,) sentences: a new one begins at the first token that is no punctuation after a full stop or its like."""
+def _line_sentences(data, bounds, ends, word_bounds, starts, stops, chars, flags):
+    """(S,) sentences: a new one begins at the first token that is no punctuation after a full stop or its like.
+
+    White space of more than one space is such a token.
+    """
     out = np.zeros(len(ends), np.int64)
     for d in range(len(bounds) - 1):
         w = word_bounds[d]
@@ -160,31 +165,15 @@ def _line_sentences(bounds, ends, word_bounds, starts, chars, flags):
                 out[line] = max(out[line], 1)
                 stop = chars[w] == 1 and flags[w] & 1024 != 0  # TERMINAL
                 only_marks = flags[w] & 16 != 0 and flags[w] & (1 | 2 | 8 | 32 | 256 | 4096) == 0
-                if ended and not stop and not only_marks:
-                    out[line] += 1
-                    ended = False
-                elif stop:
-                    ended = True
+                if ended:
+                    gap = starts[w] - stops[w - 1]
+                    spaced = gap > 1 or (gap == 1 and data[stops[w - 1]] != 32)
+                    if spaced or not (stop or only_marks):
+                        out[line] += 1
+                        ended = False
+                ended |= stop
                 w += 1
     return out
-
-
-@jit
-def trimmed(data, table, i, stop):
-    """The span without white space around it."""
-    while i < stop:
-        point, width = decode(data, i)
-        if not table[point] & 1:
-            break
-        i += width
-    while stop > i:
-        b = stop - 1
-        while b > i and (data[b] & 0xC0) == 0x80:
-            b -= 1
-        if not table[decode(data, b)[0]] & 1:
-            break
-        stop = b
-    return i, stop
 
 
 @jit
@@ -202,37 +191,61 @@ def holds(data, i, stop, phrases, ends, p):
     return True
 
 
+EDIT = np.frombuffer(b"[edit]", np.uint8)
+NEEDED = np.frombuffer(b"[citation needed]", np.uint8)
+
+
 @jit
-def _line_marks(data, start, end, table, phrases, phrase_ends):
-    """terminal, ending, dots, curly, phrases of each line."""
+def citation(data, i, stop, table):
+    """Bytes of the citation that begins at byte i, 0 for none."""
+    if starts_with(data, i, stop, EDIT):
+        return 6
+    if starts_with(data, i, stop, NEEDED):
+        return 17
+    k = i + 1
+    while k < stop:
+        point, width = decode(data, k)
+        if point == 93:
+            return k + 1 - i
+        if not table[point] & 4:  # DIGIT
+            return 0
+        k += width
+    return 0
+
+
+@jit
+def _line_marks(data, signs, bounds, start, end, table, phrases, phrase_ends):
+    """terminal, ending, dots, curly, phrases, cited of each line."""
     n = len(start)
     terminal, dots, curly = np.zeros(n, np.bool_), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-    ending, found = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    wanted = np.zeros((256, 256), np.bool_)  # pairs of bytes, | 32, that a phrase may begin with
+    ending, found, cited = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_)
+    wanted = np.zeros(256, np.bool_)  # what a phrase begins with
     for p in range(len(phrase_ends) - 1):
-        wanted[phrases[phrase_ends[p]], phrases[phrase_ends[p] + 1]] = True
-    for line in range(n):
-        i, stop = trimmed(data, table, start[line], end[line])
-        if i == stop:
-            continue
-        b = stop - 1
-        while b > i and (data[b] & 0xC0) == 0x80:
-            b -= 1
-        point = decode(data, b)[0]
-        ending[line] = point
-        three = stop - i >= 3 and data[stop - 1] == 46 and data[stop - 2] == 46 and data[stop - 3] == 46
-        dots[line] = three or point == 0x2026
-        good = point == 46 or point == 63 or point == 33 or point == 34 or point == 39
-        terminal[line] = good and not three
-        for k in range(i, stop):
-            byte = data[k]
-            if byte == 123:
-                curly[line] = True
-            if byte >= 65 and k + 1 < stop and wanted[byte | 32, data[k + 1] | 32]:
-                for p in range(len(phrase_ends) - 1):
-                    if not found[line] >> p & 1 and holds(data, k, stop, phrases, phrase_ends, p):
-                        found[line] |= 1 << p
-    return terminal, ending, dots, curly, found
+        wanted[phrases[phrase_ends[p]]] = True
+    for d in range(len(bounds) - 1):
+        rare = signs[d] & (2 | 4 | 64)  # CURLY, BRACKET, PHRASE
+        for line in range(bounds[d], bounds[d + 1]):
+            i, stop = trimmed(data, table, start[line], end[line])
+            if i == stop:
+                continue
+            point = last(data, i, stop)[0]
+            ending[line] = point
+            three = stop - i >= 3 and data[stop - 1] == 46 and data[stop - 2] == 46 and data[stop - 3] == 46
+            dots[line] = three or point == 0x2026
+            good = point == 46 or point == 63 or point == 33 or point == 34 or point == 39
+            terminal[line] = good and not three
+            if not rare:
+                continue
+            for k in range(i, stop):
+                byte = data[k] | 32
+                if byte == 123:  # { or [
+                    curly[line] |= data[k] == 123
+                    cited[line] |= data[k] == 91 and citation(data, k, end[line], table) > 0
+                elif signs[d] & 64 and wanted[byte]:
+                    for p in range(len(phrase_ends) - 1):
+                        if holds(data, k, stop, phrases, phrase_ends, p):
+                            found[line] |= 1 << p
+    return terminal, ending, dots, curly, found, cited
 
 
 @jit
@@ -316,62 +329,31 @@ def _line_repeats(data, bounds, start, end, table):
 
 
 @jit
-def find_citations(data, ends, table):
-    """(D,) bool: the text holds `[1]`, `[]`, `[edit]` or `[citation needed]`."""
-    out = np.zeros(len(ends) - 1, np.bool_)
-    for d in range(len(ends) - 1):
-        for i in range(ends[d], ends[d + 1]):
-            if data[i] == 91 and citation(data, i, ends[d + 1], table) > 0:
-                out[d] = True
-                break
-    return out
-
-
-EDIT = np.frombuffer(b"[edit]", np.uint8)
-NEEDED = np.frombuffer(b"[citation needed]", np.uint8)
-
-
-@jit
-def citation(data, i, stop, table):
-    """Bytes of the citation that begins at byte i, 0 for none."""
-    if starts_with(data, i, stop, EDIT):
-        return 6
-    if starts_with(data, i, stop, NEEDED):
-        return 17
-    k = i + 1
-    while k < stop:
-        point, width = decode(data, k)
-        if point == 93:
-            return k + 1 - i
-        if not table[point] & 4:  # DIGIT
-            return 0
-        k += width
-    return 0
-
-
-@jit
-def without_citations(data, ends, table):
-    """The bytes of every text without its citations, and the offsets of the texts in them.
+def without_citations(data, start, end, table):
+    """The bytes of these lines without their citations, and the (S+1,) offsets of the lines in them.
 
     datatrove strips a line before it takes the citations out, so white space that a citation leaves at the end of a
     line hides the full stop, and two such characters make a sentence of their own. Marks in their place do the same.
     """
-    out, bounds, n = np.empty(len(data), np.uint8), np.zeros(len(ends), np.int64), 0
-    for d in range(len(ends) - 1):
-        i, first = ends[d], n
-        while i < ends[d + 1]:
-            size = citation(data, i, ends[d + 1], table) if data[i] == 91 else 0
-            if size:
-                i += size
+    size = np.int64(0)
+    for line in range(len(start)):
+        size += end[line] - start[line]
+    out, bounds, n = np.empty(size, np.uint8), np.zeros(len(start) + 1, np.int64), 0
+    for line in range(len(start)):
+        i, stop, first = start[line], end[line], n
+        while i < stop:
+            found = citation(data, i, stop, table) if data[i] == 91 else 0
+            if found:
+                i += found
                 k = i
-                while k < ends[d + 1] and (data[k] == 32 or data[k] == 9 or data[k] == 13):
+                while k < stop and (data[k] == 32 or data[k] == 9 or data[k] == 13):
                     k += 1
-                if (k == ends[d + 1] or data[k] == 10) and n > first and out[n - 1] == 32:
-                    two = n > first + 1 and out[n - 2] == 32
+                if k == stop and n > first and (out[n - 1] == 32 or out[n - 1] == 9):
+                    two = out[n - 1] == 9 or (n > first + 1 and (out[n - 2] == 32 or out[n - 2] == 9))
                     out[n - 1] = 36 if two else 59  # $ begins a sentence, ; does not
                 continue
             out[n] = data[i]
             n += 1
             i += 1
-        bounds[d + 1] = n
+        bounds[line + 1] = n
     return out[:n], bounds

@@ -7,9 +7,9 @@ import numpy as np
 
 from .content import class_counts
 from .gopher import Columns
-from .kernels import decode, hashed, jit, longest, slot, starts_with, table_size
+from .kernels import decode, hashed, jit, longest, slot, starts_with, table_size, trimmed
 from .layout import Layout
-from .lines import holds, trimmed
+from .lines import holds
 
 NEMO = ("non_alpha_numeric", "numbers", "urls", "white_space", "parentheses", "symbol_words", "long_word:int64",
         "word_count:int64", "mean_word_length", "alpha_words", "stop_words:int64", "bullet_lines", "ellipsis_lines",

@@ -8,9 +8,9 @@ import numpy as np
 from . import unicode
 from .content import class_counts, word_entropy
 from .gopher import STOP_HASHES, Columns, symbols
-from .kernels import BASE, NEXT, decode, jit
+from .kernels import NEXT, decode, hashed, jit, last, trimmed
 from .layout import Layout, Spans
-from .lines import holds, trimmed
+from .lines import holds
 from .repetition import SIZES, ngram_statistics
 
 LOREM = np.frombuffer(b"lorem ipsum", np.uint8)
@@ -110,7 +110,7 @@ def _raw_words(data, ends, table, stops):
                 i += width
                 continue
             word = table[point] & 8192 != 0 or point == 95
-            h, letter, upper, lower = np.uint64(0), False, False, False
+            begin, letter, upper, lower = i, False, False, False
             while i < stop:
                 point, width = decode(data, i)
                 kind = table[point]
@@ -119,9 +119,8 @@ def _raw_words(data, ends, table, stops):
                 letter |= 97 <= (point | 32) <= 122
                 upper |= kind & 64 != 0
                 lower |= kind & 128 != 0
-                for b in range(i, i + width):
-                    h = h * BASE + np.uint64(data[b])
                 i += width
+            h = hashed(data, begin, i)
             out[0, d] += 1
             out[1, d] += letter
             out[2, d] += upper and not lower
@@ -145,14 +144,11 @@ def _marked_lines(data, bounds, start, end, table):
             i, stop = trimmed(data, table, start[line], end[line])
             if i == stop:
                 continue
-            b = stop - 1
-            while b > i and (data[b] & 0xC0) == 0x80:
-                b -= 1
-            last = decode(data, b)[0]
+            final = last(data, i, stop)[0]
             three = stop - i >= 3 and data[stop - 1] == 46 and data[stop - 2] == 46 and data[stop - 3] == 46
-            out[1, d] += three or last == 0x2026
+            out[1, d] += three or final == 0x2026
             first = decode(data, i)[0]
             for bullet in BULLETS:
                 out[2, d] += first == bullet
-            out[3, d] += last == 46 or last == 33 or last == 63 or last == 0x201D
+            out[3, d] += final == 46 or final == 33 or final == 63 or final == 0x201D
     return out

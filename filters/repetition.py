@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .kernels import NEXT, jit, longest, power, slot, table_size
+from .kernels import BASE, NEXT, hashed, jit, load, longest, slot, store, table_size
 from .layout import Spans
 
 SIZES = tuple(range(2, 11))  # the n of the n-grams; column k of every array below is n = k + 2
@@ -29,13 +29,13 @@ class NgramStatistics:
     chars: np.ndarray  # (D,) characters of all words
 
 
-def ngram_statistics(words: Spans) -> NgramStatistics:
-    """Counts of word n-grams, words compared by their bytes."""
-    return NgramStatistics(*_ngrams(words.bounds, words.hash, words.chars))
+def ngram_statistics(words: Spans, largest: int = 10) -> NgramStatistics:
+    """Counts of word n-grams, words compared by their bytes; zero for n above `largest`."""
+    return NgramStatistics(*_ngrams(words.bounds, words.hash, words.chars, largest))
 
 
 @jit
-def _ngrams(bounds, hashes, chars):
+def _ngrams(bounds, hashes, chars, largest):
     documents = len(bounds) - 1
     out = np.zeros((7, documents, 9), np.int64)
     total = np.zeros(documents, np.int64)
@@ -52,7 +52,7 @@ def _ngrams(bounds, hashes, chars):
             g[i], live[i] = hashes[base + i], i
         total[d] = before[w]
         alive = w
-        for k in range(9):
+        for k in range(largest - 1):
             n = k + 2
             if w < n:
                 break
@@ -111,43 +111,85 @@ def _window_chars(before, w, n):
     return chars
 
 
+HEAD = 16
+
+
 @jit
-def skipping_duplicates(bounds, start, end, hashes, chars, smallest):  # -> (D, 11 - smallest) int64 characters
+def skipping_duplicates(data, bounds, start, end, chars, smallest):  # -> (D, 11 - smallest) int64 characters
     """Characters of n-grams seen before, n = smallest..10, scanned without overlap, words joined without a space.
 
     The scan moves on by n words after an n-gram seen before and by one word otherwise, and only n-grams at which it
-    stopped count as seen: datatrove's definition.
+    stopped count as seen: datatrove's definition. Two equal n-grams of at least HEAD bytes begin with the same HEAD
+    bytes, so what begins unlike all else and is not shorter can be passed by.
     """
     documents = len(bounds) - 1
     out = np.zeros((documents, 11 - smallest), np.int64)
-    most = longest(bounds)
+    most, size = longest(bounds), np.int64(0)
+    for d in range(documents):
+        if bounds[d + 1] > bounds[d]:
+            size = max(size, end[bounds[d + 1] - 1] - start[bounds[d]])
     keys, stamps = np.empty(table_size(most), np.uint64), np.full(table_size(most), -1, np.int64)
-    g, lift, before = np.empty(most, np.uint64), np.empty(most, np.uint64), np.zeros(most + 1, np.int64)
+    first, again = np.empty(len(keys), np.int64), np.empty(most, np.bool_)
+    joined, offsets = np.empty(size + 2 * HEAD, np.uint8), np.zeros(most + 1, np.int64)
     stamp = np.int64(0)
     for d in range(documents):
         base, w = bounds[d], bounds[d + 1] - bounds[d]
+        if w < smallest:
+            continue
+        _join(data, start[base : base + w], end[base : base + w], joined, offsets)
+        stamp += 1
         for i in range(w):
-            before[i + 1] = before[i] + chars[base + i]
-            g[i] = hashes[base + i]
-            lift[i] = power(end[base + i] - start[base + i])
-        for n in range(2, 11):
-            if w < n:
-                break
-            for i in range(w - n + 1):
-                g[i] = g[i] * lift[i + n - 1] + hashes[base + i + n - 1]
-            if n < smallest:
-                continue
+            at = offsets[i]
+            key = (load(joined, at) * BASE) ^ load(joined, at + 8)
+            s = slot(keys, stamps, stamp, key)
+            again[i] = stamps[s] == stamp
+            if again[i]:
+                again[first[s]] = True
+            else:
+                keys[s], stamps[s], first[s] = key, stamp, i
+        left = 0  # the places that can be of use, in front of the others
+        places = first  # no longer needed
+        for i in range(w - smallest + 1):
+            if again[i] or offsets[i + smallest] - offsets[i] < HEAD:
+                places[left] = i
+                left += 1
+        for n in range(smallest, 11):
             stamp += 1
-            i = 0
-            while i < w - n + 1:
-                s = slot(keys, stamps, stamp, g[i])
+            free = 0  # where the scan may stop next
+            for k in range(left):
+                i = places[k]
+                if i + n > w:
+                    break
+                if i < free or not (again[i] or offsets[i + n] - offsets[i] < HEAD):
+                    continue
+                key = hashed(joined, offsets[i], offsets[i + n])
+                s = slot(keys, stamps, stamp, key)
                 if stamps[s] == stamp:
-                    out[d, n - smallest] += before[i + n] - before[i]
-                    i += n
+                    free = i + n
+                    for word in range(base + i, base + i + n):
+                        out[d, n - smallest] += chars[word]
                 else:
-                    stamps[s], keys[s] = stamp, g[i]
-                    i += 1
+                    stamps[s], keys[s] = stamp, key
     return out
+
+
+@jit
+def _join(data, start, end, joined, offsets):
+    """Put the words one after the other, HEAD zeros after the last, and where each begins."""
+    at = np.int64(0)
+    for i in range(len(start)):
+        k, stop = start[i], end[i]
+        offsets[i] = at
+        at += stop - k
+        to = at - (stop - k)
+        while k < stop and k + 8 <= len(data):  # what is written too much, the next word overwrites
+            store(joined, to, load(data, k))
+            k, to = k + 8, to + 8
+        while k < stop:
+            joined[to] = data[k]
+            k, to = k + 1, to + 1
+    offsets[len(start)] = at
+    joined[at : at + HEAD] = 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import unicodedata
 
 import numpy as np
 
-from .kernels import BASE, decode, jit
+from .kernels import decode, hashed, jit
 from .layout import Layout, Spans
 
 OTHER, LETTER, NUMERIC, KATAKANA, JOINER, MID_LETTER, MID_NUMBER, MID_BOTH, EXTEND, SPACE, QUOTE, FLAG, HEBREW = range(
@@ -139,15 +139,13 @@ def _walk(data, ends, kinds, table, bounds, fill):
                 i, kind = past, following
             if first & 8192:  # ALNUM
                 if fill:
-                    h, points, union, k = np.uint64(0), 0, np.uint16(0), begin
+                    points, union, k = 0, np.uint16(0), begin
                     while k < i:
                         p, size = decode(data, k)
                         union |= table[p]
                         points += 1
-                        for b in range(k, k + size):
-                            h = h * BASE + np.uint64(data[b])
                         k += size
-                    start[w], end[w], hashes[w], chars[w], flags[w] = begin, i, h, points, union
+                    start[w], end[w], hashes[w], chars[w], flags[w] = begin, i, hashed(data, begin, i), points, union
                 w += 1
         made[d + 1] = w
     return made, (start, end, hashes, chars, flags)
