@@ -20,7 +20,7 @@ from ..corpus.shards import filesystem
 from . import unicode
 from .kernels import NEXT, decode, jit, slot, table_size
 from .layout import Layout, Spans
-from .near_copies import NearIndex, near_copies, near_index
+from .near_copies import SEED, NearIndex, near_copies, near_index
 
 FIELDS = ("query", "question", "context", "passage", "text", "sentence", "prompt", "continuation")
 
@@ -111,7 +111,7 @@ def build(examples: Mapping[str, Iterable[str]], n: int = 13, shortest: int = 8,
     _fill(words.bounds, words.hash, sizes, keys, stamps, owner)
     lengths = np.unique(sizes[sizes > 0]).astype(np.int64)
     short = int(np.sum(sizes == 0))
-    near = near_index(words, shortest, 2 * n, tolerance) if tolerance > 0 else None
+    near = near_index(words, max(shortest, 2 * SEED), 2 * n, tolerance) if tolerance > 0 else None
     return Index(n, tasks, lengths, keys, stamps, owner, np.array(task_of), np.array(number_of), short, near)
 
 
@@ -165,7 +165,9 @@ def search(text: pa.Array, index: Index) -> list[list[Hit]]:
     found = _search(words.bounds, words.hash, index.lengths, index.keys, index.stamps, index.owner)
     spans = [(d, at, at + n, example, 0) for d, at, n, example in found.tolist()]
     if index.near is not None:
-        spans += [(d, at, at + n, example, edits) for d, at, n, example, edits in near_copies(words, index.near).tolist()]
+        spans += [
+            (d, at, at + n, example, edits) for d, at, n, example, edits in near_copies(words, index.near).tolist()
+        ]
     out: list[list[Hit]] = [[] for _ in range(len(layout))]
     open_hits: dict[tuple[int, int], list[int]] = {}
     for d, at, end, example, edits in sorted(spans):

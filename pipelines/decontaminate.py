@@ -29,6 +29,7 @@ HITS = pa.schema(
         pa.field("start", pa.int64(), nullable=False),  # in characters of the text as the filter left it
         pa.field("end", pa.int64(), nullable=False),
         pa.field("words", pa.int64(), nullable=False),
+        pa.field("edits", pa.int64(), nullable=False),  # words that differ; 0: n in a row agree
     ]
 )
 
@@ -39,11 +40,12 @@ class DecontaminateSettings(BaseModel, frozen=True, extra="forbid"):
     sets: dict[str, str] = Field(min_length=1)  # task -> JSONL file
     n: int = Field(13, ge=5)  # words of an n-gram
     shortest: int = Field(8, ge=3)  # words of the shortest example that is looked for
+    tolerance: float = Field(0.15, ge=0, le=0.3)  # share of an example's words that a near copy may change; 0: none
     action: Literal["drop", "mask"] = "drop"
 
     @property
     def index(self) -> Index:
-        return index_of(tuple(sorted(self.sets.items())), self.n, self.shortest)
+        return index_of(tuple(sorted(self.sets.items())), self.n, self.shortest, self.tolerance)
 
 
 def _inputs(workspace: Workspace, settings: DecontaminateSettings) -> dict[str, str]:
@@ -64,7 +66,7 @@ def _graph(pipeline: beam.Pipeline, plan: Plan[DecontaminateSettings]) -> beam.P
 
 decontaminate: Stage[DecontaminateSettings] = Stage(
     name=STAGE,
-    version=1,
+    version=2,
     tables=(DECISIONS_TABLE, HITS_TABLE, EDITS_TABLE),
     inputs=_inputs,
     graph=_graph,

@@ -2,17 +2,28 @@
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from gristmill.corpus.catalog import open_catalog
 from gristmill.corpus.fate import read_kept
 from gristmill.corpus.refusal import RequestError
 from gristmill.corpus.workspace import Workspace
 from gristmill.filters.decontamination import build, masked, read_examples, search
+from gristmill.pipelines.commands.decontaminate import decontaminate as command
 from gristmill.pipelines.decontaminate import DecontaminateSettings, decontaminate
+from gristmill.pipelines.exposure import ExposureSettings, tokenizer_of
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.stage import run_stage
+from gristmill.proxy_models.model_files import ProxyModel
+from gristmill.training.tokenizer import token_facts, train_tokenizer
+from gristmill.training.transformer import Transformer, TransformerConfig
 
 PROSE = "The valley is that of the river and of the people who have lived beside it for as long as anyone knows."
 QUESTION = "Which of these animals keeps its young in a pouch until they are old enough to look for food alone?"
@@ -40,6 +51,57 @@ def test_twelve_words_in_common_are_no_hit_and_thirteen_are():
     words = QUESTION.split()
     assert hits(" ".join(words[:12]) + " otherwise") == []
     assert len(hits(" ".join(words[:13]) + " otherwise")) == 1
+
+
+def changed(*places: int, text: str = QUESTION, by: str = "otherwise") -> str:
+    words = text.split()
+    for place in places:
+        words[place] = by
+    return " ".join(word for word in words if word)
+
+
+@pytest.mark.parametrize(
+    ("copy", "edits"),
+    [
+        (changed(3, 12), 2),
+        (changed(6, 13, 19), 3),
+        (changed(6, 13, by=""), 2),
+        (changed(10, by="some other"), 2),
+        (changed(2, 8, 11, 16), None),  # a fifth of the words
+        (" ".join(reversed(QUESTION.split())), None),
+    ],
+)
+def test_a_copy_with_a_few_words_changed_left_out_or_put_in_is_found(copy, edits):
+    found = hits(f"Before it, {copy} And after it comes more.")
+    assert [(hit.task, hit.example, hit.edits) for hit in found] == ([("animals", 0, edits)] if edits else [])
+
+
+def test_a_near_copy_is_masked_whole():
+    text = f"Before it, {changed(6, 13)} And after."
+    left, _ = masked(text, hits(text))
+    assert left == "Before it, ? And after."
+
+
+def test_a_piece_of_a_long_example_is_found_with_words_changed():
+    long = " ".join(f"word{n} is w{n * n % 97}" for n in range(40))
+    index = build({"long": [long]})
+    piece = changed(5, 14, 23, text=" ".join(long.split()[30:60]))
+    (hit,) = search(pa.array([f"See: {piece} and so on."]), index)[0]
+    assert hit.edits == 3
+    assert hit.words >= 26
+    assert search(pa.array([piece]), build({"long": [long]}, tolerance=0))[0] == []
+
+
+common = st.lists(st.sampled_from("which of these is a the animal plant keeps young in".split()), max_size=30)
+
+
+@given(common, st.lists(st.integers(0, 19), max_size=3, unique=True), common)
+def test_edits_that_are_few_enough_are_found_wherever_they_are(before, places, after):
+    words = QUESTION.split()
+    for place in places:
+        words[place] = "otherwise"
+    found = hits(" ".join([*before, *words, *after]))
+    assert any(hit.example == 0 and hit.edits <= len(places) for hit in found)
 
 
 def test_a_short_example_is_found_whole_only():
@@ -94,3 +156,38 @@ def test_the_stage_drops_or_cuts_and_records_the_task_and_the_place(workspace, t
     shards = [shard.name for shard in workspace.table("documents").manifest().shards]
     texts = [text for s in shards for b in read_kept(workspace, s, ["id", "text"]) for text in b["text"].to_pylist()]
     assert not any("WHICH OF THESE" in text for text in texts)
+
+
+def test_the_command_finds_records_and_audits_with_a_model(workspace, tmp_path):
+    sets = tmp_path / "animals.jsonl"
+    other = "Where does the heron that we saw at the mill go in the winter when all of the ponds are under ice?"
+    sets.write_text(json.dumps({"query": QUESTION}) + "\n" + json.dumps({"query": other}) + "\n")
+    text = train_tokenizer([PROSE, QUESTION], 300)
+    (tmp_path / "tokenizer.json").write_text(text)
+    facts = token_facts(text)
+    torch.manual_seed(0)
+    shape = TransformerConfig(
+        vocab_size=facts.vocab_size, d_model=16, n_layers=1, n_heads=2, n_kv_heads=2, d_ff=32, max_len=64
+    )
+    seen = np.ones(facts.vocab_size, np.int64)
+    (tmp_path / "m.safetensors").write_bytes(ProxyModel(Transformer(shape), facts.tokenizer, seen).to_bytes())
+    arguments = [str(sets), "--workspace", workspace.url, "--audit", str(tmp_path / "m.safetensors")]
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, arguments, obj={})
+    assert result.exit_code == 0, result.output
+    rows = open_catalog(workspace).execute(
+        "select task, example, found, n_tokens > 10, nll > 0, min_k < 0, dc_pdd > 0, zlib_ratio < 0 "
+        "from contamination_audit order by example"
+    )
+    assert rows.fetchall() == [("animals", 0, True, *[True] * 5), ("animals", 1, False, *[True] * 5)]
+    decided = open_catalog(workspace).execute("select rule, value from decisions where not kept").fetchall()
+    assert decided == [("animals", 20.0)]
+
+
+def test_an_audit_without_its_tokenizer_is_refused(workspace, tmp_path):
+    (tmp_path / "animals.jsonl").write_text(json.dumps({"query": QUESTION}) + "\n")
+    (tmp_path / "m.safetensors").write_bytes(b"")
+    settings = ExposureSettings(sets={"a": str(tmp_path / "animals.jsonl")}, model=str(tmp_path / "m.safetensors"))
+    with pytest.raises(RequestError, match="give --tokenizer"):
+        tokenizer_of(workspace, settings)
