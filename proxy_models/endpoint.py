@@ -24,6 +24,7 @@ from .engines_cache import Reply
 
 HOPELESS = (401, 403, 404)  # no request of this run can succeed
 PASSING = (408, 409, 425, 429)  # and every 5xx: try again
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class EndpointSettings(BaseModel, frozen=True, extra="forbid"):
@@ -91,7 +92,7 @@ class EndpointEngine:
                 group.create_task(worker())
 
     async def _ask(self, connection: Connection, pace: "Pace", request: Request) -> Reply:
-        body = json.dumps(self._body(request), ensure_ascii=False).encode("utf-8", "replace")
+        body = _ENCODER.encode(self._body(request)).encode("utf-8", "replace")
         weight = len(body) / 4 + request.max_tokens
         reason = ""
         for attempt in range(self.settings.retries + 1):
@@ -170,6 +171,8 @@ class EndpointEngine:
             raise Malformed(f"not a chat completion: {answer[:100].decode('utf-8', 'replace')!r}") from error
         if not isinstance(text, str):
             raise Malformed("the reply has no text")
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no character
         if request.choices:
             named = _label(text, request.choices)
             if named is None:

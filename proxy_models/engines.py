@@ -8,11 +8,12 @@ Refuses nothing itself: a request that cannot be answered gets a reply with `err
 wrong with the whole run (no such model, a refused key, a dead server) is raised by the engine.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..corpus.shards import fingerprint
 from .engines_cache import Reply, RequestCache
 
 # called as replies finish, with all that finished together: (position in the request list, reply)
@@ -38,7 +39,8 @@ class Request:
 
     def key(self, model: str) -> str:
         """Identifies (model, prompt, parameters): equal keys, equal replies."""
-        return fingerprint("request", model, asdict(self))
+        told = json.dumps((model, *(getattr(self, name) for name in self.__dataclass_fields__)))
+        return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
 
 class Engine(Protocol):
@@ -143,6 +145,11 @@ def _generate_some(engine: Engine, requests: Sequence[Request], places: Sequence
     """Hand the engine only what is wanted, and translate positions back."""
     some = [requests[place] for place in places]
     engine.generate(some, frozenset(range(len(some))), lambda finished: done([(places[i], r) for i, r in finished]))
+
+
+def chat_text(request: Request) -> str:
+    """The prompt for a model without a chat format."""
+    return "\n\n".join(part for part in (request.system, request.user) if part) + "\n\n"
 
 
 def choice_of(text: str, choices: Iterable[str]) -> str | None:

@@ -1,16 +1,20 @@
 """The request cache: replies on disk by (model, prompt, parameters), so that a crash never pays twice.
 
-One SQLite file in write-ahead mode, synced at each commit, which several worker processes of one machine may share.
-A thread commits whatever has queued up in one transaction: a sync costs milliseconds and must not hold up the
-requests in flight. A reply that was committed survives SIGKILL; at most those of the last moments are asked again.
-Refuses remote workspaces, where SQLite cannot lock.
+A reply is appended to a journal of its process before anything else happens to it: a write of microseconds, which
+survives SIGKILL. `flush` moves what the journal holds into one SQLite file, synced, in one transaction; worker
+processes of one machine share it. A journal whose process died is taken over by whoever opens the cache next.
+The journal is synced once a second, so that a machine that loses power forgets at most that second.
+Refuses remote workspaces, where neither files nor SQLite can be locked.
 """
 
+import fcntl
+import glob
+import json
 import os
-import queue
 import sqlite3
-import threading
-from collections.abc import Collection, Sequence
+import time
+import uuid
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,9 +22,11 @@ from ..corpus.refusal import RequestError, WorkspaceError
 from ..corpus.workspace import Workspace
 
 Finish = Literal["stop", "length", "error"]
+Row = tuple[str, str, str, int, int]
 TABLE = """create table if not exists replies (
     key text primary key, text text not null, finish text not null,
     prompt_tokens integer not null, completion_tokens integer not null) without rowid"""
+SYNCED_EVERY = 1.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -35,25 +41,72 @@ class Reply:
 
 
 class RequestCache:
-    """Replies by request key. Use as a context manager, or call `close`."""
+    """Replies by request key. Use as a context manager, or call `close`. Not for several threads."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        self._queue: queue.SimpleQueue[Sequence[tuple[str, Reply]] | threading.Event | None] = queue.SimpleQueue()
-        self._failure: BaseException | None = None
-        with self._open() as reader:
-            reader.execute("pragma journal_mode = wal")
-            reader.execute(TABLE)
-        reader.close()
-        self._writer = threading.Thread(target=self._write, daemon=True)
-        self._writer.start()
+        self._journal: int | None = None
+        self._journal_path = ""
+        self._pending: list[Row] = []
+        self._synced = 0.0
+        self._adopt()
 
     def __enter__(self) -> "RequestCache":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def find(self, keys: Collection[str]) -> dict[str, Reply]:
+        """The replies there are among those asked for."""
+        self.flush()
+        found: dict[str, Reply] = {}
+        if not os.path.exists(self.path):
+            return found
+        ordered = sorted(keys)
+        connection = self._open()
+        try:
+            for start in range(0, len(ordered), 500):
+                some = ordered[start : start + 500]
+                marks = ",".join("?" * len(some))
+                for key, *columns in connection.execute(f"select * from replies where key in ({marks})", some):
+                    found[key] = Reply(*columns)
+        except sqlite3.DatabaseError as error:
+            raise WorkspaceError(f"the request cache {self.path} cannot be read: {error}; remove it") from error
+        finally:
+            connection.close()
+        return found
+
+    def put(self, replies: Sequence[tuple[str, Reply]]) -> None:
+        """Keep replies. When this returns, they survive the end of the process, whatever ends it."""
+        if not replies:
+            return
+        rows = [(key, reply.text, reply.finish, reply.prompt_tokens, reply.completion_tokens) for key, reply in replies]
+        try:
+            journal = self._journal if self._journal is not None else self._new_journal()
+            lines = memoryview("".join([json.dumps(row) + "\n" for row in rows]).encode())
+            while lines:
+                lines = lines[os.write(journal, lines) :]
+            if time.monotonic() - self._synced > SYNCED_EVERY:
+                os.fsync(journal)
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise WorkspaceError(f"the request cache {self.path} cannot be written: {error}") from error
+        self._pending += rows
+
+    def flush(self) -> None:
+        """Move what was put from the journal into the shared file."""
+        if self._journal is None:
+            return
+        self._insert(self._pending)
+        self._pending = []
+        os.unlink(self._journal_path)
+        os.close(self._journal)
+        self._journal = None
+
+    def close(self) -> None:
+        self.flush()
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -63,69 +116,45 @@ class RequestCache:
             raise WorkspaceError(f"the request cache {self.path} cannot be opened: {error}; remove it") from error
         return connection
 
-    def find(self, keys: Collection[str]) -> dict[str, Reply]:
-        """The replies there are among those asked for."""
-        found: dict[str, Reply] = {}
-        ordered = sorted(keys)
+    def _insert(self, rows: Iterable[Row]) -> None:
         connection = self._open()
         try:
-            for start in range(0, len(ordered), 500):
-                some = ordered[start : start + 500]
-                marks = ",".join("?" * len(some))
-                for key, *columns in connection.execute(f"select * from replies where key in ({marks})", some):
-                    found[key] = Reply(*columns)
+            with connection:
+                connection.execute("begin immediate")
+                connection.execute(TABLE)
+                connection.executemany("insert or ignore into replies values (?, ?, ?, ?, ?)", sorted(rows))
+        except sqlite3.Error as error:
+            raise WorkspaceError(f"the request cache {self.path} cannot be written: {error}") from error
         finally:
             connection.close()
-        return found
 
-    def put(self, replies: Sequence[tuple[str, Reply]]) -> None:
-        """Queue replies that finished together; they are committed together."""
-        self._raise()
-        if replies:
-            self._queue.put(replies)
-
-    def flush(self) -> None:
-        """Return once everything that was put is on disk."""
-        reached = threading.Event()
-        self._queue.put(reached)
-        reached.wait()
-        self._raise()
-
-    def close(self) -> None:
-        if self._writer.is_alive():
-            self.flush()
-            self._queue.put(None)
-            self._writer.join()
-
-    def _raise(self) -> None:
-        if self._failure is not None:
-            raise WorkspaceError(f"the request cache {self.path} cannot be written: {self._failure}") from self._failure
-
-    def _write(self) -> None:
-        connection = self._open()
-        insert = "insert or ignore into replies values (?, ?, ?, ?, ?)"
+    def _new_journal(self) -> int:
+        """A journal that is ours: locked as long as this process lives."""
         while True:
-            batch = [self._queue.get()]
-            while not self._queue.empty():
-                batch.append(self._queue.get())
-            rows = [
-                (key, reply.text, reply.finish, reply.prompt_tokens, reply.completion_tokens)
-                for replies in batch
-                if replies is not None and not isinstance(replies, threading.Event)
-                for key, reply in replies
-            ]
+            path = f"{self.path}.{uuid.uuid4().hex}.journal"
+            journal = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644)
+            fcntl.flock(journal, fcntl.LOCK_EX)
+            if os.path.exists(path):  # nobody took it for an abandoned one before it was locked
+                self._journal, self._journal_path, self._synced = journal, path, time.monotonic()
+                return journal
+            os.close(journal)
+
+    def _adopt(self) -> None:
+        """Move the journals of processes that died into the shared file."""
+        for path in sorted(glob.glob(f"{glob.escape(self.path)}.*.journal")):
             try:
-                if rows and self._failure is None:
-                    with connection:
-                        connection.executemany(insert, rows)
-            except sqlite3.Error as error:  # told to whoever puts or flushes next
-                self._failure = error
-            for item in batch:
-                if isinstance(item, threading.Event):
-                    item.set()
-            if None in batch:
-                connection.close()
-                return
+                file = open(path, encoding="utf-8", errors="replace")  # noqa: SIM115
+            except FileNotFoundError:
+                continue
+            with file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue  # its process lives
+                if os.path.exists(path):  # and nobody adopted it meanwhile
+                    whole = [line for line in file if line.endswith("\n")]  # the last one may be torn
+                    self._insert([tuple(json.loads(line)) for line in whole])
+                    os.unlink(path)
 
 
 def cache_path(workspace: Workspace, chosen: str | None) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.proxy_models.endpoint import EndpointEngine, EndpointSettings, Pace, retry_after
 from gristmill.proxy_models.engines import Request, answer
-from gristmill.proxy_models.engines_cache import RequestCache
+from gristmill.proxy_models.engines_cache import Reply, RequestCache
 
 
 def engine(server, **changes):
@@ -211,7 +211,7 @@ def test_the_cache_survives_a_process_that_never_closed_it(tmp_path):
         "import os, signal, sys\n"
         "from gristmill.proxy_models.engines_cache import Reply, RequestCache\n"
         "cache = RequestCache(sys.argv[1])\n"
-        "cache.put([('k', Reply('text', 'length', 5, 6))]); cache.flush()\n"
+        "cache.put([('k', Reply('text', 'length', 5, 6))])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -9
@@ -221,3 +221,22 @@ def test_the_cache_survives_a_process_that_never_closed_it(tmp_path):
         json.dumps({key: [r.text, r.finish, r.prompt_tokens] for key, r in reply.items()})
         == '{"k": ["text", "length", 5]}'
     )
+
+
+def test_a_torn_line_of_a_dead_process_is_left_out_and_a_living_ones_journal_alone(tmp_path):
+    path = str(tmp_path / "replies.sqlite")
+    (tmp_path / "replies.sqlite.dead.journal").write_text('["a", "text", "stop", 1, 2]\n["b", "te')
+    alive = RequestCache(path)
+    alive.put([("c", Reply("mine"))])
+    with RequestCache(path) as cache:
+        assert sorted(cache.find(["a", "b", "c"])) == ["a"]
+    alive.close()
+    with RequestCache(path) as cache:
+        assert cache.find(["a", "c"]) == {"a": Reply("text", "stop", 1, 2), "c": Reply("mine")}
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["replies.sqlite"]
+
+
+def test_half_a_surrogate_pair_in_a_reply_is_replaced(chat_server, tmp_path):
+    chat_server.say = lambda prompt: "good \ud83d"
+    with RequestCache(str(tmp_path / "replies.sqlite")) as cache:
+        assert texts(answer(engine(chat_server), [Request("x")], cache)[0]) == ["good ?"]
