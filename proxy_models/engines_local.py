@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..corpus.refusal import MissingExtra, RequestError
 from ..corpus.shards import fingerprint
-from .engines import Done, Request
+from .engines import Done, Request, chat_text
 from .engines_cache import Reply
 from .engines_local_settings import OWN_CONFIG, OWN_TOKENIZER, OWN_WEIGHTS, LocalSettings, own_files
 
@@ -150,11 +150,6 @@ def pick(logits: Tensor, request: Request, draw: torch.Generator, among: list[in
     before = ordered.cumsum(-1) - ordered  # the likeliest token is always within
     ordered = torch.where(before < request.top_p, ordered, 0.0)
     return int(index[torch.multinomial(ordered / ordered.sum(), 1, generator=draw)])
-
-
-def chat_text(request: Request) -> str:
-    """The prompt for a model without a chat format."""
-    return "\n\n".join(part for part in (request.system, request.user) if part) + "\n\n"
 
 
 class Classifier:

@@ -1,7 +1,8 @@
-"""vLLM in this process, for a machine with a GPU: prefix caching on, all requests of a call handed over at once.
+"""vLLM in this process, for a machine with a GPU: prefix caching on, all requests of a slice handed over at once.
 
-Not exercised by the test suite, which has no GPU; the requests it is given are the ones every engine gets.
-Refuses nothing itself; vLLM reports what it cannot do.
+A model without a chat format gets the plain prompt, as in the local engine. The test suite has no GPU: it runs this
+code against a stand-in with the signatures of vLLM 0.11 and later. Refuses nothing itself; vLLM reports what it cannot
+do, and a reply that is none of the choices gets an error.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from ..corpus.refusal import MissingExtra
 from ..corpus.shards import fingerprint
-from .engines import Done, Request
+from .engines import Done, Request, chat_text, choice_of
 from .engines_cache import Reply
 from .engines_local_settings import weights_fingerprint
 
@@ -40,15 +41,21 @@ class VllmEngine:
             raise MissingExtra("vllm", "vllm") from error
         self.settings, self._vllm = settings, vllm
         self.model = fingerprint(settings.recorded())
-        self._llm = vllm.LLM(model=settings.path, enable_prefix_caching=True, **settings.options)
+        self._llm = vllm.LLM(model=settings.path, **{"enable_prefix_caching": True, **settings.options})
+        self._chats = bool(getattr(self._llm.get_tokenizer(), "chat_template", None))
 
     def generate(self, requests: Sequence[Request], wanted: frozenset[int], done: Done) -> None:
         places = sorted(wanted)
         for start in range(0, len(places), self.settings.slice):
             some = places[start : start + self.settings.slice]
-            turns = [self._turns(requests[place]) for place in some]
-            outputs = self._llm.chat(turns, [self._sampling(requests[place]) for place in some], use_tqdm=False)
-            done([(place, self._reply(output)) for place, output in zip(some, outputs, strict=True)])
+            asked = [requests[place] for place in some]
+            sampling = [self._sampling(request) for request in asked]
+            if self._chats:
+                outputs = self._llm.chat([self._turns(request) for request in asked], sampling, use_tqdm=False)
+            else:
+                outputs = self._llm.generate([chat_text(request) for request in asked], sampling, use_tqdm=False)
+            replies = [self._reply(output, request) for output, request in zip(outputs, asked, strict=True)]
+            done(list(zip(some, replies, strict=True)))
 
     def _turns(self, request: Request) -> list[dict[str, str]]:
         system = [{"role": "system", "content": request.system}] if request.system else []
@@ -68,7 +75,12 @@ class VllmEngine:
             **chosen,
         )
 
-    def _reply(self, output: Any) -> Reply:
+    def _reply(self, output: Any, request: Request) -> Reply:
         said = output.outputs[0]
-        finish = "length" if said.finish_reason == "length" else "stop"
-        return Reply(said.text.strip(), finish, len(output.prompt_token_ids), len(said.token_ids))
+        text, tokens = said.text.strip(), (len(output.prompt_token_ids or ()), len(said.token_ids))
+        if request.choices:
+            named = choice_of(text, request.choices)
+            if named is None:
+                return Reply("", "error", *tokens, f"not one of the choices: {text[:80]!r}")
+            text = named
+        return Reply(text, "length" if said.finish_reason == "length" else "stop", *tokens)
