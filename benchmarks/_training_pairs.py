@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
+from tokenizers import Tokenizer
 
 from gristmill.training.evaluation import HeldOut, held_out_rows
 from gristmill.training.loader import Loader, Phase
@@ -35,6 +36,13 @@ Pool = dict[str, TokenDomain]
 
 def pool(prefix: Callable[[dict], str] = lambda row: "") -> tuple[Pool, dict[str, HeldOut]]:
     """Train and held-out tokens of every domain; `prefix` gives a document's metadata line."""
+    return train_and_held_out(prefix)[:2]
+
+
+def train_and_held_out(
+    prefix: Callable[[dict], str] = lambda row: "",
+) -> tuple[Pool, dict[str, HeldOut], Tokenizer]:
+    """The same, and the tokenizer."""
     files = sorted((DATA / "domains").glob("*.parquet"))
     if not files:
         sys.exit(f"no domains under {DATA}; set GRISTMILL_DATA to the folder of the shared data")
@@ -67,7 +75,7 @@ def pool(prefix: Callable[[dict], str] = lambda row: "") -> tuple[Pool, dict[str
                 train[name] = domain
             else:
                 held[name] = held_out_rows(domain, LENGTH, 6_000)
-    return train, held
+    return train, held, tokenizer
 
 
 def even(domains: Pool) -> dict[str, float]:
