@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...corpus.refusal import RequestError
+from ...corpus.refusal import RequestError, WorkspaceError
 from ...corpus.shards import replacing
 from .frame import Export, Job, begin, used_domains
 from .rows import MixedStream
@@ -102,6 +102,11 @@ def _texts(job: Job) -> Iterator[str]:
     """
     kept = {name: [row["text"] for row in job.texts(name)] for name in used_domains(job)}
     domains = {name: job.tokens(name) for name in kept}
+    for name, domain in domains.items():
+        if len(kept[name]) != domain.documents:
+            raise WorkspaceError(
+                f"{name} has {len(kept[name])} documents to train on and the tokens of {domain.documents}; run tokenize"
+            )
     mixed = MixedStream(domains, job.seed)
     done = 0
     for phase in job.recipe.phases:

@@ -34,15 +34,20 @@ def export(job: Job) -> Export:
     if any(span.phase.seq_len != phases[0].phase.seq_len for span in phases):
         made.notes.append("phases differ in --seq-length: run.sh passes each its own")
     if job.workspace is not None:
-        for name in held:
-            for split in ("train", "heldout"):
-                tokens = job.tokens(name, split)
-                documents = (tokens.document(i) for i in range(tokens.documents))
-                write_megatron(job.path("data", f"{name}_{split}_text_document"), documents, tokens.facts.vocab_size)
-                made.files += [f"data/{name}_{split}_text_document{end}" for end in (".bin", ".idx")]
+        write_tokens(job, made, held)
     else:
         made.notes.append(f"settings only: tokens are expected under {job.root}; --workspace writes them")
     return made
+
+
+def write_tokens(job: Job, made: Export, names: list[str]) -> None:
+    """Both splits of each domain as the token files of Megatron (and of GPT-NeoX, which reads the same)."""
+    for name in names:
+        for split in ("train", "heldout"):
+            tokens = job.tokens(name, split)
+            documents = (tokens.document(i) for i in range(tokens.documents))
+            write_megatron(job.path("data", f"{name}_{split}_text_document"), documents, tokens.facts.vocab_size)
+            made.files += [f"data/{name}_{split}_text_document{end}" for end in (".bin", ".idx")]
 
 
 def _prefix(job: Job, name: str, split: str) -> str:

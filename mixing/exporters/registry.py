@@ -9,6 +9,7 @@ from .frame import Export, Job
 # trainer -> module of this folder and its function of one job
 EXPORTERS = {
     "megatron": ("megatron", "export"),
+    "neox": ("neox", "export"),
     "olmo": ("olmo", "export"),
     "torchtitan": ("torchtitan", "export"),
     "nanotron": ("nanotron", "export"),

@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 
 from gristmill.corpus.refusal import RequestError
 from gristmill.mixing.exporters.registry import export_recipe
@@ -45,6 +46,19 @@ def test_megatron_phases_become_one_file_each_and_their_iterations(tmp_path):
     assert "books_train" in (tmp_path / "out" / "phase-2.args").read_text()
     assert "--phase-transition-iterations 1200" in (tmp_path / "out" / "run.sh").read_text()
     assert "--train-iters 1600" in (tmp_path / "out" / "run.sh").read_text()
+
+
+def test_neox_reads_weights_of_samples_and_lets_nothing_override_them(tmp_path):
+    export_recipe("neox", job(tmp_path))
+    told = yaml.safe_load((tmp_path / "out" / "data.yml").read_text())
+    names = [path.rsplit("/", 1)[1].removesuffix("_train_text_document") for path in told["train-data-paths"]]
+    assert names == sorted(SHARES)
+    assert told["weight_by_num_documents"] is False
+    drawn = largest_deficit(told["train-data-weights"], DRAWS)
+    assert close(token_share(names, drawn, dict.fromkeys(names, 64)))
+    phases = [Phase(until=0.5, seq_len=64, shares=SHARES), Phase(until=1.0, seq_len=64, shares=SHARES)]
+    with pytest.raises(RequestError, match="one mixture a run"):
+        export_recipe("neox", job(tmp_path, recipe(phases)))
 
 
 def test_hf_probabilities_give_the_token_shares_though_they_count_documents(tmp_path):
