@@ -14,7 +14,8 @@ from .refusal import WorkspaceError
 from .shards import read_batches
 from .workspace import Manifest, Workspace
 
-CHAIN = ("filter", "refine", "decontaminate", "dedup", "semantic", "tag", "balance", "select")  # who decides after whom
+# who decides after whom
+CHAIN = ("filter", "refine", "decontaminate", "dedup", "semantic", "refilter", "tag", "balance", "select")
 BEFORE = "documents"
 DOMAINS = "domains"  # id -> mixture unit, where documents are regrouped (by topic, cluster, ...) after the chain
 

@@ -131,8 +131,13 @@ def bundled() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
-def load_rules(name: str) -> RuleSet:
-    """A bundled rule set by name, or a YAML file by path; a RequestError says what is wrong with it and where."""
+def load_rules(name: str | RuleSet) -> RuleSet:
+    """A bundled rule set by name, or a YAML file by path; a RequestError says what is wrong with it and where.
+
+    A rule set that stands in a settings file is one already.
+    """
+    if isinstance(name, RuleSet):
+        return name
     if name in bundled():
         text = (importlib.resources.files(f"{__package__}.rules") / f"{name}.yaml").read_text(encoding="utf-8")
     elif os.path.exists(name):

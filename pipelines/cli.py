@@ -33,6 +33,7 @@ COMMANDS = {
     "refine": "refine",
     "dedup": "dedup",
     "semantic": "semantic",
+    "refilter": "refilter",
     "score": "score",
     "select": "select",
     "tag": "tag",

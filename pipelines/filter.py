@@ -52,7 +52,7 @@ class Measured(BaseModel, frozen=True, extra="forbid"):
 class FilterSettings(Measured, frozen=True, extra="forbid"):
     """Settings of the command."""
 
-    rules: str = "gopher"  # a bundled rule set or the path of a YAML file
+    rules: str | RuleSet = "gopher"  # a bundled rule set, the path of a YAML file, or the rules themselves
     families: tuple[str, ...] = ()  # signal families to measure beside those that the rules need
     all_failing: bool = False  # record every failing rule, not only the first
 
@@ -78,7 +78,7 @@ def run_filter(
     if settings.urls is not None and not any(f"{URLS}." in f"{rule.value} {rule.keep}" for rule in rules.rules):
         rules = rules.model_copy(update={"rules": (LISTED, *rules.rules)})
     known = settings.known(workspace)
-    where = settings.rules
+    where = settings.rules if isinstance(settings.rules, str) else rules.name
     if not learnt(workspace) and any(f"{FAMILY}." in rule.value + rule.keep for rule in rules.rules):
         where += " (no taxonomy has been learnt yet by gristmill tag)"
     asked = _asked(compiled(rules, where, known)[0])

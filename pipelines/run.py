@@ -28,6 +28,7 @@ from .dedup import deduplicate
 from .extract import EXTRACT, ExtractSettings
 from .filter import FilterSettings, run_filter
 from .mix import MixSettings, mix
+from .refilter import RefilterSettings, refilter
 from .refine import REFINE, RefineSettings
 from .report import ReportSettings, write_report
 from .runner import RunnerOptions
@@ -62,6 +63,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     decontaminate: DecontaminateSettings | None = None
     dedup: DedupSettings | None = None
     semantic: SemanticSettings | None = None
+    refilter: RefilterSettings | None = None
     tag: TagSettings | None = None
     balance: BalanceSettings | None = None
     score: tuple[ScoreSettings, ...] = ()
@@ -116,6 +118,7 @@ STEPS: dict[str, Callable[[Call], dict[str, Any]]] = {
     "decontaminate": _stage(decontaminate),
     "dedup": _function(deduplicate),
     "semantic": _function(semantic),
+    "refilter": _function(refilter),
     "tag": _function(run_tag),
     "balance": _function(run_balance),
     "score": _function(score),
@@ -140,12 +143,13 @@ def run(
         resolve(settings.extract.inputs)
     if settings.filter is not None:
         known = settings.filter.known(Workspace(settings.workspace))
-        compiled(load_rules(settings.filter.rules), where=settings.filter.rules, families=known)
+        given = settings.filter.rules
+        compiled(load_rules(given), where=given if isinstance(given, str) else "", families=known)
     for path in settings.decontaminate.sets.values() if settings.decontaminate is not None else ():
         read_examples(path)
     if settings.balance is not None and settings.balance.concepts is not None:
         load_concepts(settings.balance.concepts)
-    for one in (settings.dedup, settings.semantic):
+    for one in (settings.dedup, settings.semantic, settings.refilter):
         if one is not None:
             one.check()
     for scoring in settings.score:

@@ -11,7 +11,7 @@ from ...corpus.refusal import RequestError
 from ...corpus.workspace import Workspace
 from ...filters.urls import UrlRules
 from ..filter import FilterSettings, run_filter
-from .options import ForceOption, JsonOption, WorkersOption, runner_options, settings_of, show
+from .options import ForceOption, JsonOption, WorkersOption, named_files, runner_options, settings_of, show
 
 filter = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 Lists = Annotated[list[str] | None, typer.Option(help="FILE or CATEGORY=FILE, an entry a line; may be repeated")]
@@ -61,12 +61,6 @@ def filter_(
         return
     if not workspace:
         raise RequestError("filter needs --workspace")
-    classifiers = {}
-    for entry in classifier or []:
-        name, given, path = entry.partition("=")
-        if not given or not name.isidentifier():
-            raise RequestError(f"--classifier {entry!r}: give NAME=PATH, NAME of letters, digits and _")
-        classifiers[name] = path
     lists = {"block_hosts": block_hosts, "block_domains": block_domains, "block_urls": block_urls,
              "block_words": block_words, "soft_words": soft_words, "allow_hosts": allow_hosts,
              "allow_domains": allow_domains, "allow_urls": allow_urls}  # fmt: skip
@@ -75,7 +69,7 @@ def filter_(
         rules=rules,
         families=tuple(signals or ()),
         all_failing=all_failing,
-        classifiers=classifiers,
+        classifiers=named_files("--classifier", classifier),
         urls=_url_rules(url_lists, {kind: given for kind, given in lists.items() if given}, soft_at_least),
         segmenter=segmenter,
     )

@@ -70,6 +70,17 @@ def run_and_show(
     return summary
 
 
+def named_files(option: str, given: list[str] | None) -> dict[str, str]:
+    """NAME=PATH, ... as a mapping; a RequestError for an entry that is none, or a name given twice."""
+    named: dict[str, str] = {}
+    for entry in given or []:
+        name, told, path = entry.partition("=")
+        if not told or not name.isidentifier() or name in named:
+            raise RequestError(f"{option} {entry!r}: give NAME=PATH, NAME of letters, digits and _, each once")
+        named[name] = path
+    return named
+
+
 def show(summary: dict[str, Any], as_json: bool) -> None:
     """One JSON object, or a line per table: `filter: decisions/filter: in 120, kept 97, dropped 23`."""
     if as_json:
