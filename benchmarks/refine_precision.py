@@ -124,7 +124,7 @@ def main() -> int:
             print(f"  lines under ten words: {scored(some, removed_by_length)[0]}")
             told, precision = scored(some, removed_by_rules)
             print(f"  rules:                 {told}")
-            together = precision
+            together = together if more else precision
     print("\nclean text: share of words cut, documents dropped, documents per CPU second")
     everything = []
     for domain in CLEAN:
