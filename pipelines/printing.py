@@ -5,7 +5,8 @@ import pyarrow as pa
 
 def as_table(table: pa.Table) -> str:
     """Columns side by side for a human; long values are cut."""
-    rows = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
+    columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]  # names may repeat
+    rows = [list(row) for row in zip(*columns, strict=True)]
     widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(table.column_names)]
     numeric = [pa.types.is_integer(f.type) or pa.types.is_floating(f.type) for f in table.schema]
 
