@@ -27,6 +27,7 @@ TABLE = """create table if not exists replies (
     key text primary key, text text not null, finish text not null,
     prompt_tokens integer not null, completion_tokens integer not null) without rowid"""
 SYNCED_EVERY = 1.0  # seconds
+PAGE = 16_384  # bytes; a reply is a row of a kilobyte or two, of which a page of the usual size would hold a few
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class RequestCache:
         try:
             connection = sqlite3.connect(self.path, timeout=60)
             connection.execute("pragma synchronous = full")
+            connection.execute(f"pragma page_size = {PAGE}")  # of a new file; an old one keeps its own
         except sqlite3.DatabaseError as error:
             raise WorkspaceError(f"the request cache {self.path} cannot be opened: {error}; remove it") from error
         return connection
