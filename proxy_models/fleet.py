@@ -59,6 +59,7 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
     group: int | None = Field(default=None, ge=1)
     threads: int = Field(default=1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool | None = None  # by torch.compile, which takes a minute or so; None: on CUDA
 
     @model_validator(mode="after")
     def _steps_hold_evaluations(self) -> "FleetSettings":
@@ -104,6 +105,9 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
         if self.device == "cuda" and not torch.cuda.is_available():
             raise RequestError("device cuda was asked for, and torch sees none here")
         return self.device
+
+    def compiles(self) -> bool:
+        return self.compile if self.compile is not None else self.where() == "cuda"
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,7 @@ def _made_from(pool: TokenPool, settings: FleetSettings, states: list[Mapping[st
     for state in states or ():
         for name in sorted(state):
             digest.update(state[name].detach().cpu().contiguous().numpy().tobytes())
-    told = settings.model_dump(mode="json", exclude={"threads", "execution", "group"})
+    told = settings.model_dump(mode="json", exclude={"threads", "execution", "group", "compile"})
     return fingerprint(pool.fingerprint, told, digest.hexdigest())
 
 

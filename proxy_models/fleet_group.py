@@ -23,6 +23,7 @@ from .order import DataOrder
 from .pool import TokenPool
 from .stacked import StackedTransformer
 from .stacked_optimizer import AdamState, AdamW, clip, norms
+from .stacked_trunk import Trunk
 
 if TYPE_CHECKING:
     from .fleet import FleetSettings
@@ -61,9 +62,15 @@ class Group:
         self._reach = torch.arange(settings.seq_len + 1, device=self.device)
         self.step_done = 0
         self._graph: GraphedStep | None = None
-        self._d_head: Tensor | None = None
-        self._d_embed: Tensor | None = None
-        self._looked_up = torch.zeros(0, dtype=torch.int64)  # rows of _d_embed that are not zero
+        self.gradient = {name: torch.zeros_like(weight) for name, weight in self.net.weights.items()}
+        self._looked_up = torch.zeros(0, dtype=torch.int64)  # rows of the embedding's gradient that are not zero
+        self._trunk = None
+        if settings.compiles():
+            self._forward, self._terms = torch.compile(self.net.trunk, dynamic=False), torch.compile(heads.terms)
+        else:
+            self._forward, self._terms = self.net.trunk, heads.terms
+            if self.device == "cpu":
+                self._trunk = Trunk(config, self.net.weights, self.gradient, self.net.cos, self.net.sin)
 
     def train(self, trail: Trail, keep_weights: bool = False) -> dict[str, Any]:
         """Train to the end, from where the trail leads. Returns what FleetResult is put together from."""
@@ -114,42 +121,46 @@ class Group:
         return self.tokens[starts[..., None] + self._reach].long()
 
     def gradients(self, ids: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Losses (K,) and the gradient of each weight, in the order of `names`."""
-        places = self.net.places(ids[..., :-1])
-        table = self.net.weights["embed.weight"].detach()
-        x = F.embedding(places, table.flatten(0, 1)).to(self.dtype).requires_grad_()
-        hidden = self.net.trunk(x, ids[..., :-1].shape)
-        with torch.no_grad():
-            targets = ids[..., 1:].reshape(self.net.models, -1)
+        """Losses (K,) and the gradient of each weight, in the order of `names`; the next call overwrites them."""
+        net, vocab = self.net, self.pool.vocab_size
+        places, targets = net.places(ids[..., :-1]), ids[..., 1:].reshape(net.models, -1)
+        x = F.embedding(places, net.weights["embed.weight"].detach().flatten(0, 1)).to(self.dtype)
+        into = None if net.config.tied else self.gradient["head.weight"]
+        if self._trunk is not None:
+            hidden = self._trunk.forward(x, ids[..., :-1].shape)
             loss, d_hidden, d_head = heads.loss_and_gradients(
-                hidden.detach(), self.net.head.detach(), targets, self.pool.vocab_size, self._d_head
+                hidden, net.head.detach(), targets, vocab, into, self._terms
             )
-        inner = [name for name in self.names if name not in TABLES]
-        d_x, *found = torch.autograd.grad(hidden, [x, *(self.net.weights[name] for name in inner)], d_hidden)
-        gradients = dict(zip(inner, found, strict=True)) | {"embed.weight": self._embedding_gradient(d_x, places)}
-        if self.net.config.tied:
-            gradients["embed.weight"].add_(d_head.transpose(1, 2))
+            d_x = self._trunk.backward(d_hidden)
         else:
-            gradients["head.weight"] = self._d_head = d_head
-        return loss, [gradients[name] for name in self.names]
+            hidden = self._forward(x.requires_grad_(), ids[..., :-1].shape)
+            with torch.no_grad():
+                loss, d_hidden, d_head = heads.loss_and_gradients(
+                    hidden.detach(), net.head.detach(), targets, vocab, into, self._terms
+                )
+            inner = [name for name in self.names if name not in TABLES]
+            d_x, *found = torch.autograd.grad(hidden, [x, *(net.weights[name] for name in inner)], d_hidden)
+            self.gradient |= dict(zip(inner, found, strict=True))
+        self._embedding_gradient(d_x, places)
+        if net.config.tied:
+            self.gradient["embed.weight"].add_(d_head.transpose(1, 2))
+        return loss, [self.gradient[name] for name in self.names]
 
-    def _embedding_gradient(self, d_x: Tensor, places: Tensor) -> Tensor:
-        """(K, V, d): zero but for the rows that were looked up. On a CPU the memory is kept, and only those rows of the
-        step before are zeroed: at 64 tokens a step the rest is 98 % of the table."""
-        shape, d_x = self.net.weights["embed.weight"].shape, d_x.float()
+    def _embedding_gradient(self, d_x: Tensor, places: Tensor) -> None:
+        """(K, V, d): zero but for the rows that were looked up. On a CPU only those rows of the step before are zeroed:
+        at 64 tokens a step the rest is 98 % of the table."""
+        table, d_x = self.gradient["embed.weight"], d_x.float()
+        flat, backward = table.flatten(0, 1), torch.ops.aten.embedding_dense_backward
         if self.device == "cuda":
-            return torch.ops.aten.embedding_dense_backward(d_x, places, shape[0] * shape[1], -1, False).view(shape)
+            self.gradient["embed.weight"] = backward(d_x, places, len(flat), -1, False).view(table.shape)
+            return
         rows, which = torch.unique(places, return_inverse=True)
-        if self._d_embed is None:
-            self._d_embed = torch.zeros(shape)
-        flat = self._d_embed.flatten(0, 1)
         if self.net.config.tied:
             flat.zero_()
         else:
             flat[self._looked_up] = 0
-        flat[rows] = torch.ops.aten.embedding_dense_backward(d_x, which, len(rows), -1, False)
+        flat[rows] = backward(d_x, which, len(rows), -1, False)
         self._looked_up = rows
-        return self._d_embed
 
     def _save(self, trail: Trail, measured: list[np.ndarray], losses: list[np.ndarray]) -> None:
         tensors = {}

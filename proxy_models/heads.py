@@ -7,7 +7,7 @@ losses, the gradient of the hidden states and that of the weights come back toge
 Use an ordinary cross-entropy where V times the tokens of one step fits the cache anyhow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ TILE_BYTES = 512 << 10  # half of a 1 MiB second-level cache; a GPU takes DEVICE
 DEVICE_TILE_BYTES = 256 << 20
 
 Tile = tuple[slice, slice]  # of models, of tokens
+Terms = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 def tiles(models: int, tokens: int, vocab_size: int, device: str = "cpu") -> Iterator[Tile]:
@@ -32,12 +33,26 @@ def tiles(models: int, tokens: int, vocab_size: int, device: str = "cpu") -> Ite
             yield slice(k, k + 1), slice(n, min(n + fit, tokens))
 
 
+def terms(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of logits (k, n, V) and targets (k, n, 1): losses (k, n) float32, and their gradient, softmax minus one-hot, in
+    the dtype of the logits. Float32 logits are overwritten by it."""
+    if logits.dtype == torch.float32 and not torch.compiler.is_compiling():
+        p = torch.ops.aten._softmax.out(logits, 2, False, out=logits)
+        nll = p.gather(2, targets).log_().neg_().squeeze(2)
+        return nll, p.scatter_add_(2, targets, p.new_full((), -1.0).expand(targets.shape))
+    logp = torch.log_softmax(logits, 2, dtype=torch.float32)
+    nll = -logp.gather(2, targets).squeeze(2)
+    ids = torch.arange(logits.shape[2], device=logits.device)
+    return nll, (logp.exp() - (ids == targets).float()).to(logits.dtype)
+
+
 def loss_and_gradients(
     hidden: torch.Tensor,
     weight: torch.Tensor,
     targets: torch.Tensor,
     vocab_size: int,
     into: torch.Tensor | None = None,
+    terms: Terms = terms,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Mean loss of each model, with its gradients.
 
@@ -45,6 +60,7 @@ def loss_and_gradients(
     weight      (K, d, V), V at least vocab_size; what is beyond gets no probability
     targets     (K, N) int64
     into        (K, d, V) where the gradient of the weight is put: new memory costs as much as a product
+    terms       what computes a tile: `terms`, or that compiled
     returns     loss (K,) float32 in nats per token; d loss / d hidden (K, N, d); d loss / d weight (K, d, V)
     """
     K, N, V = hidden.shape[0], hidden.shape[1], vocab_size
@@ -53,13 +69,13 @@ def loss_and_gradients(
     if weight.shape[2] > V:  # the padding of the vocabulary
         d_weight[:, :, V:] = 0
     weight, d_used = weight[:, :, :V].to(hidden.dtype), d_weight[:, :, :V]
+    scratch = hidden.new_empty(0)
     for models, tokens in tiles(K, N, V, hidden.device.type):
         h, w, y = hidden[models, tokens], weight[models], targets[models, tokens, None]
-        logp = torch.log_softmax(torch.bmm(h, w), 2, dtype=torch.float32)
-        nll[models, tokens] = -logp.gather(2, y).squeeze(2)
-        error = logp.exp_()  # softmax minus one-hot is the gradient of the logits
-        error.scatter_add_(2, y, error.new_full((), -1.0).expand(y.shape))
-        error = error.to(h.dtype)
+        if scratch.shape != (shape := (*h.shape[:2], V)):
+            scratch = hidden.new_empty(shape)
+        own, error = terms(torch.bmm(h, w, out=scratch), y)
+        nll[models, tokens] = own
         torch.baddbmm(
             d_hidden[models, tokens], error, w.transpose(1, 2), beta=0, alpha=1 / N, out=d_hidden[models, tokens]
         )

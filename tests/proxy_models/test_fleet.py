@@ -188,3 +188,24 @@ def test_settings_of_the_wrong_length_are_refused():
         train_fleet(POOL, MIXTURES, SMALL, seeds=[1, 2, 3])
     with pytest.raises(ValueError, match="30 evaluations do not fit"):
         FleetSettings(steps=20, evaluations=30)
+
+
+@pytest.mark.parametrize("changes", [{}, {"tied": True, "qk_norm": False, "n_kv_heads": None}])
+def test_the_pass_written_out_has_the_gradients_that_autograd_finds(changes):
+    settings = SMALL.model_copy(update=changes)
+    order = DataOrder(POOL, MIXTURES, [0] * 8, SMALL.seq_len, SMALL.sequences)
+    group = Group(POOL, order, settings, [SMALL.lr] * 8)
+    for _ in range(5):
+        group.step()  # maps back into the stream start at zero, and hide what is wrong before them
+    ids = group.rows(torch.from_numpy(order.starts(5)))
+    names = [name for name in group.names if name not in fleet_group.TABLES]
+    x = torch.randn((8, ids[0, :, :-1].numel(), SMALL.d_model), generator=torch.Generator().manual_seed(0))
+    upstream = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    leaf = x.clone().requires_grad_()
+    hidden = group.net.trunk(leaf, ids[..., :-1].shape)
+    expected = torch.autograd.grad(hidden, [leaf, *(group.net.weights[name] for name in names)], upstream)
+    np.testing.assert_allclose(group._trunk.forward(x, ids[..., :-1].shape), hidden.detach(), atol=1e-5)
+    actual = [group._trunk.backward(upstream), *(group.gradient[name] for name in names)]
+    for name, one, other in zip(["embedded tokens", *names], expected, actual, strict=True):
+        scale = float(one.abs().max())
+        np.testing.assert_allclose(other / scale, one / scale, atol=1e-5, err_msg=name)
