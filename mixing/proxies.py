@@ -20,24 +20,30 @@ from ..proxy_models.pool import DomainPool, TokenPool
 from ..training.shards import open_tokens
 from ..training.transformer import flops_per_token
 from .swarm import Swarm
+from .two_phase import branches
 
 
 @dataclass(frozen=True)
 class Wave:
-    """Models trained together. One entry per model in `names`, `mixtures` and `seeds`."""
+    """Models trained together. One entry per model in `names`, `mixtures` and `seeds`.
 
-    kind: str  # swarm or validation
+    first, length  of a wave of branches: what their trunk was trained on, and the share of the run that is theirs
+    """
+
+    kind: str  # swarm, validation or last-…
     number: int
     names: tuple[str, ...]
     mixtures: tuple[tuple[float, ...], ...]
     seeds: tuple[int, ...]
+    first: tuple[float, ...] = ()
+    length: float = 0.0
 
     @property
     def shard(self) -> str:
         return f"{self.kind}-{self.number:04d}.parquet"
 
 
-def waves(kind: str, runs: Sequence[tuple[str, np.ndarray, int]], size: int, first: int = 0) -> list[Wave]:
+def waves(kind: str, runs: Sequence[tuple[str, Sequence[float], int]], size: int, first: int = 0) -> list[Wave]:
     """Runs (name, mixture, seed) cut into waves of at most `size` models, numbered from `first`."""
     cut = [runs[begin : begin + size] for begin in range(0, len(runs), size)]
     return [
@@ -90,7 +96,11 @@ def proxy_schema(domains: Sequence[str], targets: Sequence[str]) -> pa.Schema:
 
 def train_wave(pool: TokenPool, wave: Wave, first_run: int, fleet: FleetSettings, trail: str | None) -> Iterator[Any]:
     """Train the wave; yield its rows in the order of models, then steps."""
-    result = train_fleet(pool, np.array(wave.mixtures), fleet, list(wave.seeds), checkpoint=trail)
+    rows = np.array(wave.mixtures)
+    if wave.length:
+        result = branches(pool, np.array(wave.first), rows, wave.length, fleet, wave.seeds[0], trail)
+    else:
+        result = train_fleet(pool, rows, fleet, list(wave.seeds), checkpoint=trail)
     for k, name in enumerate(wave.names):
         weights = dict(zip(result.domains, map(float, result.mixtures[k]), strict=True))
         for c, step in enumerate(result.steps):
@@ -98,7 +108,7 @@ def train_wave(pool: TokenPool, wave: Wave, first_run: int, fleet: FleetSettings
             yield {
                 "run": first_run + k,
                 "mixture": name,
-                "seed": int(result.seeds[k]),
+                "seed": wave.seeds[k],
                 "step": int(step),
                 "tokens": int(step) * fleet.sequences * fleet.seq_len,
                 "alive": bool(result.alive[k]),

@@ -4,12 +4,14 @@ Writes `mixture/` (swarm.parquet, validation.parquet, table.parquet, fit.json, r
 it works, `mixture/waves/`. A wave is a shard: killed anywhere, the same command trains only what is missing, and a
 changed target or regressor (with --force) reuses every wave that it does not concern. In several rounds, each later
 one is chosen by the fit of those before. The proposal is trained again beside the natural, the uniform and the swarm's
-best mixture, with several seeds; if it does not win, it says so.
+best mixture, with several seeds; if it does not win, it says so. Where lengths of a last phase are given, branches
+off the fitted mixture say whether another one should end the run; the recipe has two phases only if that is proven.
 
 Refuses one domain only, a cap on epochs that no mixture can keep, and a target that is not a held-out domain.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
@@ -23,9 +25,10 @@ from ..mixing.proxies import Wave, fraction, open_pool, proxy_schema, swarm_of, 
 from ..mixing.recipe import rounded
 from ..mixing.rounds import acquire, round_sizes
 from ..mixing.swarm import Swarm
+from ..mixing.two_phase import last_mixtures
 from ..mixing.verdict import Choice, choose
 from ..proxy_models.pool import TokenPool
-from .mix_files import MIXTURE, MIXTURE_TABLE, WAVES, commit_mixture, wave_rows
+from .mix_files import LAST, MIXTURE, MIXTURE_TABLE, WAVES, commit_mixture, wave_rows
 from .mix_settings import MixSettings, compared, mix_inputs, recorded, run_limits, run_tokens, run_units
 from .stage import Plan, Stage
 
@@ -61,7 +64,7 @@ def first_waves(plan: Plan) -> list[Wave]:
     else:
         drawn = dirichlet_swarm(centre, count, settings.seed, within)
     natural = exact(units.expand(centre), pool)
-    runs: list[tuple[str, Any, int]] = [("natural", natural, settings.seed)]
+    runs: list[tuple[str, tuple[float, ...], int]] = [("natural", natural, settings.seed)]
     runs += [("natural", natural, settings.seed + 1 + number) for number in range(settings.replicates)]
     runs += named(units.expand(drawn), pool, settings.seed, 1)
     return waves("swarm", runs, settings.wave)
@@ -71,7 +74,7 @@ def exact(weights: np.ndarray, pool: TokenPool) -> tuple[float, ...]:
     return tuple(rounded(dict(zip(pool.names, weights, strict=True))).values())
 
 
-def named(rows: np.ndarray, pool: TokenPool, seed: int, first: int) -> list[tuple[str, Any, int]]:
+def named(rows: np.ndarray, pool: TokenPool, seed: int, first: int) -> list[tuple[str, tuple[float, ...], int]]:
     return [(f"m{number:04d}", exact(weights, pool), seed) for number, weights in enumerate(rows, first)]
 
 
@@ -102,6 +105,20 @@ def validation_waves(plan: Plan, choice: Choice) -> list[Wave]:
     seeds = [plan.settings.seed + 1000 + number for number in range(plan.settings.seeds)]
     runs = [(name, choice.mixtures[name], seed) for name in plan.settings.validated() for seed in seeds]
     return waves("validation", runs, plan.settings.wave)  # type: ignore[arg-type]
+
+
+def last_waves(plan: Plan, choice: Choice) -> list[Wave]:
+    """Branches off a trunk on the fitted mixture, for each length of a last phase; a wave trains its own trunk."""
+    settings, pool = plan.settings, pool_of(plan)
+    limits, first = run_limits(plan, pool.tokens, pool.names), np.array(choice.mixtures["fitted"])
+    made = []
+    for length in sorted(set(settings.last_phases)):
+        rows = last_mixtures(first, pool.natural, length, settings.last_mixtures, settings.seed, limits)
+        runs = [(f"l{number:04d}", exact(weights, pool), settings.seed + 2000) for number, weights in enumerate(rows)]
+        kind = f"{LAST}{round(length * 1e6):06d}"
+        parts = waves(kind, runs, settings.wave)
+        made += [replace(wave, first=choice.mixtures["fitted"], length=length) for wave in parts]
+    return made
 
 
 def mix_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[str]:
@@ -139,7 +156,7 @@ def train(wave: Wave, plan: Plan) -> Iterator[Shard]:
     fleet = plan.settings.fleet(wave.kind)
     what = fleet.model_dump(mode="json")
     held, part = plan.settings.heldout_tokens, part_seen(plan, wave.kind)
-    made_from = (what, held, part, plan.inputs, wave.names, wave.mixtures, wave.seeds)
+    made_from = (what, held, part, plan.inputs, wave.names, wave.mixtures, wave.seeds, wave.first, wave.length)
     stamp = fingerprint(plan.stage, plan.version, *made_from)
     url = plan.workspace.table(WAVES).shard_url(wave.shard)
     shard = committed(url, stamp)
@@ -183,6 +200,7 @@ def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
     )
     choice.report["diverged"] = diverged
     yield from validation_waves(plan, choice)
+    yield from last_waves(plan, choice)
     yield choice
     yield from shards
 
@@ -203,6 +221,7 @@ def mix_work(workspace: Workspace, settings: MixSettings) -> int:
     sizes = round_sizes(settings.mixtures, settings.rounds)
     sizes[0] += settings.replicates
     runs = [*sizes, settings.seeds * len(settings.validated())]
+    runs += [settings.last_mixtures] * len(set(settings.last_phases))
     return sum(-(-count // settings.wave) for count in runs)
 
 

@@ -8,20 +8,23 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..corpus.refusal import WorkspaceError
 from ..corpus.shards import STAMP, Shard, checksum, filesystem, fingerprint, replacing
-from ..mixing.proxies import domain_facts, fleet_flops
+from ..mixing.proxies import domain_facts, fleet_flops, swarm_of
 from ..mixing.recipe import Evidence, Phase, Recipe, Tokenizer, dump_recipe, make_recipe
+from ..mixing.two_phase import LastPhase, best_last_phase
 from ..mixing.verdict import Choice, validate
 from ..proxy_models.pool import TokenPool
 from ..training.shards import open_tokens, table_name
-from .mix_settings import run_tokens
+from .mix_settings import run_limits, run_tokens
 from .stage import Plan
 
 WAVES, MIXTURE = "mixture/waves", "mixture"
+LAST = "last"  # waves of branches are named last and the millionths of their phase
 
 
 def wave_rows(plan: Plan, shards: Iterable[Shard]) -> pa.Table:
@@ -42,18 +45,21 @@ def commit_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterato
     validation_rows = wave_rows(plan, [shard for shard in shards if shard.name.startswith("validation-")])
     target = choice.report["target"]
     validation = validate(_final(validation_rows), choice.report["predicted"], target)
-    recipe = recipe_of(plan, pool, choice, validation)
+    ends = last_phases(plan, pool, choice, [shard for shard in shards if shard.name.startswith(LAST)])
+    recipe = recipe_of(plan, pool, choice, validation, ends)
+    told = {**choice.report, "validation": validation, "last_phases": [end.told(pool.names) for end in ends]}
     written = [
         _write_table(plan, "swarm.parquet", swarm_rows),
         _write_table(plan, "validation.parquet", validation_rows),
         _write_table(plan, "table.parquet", mixture_table(recipe, choice, validation)),
-        _write_text(plan, "fit.json", json.dumps({**choice.report, "validation": validation}, indent=1) + "\n"),
+        _write_text(plan, "fit.json", json.dumps(told, indent=1) + "\n"),
         _write_text(plan, "recipe.yaml", dump_recipe(recipe)),
     ]
     details = {
         **{key: validation[key] for key in ("verdict", "mixtures", "order_held", "pairs_held")},
         "shares": choice.mixtures,
         "predicted": choice.report["predicted"],
+        "last_phases": told["last_phases"],
     }
     yield plan.workspace.table(MIXTURE).write_manifest(plan.manifest(MIXTURE, written, details))
     yield plan.workspace.table(WAVES).write_manifest(plan.manifest(WAVES, shards, details))
@@ -71,11 +77,42 @@ def _final(rows: pa.Table) -> dict[str, dict[int, dict[str, float]]]:
     return measured
 
 
-def recipe_of(plan: Plan, pool: TokenPool, choice: Choice, validation: dict[str, Any]) -> Recipe:
+def last_phases(plan: Plan, pool: TokenPool, choice: Choice, shards: Sequence[Shard]) -> list[LastPhase]:
+    """What the branches say: the best mixture of each length of a last phase, the largest gain first."""
+    swarms = {}
+    for length in set(plan.settings.last_phases):
+        kind = f"{LAST}{round(length * 1e6):06d}-"
+        swarms[length], _ = swarm_of(wave_rows(plan, [shard for shard in shards if shard.name.startswith(kind)]))
+    if not swarms:
+        return []
+    return best_last_phase(
+        swarms,
+        np.array(choice.mixtures["fitted"]),
+        np.array(list(choice.report["target"].values())),
+        run_limits(plan, pool.tokens, pool.names),
+        regressors=plan.settings.regressors,
+        seed=plan.settings.seed,
+        draws=plan.settings.draws,
+    )
+
+
+def phases_of(plan: Plan, pool: TokenPool, choice: Choice, ends: Sequence[LastPhase]) -> list[Phase]:
+    """One phase, or two where the best last phase has a gain whose interval lies above 0."""
+    seq_len = plan.settings.seq_len
+    fitted = dict(zip(pool.names, choice.mixtures["fitted"], strict=True))
+    if not ends or not ends[0].gain["proven"]:
+        return [Phase(until=1.0, seq_len=seq_len, shares=fitted)]
+    last = dict(zip(pool.names, map(float, ends[0].shares), strict=True))
+    begun = round(1 - ends[0].length, 9)
+    return [Phase(until=begun, seq_len=seq_len, shares=fitted), Phase(until=1.0, seq_len=seq_len, shares=last)]
+
+
+def recipe_of(
+    plan: Plan, pool: TokenPool, choice: Choice, validation: dict[str, Any], ends: Sequence[LastPhase]
+) -> Recipe:
     """The fitted mixture as a recipe for the run, with its evidence."""
     settings, told = plan.settings, choice.report
     facts = domain_facts(plan.workspace, pool.names)
-    fitted = dict(zip(pool.names, choice.mixtures["fitted"], strict=True))
     total = run_tokens(plan, pool.tokens)
     tokens = open_tokens(plan.workspace, pool.names[0], "train").facts
     proxy, check = settings.fleet("swarm"), settings.fleet("validation")
@@ -87,6 +124,7 @@ def recipe_of(plan: Plan, pool: TokenPool, choice: Choice, validation: dict[str,
             "replicates": settings.replicates,
             "rounds": settings.rounds,
             "units": told["domains"],
+            **({"last_phases": [end.told(pool.names) for end in ends]} if ends else {}),
             "diverged": told["diverged"],
             "tokens_per_proxy": proxy.tokens_per_model,
             "validation_tokens": check.tokens_per_model,
@@ -107,7 +145,7 @@ def recipe_of(plan: Plan, pool: TokenPool, choice: Choice, validation: dict[str,
         name=f"{len(pool.names)} domains",
         total_tokens=total,
         domains=facts,
-        phases=[Phase(until=1.0, seq_len=settings.seq_len, shares=fitted)],
+        phases=phases_of(plan, pool, choice, ends),
         tokenizer=Tokenizer(sha256=tokens.tokenizer, vocab_size=tokens.vocab_size, bos=tokens.bos, eos=tokens.eos),
         shards={name: plan.inputs[table_name(name)] for name in pool.names},
         evidence=evidence,

@@ -67,6 +67,8 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     compare: dict[str, dict[str, float]] = {}  # mixtures of your own: name -> domain -> share
     temperature: float = Field(default=2.0, gt=0)  # of the row `temperature`: natural shares to the power 1 / this
     unimax_epochs: float = Field(default=1.0, gt=0)  # of the row `unimax`
+    last_phases: tuple[float, ...] = ()  # shares of the run to try another mixture in at its end
+    last_mixtures: int = Field(default=16, ge=8)  # branches for each of them
     wave: int = Field(default=8, ge=1)  # models trained together
     heldout_tokens: int = Field(default=8192, ge=256)
     target: dict[str, float] = {}  # held-out domain -> weight; nothing said: every domain alike
@@ -92,6 +94,9 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("groups belong to `design: nested`, and the nested design needs them")
         if self.reuse and self.groups:
             raise ValueError("groups and reuse exclude each other: the unchanged domains are the group")
+        for length in self.last_phases:
+            if not 0 < round(length * self.proxy.steps) < self.proxy.steps:
+                raise ValueError(f"last_phases: {length:g} of {self.proxy.steps} steps leaves one phase empty")
         first = round_sizes(self.mixtures, self.rounds)[0]
         if self.rounds > 1 and first < FEWEST:
             raise ValueError(f"{self.rounds} rounds of {self.mixtures} mixtures begin with {first}; {FEWEST} at least")

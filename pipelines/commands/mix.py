@@ -40,6 +40,7 @@ def run(
     changed: Annotated[list[str], typer.Option(help="DOMAIN to search anew; default: those with other tokens")] = [],  # noqa: B006
     validate: Annotated[list[str], typer.Option(help="mixture to train with seeds, beside the usual four")] = [],  # noqa: B006
     compare: Annotated[list[str], typer.Option(help="NAME:DOMAIN=SHARE,…: a mixture of your own to compare")] = [],  # noqa: B006
+    last_phase: Annotated[list[float], typer.Option(help="share of the run to try another mixture in at its end")] = [],  # noqa: B006
     seeds: Annotated[int | None, typer.Option(help="seeds of each validated mixture; 3")] = None,
     seed: Annotated[int | None, typer.Option(help="of the design and of the proxies")] = None,
     settings: Annotated[str | None, typer.Option(help="YAML file with any of the settings of the stage")] = None,
@@ -73,6 +74,7 @@ def run(
         "rounds": rounds,
         "reuse": {"recipe": reuse, "changed": changed or None} if reuse else None,
         "validate_mixtures": [*values.get("validate_mixtures", USUAL), *validate] if validate else None,
+        "last_phases": last_phase or None,
         "compare": parse_compared(compare) or None,
         "seeds": seeds,
         "seed": seed,
@@ -195,7 +197,15 @@ def mixture_lines(details: dict[str, Any]) -> str:
         lines.append(f"  {name:<14} {told:<17} {said}")
     held, pairs = details["pairs_held"]
     lines.append(f"The predicted order held for {held} of {pairs} pairs.")
-    return "\n".join([*lines, details["verdict"]]) + "\n"
+    lines.append(details["verdict"])
+    for end in details.get("last_phases", []):
+        shares = ", ".join(f"{name} {share:.3f}" for name, share in end["shares"].items() if share > 0)
+        worth = end["gain"]
+        lines.append(
+            f"last {end['length']:.0%} on {shares}: predicted gain {worth['value']:.4f} "
+            f"[{worth['low']:.4f}, {worth['high']:.4f}]" + ("" if worth["proven"] else ", not proven")
+        )
+    return "\n".join(lines) + "\n"
 
 
 def fit_lines(told: dict[str, Any]) -> str:

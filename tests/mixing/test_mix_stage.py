@@ -250,3 +250,21 @@ def test_the_command_takes_a_settings_file_and_options_before_it(workspace, tmp_
     assert found["seeds"] == 2
     assert found["design"] == "nested"
     assert found["compare"] == {"human": {"long": 1.0, "short": 3.0}}
+
+
+def test_branches_off_the_fitted_mixture_say_whether_the_run_should_end_on_another(workspace, tmp_path):
+    copy = copied(workspace, tmp_path)
+    asked = settings(last_phases=(0.25, 0.5), last_mixtures=8, target={"long": 1.0}, max_epochs=1.5)
+    summary = run_stage(mix, copy, asked, RunnerOptions(), quiet=True)
+    found = summary["details"]["last_phases"]
+    assert {end["length"] for end in found} == {0.25, 0.5}
+    assert [end["gain"]["value"] for end in found] == sorted((end["gain"]["value"] for end in found), reverse=True)
+    recipe = load_recipe(copy.path("mixture", "recipe.yaml"))
+    assert len(recipe.phases) == 1 + bool(found[0]["gain"]["proven"])
+    assert max(recipe.epochs().values()) <= 1.5 + 1e-4
+    before = files(copy)
+    for name in ("_manifest.json", "waves/_manifest.json", "waves/last250000-0001.parquet"):
+        if os.path.exists(copy.path("mixture", name)):
+            os.remove(copy.path("mixture", name))
+    run_stage(mix, copy, asked, RunnerOptions(), quiet=True)
+    assert files(copy) == before
