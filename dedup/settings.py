@@ -145,10 +145,15 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
 class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the semantic stage.
 
-    table, column  where the vectors are: a table with shards like those of documents/, and a list column
+    model, tokenizer  a proxy model's file that makes the vectors, of documents as they enter this stage, into
+                   `embeddings/`; its tokenizer.json, where it does not lie beside it and is not the workspace's
+    table, column  or where vectors are: a table with shards like those of documents/, and a list column
+    centre         take the mean vector away before anything is compared
+    components     and this many principal directions; None: one for each 100 dimensions, rounded up
     clusters       k-means clusters; None: about the square root of the documents
-    sample         documents that the centroids are fitted on: those of the smallest rank
+    sample         documents that mean, directions and centroids are fitted on: those of the smallest rank
     epsilon        SemDeDup drops a document whose cosine with a kept one exceeds 1 - epsilon; None: off
+    most           refuse the result where SemDeDup would drop more than this share of the documents
     order          whom SemDeDup keeps: hard (farthest from the centroid), easy, or random (smallest rank)
     prune          "prototypes" or "density" within the budget `share`; None: off
     prefer         prototypes: hard, easy, or auto: easy where the share is under `scarce`
@@ -156,11 +161,16 @@ class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
     temperature    density: the lower, the more the complex clusters get
     """
 
-    table: str
+    model: str | None = None
+    tokenizer: str | None = None
+    table: str = "embeddings"
     column: str = "embedding"
+    centre: bool = True
+    components: int | None = None
     clusters: int | None = None
     sample: int = 200_000
     epsilon: float | None = 0.05
+    most: float = 0.5
     order: Literal["hard", "easy", "random"] = "hard"
     prune: Literal["prototypes", "density"] | None = None
     share: float = 0.5
@@ -172,11 +182,17 @@ class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
 
     def check(self) -> None:
         """Refuse what does not fit together."""
+        if self.model is not None and self.table != "embeddings":
+            raise RequestError("semantic: a model makes its own table of vectors: give --model or --table")
         if self.epsilon is None and self.prune is None:
             raise RequestError("semantic: neither epsilon nor prune: nothing would be dropped")
         if self.epsilon is not None and not 0 < self.epsilon < 2:
             raise RequestError(f"semantic: epsilon is a distance between 0 and 2, got {self.epsilon}")
         if not 0 < self.share <= 1 or not 0 <= self.balance <= 1 or self.temperature <= 0:
             raise RequestError("semantic: share and balance lie between 0 and 1, temperature above 0")
+        if not 0 < self.most <= 1 or (self.components is not None and self.components < 0):
+            raise RequestError("semantic: most lies above 0 and up to 1, components is at least 0")
+        if self.components and not self.centre:
+            raise RequestError("semantic: principal directions are those of centred vectors; leave centre on")
         if (self.clusters is not None and self.clusters < 1) or self.sample < 1:
             raise RequestError("semantic: at least one cluster and a sample of at least one document")

@@ -1,13 +1,16 @@
 """Semantic deduplication and pruning: a column of vectors in, `decisions/semantic/` out.
 
-    centroids  `semantic/`: k-means over the documents of the smallest rank
+    vectors    `embeddings/`, where a model is given: of the documents that enter, so that no later stage makes them
+               stale and scores may be made of what is left
+    centroids  `semantic/`: what all vectors share, and k-means of the rest, over the documents of the smallest rank
     assign     each shard sends its vectors to their clusters
     compare    SemDeDup inside each cluster
     prune      prototypes or density over all that is left, by distance and cluster alone
     write      the decisions of each shard
 
 A vector is a fingerprint: it crosses the shuffle, text does not. A document without a vector is dropped by the rule
-`vector`, with an absent value.
+`vector`, with an absent value. Refuses a result that drops more than `most` of the documents as duplicates: vectors
+that hardly tell documents apart do that. Nothing is decided then.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,28 +20,53 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from ..corpus.catalog import refresh_catalog
 from ..corpus.fate import inputs, read_kept
+from ..corpus.refusal import RequestError
 from ..corpus.schema import DECISIONS
 from ..corpus.shards import committed, fingerprint, open_shard
 from ..corpus.workspace import Workspace
 from ..dedup.keys import ranks
-from ..dedup.semantic import assign, fit_centroids, prune, semdedup
+from ..dedup.semantic import Frame, assign, fit_centroids, fit_frame, prune, semdedup
 from ..dedup.settings import SemanticSettings
 from .columns import read_vectors, vectors_for, vectors_made
+from .embeddings import TABLE as EMBEDDINGS
+from .embeddings import EmbedSettings, embed
 from .runner import RunnerOptions
 from .stage import Plan, Stage, commit, run_stage
 
-CENTROIDS = pa.schema([pa.field("centroid", pa.list_(pa.float32()), nullable=False)])
+CENTROIDS = pa.schema(
+    [
+        pa.field("role", pa.string(), nullable=False),  # mean, direction or centroid
+        pa.field("vector", pa.list_(pa.float32()), nullable=False),
+    ]
+)
 NAME, DECIDED = "semantic", "decisions/semantic"
 
 
 def semantic(
     workspace: Workspace, settings: SemanticSettings, options: RunnerOptions, force: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
-    """Fit the centroids, then decide. Returns the summary of the deciding stage."""
+    """Make the vectors, fit the centroids, decide. Returns the summary of the deciding stage."""
     settings.check()
+    if settings.model is not None:
+        asked = EmbedSettings(model=settings.model, tokenizer=settings.tokenizer)
+        run_stage(embed, workspace, asked, options, force=force, quiet=quiet)
+    elif settings.table == EMBEDDINGS and workspace.table(EMBEDDINGS).manifest() is None:
+        raise RequestError("semantic needs vectors: give --model FILE, which makes them, or --table where they are")
     run_stage(centroids, workspace, settings, options, force=force, quiet=quiet)
-    return run_stage(decide, workspace, settings, options, force=force, quiet=quiet)
+    summary = run_stage(decide, workspace, settings, options, force=force, quiet=quiet)
+    entered, repeated = summary["tables"][DECIDED]["in"], summary["details"]["semdedup"]
+    if repeated > settings.most * entered:
+        workspace.table(DECIDED).remove_manifest()
+        refresh_catalog(workspace)
+        raise RequestError(
+            f"semantic: {repeated:,} of {entered:,} documents have a cosine above {1 - (settings.epsilon or 0):g} "
+            f"with one that is kept, and at most a share of {settings.most:g} may go; vectors that hardly tell "
+            f"documents apart do this: take a smaller --epsilon, more --components or better vectors, or set --most; "
+            f"nothing was decided"
+        )
+    return summary
 
 
 def _made(workspace: Workspace, settings: SemanticSettings) -> str:
@@ -100,28 +128,36 @@ def fit(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[Any]:
     stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs)
     url = plan.workspace.table(NAME).shard_url("centroids.parquet")
     if committed(url, stamp) is None:
-        found = np.zeros((0, 1), np.float32)
+        found, roles = np.zeros((0, 1), np.float32), []
         if blocks:
             rank = np.concatenate([block[0] for block in blocks])
             first = np.argsort(rank)[: plan.settings.sample]
             vectors = np.concatenate([block[1] for block in blocks])[first]
             clusters = plan.settings.clusters or max(1, round(documents**0.5))
-            found = fit_centroids(vectors, rank[first], clusters, plan.settings.seed)
+            frame = fit_frame(vectors, rank[first], plan.settings)
+            middle = fit_centroids(frame.apply(vectors), rank[first], clusters, plan.settings.seed)
+            found = np.concatenate([frame.mean[None], frame.directions, middle])
+            roles = ["mean"] + ["direction"] * len(frame.directions) + ["centroid"] * len(middle)
         with open_shard(url, CENTROIDS, stamp, dictionary=False) as out:
             rows = pa.ListArray.from_arrays(
                 pa.array(np.arange(len(found) + 1, dtype=np.int32) * found.shape[1]), pa.array(found.reshape(-1))
             )
-            out.write_batch(pa.record_batch([rows], schema=CENTROIDS))
-            out.counts.update({"documents": documents, "centroids": len(found)})
+            out.write_batch(pa.record_batch([pa.array(roles, pa.string()), rows], schema=CENTROIDS))
+            out.counts.update({"documents": documents, "centroids": roles.count("centroid")})
     done = committed(url, stamp)
     assert done is not None
     yield NAME, done
 
 
-def read_centroids(workspace: Workspace) -> np.ndarray:
-    """(K, d) float32."""
-    rows = [row for batch in workspace.table(NAME).read() for row in batch["centroid"].to_pylist()]
-    return np.array(rows, np.float32) if rows else np.zeros((0, 1), np.float32)
+def read_centroids(workspace: Workspace) -> tuple[Frame, np.ndarray]:
+    """What all vectors share, and the centroids of the rest, (K, d) float32."""
+    rows = [row for batch in workspace.table(NAME).read() for row in batch.to_pylist()]
+    width = len(rows[0]["vector"]) if rows else 1
+
+    def of(role: str) -> np.ndarray:
+        return np.array([row["vector"] for row in rows if row["role"] == role], np.float32).reshape(-1, width)
+
+    return Frame(of("mean").sum(axis=0), of("direction")), of("centroid")
 
 
 def decide_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
@@ -149,11 +185,12 @@ def assign_shard(number: int | None, plan: Plan, shards: tuple[str, ...]) -> Ite
     if number is None:
         yield -1, None
         return
-    middle = read_centroids(plan.workspace)
+    frame, middle = read_centroids(plan.workspace)
     ids, present, vectors = vectors_of(plan, shards[number])
     ids = ids.filter(pa.array(present))
     if not len(ids):
         return
+    vectors = frame.apply(vectors)
     cluster, distance = assign(vectors, middle)
     rank = ranks(ids)
     for k in np.unique(cluster).tolist():
@@ -199,7 +236,7 @@ def prune_all(group: tuple[int, Iterable[Any]], plan: Plan, shards: tuple[str, .
             left = np.flatnonzero(alive)
             keep = round(settings.share * len(ids))
             if keep < len(left):
-                middle = read_centroids(plan.workspace)
+                _, middle = read_centroids(plan.workspace)
                 stays = prune(distance[left], cluster[left], rank[left], middle, settings, keep)
                 gone = left[~stays]
                 rule[gone], value[gone] = settings.prune, distance[gone]
@@ -257,7 +294,7 @@ def commit_with_findings(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterat
     yield from commit((0, [r for r in reports if not isinstance(r, dict)]), plan, (DECIDED,), lambda _: findings)
 
 
-FITTED = ("table", "column", "clusters", "sample", "seed")
+FITTED = ("table", "column", "centre", "components", "clusters", "sample", "seed")
 centroids = Stage(
     name="centroids",
     version=1,
@@ -275,4 +312,5 @@ decide = Stage(
     graph=decide_graph,
     work=lambda workspace, settings: len(workspace.table("documents").finished(NAME).shards),
     redecides=True,
+    recorded=lambda settings: settings.model_dump(mode="json", exclude={"model", "tokenizer", "most"}),
 )

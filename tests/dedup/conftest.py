@@ -1,8 +1,10 @@
 """A small corpus on disk, with as many shards and in whatever order a test asks for."""
 
 import hashlib
+import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -29,6 +31,40 @@ def edited(text: str, share: float, rng: random.Random) -> str:
 
 def prose(words: int, rng: random.Random) -> str:
     return " ".join(f"w{rng.randrange(3000)}" for _ in range(words))
+
+
+def files_of(workspace: Workspace, *tables: str) -> dict[tuple[str, str], bytes]:
+    """The bytes of every shard of these tables."""
+    found = {}
+    for table in tables:
+        for shard in workspace.table(table).finished("test").shards:
+            with open(workspace.table(table).shard_url(shard.name), "rb") as file:
+                found[table, shard.name] = file.read()
+    return found
+
+
+@pytest.fixture
+def crashing(monkeypatch):
+    """crashing(n): a block in which the file after the n-th to be put in place never is."""
+    import gristmill.corpus.shards as shards
+
+    replace = os.replace
+
+    @contextmanager
+    def block(after: int) -> Iterator[None]:
+        left = [after]
+
+        def failing(source, target):
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt("killed")
+            replace(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shards.os, "replace", failing)
+            yield
+
+    return block
 
 
 @pytest.fixture

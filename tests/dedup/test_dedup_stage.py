@@ -16,7 +16,7 @@ from gristmill.pipelines.dedup import deduplicate
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.stage import run_stage
 
-from .conftest import edited, name, prose
+from .conftest import edited, files_of, name, prose
 
 ONE = RunnerOptions()
 
@@ -41,15 +41,6 @@ def rows_of(workspace, table):
 
 def dropped(workspace):
     return {i for i, row in rows_of(workspace, "decisions/dedup").items() if not row["kept"]}
-
-
-def files_of(workspace, *tables):
-    found = {}
-    for table in tables:
-        for shard in workspace.table(table).finished("test").shards:
-            with open(workspace.table(table).shard_url(shard.name), "rb") as file:
-                found[table, shard.name] = file.read()
-    return found
 
 
 def test_each_family_of_edited_copies_keeps_one_document(corpus):
@@ -270,22 +261,10 @@ def test_two_workers_write_the_same_bytes(corpus, reference):
 
 
 @pytest.mark.parametrize("crash", range(5))
-def test_a_crash_anywhere_leaves_what_the_same_command_completes(corpus, reference, monkeypatch, crash):
-    import gristmill.corpus.shards as shards
-
+def test_a_crash_anywhere_leaves_what_the_same_command_completes(corpus, reference, crashing, crash):
     workspace = corpus([*family(5, 8), {"text": ""}, {"text": "short"}], shards=3, at="crashed")
-    left, replace = [crash * 2 + 1], os.replace
-
-    def failing(source, target):
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt("killed")
-        replace(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shards.os, "replace", failing)
-        with pytest.raises(BaseException, match="killed"):
-            run(workspace)
+    with crashing(crash * 2 + 1), pytest.raises(BaseException, match="killed"):
+        run(workspace)
     run(workspace)
     tables = ("signatures", "shingles", "duplicates", "decisions/dedup")
     assert files_of(workspace, *tables) == files_of(reference, *tables)

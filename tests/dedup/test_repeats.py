@@ -17,7 +17,7 @@ from gristmill.dedup.settings import DedupSettings, RepeatSettings
 from gristmill.pipelines.dedup import deduplicate
 from gristmill.pipelines.runner import RunnerOptions
 
-from .conftest import name, prose
+from .conftest import files_of, name, prose
 
 texts = st.lists(st.text("ab \n.", max_size=20), max_size=5)
 
@@ -193,13 +193,49 @@ def test_a_shared_run_of_words_stays_in_one_document_only(corpus):
     assert {r["rule"] for r in removed} == {"substring"}
 
 
-def test_shards_and_order_never_change_an_edit(corpus):
+def repeating():
     rng = random.Random(4)
     passage, line = prose(30, rng), "the same line"
-    rows = [{"text": f"{prose(60, rng)} {passage}\n{line}\n{prose(60, rng)}"} for _ in range(9)]
+    return [{"text": f"{prose(60, rng)} {passage}\n\n{line}\n\n{prose(60, rng)}"} for _ in range(9)]
+
+
+ASKED = {"lines": 3, "unit": "paragraph", "substrings": 20}
+CUT = ("repeats/lines", "repeats/seeds", "repeats/windows", "edits/dedup")
+
+
+@pytest.mark.slow
+def test_two_workers_cut_the_same_bytes(corpus):
+    one, two = (corpus(repeating(), shards=3, at=at) for at in ("one", "two"))
+    run(one, **ASKED)
+    settings = DedupSettings(repeats=RepeatSettings(**ASKED))
+    deduplicate(two, settings, RunnerOptions(workers=2), quiet=True)
+    assert files_of(one, *CUT) == files_of(two, *CUT)
+
+
+@pytest.mark.parametrize("crash", [2, 9, 16])
+def test_a_crash_anywhere_is_completed_by_the_same_command(corpus, crashing, crash):
+    whole, crashed = (corpus(repeating(), shards=3, at=at) for at in ("whole", "crashed"))
+    run(whole, **ASKED)
+    with crashing(crash + 8), pytest.raises(BaseException, match="killed"):
+        run(crashed, **ASKED)
+    run(crashed, **ASKED)
+    assert files_of(crashed, *CUT) == files_of(whole, *CUT)
+
+
+def test_other_partitions_of_the_key_space_cut_the_same(corpus, monkeypatch):
+    one, other = (corpus(repeating(), shards=3, at=at) for at in ("one", "other"))
+    run(one, **ASKED)
+    monkeypatch.setattr("gristmill.pipelines.repeats.KEYS", 100)
+    run(other, **ASKED)
+    assert texts_of(one) == texts_of(other) != texts_of(one, until="dedup")
+
+
+@pytest.mark.parametrize("settings", [{"lines": 3}, {"lines": 3, "unit": "paragraph"}, {"substrings": 20}])
+def test_no_kind_of_repeat_depends_on_order_or_shards(corpus, settings):
+    rows = repeating()
     one, other = corpus(rows, shards=1, at="one"), corpus(rows, shards=4, order=list(range(8, -1, -1)), at="other")
-    run(one, lines=3, substrings=20)
-    run(other, lines=3, substrings=20)
+    run(one, **settings)
+    run(other, **settings)
     assert texts_of(one) == texts_of(other) != texts_of(one, until="dedup")
 
 

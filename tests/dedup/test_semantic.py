@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from gristmill.corpus.refusal import RequestError
 from gristmill.corpus.shards import committed, open_shard
 from gristmill.dedup.semantic import (
+    Frame,
     assign,
     complexity,
     density_budget,
     fit_centroids,
+    fit_frame,
     prototypes,
     semdedup,
     unit,
@@ -23,7 +25,9 @@ from gristmill.dedup.settings import SemanticSettings
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.semantic import semantic
 
-from .conftest import name
+from .conftest import files_of, name
+
+ONE = RunnerOptions()
 
 
 def cloud(clusters: int, each: int, dimensions: int = 16, spread: float = 0.2, seed: int = 0):
@@ -43,6 +47,36 @@ def test_centroids_find_what_the_vectors_gather_around_in_any_order():
     assert distance.max() < 0.1
     order = np.random.default_rng(2).permutation(len(vectors))
     assert (fit_centroids(vectors[order], rank[order], 5, seed=1) == found).all()
+
+
+def narrow(vectors: np.ndarray, shared: float = 12.0) -> np.ndarray:
+    """The vectors as a weak model gives them: all in a narrow cone around one direction, spread along another."""
+    rng = np.random.default_rng(7)
+    one, other = np.linalg.qr(rng.normal(size=(vectors.shape[1], 2)))[0].T
+    return unit(vectors + shared * one + 4 * rng.normal(size=(len(vectors), 1)) * other)
+
+
+def test_vectors_in_a_narrow_cone_differ_once_what_they_share_is_gone():
+    vectors, _ = cloud(40, 3, dimensions=32, spread=0.3)
+    weak = narrow(vectors)
+    rank = np.random.default_rng(3).permutation(len(weak)).astype(np.uint64)
+    settings = SemanticSettings(components=1)
+    found = fit_frame(weak, rank, settings).apply(weak)
+    distance = np.zeros(len(weak))
+    assert (semdedup(weak, distance, rank, 0.05, "random")[0] >= 0).mean() > 0.7
+    assert (semdedup(found, distance, rank, 0.02, "random")[0] >= 0).mean() < 0.1
+    cosines = found @ found.T
+    assert abs(np.median(cosines[~np.eye(len(found), dtype=bool)])) < 0.1
+    order = np.random.default_rng(4).permutation(len(weak))
+    again = fit_frame(weak[order], rank[order], settings)
+    assert (again.apply(weak) == found).all()
+
+
+def test_a_frame_takes_exactly_the_mean_and_the_directions_away():
+    frame = Frame(np.array([0.5, 0, 0], np.float32), np.array([[0, 1, 0]], np.float32))
+    vectors = np.array([[3, 4, 0], [0, 0, 0], [0, 0, 2]], np.float32)
+    expected = [[1, 0, 0], [0, 0, 0], unit(np.array([[-0.5, 0, 1]]))[0].tolist()]
+    assert frame.apply(vectors) == pytest.approx(np.array(expected))
 
 
 @pytest.mark.parametrize("first", ["hard", "easy", "random"])
@@ -141,9 +175,9 @@ def decisions(workspace):
     return {row["id"]: row for batch in workspace.table("decisions/semantic").read() for row in batch.to_pylist()}
 
 
-def run(workspace, **settings):
+def run(workspace, options=ONE, **settings):
     given = SemanticSettings(**{"table": "scores/vectors", "clusters": 4, "epsilon": 1e-4, **settings})
-    return semantic(workspace, given, RunnerOptions(), quiet=True)
+    return semantic(workspace, given, options, quiet=True)
 
 
 def test_the_stage_drops_copies_in_meaning_and_records_their_match(corpus):
@@ -169,6 +203,58 @@ def test_pruning_keeps_the_share_asked_for_and_no_order_changes_it(corpus, prune
     assert decisions(one) == decisions(other)
     assert sum(row["kept"] for row in decisions(one).values()) == round(0.4 * 45)
     assert {row["rule"] for row in decisions(one).values()} == {None, "semdedup", "vector", prune}
+
+
+def test_a_result_that_drops_most_documents_is_refused_and_decides_nothing(corpus):
+    workspace = workspace_with_vectors(corpus)
+    with pytest.raises(RequestError, match="of 46 documents have a cosine above"):
+        run(workspace, centre=False, epsilon=1.9)
+    assert workspace.table("decisions/semantic").manifest() is None
+    run(workspace, centre=False, epsilon=1.9, most=1.0)
+    assert sum(row["kept"] for row in decisions(workspace).values()) <= 4
+    with pytest.raises(RequestError, match="nothing was decided"):  # what was committed is refused as well
+        run(workspace, centre=False, epsilon=1.9)
+    assert workspace.table("decisions/semantic").manifest() is None
+
+
+@pytest.mark.slow
+def test_two_workers_decide_the_same_bytes(corpus):
+    one, two = (workspace_with_vectors(corpus, at=at) for at in ("one", "two"))
+    for workspace, workers in ((one, 1), (two, 2)):
+        run(workspace, RunnerOptions(workers=workers), prune="density", share=0.4)
+    assert files_of(one, "semantic", "decisions/semantic") == files_of(two, "semantic", "decisions/semantic")
+
+
+@pytest.mark.parametrize("crash", [0, 2])
+def test_a_crash_anywhere_is_completed_by_the_same_command(corpus, crashing, crash):
+    whole, crashed = (workspace_with_vectors(corpus, at=at) for at in ("whole", "crashed"))
+    run(whole, prune="prototypes", share=0.4)
+    with crashing(crash), pytest.raises(BaseException, match="killed"):
+        run(crashed, prune="prototypes", share=0.4)
+    run(crashed, prune="prototypes", share=0.4)
+    assert files_of(crashed, "semantic", "decisions/semantic") == files_of(whole, "semantic", "decisions/semantic")
+
+
+def test_a_model_makes_the_vectors_of_what_enters(corpus, tiny_model):
+    rows = [{"text": text} for text in ("the cat sat on a mat", "the cat sat on a mat", "tax law", "", "red wine")]
+    workspace = corpus(rows)
+    semantic(
+        workspace,
+        SemanticSettings(model=tiny_model, epsilon=1e-4, components=0, clusters=1),
+        RunnerOptions(),
+        quiet=True,
+    )
+    rules = {i: row["rule"] for i, row in decisions(workspace).items()}
+    assert rules[name(3)] == "vector"
+    assert sorted(str(rules[name(i)]) for i in range(2)) == ["None", "semdedup"]
+    assert rules[name(2)] is rules[name(4)] is None
+    with pytest.raises(RequestError, match="no such file"):
+        semantic(workspace, SemanticSettings(model="gone.safetensors"), RunnerOptions(), quiet=True)
+
+
+def test_without_vectors_it_says_how_to_have_some(corpus):
+    with pytest.raises(RequestError, match="give --model FILE"):
+        semantic(corpus([{"text": "x"}]), SemanticSettings(), RunnerOptions(), quiet=True)
 
 
 def test_a_table_or_column_that_is_not_there_is_refused(corpus):

@@ -15,7 +15,7 @@ from .small_crawl import write_small_crawl
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path, tiny_model):
     """A settings file that names its sections in no order."""
     questions = tmp_path / "questions.jsonl"
     questions.write_text(json.dumps({"text": " ".join(f"word{n}" for n in range(20))}) + "\n")
@@ -27,6 +27,7 @@ def settings(tmp_path):
             "score": [{"method": "dsir", "targets": [str(questions)]}],
             "balance": {"by": "domain", "cap": 5},
             "tag": {"keep": ["true"], "clusters": 2},
+            "semantic": {"model": tiny_model, "epsilon": 0.001},
             "dedup": {"threshold": 0.7},
             "decontaminate": {"sets": {"questions": str(questions)}},
             "refine": {},
@@ -43,7 +44,7 @@ def settings(tmp_path):
 def test_every_deciding_stage_runs_in_the_order_of_the_chain_and_once(settings, tmp_path):
     loaded = settings()
     ran = [summary["stage"] for summary in run(loaded, quiet=True)]
-    chain = ["filter", "refine", "decontaminate", "dedup", "tag", "balance"]
+    chain = ["filter", "refine", "decontaminate", "dedup", "semantic", "tag", "balance"]
     assert ran == ["extract", *chain, "score", "select"]
     workspace = Workspace(str(tmp_path / "w"))
     assert deciding(workspace) == [*chain, "select"]
@@ -61,6 +62,8 @@ def test_every_deciding_stage_runs_in_the_order_of_the_chain_and_once(settings, 
         ({"score": [{"method": "dsir"}]}, "needs a --target"),
         ({"score": [{"method": "dsir", "tragets": ["x"]}]}, "did you mean targets"),
         ({"balance": {"by": "host"}}, "exactly one of cap and tail"),
+        ({"semantic": {"epsilon": None}}, "nothing would be dropped"),
+        ({"dedup": {"preset": "finewed"}}, "did you mean fineweb"),
     ],
 )
 def test_what_a_section_lacks_is_refused_before_anything_runs(settings, tmp_path, changes, message):
