@@ -5,13 +5,18 @@ not see (a text is held out by the hash of its words): precision and recall at e
 whether a score of 0.8 is right in 8 cases of 10. For a data filtering network, train on a small clean set and judge
 by models trained on what it keeps (`gristmill run` with and without the rule): its accuracy says little.
 
-A scikit-learn model is a pickle, which runs code when it is opened: give only files that you made.
+A scikit-learn model stored by joblib (`.joblib`, `.pkl`) is a pickle, which runs code when it is opened: give only
+files that you made. One stored by skops (`.skops`) runs none: what is not scikit-learn's own in it is refused.
 """
 
 import functools
 import hashlib
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +25,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..corpus.refusal import MissingExtra, RequestError
-from ..corpus.shards import checksum, filesystem
+from ..corpus.refusal import MissingExtra, RequestError, WorkspaceError, unknown_name
+from ..corpus.shards import checksum, filesystem, replacing
 
 KEEP, DROP = "__label__positive", "__label__negative"
 
@@ -63,7 +68,9 @@ def train(
 ) -> Judged:  # fmt: skip
     """Train a fastText model on what is not held out, write it to `path`, and judge it on the rest.
 
-    One thread and a fixed seed: the same texts give the same model. Refuses a side without texts to learn or to judge.
+    One thread and a fixed seed, in a process of its own: the same texts give the same model. (With one thread fastText
+    0.9.3 draws only a part of its first matrix and leaves the rest as the allocator gave it, so the allocator is told
+    to hand out fresh pages.) Refuses a side without texts to learn or to judge.
     """
     sides = {KEEP: [flat(text) for text in positive], DROP: [flat(text) for text in negative]}
     learn, judge = [], []
@@ -76,15 +83,29 @@ def train(
         learn += [f"{label} {text}" for text, held in zip(texts, out, strict=True) if not held]
         judge += [(text, label == KEEP) for text, held in zip(texts, out, strict=True) if held]
     order = sorted(range(len(learn)), key=lambda n: hashlib.blake2b(learn[n].encode(), digest_size=8).digest())
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        file.write("".join(f"{learn[n]}\n" for n in order))
-        file.flush()
-        model = _fasttext().train_supervised(
-            file.name, epoch=epochs, wordNgrams=ngrams, dim=dimensions, thread=1, seed=seed, verbose=0, bucket=1 << 20
-        )
-    model.save_model(path)
+    fasttext = _fasttext()
+    options = {"epoch": epochs, "wordNgrams": ngrams, "dim": dimensions, "seed": seed, "thread": 1, "bucket": 1 << 20}
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/learn.txt", "w", encoding="utf-8") as file:
+            file.writelines(f"{learn[n]}\n" for n in order)
+        command = [sys.executable, "-c", _TRAINING, f"{folder}/learn.txt", f"{folder}/model.bin", json.dumps(options)]
+        environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise WorkspaceError(f"fastText could not be trained: {done.stderr.strip().splitlines()[-1]}")
+        model = fasttext.load_model(f"{folder}/model.bin")
+        with replacing(path) as scratch:
+            shutil.copyfile(f"{folder}/model.bin", scratch)
     scores = np.array([_positive(model, text) for text, _ in judge])
     return judged(scores, np.array([label for _, label in judge]))
+
+
+_TRAINING = """
+import json, sys
+import fasttext
+learn, path, options = sys.argv[1:]
+fasttext.train_supervised(learn, verbose=0, **json.loads(options)).save_model(path)
+"""
 
 
 def _positive(model, text: str, label: str = KEEP) -> float:
@@ -129,6 +150,8 @@ def _load(path: str, digest: str):
 
         with fs.open(plain, "rb") as file:
             return joblib.load(file)
+    if path.endswith(".skops"):
+        return _skops(fs, plain, path)
     with tempfile.NamedTemporaryFile(suffix=".bin") as local:
         fs.get_file(plain, local.name)
         try:
@@ -137,30 +160,58 @@ def _load(path: str, digest: str):
             raise RequestError(f"{path} is no fastText model: {error}") from error
 
 
+def _skops(fs, plain: str, path: str):
+    """A model stored by skops; a RequestError where it holds a type that scikit-learn and numpy do not bring."""
+    try:
+        import skops.io
+    except ImportError as error:
+        raise MissingExtra("skops", "classifiers") from error
+    with fs.open(plain, "rb") as file:
+        data = file.read()
+    unknown = skops.io.get_untrusted_types(data=data)
+    if unknown:
+        raise RequestError(f"classifier {path} holds types that could run code: {', '.join(sorted(unknown))}")
+    return skops.io.loads(data)
+
+
 def score(text: pa.Array, path: str) -> dict[str, pa.Array]:
     """`score` of every text: the probability of the positive label. Null for a null text, and where it is not a number.
 
-    A scikit-learn model must take texts (a pipeline with its vectoriser) and have `predict_proba`.
+    path    of the model, or `PATH::LABEL` for the probability of another label than the positive one
+    A scikit-learn model must take texts (a pipeline with its vectoriser) and have `predict_proba`; its positive label
+    is the last of its classes, that of a fastText model `__label__positive`, else the last in the order of letters.
     """
-    model = _load(path, model_checksum(path))
+    place, _, asked = path.partition("::")
+    model = _load(place, model_checksum(place))
     texts = text.to_pylist()
     if hasattr(model, "predict_proba"):
-        known = model.predict_proba([words or "" for words in texts])[:, -1]
+        column = _label(asked, [str(name) for name in model.classes_], len(model.classes_) - 1, place)
+        known = model.predict_proba([words or "" for words in texts])[:, column]
         values = [float(value) for value in known]
     else:
-        labels = [str(label) for label in model.get_labels()]
-        label = KEEP if KEEP in labels else max(labels)  # __label__1 over __label__0, __label__hq over __label__cc
+        labels = sorted(str(label) for label in model.get_labels())
+        asked = asked and "__label__" + asked.removeprefix("__label__")
+        usual = labels.index(KEEP) if KEEP in labels else len(labels) - 1  # __label__1 over 0, __label__hq over cc
+        label = labels[_label(asked, labels, usual, place)]
         values = [_positive(model, words or "", label) for words in texts]
     absent = [words is None or not np.isfinite(value) for words, value in zip(texts, values, strict=True)]
     return {"score": pa.array(values, pa.float64(), mask=np.array(absent, bool))}
 
 
+def _label(asked: str, labels: list[str], usual: int, path: str) -> int:
+    """The place of the label that is asked for, or of the usual one."""
+    if asked and asked not in labels:
+        raise unknown_name("label", asked, labels, f"classifier {path}")
+    return labels.index(asked) if asked else usual
+
+
 def model_checksum(path: str) -> str:
-    """blake2b of the file; a RequestError where there is none."""
-    fs, plain = filesystem(path)
+    """blake2b of the file, and the label where one is asked for; a RequestError where there is no file."""
+    place, _, asked = path.partition("::")
+    fs, plain = filesystem(place)
     if not fs.exists(plain):
-        raise RequestError(f"classifier {path} does not exist")
-    return checksum(path)
+        raise RequestError(f"classifier {place} does not exist")
+    return f"{checksum(place)}::{asked}" if asked else checksum(place)
 
 
 def read_texts(path: str) -> list[str]:

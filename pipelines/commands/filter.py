@@ -26,7 +26,9 @@ def filter_(
     workspace: Annotated[str, typer.Option("--workspace", "-w", help="folder or URL that holds the tables")] = "",
     rules: Annotated[str, typer.Option(help="a bundled rule set, or a YAML file of SQL predicates")] = "gopher",
     signals: Annotated[list[str] | None, typer.Option(help="measure this family as well; may be repeated")] = None,
-    classifier: Annotated[list[str] | None, typer.Option(help="NAME=PATH of a model; signal classifier_NAME")] = None,
+    classifier: Annotated[
+        list[str] | None, typer.Option(help="NAME=PATH or NAME=PATH::LABEL of a model; signal classifier_NAME")
+    ] = None,
     segmenter: Annotated[
         Literal["icu", "none"], typer.Option(help="words of zh, ja, th, km, lo, my, for gopher@fineweb2; none: null")
     ] = "icu",
@@ -54,6 +56,9 @@ def filter_(
     URL lists are files with one entry a line, or CATEGORY=FILE. A domain covers its sub-domains, a host itself alone;
     block words count anywhere in host and path, soft words as whole words. What is listed falls to the rule
     listed_url, unless the rule set reads url.listed itself; what is allowed never does.
+
+    A classifier is a fastText model, or a scikit-learn one that takes texts, stored by skops or joblib. Opening a
+    joblib file runs the code in it: give only files that you made.
 
     Example: gristmill filter --workspace W --rules fineweb
     """

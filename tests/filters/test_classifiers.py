@@ -1,13 +1,21 @@
 """Classifiers and URL lists as signals."""
 
+import os
+
+import joblib
 import numpy as np
 import pyarrow as pa
 import pytest
+import skops.io
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from typer.testing import CliRunner
 
 from gristmill.corpus.catalog import open_catalog
 from gristmill.corpus.refusal import RequestError
-from gristmill.filters.classifiers import held_out, judged, score, train
+from gristmill.filters.classifiers import held_out, judged, model_checksum, score, train
 from gristmill.pipelines import filter as stage
 from gristmill.pipelines.commands.filter import filter as command
 from gristmill.pipelines.runner import RunnerOptions
@@ -38,6 +46,49 @@ def test_the_same_texts_give_the_same_model(model, tmp_path):
     assert first.to_pylist() == again.to_pylist()
     assert first[0].as_py() > first[1].as_py()
     assert first[3].as_py() is None
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    texts = [*GOOD, *BAD]
+    return make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1] * len(GOOD) + [0] * len(BAD))
+
+
+@pytest.mark.parametrize("ending", ["joblib", "skops"])
+def test_a_scikit_learn_pipeline_is_a_signal_by_its_path(pipeline, tmp_path, ending):
+    path = str(tmp_path / f"m.{ending}")
+    joblib.dump(pipeline, path) if ending == "joblib" else skops.io.dump(pipeline, path)
+    texts = ["the proof of a lemma", "click to buy", "", None]
+    scores = score(pa.array(texts), path)["score"].to_pylist()
+    assert scores[:3] == pytest.approx(pipeline.predict_proba([text or "" for text in texts])[:3, 1].tolist())
+    assert scores[3] is None
+    assert score(pa.array(texts[:1]), f"{path}::0")["score"][0].as_py() == pytest.approx(1 - scores[0])
+    with pytest.raises(RequestError, match="no label '2'; there are: 0, 1"):
+        score(pa.array(texts), f"{path}::2")
+
+
+def test_a_file_that_could_run_code_is_refused_where_it_claims_to_be_safe(pipeline, tmp_path):
+    path = str(tmp_path / "m.skops")
+    skops.io.dump(make_pipeline(FunctionTransformer(os.system), pipeline), path)
+    with pytest.raises(RequestError, match="could run code"):
+        score(pa.array(["text"]), path)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "m.bin").write_text("not a model")
+    with pytest.raises(RequestError, match="no fastText model"):
+        score(pa.array(["text"]), str(tmp_path / "m.bin"))
+    with pytest.raises(RequestError, match="does not exist"):
+        score(pa.array(["text"]), str(tmp_path / "none.bin"))
+
+
+def test_another_label_of_a_fasttext_model_is_another_signal(model):
+    texts = pa.array(["the proof of a lemma"])
+    other = f"{model[0]}::negative"
+    assert score(texts, model[0])["score"][0].as_py() + score(texts, other)["score"][0].as_py() == pytest.approx(
+        1, abs=1e-3
+    )
+    assert model_checksum(model[0]) != model_checksum(other)
 
 
 def test_copies_of_a_text_are_held_out_together():
