@@ -10,10 +10,10 @@ Use an ordinary cross-entropy where V times the tokens of one step fits the cach
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 
 TILE_BYTES = 512 << 10  # half of a 1 MiB second-level cache; a GPU takes DEVICE_TILE_BYTES
 DEVICE_TILE_BYTES = 256 << 20
+LOSS_ROWS = 256  # tokens that share a tile of the weights where no gradient is wanted
 
 Tile = tuple[slice, slice]  # of models, of tokens
 Terms = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -90,13 +90,42 @@ def loss_and_gradients(
 
 
 def losses(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, vocab_size: int) -> torch.Tensor:
-    """(K, N) float32 nats of every token, without gradients. Arguments as in `loss_and_gradients`."""
-    weight = weight[:, :, :vocab_size].to(hidden.dtype)
-    nll = hidden.new_empty(hidden.shape[:2], dtype=torch.float32)
-    for models, tokens in tiles(hidden.shape[0], hidden.shape[1], weight.shape[2], hidden.device.type):
-        logits, own = torch.bmm(hidden[models, tokens], weight[models]).float(), targets[models, tokens]
-        nll[models, tokens] = F.cross_entropy(logits.flatten(0, 1), own.flatten(), reduction="none").view(own.shape)
+    """(K, N) float32 nats of every token, without gradients. Arguments as in `loss_and_gradients`.
+
+    The vocabulary is cut too, and the normaliser summed up from tile to tile under a running maximum: at V = 50,257 a
+    few rows of all logits leave the cache, a block of rows times a thousand entries does not.
+    """
+    K, N, V = hidden.shape[0], hidden.shape[1], vocab_size
+    weight, on_cpu = weight[:, :, :V].to(hidden.dtype), hidden.device.type == "cpu"
+    fit = (TILE_BYTES * 2 if on_cpu else DEVICE_TILE_BYTES) // 4
+    rows = min(N, LOSS_ROWS) if on_cpu else N
+    columns = min(V, max(64, fit // max(1, rows)))
+    together = max(1, fit // max(1, rows * columns)) if rows == N and columns == V else 1
+    nll = hidden.new_empty((K, N), dtype=torch.float32)
+    for k in range(0, K, together):
+        for n in range(0, N, rows):
+            part = slice(k, k + together), slice(n, n + rows)
+            nll[part] = _block_losses(hidden[part], weight[part[0]], targets[part], columns)
     return nll
+
+
+def _block_losses(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, columns: int) -> torch.Tensor:
+    """(k, n) losses of hidden (k, n, d) under weight (k, d, V), `columns` entries of the vocabulary at a time."""
+    top = hidden.new_full(targets.shape, -torch.inf, dtype=torch.float32)
+    total, own = torch.zeros_like(top), torch.zeros_like(top)
+    scratch = hidden.new_empty((*targets.shape, columns))
+    for first in range(0, weight.shape[2], columns):
+        some = weight[:, :, first : first + columns]
+        width = some.shape[2]
+        space = scratch if width == columns else hidden.new_empty((*targets.shape, width))
+        logits = torch.bmm(hidden, some, out=space).float()
+        place = targets - first
+        picked = logits.gather(2, place.clamp(0, width - 1)[..., None]).squeeze(2)
+        own = torch.where((place >= 0) & (place < width), picked, own)
+        higher = torch.maximum(top, logits.amax(2))
+        total.mul_((top - higher).exp_()).add_(logits.sub_(higher[..., None]).exp_().sum(2))
+        top = higher
+    return top + total.log_() - own
 
 
 def statistics(
