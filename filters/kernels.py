@@ -152,6 +152,15 @@ def characters(data, start, end):
 
 
 @inline
+def in_phrase(a, b, c, d):
+    """Whether four bytes are `java`, `orem`, `erms`, `vacy` or `cook` in whatever case; without branches."""
+    p, q, r, s = a | 32, b | 32, c | 32, d | 32
+    java, orem = (p == 106) & (q == 97) & (r == 118) & (s == 97), (p == 111) & (q == 114) & (r == 101) & (s == 109)
+    erms, vacy = (p == 101) & (q == 114) & (r == 109) & (s == 115), (p == 118) & (q == 97) & (r == 99) & (s == 121)
+    return np.uint8(java | orem | erms | vacy | ((p == 99) & (q == 111) & (r == 111) & (s == 107)))
+
+
+@inline
 def trimmed(data, table, i, stop):
     """The span without white space around it."""
     while i < stop:

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from . import unicode
-from .kernels import bits, characters, decode, equal_bytes, hashed, jit, load, lowest, trimmed
+from .kernels import bits, characters, decode, equal_bytes, hashed, in_phrase, jit, load, lowest, trimmed
 
 LINE_MODES = {"broken": 1, "runs": 2, "blocks": 3, "pairs": 4}
 # what `Layout.signs` tells of a text
@@ -133,16 +133,12 @@ def _signs(data, ends):
         for j in range(min(size, len(data) - 3 - first)):
             k = np.uint64(first + j)
             a, b, c = data[k], data[k + one], data[k + one + one]
-            p, q, r, s = a | 32, b | 32, c | 32, data[k + one + one + one] | 32
+            phrase = in_phrase(a, b, c, data[k + one + one + one])
             wide = (a == 0xE2) & (b == 0x80)
             breaks = (a < 32) & (a != 10) & (a != 9) | (a == 0xC2) & (b == 0x85) | wide & ((c == 0xA8) | (c == 0xA9))
-            java, orem = (p == 106) & (q == 97) & (r == 118), (p == 111) & (q == 114) & (r == 101)
-            erms, vacy = (p == 101) & (q == 114) & (r == 109), (p == 118) & (q == 97) & (r == 99)
-            cook = (p == 99) & (q == 111) & (r == 111) & (s == 107)
-            phrase = java & (s == 97) | orem & (s == 109) | erms & (s == 115) | vacy & (s == 121) | cook
             seen |= np.uint8(breaks) | np.uint8(a == 123) << np.uint8(1) | np.uint8(a == 91) << np.uint8(2)
             seen |= np.uint8(a == 35) << np.uint8(3) | np.uint8((a == 46) & ((b == 46) | (b == 32))) << np.uint8(4)
-            seen |= np.uint8(wide & (c == 0xA6)) << np.uint8(5) | np.uint8(phrase) << np.uint8(6)
+            seen |= np.uint8(wide & (c == 0xA6)) << np.uint8(5) | phrase << np.uint8(6)
         if ends[d + 1] > len(data) - 3 and size:  # the last bytes of the batch may be any
             seen = np.uint8(0x7F)
         out[d] = seen

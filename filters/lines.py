@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from .kernels import decode, jit, last, longest, slot, starts_with, table_size, trimmed
+from .kernels import decode, in_phrase, jit, last, longest, slot, starts_with, table_size, trimmed
 from .layout import Layout, Spans
 
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
@@ -214,6 +214,18 @@ def citation(data, i, stop, table):
 
 
 @jit
+def _rare(data, i, stop):
+    """Whether the span holds `{` or `[`, and whether it holds a piece of one of PHRASES; without branches."""
+    opened, phrase, one = np.uint8(0), np.uint8(0), np.uint64(1)
+    for j in range(stop - i):
+        opened |= np.uint8(data[np.uint64(i + j)] | 32 == 123)
+    for j in range(stop - i - 3):
+        k = np.uint64(i + j)
+        phrase |= in_phrase(data[k], data[k + one], data[k + one + one], data[k + one + one + one])
+    return opened > 0, phrase > 0
+
+
+@jit
 def _line_marks(data, signs, bounds, start, end, table, phrases, phrase_ends):
     """terminal, ending, dots, curly, phrases, cited of each line."""
     n = len(start)
@@ -236,12 +248,16 @@ def _line_marks(data, signs, bounds, start, end, table, phrases, phrase_ends):
             terminal[line] = good and not three
             if not rare:
                 continue
-            for k in range(i, stop):
-                byte = data[k] | 32
-                if byte == 123:  # { or [
-                    curly[line] |= data[k] == 123
-                    cited[line] |= data[k] == 91 and citation(data, k, end[line], table) > 0
-                elif signs[d] & 64 and wanted[byte]:
+            opened, phrase = _rare(data, i, stop)
+            if opened:
+                for k in range(i, stop):
+                    if data[k] | 32 == 123:  # { or [
+                        curly[line] |= data[k] == 123
+                        cited[line] |= data[k] == 91 and citation(data, k, end[line], table) > 0
+            if phrase:
+                for k in range(i, stop):
+                    if not wanted[data[k] | 32]:
+                        continue
                     for p in range(len(phrase_ends) - 1):
                         if holds(data, k, stop, phrases, phrase_ends, p):
                             found[line] |= 1 << p

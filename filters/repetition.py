@@ -40,13 +40,14 @@ def _ngrams(bounds, hashes, chars, largest):
     out = np.zeros((7, documents, 9), np.int64)
     total = np.zeros(documents, np.int64)
     most = longest(bounds)
-    keys, stamps = np.empty(table_size(most), np.uint64), np.full(table_size(most), -1, np.int64)
-    counts = np.empty(len(keys), np.int64)
+    all_keys, all_stamps = np.empty(table_size(most), np.uint64), np.zeros(table_size(most), np.int32)
+    counts = np.empty(len(all_keys), np.int32)
     g, live, place = np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64)
     before = np.zeros(most + 1, np.int64)  # characters before word i
-    stamp = np.int64(0)
+    stamp = np.int32(0)
     for d in range(documents):
         base, w = bounds[d], bounds[d + 1] - bounds[d]
+        keys, stamps = all_keys[: table_size(w)], all_stamps[: table_size(w)]  # a short text keeps to the cache
         for i in range(w):
             before[i + 1] = before[i] + chars[base + i]
             g[i], live[i] = hashes[base + i], i
@@ -58,7 +59,7 @@ def _ngrams(bounds, hashes, chars, largest):
                 break
             out[6, d, k] = _window_chars(before, w, n)
             top, best, found = 1, 0, 0
-            stamp += 1
+            stamp += np.int32(1)
             for a in range(alive):
                 i = live[a]
                 if i + n > w:
@@ -128,16 +129,17 @@ def skipping_duplicates(data, bounds, start, end, chars, smallest):  # -> (D, 11
     for d in range(documents):
         if bounds[d + 1] > bounds[d]:
             size = max(size, end[bounds[d + 1] - 1] - start[bounds[d]])
-    keys, stamps = np.empty(table_size(most), np.uint64), np.full(table_size(most), -1, np.int64)
-    first, again = np.empty(len(keys), np.int64), np.empty(most, np.bool_)
+    all_keys, all_stamps = np.empty(table_size(most), np.uint64), np.zeros(table_size(most), np.int32)
+    first, places, again = np.empty(len(all_keys), np.int32), np.empty(most, np.int64), np.empty(most, np.bool_)
     joined, offsets = np.empty(size + 2 * HEAD, np.uint8), np.zeros(most + 1, np.int64)
-    stamp = np.int64(0)
+    stamp = np.int32(0)
     for d in range(documents):
         base, w = bounds[d], bounds[d + 1] - bounds[d]
         if w < smallest:
             continue
+        keys, stamps = all_keys[: table_size(w)], all_stamps[: table_size(w)]
         _join(data, start[base : base + w], end[base : base + w], joined, offsets)
-        stamp += 1
+        stamp += np.int32(1)
         for i in range(w):
             at = offsets[i]
             key = (load(joined, at) * BASE) ^ load(joined, at + 8)
@@ -148,13 +150,12 @@ def skipping_duplicates(data, bounds, start, end, chars, smallest):  # -> (D, 11
             else:
                 keys[s], stamps[s], first[s] = key, stamp, i
         left = 0  # the places that can be of use, in front of the others
-        places = first  # no longer needed
         for i in range(w - smallest + 1):
             if again[i] or offsets[i + smallest] - offsets[i] < HEAD:
                 places[left] = i
                 left += 1
         for n in range(smallest, 11):
-            stamp += 1
+            stamp += np.int32(1)
             free = 0  # where the scan may stop next
             for k in range(left):
                 i = places[k]
