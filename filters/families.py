@@ -80,13 +80,13 @@ _ALL = (
     Family("c4@dolma", 1, tuple(f"{name}:int64" for name in c4.DOLMA), c4.dolma),
     Family("fineweb", 1, ("line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio"), c4.quality),
     Family("text", 1, content.TEXT, content.text),
-    Family("nemo", 1, nemo.NEMO, nemo.nemo),
+    Family("nemo", 2, nemo.NEMO, nemo.nemo),
     Family("redpajama", 1, redpajama.REDPAJAMA, redpajama.redpajama),
     Family("code", 1, content.CODE, content.code),
     Family("formulas", 1, content.FORMULAS, content.formulas),
     Family("questions", 1, content.QUESTIONS, content.questions),
     Family("stop_words", 1, languages.LANGUAGES, languages.stop_words),
-    Family("pii", 1, tuple(f"{kind}:int64" for kind in pii.KINDS), pii.counts, "text"),
+    Family("pii", 2, tuple(f"{kind}:int64" for kind in pii.KINDS), pii.counts, "text"),
 )
 FAMILIES = {family.name: family for family in _ALL}
 

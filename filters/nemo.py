@@ -1,4 +1,4 @@
-"""The heuristics of NeMo Curator 1.x, words and letters by Unicode. Measures and never decides.
+"""The heuristics of NeMo Curator 1.4, words and letters by Unicode. Measures and never decides.
 
 Read off its source: its "sentences" are lines, so its sentence rules are line rules here as well.
 """
@@ -7,14 +7,15 @@ import numpy as np
 
 from .content import class_counts
 from .gopher import Columns
-from .kernels import decode, hashed, jit, longest, slot, starts_with, table_size, trimmed
+from .kernels import NEXT, decode, hashed, jit, longest, slot, starts_with, table_size, trimmed
 from .layout import Layout
 from .lines import holds
 
 NEMO = ("non_alpha_numeric", "numbers", "urls", "white_space", "parentheses", "symbol_words", "long_word:int64",
         "word_count:int64", "mean_word_length", "alpha_words", "stop_words:int64", "bullet_lines", "ellipsis_lines",
         "unpunctuated_lines", "boilerplate_paragraphs", "unique_lines", "unique_line_chars", "unique_paragraphs",
-        "unique_paragraph_chars", *(f"duplicate_{n}gram" for n in range(5, 11)))  # fmt: skip
+        "unique_paragraph_chars", *(f"top_{n}gram" for n in (2, 3, 4)),
+        *(f"duplicate_{n}gram" for n in range(5, 11)))  # fmt: skip
 
 
 def _bytes(*marks: str) -> tuple[np.ndarray, np.ndarray]:
@@ -35,8 +36,9 @@ _STOPS = np.sort(
 
 def nemo(layout: Layout) -> Columns:
     """Ratios of NeMo Curator's filters, whose sentences are lines that are not blank and whose paragraphs are pieces
-    between pairs of line feeds. The long cookie notices of its boilerplate list are represented by the phrases that
-    they hold; its top n-gram, which replaces text, is left out."""
+    between pairs of line feeds. Where it can choose among n-grams, here the first one is taken; a text of fewer than
+    n words repeats all of itself, as there. Of the long cookie notices of its boilerplate list only those that hold
+    one of its short phrases are found."""
     counts, words = class_counts(layout), layout.words("space")
     lines, chars = layout.lines("lf"), counts["chars"]
     marks = _nemo_lines(layout.data, lines.bounds, lines.start, lines.end, layout.table, _BULLETS, *_ENDINGS)
@@ -69,7 +71,12 @@ def nemo(layout: Layout) -> Columns:
         "unique_paragraph_chars": layout.ratio(block[2], block[3]),
     }
     repeats = _nemo_ngrams(words.bounds, words.hash, words.chars)
-    return columns | {f"duplicate_{n}gram": layout.ratio(repeats[k], chars) for k, n in enumerate(range(5, 11))}
+    top = _top_ngrams(layout.data, layout.ends, words.bounds, words.start, words.end, words.hash, words.chars)
+    for k, n in enumerate((2, 3, 4)):
+        columns[f"top_{n}gram"] = layout.ratio(np.where(number < n, chars, top[k]), chars)
+    for k, n in enumerate(range(5, 11)):
+        columns[f"duplicate_{n}gram"] = layout.ratio(np.where(number < n, chars, repeats[k]), chars)
+    return columns
 
 
 @jit
@@ -196,13 +203,17 @@ def _nemo_boilerplate(data, bounds, start, end, table, phrases, phrase_ends):
     return out
 
 
+URL_MARKS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$-_@.&+/:=?#~!*(),", np.uint8)
 HTTP, HTTPS = np.frombuffer(b"http://", np.uint8), np.frombuffer(b"https://", np.uint8)
 
 
 @jit
 def _url_chars(data, ends):
-    """(D,): characters of URLs up to the first character that NeMo's pattern does not know, the slash among them."""
+    """(D,): characters of URLs up to the first character that NeMo's pattern does not know."""
     out = np.zeros(len(ends) - 1, np.int64)
+    known = np.zeros(256, np.bool_)
+    for byte in URL_MARKS:
+        known[byte] = True
     for d in range(len(ends) - 1):
         i, stop = ends[d], ends[d + 1]
         while i < stop:
@@ -214,13 +225,72 @@ def _url_chars(data, ends):
                 continue
             k = i + size
             while k < stop:
-                b = data[k]
-                letter = 97 <= (b | 32) <= 122 or 48 <= b <= 57
-                mark = b == 36 or 40 <= b <= 46 or b == 95 or b == 64 or b == 38 or b == 33 or b == 92
-                if not (letter or mark):
+                if data[k] == 37 and k + 2 < stop and _hex(data[k + 1]) and _hex(data[k + 2]):
+                    k += 3
+                elif known[data[k]]:
+                    k += 1
+                else:
                     break
-                k += 1
             if k > i + size:
                 out[d] += k - i
             i = k
     return out
+
+
+@jit
+def _hex(byte):
+    return 48 <= byte <= 57 or 97 <= (byte | 32) <= 102
+
+
+@jit
+def _top_ngrams(data, ends, bounds, start, end, hashes, chars):
+    """(3, D): characters of the most frequent n-gram, n = 2..4, the first of equals, wherever its words stand in the
+    text with one space between them; all characters of a text of fewer words."""
+    out = np.zeros((3, len(bounds) - 1), np.int64)
+    most = longest(bounds)
+    all_keys, all_stamps = np.empty(table_size(most), np.uint64), np.zeros(table_size(most), np.int64)
+    counts, place = np.empty(len(all_keys), np.int64), np.empty(most, np.int64)
+    stamp = np.int64(0)
+    for d in range(len(bounds) - 1):
+        base, w = bounds[d], bounds[d + 1] - bounds[d]
+        keys, stamps = all_keys[: table_size(w)], all_stamps[: table_size(w)]
+        for n in range(2, 5):
+            if w < n:
+                continue
+            stamp += 1
+            for i in range(w - n + 1):
+                g = np.uint64(0)
+                for k in range(n):
+                    g = g * NEXT + (hashes[base + i + k] ^ (hashes[base + i + k] >> np.uint64(29)))
+                s = slot(keys, stamps, stamp, g)
+                if stamps[s] != stamp:
+                    keys[s], stamps[s], counts[s] = g, stamp, 0
+                counts[s] += 1
+                place[i] = s
+            best = 0
+            for i in range(1, w - n + 1):
+                if counts[place[i]] > counts[place[best]]:
+                    best = i
+            size = n - 1
+            for k in range(n):
+                size += chars[base + best + k]
+            i = ends[d]
+            while i < ends[d + 1]:
+                after = _stands(data, i, ends[d + 1], start, end, base + best, n)
+                out[n - 2, d] += size if after else 0
+                i = after if after else i + 1
+    return out
+
+
+@jit
+def _stands(data, i, stop, start, end, word, n):
+    """Where n words with one space between them end if they stand at byte i, 0 if they do not."""
+    for k in range(word, word + n):
+        if k > word:
+            if i >= stop or data[i] != 32:
+                return np.int64(0)
+            i += 1
+        if not starts_with(data, i, stop, data[start[k] : end[k]]):
+            return np.int64(0)
+        i += end[k] - start[k]
+    return i

@@ -10,12 +10,15 @@ from gristmill.filters.families import FAMILIES, measure
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXTS: dict[str, str] = json.loads((GOLDEN / "texts.json").read_text(encoding="utf-8"))
-PEERS = {peer: json.loads((GOLDEN / f"{peer}.json").read_text(encoding="utf-8")) for peer in ("datatrove", "dolma")}
+PEERS = {
+    peer: json.loads((GOLDEN / f"{peer}.json").read_text(encoding="utf-8")) for peer in ("datatrove", "dolma", "nemo")
+}
 CASES = [
     (peer, family)
     for peer, families in (
         ("datatrove", ("gopher@datatrove", "c4@datatrove", "c4@fineweb", "fineweb")),
         ("dolma", ("gopher@dolma", "c4@dolma")),
+        ("nemo", ("nemo",)),
     )
     for family in families
 ]
