@@ -22,6 +22,7 @@ from ..corpus import fate
 from ..corpus.refusal import RequestError, WorkspaceError, unknown_name
 from ..corpus.shards import Shard, checksum, committed, filesystem, fingerprint, open_shard, replacing
 from ..corpus.workspace import Workspace
+from ..proxy_models.model_files import find_model
 from ..proxy_models.sampling import Samples, draw, is_file, read_target, within
 from ..proxy_models.scorers import SAMPLED, Scorer, ScoreSettings, fit, open_scorer
 from ..proxy_models.token_losses import threads
@@ -55,7 +56,8 @@ def fit_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
     """The documents, and checksums of the files that the request names."""
     found = fate.inputs(workspace, "score", SELECT)
     files = [target for target in settings.targets if is_file(target)]
-    for path in (*files, *settings.models.values(), *((settings.tokenizer,) if settings.tokenizer else ())):
+    models = [find_model(path, name) for name, path in settings.models.items()]
+    for path in (*files, *models, *((settings.tokenizer,) if settings.tokenizer else ())):
         fs, place = filesystem(path)
         if not fs.exists(place):
             raise RequestError(f"score {settings.method}: there is no file {path}")

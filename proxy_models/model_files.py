@@ -1,22 +1,26 @@
 """A proxy model as one file: weights, shape, which tokenizer it reads, and what it has seen of each token.
 
 safetensors with the shape and the tokenizer's hash in its metadata; `tokens_seen` counts the training tokens by id,
-which the contamination scores need. Refuses a file without them that is asked for them, and two models with different
-tokenizers where losses are to be compared token by token.
+which the contamination scores need. A checkpoint of `gristmill train`, or the folder of a run, is read as such a file
+(its newest checkpoint; what it has seen of each token is not told there). Refuses a file without them that is asked
+for them, and two models with different tokenizers where losses are to be compared token by token.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from safetensors.torch import load, save
 
 from ..corpus.refusal import RequestError
+from ..corpus.shards import filesystem
 from ..training.transformer import Transformer, TransformerConfig
 
 SEEN = "tokens_seen"
+CHECKPOINTS, WEIGHTS, STATE = "checkpoints", "model.safetensors", "state.json"  # of a training run
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,35 @@ class ProxyModel:
         model.load_state_dict(tensors)
         model.requires_grad_(False)
         return cls(model.eval(), told["tokenizer"], None if seen is None else seen.numpy())
+
+
+def find_model(path: str, name: str) -> str:
+    """The file that holds the weights: `path` itself, or of a checkpoint or a run the file in it."""
+    fs, place = filesystem(path)
+    if fs.isdir(place):
+        steps = sorted(found for found in fs.glob(f"{place}/{CHECKPOINTS}/step-*") if fs.exists(f"{found}/{STATE}"))
+        inner = f"/{CHECKPOINTS}/{steps[-1].rsplit('/', 1)[-1]}" if steps else ""
+        path = f"{path.rstrip('/')}{inner}/{WEIGHTS}"
+        if not fs.exists(f"{place.rstrip('/')}{inner}/{WEIGHTS}"):
+            raise RequestError(f"--model {name}: the folder {place} is neither a checkpoint nor a run with checkpoints")
+    elif not fs.exists(place):
+        raise RequestError(f"--model {name}={path}: there is no such file")
+    return path
+
+
+def read_model(path: str, name: str) -> bytes:
+    """The bytes of a model as `ProxyModel.to_bytes` makes them, from anything that `find_model` finds."""
+    fs, place = filesystem(find_model(path, name))
+    data = cast(bytes, fs.cat_file(place))
+    state = f"{place.rsplit('/', 1)[0]}/{STATE}"
+    if not place.endswith(f"/{WEIGHTS}") or not fs.exists(state):
+        return data
+    told = json.loads(cast(bytes, fs.cat_file(state)))
+    if "config" not in told or "tokenizer" not in told.get("fingerprints", {}):
+        raise RequestError(f"--model {name}: {state} does not tell the model's shape and its tokenizer")
+    model = Transformer(TransformerConfig(**told["config"]))
+    model.load_state_dict(load(data))
+    return ProxyModel(model, told["fingerprints"]["tokenizer"]).to_bytes()
 
 
 def one_tokenizer(models: Mapping[str, ProxyModel], tokenizer: str) -> None:

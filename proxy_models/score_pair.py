@@ -25,6 +25,7 @@ from ..training.tokenizer import load_tokenizer, token_facts
 from .model_files import ProxyModel, one_tokenizer
 from .token_losses import TokenStatistics, cut, per_piece, token_losses
 
+CHUNK_TOKENS = 512
 BLOCK_TOKENS = 1 << 19  # documents are scored in blocks of about this many tokens: bounds memory, feeds the sort
 TOP_K, LOWEST, CLIP = 10, 0.2, 0.01  # SALT's k, Min-K%++'s share, DC-PDD's ceiling
 
@@ -175,8 +176,14 @@ def _details(told: TokenStatistics, texts: Sequence[np.ndarray], seen: np.ndarra
     return found
 
 
-def fit_pair(tokenizer: str, models: Mapping[str, bytes], chunk_tokens: int, details: bool) -> dict[str, bytes]:
-    """The artefacts of a pair (or one model) that was trained elsewhere: copies, so that scores can be made again."""
+def fit_pair(tokenizer: str, models: Mapping[str, bytes], chunk_tokens: int | None, details: bool) -> dict[str, bytes]:
+    """The artefacts of a pair (or one model) that was trained elsewhere: copies, so that scores can be made again.
+
+    chunk_tokens  None: CHUNK_TOKENS, or what the models can read, whichever is less
+    """
+    if chunk_tokens is None:
+        longest = [ProxyModel.from_bytes(data, name).transformer.config.max_len for name, data in models.items()]
+        chunk_tokens = min(CHUNK_TOKENS, *longest)
     told = {"names": list(models), "chunk_tokens": chunk_tokens, "details": details}
     artefacts = {"pair.json": json.dumps(told).encode(), "tokenizer.json": tokenizer.encode()}
     artefacts |= {f"{name}.safetensors": data for name, data in models.items()}

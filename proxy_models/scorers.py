@@ -12,9 +12,9 @@ import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from ..corpus.refusal import RequestError
-from ..corpus.shards import filesystem
 from .dsir import fit_dsir, open_dsir
 from .embeddings import fit_rds, open_rds
+from .model_files import read_model
 from .sampling import Samples
 from .score_color import ColorSettings, fit_color
 from .score_pair import fit_pair, open_pair
@@ -36,7 +36,7 @@ class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
 
     name       of the table scores/<name>; the method's own where None
     targets    names of domains, or files of texts
-    models     name -> file; of a pair the first minus the second is the score
+    models     name -> file, checkpoint or run; of a pair the first minus the second is the score
     tokenizer  a tokenizer.json; None: the workspace's where there is one, else one that is trained on the sample
     """
 
@@ -48,7 +48,7 @@ class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
     seed: int = 0
     sample_bytes: int = Field(default=8_000_000, ge=1)  # of the random sample
     target_bytes: int = Field(default=2_000_000, ge=1)  # of each target
-    chunk_tokens: int = Field(default=512, ge=2)  # of a pair
+    chunk_tokens: int | None = Field(default=None, ge=2)  # of a pair; None: 512, or what its models can read
     details: bool = False  # of a pair: learnability, Min-K%++ and DC-PDD too
     queries: int = Field(default=256, ge=1)  # documents of each target that embeddings are compared with
     regularization: float = Field(default=0.05, gt=0)  # of the transport, relative to the mean cost
@@ -79,7 +79,7 @@ def fit(settings: ScoreSettings, samples: Samples, tokenizer: str | None) -> dic
     if settings.method in TOKENIZED and tokenizer is None:
         raise RequestError(f"score {settings.method} needs the tokenizer of its models: give --tokenizer")
     text = tokenizer or ""
-    models = {name: _read(path, name) for name, path in settings.models.items()}
+    models = {name: read_model(path, name) for name, path in settings.models.items()}
     one = next(iter(models.values()), b"")
     fits: dict[str, Callable[[], dict[str, bytes]]] = {
         "color": lambda: fit_color(samples, settings.color, settings.seed, tokenizer),
@@ -105,11 +105,3 @@ def open_scorer(method: str, artefacts: Mapping[str, bytes]) -> Scorer:
         "transport": open_transport,
     }
     return openers[method](artefacts)
-
-
-def _read(path: str, name: str) -> bytes:
-    fs, place = filesystem(path)
-    if not fs.exists(place):
-        raise RequestError(f"--model {name}={path}: there is no such file")
-    with fs.open(place, "rb") as file:
-        return bytes(file.read())  # type: ignore[arg-type]

@@ -18,7 +18,8 @@ def score(
         list[str] | None, typer.Option(help="what is wanted: a domain's name or a file of texts; may be repeated")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="NAME=FILE; of a pair, the score is the first's loss minus the second's")
+        list[str] | None,
+        typer.Option(help="NAME=FILE, or a run's folder; of a pair: the first's loss minus the second's"),
     ] = None,
     name: Annotated[str | None, typer.Option(help="of the table scores/NAME; the method's own without it")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="a tokenizer.json, where it is not the workspace's")] = None,
