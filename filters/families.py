@@ -81,7 +81,7 @@ _ALL = (
     Family("fineweb", 1, ("line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio"), c4.quality),
     Family("text", 1, content.TEXT, content.text),
     Family("nemo", 2, nemo.NEMO, nemo.nemo),
-    Family("redpajama", 1, redpajama.REDPAJAMA, redpajama.redpajama),
+    Family("redpajama", 2, redpajama.REDPAJAMA, redpajama.redpajama),
     Family("code", 1, content.CODE, content.code),
     Family("formulas", 1, content.FORMULAS, content.formulas),
     Family("questions", 1, content.QUESTIONS, content.questions),
