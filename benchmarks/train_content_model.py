@@ -20,10 +20,11 @@ from resiliparse.parse.html import HTMLTree
 from gristmill.corpus import content
 from gristmill.corpus.block_features import features, names
 from gristmill.corpus.blocks import segment
-from gristmill.corpus.extraction import decode_page
+from gristmill.corpus.extraction import page_bytes
 from gristmill.corpus.http_message import parse_response
 from gristmill.corpus.members import Members, codec
 from gristmill.corpus.rendering import render
+from gristmill.corpus.thinning import thin
 from gristmill.corpus.warc import Record, read_records
 
 from ._extraction_pages import WORD, Report, f1, multilingual, need, shingles
@@ -49,7 +50,7 @@ class Page:
     """A page with the truth about its blocks."""
 
     def __init__(self, body: bytes, charset: str | None, text: str, site: str, gold: bool) -> None:
-        tree = HTMLTree.parse(decode_page(body, charset))
+        tree = HTMLTree.parse_from_bytes(thin(page_bytes(body, charset)).data, "utf-8")
         self.data = (tree.body.html if tree.body else "").encode()
         self.blocks, self.text, self.site, self.gold = segment(self.data), text, site, gold
         self.table = features(self.blocks)
@@ -94,7 +95,7 @@ def crawled() -> list[Page]:
                 if answer.body in seen:
                     continue
                 seen.add(answer.body)
-                text = trafilatura.extract(decode_page(answer.body, answer.charset)) or ""
+                text = trafilatura.extract(page_bytes(answer.body, answer.charset).decode("utf-8", "replace")) or ""
                 if len(text) >= 300:
                     site = urlsplit(record.url or "").hostname or ""
                     pages.append(Page(answer.body, answer.charset, text, site, gold=False))

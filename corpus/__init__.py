@@ -7,6 +7,7 @@ From input to documents: `inputs` (what the user names, as files) -> `planning` 
 Parquet and Arrow) -> `sandbox` (a child process with hard limits) -> `pages` (one page to a finished text:
 `extraction`, `formulas`, `metadata`, `licences`, `normalising`, `languages`) -> `identity` (its id).
 
-Main content: `markup` and `blocks` (cut serialised HTML into measured blocks), `block_features`, `content` (which
-blocks are content), `rendering` (blocks as text or Markdown). Opt-out lists: `optout`. Errors: `refusal`.
+Main content: `thinning` (leave out of the source what nobody reads), `markup` and `blocks` (cut serialised HTML into
+measured blocks; `scanning` has the compiled steps of both), `block_features`, `content` (which blocks are content),
+`rendering` and `inline` (blocks as text or Markdown). Opt-out lists: `optout`. Errors: `refusal`.
 """

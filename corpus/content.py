@@ -47,17 +47,18 @@ PRIORS = {  # log-odds that a cue, an ancestor or an element adds
 MODEL = "content_model.npz"
 
 
-def content_scores(blocks: Blocks) -> np.ndarray:
-    """(B,) float64 log-odds that a block is content."""
+def is_content(blocks: Blocks) -> np.ndarray:
+    """(B,) bool: whether the log-odds that a block is content are above the threshold."""
     if not len(blocks.node):
-        return np.zeros(0)
+        return np.zeros(0, bool)
     weights, trees = _model()
     table = features(blocks)
-    return _leaves(table, *trees) + table @ weights
+    return _above(table, table @ weights, THRESHOLD, *trees)
 
 
 @cache
 def _model() -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """(weights of the priors (F,), trees as `_above` takes them: those that say most first)."""
     columns = names()
     weights = np.zeros(len(columns), np.float32)
     for name, value in PRIORS.items():
@@ -65,17 +66,29 @@ def _model() -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     with files("gristmill.corpus").joinpath(MODEL).open("rb") as file, np.load(file) as held:
         if list(held["columns"]) != columns:
             raise RuntimeError(f"{MODEL} was fitted on other features; run benchmarks/train_content_model.py")
-        return weights, tuple(held[name] for name in ("roots", "column", "threshold", "left", "right", "value"))
+        roots, left, value = held["roots"], held["left"], held["value"]
+        leaves = np.where(left < 0, value, 0.0)  # an inner node's value is 0, which can only widen the bounds
+        low, high = np.minimum.reduceat(leaves, roots), np.maximum.reduceat(leaves, roots)
+        order = np.argsort(low - high, kind="stable")
+        least, most = (np.append(np.cumsum(bound[order][::-1])[::-1], 0.0) for bound in (low, high))
+        return weights, (roots[order], least, most, held["column"], held["threshold"], left, held["right"], value)
 
 
 @numba.njit(nogil=True, cache=True)
-def _leaves(table, roots, column, threshold, left, right, value):
-    """Sum of the leaves that each row (B, F) falls into; a node without a left child is a leaf."""
-    out = np.zeros(len(table))
+def _above(table, prior, limit, roots, least, most, column, threshold, left, right, value):
+    """(B,) bool: whether a row's prior and the leaves that it falls into sum to more than the limit.
+
+    least, most   (T + 1,) what the trees from the t-th on can add; a row is settled as soon as they cannot turn it
+    """
+    out = np.zeros(len(table), np.bool_)
     for row in range(len(table)):
-        for root in roots:
-            at = root
+        total = float(prior[row])
+        for t in range(len(roots)):
+            if total + most[t] < limit - 1e-9 or total + least[t] > limit + 1e-9:
+                break
+            at = roots[t]
             while left[at] >= 0:
                 at = left[at] if table[row, column[at]] <= threshold[at] else right[at]
-            out[row] += value[at]
+            total += value[at]
+        out[row] = total > limit
     return out

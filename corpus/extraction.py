@@ -12,11 +12,12 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encodi
 from resiliparse.parse.html import HTMLTree
 
 from .blocks import Blocks, segment
-from .content import THRESHOLD, content_scores
+from .content import is_content
 from .formulas import OPEN, cut_out, restore
 from .metadata import Stated, stated
 from .refusal import MissingExtra, unknown_name
 from .rendering import render
+from .thinning import is_utf8, thin
 
 ENGINES = ("resiliparse", "trafilatura", "raw")
 
@@ -40,57 +41,55 @@ def check_engine(name: str) -> None:
             raise MissingExtra("trafilatura", "precision") from None
 
 
-def decode_page(body: bytes, charset: str | None) -> str:
-    """Bytes of a page as text. Valid UTF-8 is UTF-8 whatever is declared; else the declared or the detected charset."""
+def page_bytes(body: bytes, charset: str | None) -> bytes:
+    """A page as UTF-8. Valid UTF-8 is UTF-8 whatever is declared; else the declared or the detected charset."""
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return body.decode("utf-16", "replace")
-    if b"\x1b$" not in body:  # ISO-2022 is valid ASCII, and so valid UTF-8
-        try:
-            return body.decode("utf-8-sig").replace("\0", "")
-        except UnicodeDecodeError:
-            pass
+        return body.decode("utf-16", "replace").encode("utf-8", "replace")
+    if (b"\x1b" not in body or b"\x1b$" not in body) and is_utf8(body):  # ISO-2022 is valid ASCII, and so valid UTF-8
+        body = body.removeprefix(b"\xef\xbb\xbf")
+        return body.replace(b"\0", b"") if b"\0" in body else body
     declared = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
     found = declared or detect_encoding(body, from_html_meta=True) or "utf-8"
-    return bytes_to_str(body, found, errors="replace", fallback_encodings=("utf-8", "cp1252")).replace("\0", "")
+    text = bytes_to_str(body, found, errors="replace", fallback_encodings=("utf-8", "cp1252"))
+    return text.replace("\0", "").encode("utf-8", "replace")
 
 
 def extract_page(body: bytes | str, charset: str | None, engine: str, markdown: bool = False) -> Page:
     """The main text of an HTML page by the engine named."""
-    source = body if isinstance(body, str) else decode_page(body, charset)
-    if engine == "trafilatura":
-        return _trafilatura(source, markdown)
-    tree = HTMLTree.parse(source)
+    source = body.encode("utf-8", "replace") if isinstance(body, str) else page_bytes(body, charset)
+    page = thin(source, addresses=markdown)
+    tree = HTMLTree.parse_from_bytes(page.data, "utf-8")
     if tree.body is None:
         return Page("", Stated())
     markup = tree.body.html
+    about = stated(page, tree.head.html if tree.head else "", markup)
+    if engine == "trafilatura":
+        return Page(_trafilatura(source, markdown), about)
     data = markup.encode("utf-8", "replace")
-    about = stated(tree.head.html if tree.head else "", markup, data, source)
-    blocks = segment(data)
-    formulas = cut_out(tree) if blocks.formulas or b"latex." in data else []
+    blocks = segment(data, marks=markdown)
+    formulas = cut_out(tree) if blocks.formulas or page.pictured else []
     if engine == "raw":
         return Page(restore(extract_plain_text(tree).strip(), formulas), about)
     if formulas:
         data = tree.body.html.encode("utf-8", "replace")
-        blocks = segment(data)
-    text = main_text(data, blocks, formulas, markdown)
+        blocks = segment(data, marks=markdown)
+    kept = is_content(blocks)
+    keep_exact(blocks, kept, data if formulas else b"")
+    text = render(data, blocks, kept, formulas, markdown)
     return Page(text or restore(_fallback(tree), formulas), about)
 
 
-def main_text(data: bytes, blocks: Blocks, formulas: list[str], markdown: bool = False) -> str:
-    """The content of a serialised page, empty where no block looks like content."""
-    kept = content_scores(blocks) > THRESHOLD
-    keep_exact(data, blocks, kept)
-    return render(data, blocks, kept, formulas, markdown)
+def keep_exact(blocks: Blocks, kept: np.ndarray, marked: bytes) -> None:
+    """Keep code and formulas between kept blocks: they look like no prose and are not to be judged as such.
 
-
-def keep_exact(data: bytes, blocks: Blocks, kept: np.ndarray) -> None:
-    """Keep code and formulas between kept blocks: they look like no prose and are not to be judged as such."""
+    marked   the serialised page where its formulas are marks, else nothing
+    """
     special = blocks.pre > 0
-    if not special.any() and MARK_BYTES not in data:
-        return
-    if MARK_BYTES in data:
+    if MARK_BYTES in marked:
         for start, end, block, _ in blocks.segments.tolist():
-            special[block] |= MARK_BYTES in data[start:end]
+            special[block] |= MARK_BYTES in marked[start:end]
+    if not special.any():
+        return
     prose = np.flatnonzero(kept & ~special)
     for b in np.flatnonzero(special & ~kept):
         near = np.searchsorted(prose, b)
@@ -107,20 +106,26 @@ def _fallback(tree: HTMLTree) -> str:
     return extract_plain_text(tree, main_content=True, alt_texts=False).strip()
 
 
-def _trafilatura(source: str, markdown: bool) -> Page:
-    """trafilatura's text, with the metadata read as for the other engines."""
+def _trafilatura(source: bytes, markdown: bool) -> str:
+    """trafilatura's text."""
     import trafilatura
 
-    tree = HTMLTree.parse(source)
+    given: bytes | str = source
+    tree = HTMLTree.parse_from_bytes(source, "utf-8")
     formulas = cut_out(tree)
-    if tree.body is None:
-        return Page("", Stated())
-    body = tree.body.html
-    about = stated(tree.head.html if tree.head else "", body, body.encode("utf-8", "replace"), source)
-    given = tree.document.html if formulas and tree.document else source
+    if formulas and tree.document:
+        given = tree.document.html
     form = "markdown" if markdown else "txt"
-    text = trafilatura.extract(given, fast=True, output_format=form, include_comments=False, with_metadata=False)
-    return Page(restore((text or "").strip(), formulas), about)
+    text = trafilatura.extract(
+        given if isinstance(given, str) else given.decode("utf-8", "replace"),
+        fast=True,
+        output_format=form,
+        include_comments=False,
+        include_links=markdown,
+        include_formatting=markdown,
+        with_metadata=False,
+    )
+    return restore((text or "").strip(), formulas)
 
 
 def decode_text(body: bytes) -> str | None:

@@ -6,10 +6,10 @@ would decode to more than `limit` bytes raises `TooLarge` before it does.
 """
 
 import re
-import zlib
 from dataclasses import dataclass
 
 import zstandard
+from zlib_ng import zlib_ng as zlib
 
 from .members import decompressor
 from .warc import parse_fields

@@ -26,22 +26,20 @@ PERMISSIVE = ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD"
 PUBLIC_DOMAIN = ("CC0-1.0", "PDM-1.0", "Unlicense")
 
 
-def from_markup(head: str, body: str, data: bytes, metas: dict[str, str]) -> tuple[str | None, str | None]:
-    """(licence, class) of a page; (None, None) where it states none. `data` is the body's bytes."""
-    named_in_body = b"license" in data
-    for part, there in ((head, "license" in head), (body, named_in_body)):
-        for attributes in REL.findall(part) if there else ():
+def from_markup(head: str, body: str, metas: dict[str, str]) -> tuple[str | None, str | None]:
+    """(licence, class) of a page from its serialised head and body; (None, None) where it states none."""
+    for part in (head, body):
+        for attributes in REL.findall(part) if "license" in part else ():
             target = HREF.search(attributes)
             if target and (name := named(target[1])):
                 return name, class_of(name)
     for meta in METAS:
         if meta in metas and (name := named(metas[meta])):
             return name, class_of(name)
-    if (named_in_body or b"publicdomain" in data) and b"creativecommons" in data:
-        linked = {named(target) for target in LINK.findall(body)} - {None}
-        if len(linked) == 1:
-            name = linked.pop()
-            return name, class_of(name)
+    linked = {named(target) for target in LINK.findall(body)} - {None} if "creativecommons" in body else set()
+    if len(linked) == 1:
+        name = linked.pop()
+        return name, class_of(name)
     return None, None
 
 

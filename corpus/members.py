@@ -6,9 +6,10 @@ the next one that opens, and each such gap is noted in `damage`; nothing is skip
 
 import bz2
 import lzma
-import zlib
 from collections import deque
 from typing import IO, Any, cast
+
+from zlib_ng import zlib_ng as zlib  # twice as fast as the standard library's, with its interface
 
 from .refusal import MissingExtra
 from .shards import filesystem

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .licences import from_markup
+from .thinning import Thin
 
 META = re.compile(r"<meta ([^>]*)>")
 ATTRIBUTE = re.compile(r'([a-zA-Z:_-]+)="([^"]*)"')
 TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.DOTALL)
-LANGUAGE = re.compile(r"<html[^>]*?\slang=[\"']?([A-Za-z]{2,3})\b", re.IGNORECASE)
-TIME = re.compile(r'<time\s[^>]*datetime="([^"]+)"')
-PUBLISHED_JSON = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
+PROPERTY = re.compile(r'<[a-z][^>]*\sitemprop="datePublished"[^>]*>')
+TIME = re.compile(r'<time\s[^>]*datetime="[^>]*>')
+STATED_TIME = re.compile(r'\s(?:datetime|content)="([^"]+)"')
+PUBLISHED_JSON = re.compile(rb'"datePublished"\s*:\s*"([^"]{8,40})"')
 DATES = (
     "article:published_time",
     "datepublished",
@@ -43,10 +45,8 @@ class Stated:
     license_class: str | None = None
 
 
-def stated(head: str, body: str, data: bytes, source: str) -> Stated:
-    """Metadata of a page from its serialised head and body, the bytes of that body, which are faster to search, and the
-    source, which still has the `<html>` tag.
-    """
+def stated(page: Thin, head: str, body: str) -> Stated:
+    """Metadata of a page from what was seen in its source and from its serialised head and body."""
     metas: dict[str, str] = {}
     for tag in META.findall(head):
         attributes = {name.lower(): value for name, value in ATTRIBUTE.findall(tag)}
@@ -55,30 +55,31 @@ def stated(head: str, body: str, data: bytes, source: str) -> Stated:
             metas.setdefault(name.lower(), html.unescape(attributes["content"]))
     found = TITLE.search(head)
     title = metas.get("og:title") or (html.unescape(found[1]) if found else "")
-    language = LANGUAGE.search(source[:4096])
-    licence, licence_class = from_markup(head, body, data, metas)
+    licence, licence_class = from_markup(head, body if page.licensed else "", metas)
     return Stated(
         title=" ".join(title.split())[:500] or None,
-        date=_date(metas, head, body, data),
-        language=language[1].lower() if language else None,
-        links=data.count(b"<a "),
+        date=_date(metas, page, body),
+        language=page.language,
+        links=page.links,
         license=licence,
         license_class=licence_class,
     )
 
 
-def _date(metas: dict[str, str], head: str, body: str, data: bytes) -> datetime | None:
+def _date(metas: dict[str, str], page: Thin, body: str) -> datetime | None:
+    """Meta elements go before structured data, that before properties in the text, those before the first `time`."""
     for name in DATES:
         if name in metas and (when := iso_date(metas[name])):
             return when
-    for pattern, there, text in (
-        (PUBLISHED_JSON, '"datePublished"' in head, head),
-        (PUBLISHED_JSON, b'"datePublished"' in data, body),
-        (TIME, b"<time" in data, body),
-    ):
-        found = pattern.search(text) if there else None
-        if found and (when := iso_date(found[1])):
+    for script in page.structured:
+        found = PUBLISHED_JSON.search(script)
+        if found and (when := iso_date(found[1].decode("ascii", "replace"))):
             return when
+    for pattern in (PROPERTY, TIME) if page.timed else ():
+        for tag in pattern.findall(body):
+            found = STATED_TIME.search(tag)
+            if found and (when := iso_date(found[1])):
+                return when
     return None
 
 

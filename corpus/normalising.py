@@ -11,7 +11,9 @@ from .refusal import MissingExtra
 
 CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufdd0-\ufdef\ufffe\uffff]")
 LINE_ENDS = re.compile("\r\n?|[\x0c\x85\u2028\u2029]")
-TRAILING = re.compile(r"[ \t\u00a0]+(?=\n)|[ \t\u00a0]+\Z")
+OTHER_ENDS = ("\r", "\x0c", "\x85", "\u2028", "\u2029")
+TRAILING = re.compile(r"[ \t\u00a0]+(?=\n)")
+TRAILED = (" \n", "\t\n", "\u00a0\n")
 EMPTY_LINES = re.compile(r"\n{3,}")
 
 
@@ -21,12 +23,16 @@ def normalise(text: str, layout: bool, repair: bool = False) -> str:
         text = _repair(text)
     if not text.isascii() and not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
-    if LINE_ENDS.search(text):
+    if any(end in text for end in OTHER_ENDS):
         text = LINE_ENDS.sub("\n", text)
-    if not text.isprintable():  # a newline is not printable either: this only spares short texts
+    if not text.replace("\n", "").isprintable():
         text = CONTROL.sub("", text)
     if layout:
-        text = EMPTY_LINES.sub("\n\n", TRAILING.sub("", text)).strip("\n")
+        if any(space in text for space in TRAILED):
+            text = TRAILING.sub("", text)
+        if "\n\n\n" in text:
+            text = EMPTY_LINES.sub("\n\n", text)
+        text = text.rstrip(" \t\u00a0").strip("\n")
     return text
 
 

@@ -2,11 +2,14 @@
 
 The child answers page by page. When a page has used its CPU seconds, even inside compiled code, or has killed the
 child, the child is replaced and that page alone fails; the others of its batch are sent again. CPU time is measured,
-not wall time, so that a busy machine fails no page that an idle one would extract. Measured cost: between nothing
-and 16 % of the throughput.
+not wall time, so that a busy machine fails no page that an idle one would extract. Pages reach the child through
+shared memory, the pipes carry only where they are and what became of them.
 """
 
 import atexit
+import fcntl
+import gc
+import mmap
 import os
 import pickle
 import resource
@@ -14,6 +17,7 @@ import select
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +36,7 @@ class Sandbox:
     def __init__(self, options: Options, seconds: float) -> None:
         self.options, self.seconds = options, seconds
         self._child: subprocess.Popen | None = None
+        self._pages = _Pages(_shared_file())
 
     def extract(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """One outcome per job, in their order."""
@@ -40,7 +45,7 @@ class Sandbox:
             child = self._running()
             failure = None
             try:
-                _send(child.stdin, left)
+                _send(child.stdin, self._pages.put(left))
             except (BrokenPipeError, OSError):
                 failure = self._ended()
             while left and failure is None:
@@ -67,8 +72,12 @@ class Sandbox:
     def _running(self) -> subprocess.Popen:
         if self._child is None or self._child.poll() is not None:
             self.close()
-            command = [sys.executable, "-c", "from gristmill.corpus.sandbox import serve; serve()"]
-            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+            shared = self._pages.descriptor
+            command = [sys.executable, "-c", f"from gristmill.corpus.sandbox import serve; serve({shared})"]
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, pass_fds=(shared,)
+            )
+            _widen(self._child.stdout)
             _send(self._child.stdin, self.options)
             _receive(self._child.stdout)  # it is ready: starting up is no page's time
         return self._child
@@ -86,6 +95,54 @@ class Sandbox:
     def _ended(self) -> str:
         code = self._child.wait() if self._child is not None else None
         return f"extraction ended its process ({f'signal {-code}' if code and code < 0 else f'exit {code}'})"
+
+
+class _Pages:
+    """Bodies of a batch in memory that both processes map. A page is named by its place there."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._map: mmap.mmap | None = None
+
+    def put(self, jobs: Sequence[Job]) -> list[tuple[Job, int, int]]:
+        """Write the bodies; (job without its body, start, size) by job, size -1 where the job holds its own."""
+        size = sum(len(job.body) for job in jobs if type(job.body) is bytes)
+        if self._map is None or len(self._map) < size:
+            os.ftruncate(self.descriptor, max(size, 1))
+            self._map = mmap.mmap(self.descriptor, max(size, 1))
+        placed, at = [], 0
+        for job in jobs:
+            if type(job.body) is bytes:
+                self._map[at : at + len(job.body)] = job.body
+                placed.append((Job(b"", job.markup, job.charset), at, len(job.body)))
+                at += len(job.body)
+            else:  # text, which has to be pickled anyway
+                placed.append((job, 0, -1))
+        return placed
+
+    def get(self, job: Job, start: int, size: int) -> Job:
+        """The job with its body."""
+        if size < 0:
+            return job
+        if self._map is None or len(self._map) < start + size:
+            self._map = mmap.mmap(self.descriptor, 0, prot=mmap.PROT_READ)
+        return Job(self._map[start : start + size], job.markup, job.charset)
+
+
+def _shared_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("gristmill pages")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold 1 MB, so that the child need not wait for each answer to be read."""
+    if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        try:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+        except OSError:  # the user's pipes are full: smaller ones do
+            return
 
 
 _held: dict[tuple[int, int, Options, float], Sandbox] = {}
@@ -135,16 +192,17 @@ def _exactly(pipe: IO[bytes], size: int) -> bytes | None:
     return b"".join(parts)
 
 
-def serve() -> None:
-    """The child: options first, then batches of jobs until the pipe closes."""
+def serve(shared: int) -> None:
+    """The child: options first, then batches of jobs, their bodies in the shared file, until the pipe closes."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints must not mix with the answers
     jobs = os.fdopen(0, "rb", buffering=0)
-    options = _receive(jobs)
+    pages, options = _Pages(shared), _receive(jobs)
     work_on(Job(b"<html><body><p>warm up</p></body></html>", markup=True), options)
+    gc.freeze()  # what was imported is there to stay: looking through it again and again cost 5 % of the time
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _send(answers, "ready")
     while (batch := _receive(jobs)) is not None:
-        for job in batch:
-            _send(answers, work_on(job, options))
+        for job, start, size in batch:
+            _send(answers, work_on(pages.get(job, start, size), options))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gristmill.corpus.extraction import ENGINES, decode_page, extract_page
+from gristmill.corpus.extraction import ENGINES, extract_page, page_bytes
 from gristmill.corpus.pages import Job, Options, work_on
 
 from .crawl import PROSE, page
@@ -145,7 +145,7 @@ def test_the_page_states_its_title_date_language_licence_and_links():
     ],
 )
 def test_pages_are_decoded_by_what_their_bytes_show(body: bytes, charset: str | None, text: str):
-    assert decode_page(body, charset).endswith(text)
+    assert page_bytes(body, charset).decode().endswith(text)
 
 
 @pytest.mark.parametrize(
@@ -174,3 +174,51 @@ def test_an_spdx_line_gives_a_file_its_licence():
 def test_a_page_is_extracted_the_same_alone_and_among_others():
     outcomes = [work_on(Job(page(n), markup=True), Options()).text for n in (1, 2, 1)]
     assert outcomes[0] == outcomes[2] != outcomes[1]
+
+
+def test_markdown_keeps_links_emphasis_and_inline_code():
+    middle = (
+        "<p>We wrote of <a href='https://a.example/x?y=1&amp;z=(2)'>the <b>old</b> mill</a> and of "
+        f"<strong>two </strong><em>others</em>, with <code>grind  --fine</code>. {PROSE}</p>"
+    )
+    written = "[the **old** mill](https://a.example/x?y=1&z=%282%29) and of **two** *others*, with `grind --fine`."
+    assert f"We wrote of {written}" in text_of(middle, markdown=True)
+    assert "We wrote of the old mill and of two others, with grind --fine." in text_of(middle)
+
+
+def test_markdown_does_not_mark_links_that_lead_nowhere():
+    text = text_of(f"<p>See <a href='#top'>above</a>, <a href='javascript:x()'>here</a>. {PROSE}</p>", markdown=True)
+    assert "See above, here." in text
+
+
+def test_markdown_nests_and_numbers_lists():
+    inner = f"<ol><li>Inner one. {PROSE}</li><li>Inner two. {PROSE}</li></ol>"
+    middle = f"<ul><li>{PROSE}{inner}</li><li>Last. {PROSE}</li></ul>"
+    lines = text_of(middle, markdown=True).split("\n")
+    prose = PROSE.strip()
+    at = lines.index(f"- {prose}")
+    assert lines[at + 1 : at + 4] == [f"    1. Inner one. {prose}", f"    2. Inner two. {prose}", f"- Last. {prose}"]
+
+
+TABLE = (
+    "<table><tr><th>Mill by the river bank</th><th>Stones that it has</th></tr>"
+    "<tr><td>The upper one of them</td><td></td></tr>"
+    "<tr><td><p>The lower one of them</p></td><td>four|five stones</td></tr>"
+    "</table>"
+)
+
+
+def test_markdown_tables_have_a_head_and_keep_their_columns():
+    lines = (
+        "| Mill by the river bank | Stones that it has |\n| --- | --- |\n"
+        "| The upper one of them |\n| The lower one of them | four\\|five stones |"
+    )
+    assert lines in text_of(f"<p>{PROSE}</p>{TABLE}<p>{PROSE}</p>", markdown=True)
+
+
+def test_markdown_quotes_and_keeps_code_and_formulas():
+    formula = f"<p>So <script type='math/tex'>x_1</script> is. {PROSE}</p>"
+    text = text_of(f"<blockquote><p>{PROSE}</p></blockquote><pre>a  <b>b</b></pre>{formula}", markdown=True)
+    assert f"> {PROSE.strip()}" in text
+    assert "```\na  b\n```" in text
+    assert "So $x_1$ is." in text
