@@ -45,11 +45,16 @@ def test_the_wheel_brings_the_command(installed, tmp_path):
 def test_the_wheel_brings_its_data_and_is_typed(installed, tmp_path):
     program = (
         "import importlib.resources as r; print(r.files('gristmill.filters.rules').joinpath('gopher.yaml').is_file(), "
-        "r.files('gristmill.corpus').joinpath('py.typed').is_file(), r.files('gristmill.corpus'))"
+        "r.files('gristmill.corpus').joinpath('language_model.npz').is_file(), r.files('gristmill.corpus'))"
     )
     told = run(installed / "python", "-c", program, cwd=tmp_path)
     assert told.startswith("True True")
     assert str(installed.parent) in told
+
+
+def test_the_wheel_brings_the_notices_of_what_it_restates(installed):
+    (notice,) = (installed.parent / "lib").glob("python*/site-packages/gristmill-*.dist-info/licenses/NOTICE")
+    assert "spaCy" in notice.read_text()
 
 
 def test_the_corpus_can_be_read_without_torch():
