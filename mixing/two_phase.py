@@ -77,7 +77,7 @@ def branches(
 ) -> FleetResult:
     """One trunk on `first`, then one branch for each of `rows`; the result is that of the branches at their end."""
     begun, last = phase_steps(settings, length)
-    common = {"evaluations": 1, "lr": settings.lr if isinstance(settings.lr, float) else settings.lr[0]}
+    common = {"evaluations": 1, "lr": settings.lr[0] if isinstance(settings.lr, tuple) else settings.lr}
     trunk_settings = settings.model_copy(update={**common, "steps": begun, "schedule": "constant", "group": 1})
     trunk = train_fleet(pool, np.asarray(first)[None], trunk_settings, [seed], keep_weights=True)
     if not trunk.alive[0]:

@@ -115,12 +115,19 @@ def filtered_loss(
 
 
 def best_cutoff(
-    buckets: Sequence[Bucket], budget: float, *, a: float = 1.0, floor: float = 0.0, unit: float = 1.0
+    buckets: Sequence[Bucket],
+    budget: float,
+    *,
+    a: float = 1.0,
+    floor: float = 0.0,
+    unit: float = 1.0,
+    fewest: int = 1,
 ) -> tuple[list[str], float]:
-    """The buckets to keep for a budget, best utility first, and the loss that they give."""
+    """The buckets to keep for a budget, `fewest` at least, best utility first, and the loss that they give."""
     ordered = sorted(buckets, key=lambda bucket: (bucket.utility, bucket.name))
     losses = [
-        filtered_loss(ordered[:count], budget, a=a, floor=floor, unit=unit) for count in range(1, len(ordered) + 1)
+        filtered_loss(ordered[:count], budget, a=a, floor=floor, unit=unit) if count >= fewest else np.inf
+        for count in range(1, len(ordered) + 1)
     ]
     best = int(np.argmin(losses))
     return [bucket.name for bucket in ordered[: best + 1]], losses[best]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ...corpus.refusal import RequestError
+from .mix_laws import law, spend
 from .options import (
     ForceOption,
     JsonOption,
@@ -19,6 +20,9 @@ from .options import (
 )
 
 mix = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
+
+mix.command("law")(law)
+mix.command("spend")(spend)
 
 USUAL = ("natural", "uniform", "best_of_swarm", "fitted")
 
