@@ -7,6 +7,8 @@ Shapes: D documents of a batch; `data` (bytes,) uint8; `ends` (D+1,) int64 offse
 Eight bytes are looked at together where it pays (`load`): a byte of such a word that is marked has its top bit set.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -21,8 +23,7 @@ jit = numba.njit(nogil=True, cache=True)
 inline = numba.njit(nogil=True, cache=True, inline="never")
 
 
-@intrinsic
-def load(typing, data, i):
+def _load(typing, data, i):
     """The eight bytes from byte i on as a uint64, the first one lowest; i + 8 must not exceed len(data)."""
 
     def generate(context, builder, signature, args):
@@ -33,8 +34,7 @@ def load(typing, data, i):
     return types.uint64(data, types.intp), generate
 
 
-@intrinsic
-def store(typing, data, i, word):
+def _store(typing, data, i, word):
     """Write a uint64 as the eight bytes from byte i on; i + 8 must not exceed len(data)."""
 
     def generate(context, builder, signature, args):
@@ -46,8 +46,7 @@ def store(typing, data, i, word):
     return types.void(data, types.intp, types.uint64), generate
 
 
-@intrinsic
-def lowest(typing, marks):
+def _lowest(typing, marks):
     """The place of the first marked byte of a word in which some byte is marked."""
 
     def generate(context, builder, signature, args):
@@ -56,14 +55,19 @@ def lowest(typing, marks):
     return types.int64(types.uint64), generate
 
 
-@intrinsic
-def bits(typing, word):
+def _bits(typing, word):
     """How many bits of a word are set."""
 
     def generate(context, builder, signature, args):
         return builder.ctpop(args[0])
 
     return types.int64(types.uint64), generate
+
+
+load: Any = intrinsic(_load)
+store: Any = intrinsic(_store)
+lowest: Any = intrinsic(_lowest)
+bits: Any = intrinsic(_bits)
 
 
 @inline
