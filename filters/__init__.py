@@ -9,7 +9,7 @@ pii              e-mail, IP, phone, IBAN, card, API key: `find`, `replaced`
 by_language      words, stop words and ratios by the language of the document (`gopher@fineweb2`)
 urls             lists of hosts, domains, URLs and words: `UrlRules`, `UrlLists`, `ut1_lists`
 classifiers      fastText models trained and judged; any model by its path as a signal
-decontamination  an index of evaluation sets and `search` for their pieces
+decontamination  an index of evaluation sets and `search` for their pieces, near copies (`near_copies`) among them
 balancing        concepts counted and thinned by draws that depend on ids alone
 
 A signal never decides and a rule never measures.
