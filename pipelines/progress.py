@@ -1,7 +1,8 @@
 """The progress of long work, read off the table that it fills: the same for every runner and any worker count.
 
 On a terminal one line that is rewritten (shards, documents, MB/s, time left); elsewhere a plain line at most every
-ten seconds. Reads only names and sizes of committed shards, and the footers of those it has not seen yet.
+ten seconds. Reads only names and sizes of committed shards, and the footers of those it has not seen yet; and, where
+one worker works long without writing a shard, the `Note` that it leaves in the table's folder.
 """
 
 import os
@@ -13,6 +14,30 @@ import pyarrow.parquet as pq
 
 from ..corpus.shards import filesystem
 from ..corpus.workspace import Table
+
+NOTE, EVERY = "_note", 2.0
+
+
+class Note:
+    """What a worker says of work that fills no shards: one line in a file of the table, gone when the block ends."""
+
+    def __init__(self, table: Table) -> None:
+        self.fs, folder = filesystem(table.url)
+        self.fs.makedirs(folder, exist_ok=True)
+        self.path, self._last = f"{folder}/{NOTE}", -EVERY
+
+    def __enter__(self) -> "Note":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.fs.exists(self.path):
+            self.fs.rm(self.path)
+
+    def __call__(self, text: str) -> None:
+        """Say it, unless something was said a moment ago."""
+        if time.monotonic() - self._last >= EVERY:
+            self._last = time.monotonic()
+            self.fs.pipe_file(self.path, text.encode())
 
 
 class Progress:
@@ -58,6 +83,11 @@ class Progress:
                 with fs.open(name, "rb") as file:
                     rows = pq.read_metadata(file).num_rows
             self._sizes[name] = (rows, entry["size"] or 0)
+        if fs.exists(f"{path}/{NOTE}") and not self._sizes:
+            try:
+                return f"{self.stage}: {fs.cat_file(f'{path}/{NOTE}').decode()}"
+            except FileNotFoundError:  # the work has just ended
+                pass
         elapsed = time.monotonic() - self.began
         shards = len(self._sizes)
         rows = sum(size[0] for size in self._sizes.values())

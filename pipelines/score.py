@@ -26,6 +26,7 @@ from ..proxy_models.model_files import find_model
 from ..proxy_models.sampling import Samples, draw, is_file, read_target, within
 from ..proxy_models.scorers import SAMPLED, Scorer, ScoreSettings, fit, open_scorer
 from ..proxy_models.token_losses import threads
+from .progress import Note
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, commit, run_stage
 
@@ -119,9 +120,9 @@ def fit_and_commit(group: tuple[int, Iterable[tuple[str, pa.RecordBatch, list[st
         else:
             raise unknown_name("domain", target, domains, "--target")
     samples = Samples(texts.get(RANDOM, []), targets)
-    with threads(1):
-        artefacts = fit(settings, samples, _tokenizer(plan.workspace, settings))
     table = plan.workspace.table(f"proxies/{settings.table}")
+    with threads(1), Note(table) as tell:
+        artefacts = fit(settings, samples, _tokenizer(plan.workspace, settings), tell)
     shards = [_write(table.shard_url(name), data) for name, data in sorted(artefacts.items())]
     details = {"random": len(samples.random), "targets": {name: len(own) for name, own in sorted(targets.items())}}
     yield table.write_manifest(plan.manifest(table.name, shards, details))

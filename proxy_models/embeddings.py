@@ -32,7 +32,7 @@ class Embedder:
     def __init__(self, tokenizer: str, model: ProxyModel) -> None:
         facts = token_facts(tokenizer)
         one_tokenizer({"embedder": model}, facts.tokenizer)
-        self.tokenizer, self.start, self.model = load_tokenizer(tokenizer), facts.bos, model.transformer
+        self.tokenizer, self.start, self.model = load_tokenizer(tokenizer), facts.bos, model.placed().transformer
         self.width = self.model.config.d_model
 
     @torch.inference_mode()
@@ -49,7 +49,9 @@ class Embedder:
             ids = np.full((len(rows), T + 1), self.start, np.int64)
             for place, row in enumerate(chosen):
                 ids[place, 1 : 1 + len(tokens[row])] = tokens[row]
-            hidden = self.model(torch.from_numpy(ids))[:, 1:]  # (B, T, d): after the start token
+            hidden = self.model(torch.from_numpy(ids).to(self.model.cos.device))[
+                :, 1:
+            ].cpu()  # (B, T, d): after the start token
             place = torch.arange(1, T + 1, dtype=hidden.dtype)
             weight = place * (torch.arange(T) < torch.from_numpy(lengths[rows])[:, None])  # (B, T)
             mean = torch.einsum("bt,btd->bd", weight / weight.sum(1, keepdim=True), hidden)

@@ -11,7 +11,7 @@ Refuses mixtures that cannot be honoured, rows longer than a domain, and more ev
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -165,6 +165,7 @@ def train_fleet(
     checkpoint: str | None = None,
     start_from: Sequence[Mapping[str, Tensor]] | None = None,
     keep_weights: bool = False,
+    after: Callable[[int, int], None] | None = None,
 ) -> FleetResult:
     """Train one model for each row of `mixtures` and measure all of them on every held-out set of the pool.
 
@@ -172,6 +173,7 @@ def train_fleet(
     seeds       one for all models (differences between mixtures are then paired), or one a model
     checkpoint  a folder (or URL) in which groups leave their state at each evaluation; the same call resumes there
     start_from  states to start from instead of seeded ones: one for all, or one a model
+    after       called after each step of a group with its number and how many there are
     """
     mixtures = checked(pool, mixtures, settings.seq_len)
     K = len(mixtures)
@@ -189,7 +191,7 @@ def train_fleet(
             order = DataOrder(pool, mixtures[models], seeds[models], settings.seq_len, settings.sequences)
             group = Group(pool, order, settings, rates[models], None if states is None else states[models])
             work = fingerprint(made_from, mixtures[models].tolist(), seeds[models], rates[models])
-            parts.append(group.train(Trail(checkpoint, first, work), keep_weights))
+            parts.append(group.train(Trail(checkpoint, first, work), keep_weights, after))
     finally:
         torch.set_num_threads(before)
     return FleetResult(

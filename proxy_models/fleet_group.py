@@ -8,7 +8,7 @@ captured as a CUDA graph (`fleet_graph`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,12 +72,16 @@ class Group:
             if self.device == "cpu":
                 self._trunk = Trunk(config, self.net.weights, self.gradient, self.net.cos, self.net.sin)
 
-    def train(self, trail: Trail, keep_weights: bool = False) -> dict[str, Any]:
+    def train(
+        self, trail: Trail, keep_weights: bool = False, after: Callable[[int, int], None] | None = None
+    ) -> dict[str, Any]:
         """Train to the end, from where the trail leads. Returns what FleetResult is put together from."""
         evaluated = self.settings.evaluated()
         measured, losses = self._resume(trail)
         while self.step_done < self.settings.steps:
             loss = self.step()
+            if after is not None:
+                after(self.step_done, self.settings.steps)
             if self.step_done in evaluated:
                 if self._graph is not None:
                     self.stopped = self._graph.stopped.cpu().numpy().copy()

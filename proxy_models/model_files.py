@@ -31,8 +31,14 @@ class ProxyModel:
     tokenizer: str  # sha256 of its tokenizer.json
     tokens_seen: np.ndarray | None = None
 
+    def placed(self) -> "ProxyModel":
+        """The same model on a GPU where there is one."""
+        if torch.cuda.is_available():
+            self.transformer.to("cuda")
+        return self
+
     def to_bytes(self) -> bytes:
-        tensors = {name: weight.detach().contiguous() for name, weight in self.transformer.state_dict().items()}
+        tensors = {name: weight.detach().cpu().contiguous() for name, weight in self.transformer.state_dict().items()}
         if self.tokens_seen is not None:
             tensors[SEEN] = torch.from_numpy(self.tokens_seen)
         shape = json.dumps(asdict(self.transformer.config), sort_keys=True)

@@ -7,7 +7,7 @@ Draws are by hash of the id, so they do not depend on shards, workers or order. 
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -15,6 +15,12 @@ import pyarrow.parquet as pq
 
 from ..corpus.refusal import RequestError
 from ..corpus.shards import filesystem
+
+Tell = Callable[[str], None]  # how far a fit has come, in words
+
+
+def silent(_: str) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True)

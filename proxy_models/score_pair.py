@@ -57,7 +57,8 @@ class ScorePair:
         if not 1 <= len(models) <= 2:
             raise RequestError(f"losses of one model or of two are scored, not of {len(models)}")
         self.tokenizer: Tokenizer = load_tokenizer(tokenizer)
-        self.start, self.models, self.details = facts.bos, dict(models), details
+        self.start, self.details = facts.bos, details
+        self.models = {name: model.placed() for name, model in models.items()}
         self.chunk_tokens = chunk_tokens
 
     @property

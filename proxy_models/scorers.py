@@ -15,7 +15,7 @@ from ..corpus.refusal import RequestError
 from .dsir import fit_dsir, open_dsir
 from .embeddings import fit_rds, open_rds
 from .model_files import read_model
-from .sampling import Samples
+from .sampling import Samples, Tell, silent
 from .score_color import ColorSettings, fit_color
 from .score_pair import fit_pair, open_pair
 from .transport import fit_transport, open_transport
@@ -74,7 +74,7 @@ SAMPLED = ("color", "dsir", "transport")  # these are fitted to a sample of the 
 TOKENIZED = ("pair", "perplexity", "rds", "transport")  # these cannot do without the tokenizer of their models
 
 
-def fit(settings: ScoreSettings, samples: Samples, tokenizer: str | None) -> dict[str, bytes]:
+def fit(settings: ScoreSettings, samples: Samples, tokenizer: str | None, tell: Tell = silent) -> dict[str, bytes]:
     """The artefacts of a method. `tokenizer`: text of a tokenizer.json, None where the method makes its own."""
     if settings.method in TOKENIZED and tokenizer is None:
         raise RequestError(f"score {settings.method} needs the tokenizer of its models: give --tokenizer")
@@ -82,7 +82,7 @@ def fit(settings: ScoreSettings, samples: Samples, tokenizer: str | None) -> dic
     models = {name: read_model(path, name) for name, path in settings.models.items()}
     one = next(iter(models.values()), b"")
     fits: dict[str, Callable[[], dict[str, bytes]]] = {
-        "color": lambda: fit_color(samples, settings.color, settings.seed, tokenizer),
+        "color": lambda: fit_color(samples, settings.color, settings.seed, tokenizer, tell),
         "pair": lambda: fit_pair(text, models, settings.chunk_tokens, settings.details),
         "perplexity": lambda: fit_pair(text, models, settings.chunk_tokens, settings.details),
         "dsir": lambda: fit_dsir(samples),

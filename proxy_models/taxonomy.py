@@ -5,6 +5,7 @@ user's own adds to the bundled ones or replaces them. Refuses labels that could 
 """
 
 import re
+import functools
 from collections.abc import Sequence
 from importlib import resources
 
@@ -47,7 +48,7 @@ def excerpt(text: str) -> str:
 
 def load_taxonomies(names: Sequence[str], file: str | None = None) -> dict[str, Taxonomy]:
     """The named taxonomies, in order of names."""
-    known = _read(resources.files(__package__ or __name__).joinpath("taxonomies.yaml").read_text("utf-8"), "bundled")
+    known = dict(_bundled())
     if file is not None:
         try:
             with open(file, encoding="utf-8") as opened:
@@ -58,6 +59,12 @@ def load_taxonomies(names: Sequence[str], file: str | None = None) -> dict[str, 
         if name not in known:
             raise unknown_name("taxonomy", name, known, file or "")
     return {name: known[name] for name in sorted(set(names))}
+
+
+@functools.cache
+def _bundled() -> dict[str, Taxonomy]:
+    file = resources.files(__package__ or __name__).joinpath("taxonomies.yaml")
+    return _read(file.read_text("utf-8"), "bundled")
 
 
 def _read(text: str, where: str) -> dict[str, Taxonomy]:

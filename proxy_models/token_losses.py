@@ -16,7 +16,7 @@ from torch import Tensor
 from ..training.transformer import Transformer
 from . import heads
 
-BATCH_TOKENS = 8192
+BATCH_TOKENS = {"cpu": 2048, "cuda": 1 << 16}  # a CPU keeps 2,048 positions of a small model in its cache
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ def token_losses(
     models: Mapping[str, Transformer],
     chunks: Sequence[np.ndarray],
     start: int,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     details: bool = False,
 ) -> dict[str, TokenStatistics]:
-    """Losses of all tokens of all chunks, by model. Nothing is averaged here.
+    """Losses of all tokens of all chunks, by model, computed where the models are. Nothing is averaged here.
 
+    models   all on one device
     chunks   token arrays, none empty and none longer than a model can read
     start    the token that each chunk is read after
     details  also mean, spread and rank, which cost a few passes over the logits
@@ -52,15 +53,16 @@ def token_losses(
     ends = np.cumsum(lengths)
     total = int(lengths.sum())
     found = {name: _empty(total, details) for name in models}
-    for rows in batches(lengths, batch_tokens):
+    device = next(iter(models.values())).cos.device
+    for rows in batches(lengths, batch_tokens or BATCH_TOKENS[device.type]):
         width = int(lengths[rows].max())
         ids = np.full((len(rows), width + 1), start, np.int64)
         for place, row in enumerate(rows):
             ids[place, 1 : 1 + lengths[row]] = chunks[row]
         real = np.arange(width) < lengths[rows, None]  # (B, T)
         where = (ends[rows, None] - lengths[rows, None] + np.arange(width))[real]
-        inputs, targets = torch.from_numpy(ids[:, :-1]), torch.from_numpy(ids[:, 1:][real])
-        kept = torch.from_numpy(real)
+        inputs, targets = torch.from_numpy(ids[:, :-1]).to(device), torch.from_numpy(ids[:, 1:][real]).to(device)
+        kept = torch.from_numpy(real).to(device)
         for name, model in models.items():
             told = _batch(model, inputs, kept, targets, details)
             for column, values in zip(found[name], told, strict=True):
@@ -116,5 +118,5 @@ def _batch(model: Transformer, inputs: Tensor, real: Tensor, targets: Tensor, de
     hidden = model(inputs)[real][None]  # (1, N, d)
     weight, vocab = model.head_weight.T[None], model.config.vocab_size
     if not details:
-        return [heads.losses(hidden, weight, targets[None], vocab)[0].numpy()]
-    return [column[0].numpy() for column in heads.statistics(hidden, weight, targets[None], vocab)]
+        return [heads.losses(hidden, weight, targets[None], vocab)[0].cpu().numpy()]
+    return [column[0].cpu().numpy() for column in heads.statistics(hidden, weight, targets[None], vocab)]

@@ -24,7 +24,9 @@ def score(
     name: Annotated[str | None, typer.Option(help="of the table scores/NAME; the method's own without it")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="a tokenizer.json, where it is not the workspace's")] = None,
     details: Annotated[bool, typer.Option("--details", help="of pairs: learnability, Min-K%++ and DC-PDD too")] = False,
-    steps: Annotated[int, typer.Option(help="of CoLoR-Filter's prior")] = 600,
+    chunk_tokens: Annotated[int | None, typer.Option(help="read at a time by a pair; 512, or what it can read")] = None,
+    steps: Annotated[int, typer.Option(help="of CoLoR-Filter's prior, 4,096 tokens each")] = 300,
+    width: Annotated[int, typer.Option(help="of CoLoR-Filter's models; time grows with its square")] = 64,
     sample_bytes: Annotated[int, typer.Option(help="of the random sample that a method is fitted to")] = 8_000_000,
     target_bytes: Annotated[int, typer.Option(help="of each target that a method is fitted to")] = 2_000_000,
     seed: Annotated[int, typer.Option(help="of samples and models")] = 0,
@@ -34,7 +36,8 @@ def score(
 ) -> None:
     """Score every surviving document: a larger score is better. Writes scores/NAME/; `select` decides by it.
 
-    color trains a prior on a sample and a conditional on the target, and scores by the difference of their losses.
+    color trains a prior on a sample and a conditional on the target, and scores by the difference of their losses: a
+    minute of training, then about 4 MB of text a minute and worker (width 64; at 128 half of that). Give --workers.
     pair and perplexity take models that are there already (proxies/color/prior.safetensors is one), and so do rds and
     transport, which compare embeddings. dsir and zipfit need no model.
 
@@ -47,7 +50,8 @@ def score(
     from ..score import score as run_score
 
     color = ColorSettings(details=details)
-    prior = settings_of(FleetSettings, **color.prior.model_dump() | {"steps": steps, "warmup": min(50, steps // 5)})
+    shape = {"steps": steps, "warmup": min(30, steps // 5), "d_model": width, "d_ff": 3 * width}
+    prior = settings_of(FleetSettings, **color.prior.model_dump() | shape)
     settings = settings_of(
         ScoreSettings,
         method=method,
@@ -56,6 +60,7 @@ def score(
         models=dict(_named_file(given) for given in model or ()),
         tokenizer=tokenizer,
         details=details,
+        chunk_tokens=chunk_tokens,
         sample_bytes=sample_bytes,
         target_bytes=target_bytes,
         seed=seed,

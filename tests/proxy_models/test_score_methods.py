@@ -283,3 +283,13 @@ def test_a_method_without_what_it_needs_is_refused():
         ScoreSettings(method="dsir").checked()
     with pytest.raises(RequestError, match="score pair takes 2 --model NAME=FILE, got 1"):
         ScoreSettings(method="pair", models={"a": "x"}).checked()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_losses_on_a_gpu_are_those_of_a_cpu():
+    rows = [np.arange(2, 14), np.arange(5, 9)]
+    on_cpu = token_losses({"a": A.transformer}, rows, START, details=True)["a"]
+    on_gpu = token_losses({"a": make_model(1).placed().transformer}, rows, START, details=True)["a"]
+    np.testing.assert_allclose(on_gpu.nll, on_cpu.nll, atol=1e-3)
+    np.testing.assert_allclose(on_gpu.spread, on_cpu.spread, atol=1e-3)

@@ -8,11 +8,15 @@ from gristmill.corpus.fate import read_kept
 from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.corpus.shards import read_batches
 from gristmill.pipelines import score as score_module
+from gristmill.pipelines.progress import Note, Progress
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.score import score
 from gristmill.pipelines.select import SelectSettings, select
 from gristmill.pipelines.stage import run_stage
+from gristmill.proxy_models.fleet import FleetSettings
 from gristmill.proxy_models.model_files import ProxyModel
+from gristmill.proxy_models.sampling import Samples
+from gristmill.proxy_models.score_color import ColorSettings, fit_color
 from gristmill.proxy_models.scorers import ScoreSettings
 from gristmill.training.tokenizer import token_facts, train_tokenizer
 from gristmill.training.transformer import Transformer, TransformerConfig
@@ -215,3 +219,24 @@ def test_an_unknown_target_lists_the_domains(make_documents):
     workspace = make_documents(shards_of(DOCUMENTS, 10))
     with pytest.raises(Exception, match="no domain 'lwa'; did you mean law"):
         score(workspace, ScoreSettings(method="dsir", targets=("lwa",)), ONE, quiet=True)
+
+
+def test_a_fit_says_how_far_it_has_come_and_leaves_no_trace_of_it(make_documents, tmp_path):
+    table = make_documents(shards_of(DOCUMENTS, 10)).table("proxies/color")
+    progress = Progress("score", table, None, quiet=True)
+    with Note(table) as tell:
+        tell("training the prior, step 3 of 9")
+        tell("said too soon after")
+        assert progress.line() == "score: training the prior, step 3 of 9"
+    assert progress.line().startswith("score: 0 shards")
+
+
+def test_color_tells_of_every_step_of_both_models():
+    told = []
+    shape = FleetSettings(n_layers=1, d_model=8, n_heads=2, d_ff=8, seq_len=16, sequences=2, steps=3, warmup=1,
+                          evaluations=1, execution="stacked")  # fmt: skip
+    texts = [document["text"] for document in DOCUMENTS]
+    settings = ColorSettings(prior=shape, vocab_size=300, conditional_steps=2)
+    fit_color(Samples(texts, {"law": texts}), settings, 0, tell=told.append)
+    assert told[0] == "training the prior, step 1 of 3"
+    assert told[-1] == "training the conditional, step 2 of 2"
