@@ -31,10 +31,12 @@ DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[1] / ".." / 
 
 
 def signals(text: pa.Array) -> dict[str, np.ndarray]:
-    """Every column of every family."""
+    """Every number of every family that takes the text alone."""
     columns = {}
-    for family, rows in measure(text, FAMILIES.values()).items():
+    for family, rows in measure(text, [family for family in FAMILIES.values() if not family.beside]).items():
         for field in rows.type:
+            if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
+                continue
             values = rows.field(field.name).cast(pa.float64()).to_numpy(zero_copy_only=False)
             columns[f"{family}.{field.name}"] = values
     return columns
@@ -48,7 +50,9 @@ def failing(name: str, text: pa.Array) -> np.ndarray:
     if lines is not None and rules.lines is not None:
         cut = cut_lines(text, rules.lines, lines)
         table |= {"kept": cut.kept, "removed": cut.removed}
-    table |= measure(text, [FAMILIES[family] for family in documents.signals if family in FAMILIES])
+    beside = {"language": pa.array(["en"] * len(text))}
+    table |= {column: beside[column] for column in documents.columns - {"id"}}
+    table |= measure(text, [FAMILIES[family] for family in documents.signals if family in FAMILIES], beside)
     decided = documents.decide(pa.table(table), "filter")
     return np.array([len(rules) for rules in decided["failing"].to_pylist()])
 

@@ -28,7 +28,7 @@ class Family:
 
     name: str
     version: int
-    columns: tuple[str, ...]  # `name` is float64, `name:int64` says otherwise
+    columns: tuple[str, ...]  # `name` is float64, `name:int64` says otherwise, `name:spans` is a list of places
     measure: Callable[..., dict[str, pa.Array]]  # of a Layout, or of the plain column
     column: str = ""  # the column of `documents` that it takes as it is; by default it takes the laid-out text
     beside: tuple[str, ...] = ()  # columns of `documents` that it takes beside that
@@ -42,7 +42,8 @@ class Family:
     @property
     def type(self) -> pa.StructType:
         fields = [column.partition(":") for column in self.columns]
-        return pa.struct([(name, getattr(pa, kind or "float64")()) for name, _, kind in fields])
+        return pa.struct([(name, pii.SPANS if kind == "spans" else getattr(pa, kind or "float64")())
+                          for name, _, kind in fields])  # fmt: skip
 
     def struct(self, columns: dict[str, pa.Array]) -> pa.StructArray:
         """What `measure` gave, as the family's column."""
@@ -87,6 +88,7 @@ _ALL = (
     Family("questions", 1, content.QUESTIONS, content.questions),
     Family("stop_words", 1, languages.LANGUAGES, languages.stop_words),
     Family("pii", 2, tuple(f"{kind}:int64" for kind in pii.KINDS), pii.counts, "text"),
+    Family("pii_spans", 1, ("found:spans",), pii.spans, "text"),
 )
 FAMILIES = {family.name: family for family in _ALL}
 

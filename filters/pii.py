@@ -107,6 +107,15 @@ def counts(text: pa.Array) -> dict[str, pa.Array]:
     }
 
 
+SPANS = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("kind", pa.string())]))
+
+
+def spans(text: pa.Array) -> dict[str, pa.Array]:
+    """Where the finds of every text are, in characters, in order; null for a null text."""
+    found = [None if words is None else [vars(span) for span in find(words)] for words in text.to_pylist()]
+    return {"found": pa.array(found, SPANS)}
+
+
 def replaced(text: str, spans: list[Span], key: bytes | None = None) -> str:
     """The text with a token in the place of each find; with a key the token tells equal data from different ones."""
     parts: list[str] = []

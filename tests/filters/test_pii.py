@@ -2,10 +2,12 @@
 
 import itertools
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.filters.families import FAMILIES, measure
 from gristmill.filters.pii import find, iban_is_valid, luhn, replaced
 
 FOUND = [
@@ -90,6 +92,16 @@ def test_a_find_has_its_kind_and_its_place(text, kind, match):
 @pytest.mark.parametrize("text", TRAPS)
 def test_what_only_looks_like_personal_data_is_left_alone(text):
     assert find(text) == []
+
+
+def test_the_places_of_finds_are_a_signal_and_texts_stay_as_they_are():
+    texts = ["ask jane@example.org or 8.8.4.4", "nobody", None]
+    found = measure(pa.array(texts), [FAMILIES["pii_spans"]])["pii_spans"].field("found").to_pylist()
+    assert [(span["kind"], texts[0][span["start"] : span["end"]]) for span in found[0]] == [
+        ("email", "jane@example.org"),
+        ("ip", "8.8.4.4"),
+    ]
+    assert found[1:] == [[], None]
 
 
 def test_equal_data_get_equal_tokens_and_different_ones_do_not():

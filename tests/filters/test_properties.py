@@ -36,7 +36,7 @@ def test_every_value_is_a_finite_number_or_absent(batch):
         for columns in row.values():
             for value in columns.values():
                 assert value is None or text is not None
-                assert value is None or isinstance(value, str) or (math.isfinite(value) and value >= 0)
+                assert value is None or isinstance(value, str | list) or (math.isfinite(value) and value >= 0)
 
 
 @settings(max_examples=40)
