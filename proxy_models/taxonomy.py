@@ -4,8 +4,8 @@ Bundled: `topic` and `format` with 24 labels each, and `quality_label` from 0 to
 user's own adds to the bundled ones or replaces them. Refuses labels that could not stand in a domain's name.
 """
 
-import re
 import functools
+import re
 from collections.abc import Sequence
 from importlib import resources
 
