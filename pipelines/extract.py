@@ -19,7 +19,8 @@ from ..corpus import schema
 from ..corpus.extraction import ENGINES, check_engine
 from ..corpus.identity import document_id
 from ..corpus.inputs import Input, resolve
-from ..corpus.languages import check_model
+from ..corpus.languages import OWN, check_model
+from ..corpus.languages import identity as model_identity
 from ..corpus.licences import class_of
 from ..corpus.normalising import check_repair
 from ..corpus.optout import OptOut, read_optout
@@ -28,7 +29,7 @@ from ..corpus.planning import Ledger, Lot, Piece, extend, read_ledger, write_led
 from ..corpus.records import Raw, Reading, read_piece
 from ..corpus.refusal import RequestError
 from ..corpus.sandbox import sandbox
-from ..corpus.shards import Shard, checksum, committed, fingerprint, open_shard, read_batches
+from ..corpus.shards import Shard, committed, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Workspace
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, run_stage, shard_graph
@@ -49,14 +50,14 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
     output: Literal["text", "markdown"] = "text"
     normalise: bool = Field(default=True, description="NFC, no control characters, settled white space")
     repair_mojibake: bool = Field(default=False, description="mend wrongly decoded text with ftfy")
-    language_model: str | None = Field(default=None, description="a fastText language identification model")
+    language_model: str | None = Field(default=OWN, description="ours, or the path of a fastText model; None: none")
     sandbox: bool = Field(default=True, description="extract in a child process; without it the time limit cannot hold")
 
 
 def recorded(settings: ExtractSettings) -> dict[str, Any]:
     """The settings that decide a document's bytes: not which files were added by which call, nor the cut of shards."""
     return settings.model_dump(mode="json", exclude={"inputs", "shard_bytes", "sandbox", "language_model"}) | {
-        "language_model": checksum(settings.language_model) if settings.language_model else None
+        "language_model": model_identity(settings.language_model) if settings.language_model else None
     }
 
 

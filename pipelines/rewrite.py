@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from ..corpus import fate
 from ..corpus.identity import document_id, file_fingerprint
 from ..corpus.inputs import Input
+from ..corpus.languages import OWN
 from ..corpus.planning import Ledger, read_ledger, write_ledger
 from ..corpus.refusal import RequestError, WorkspaceError
 from ..corpus.schema import DOCUMENTS
@@ -298,7 +299,7 @@ def adopt(
     """Extract `synthetic/` into `documents/`, with the settings that made documents/; nothing is read twice.
 
     Documents that were adopted from files that are no longer there, or are others now, leave `documents/`. A
-    language model is recorded by its content only, so it has to be named again where there was one.
+    fastText model is recorded by its content only, so it has to be named again where there was one.
     """
     manifest = workspace.table("synthetic").finished("adopting rewritten documents")
     if not manifest.shards:
@@ -306,6 +307,8 @@ def adopt(
     inputs = [_input(workspace, manifest, shard.name) for shard in manifest.shards]
     _forget_replaced(workspace, [path for given in inputs for path in given.paths])
     made_with = workspace.table(fate.BEFORE).finished("adopting rewritten documents").settings
+    if (made_with.get("language_model") or "").startswith(OWN + ":"):
+        language_model = OWN
     if made_with.get("language_model") and language_model is None:
         raise RequestError("documents/ was made with a language model; name it again with --language-model")
     settings = ExtractSettings.model_validate({**made_with, "inputs": inputs, "language_model": language_model})

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ...corpus.inputs import Input
+from ...corpus.languages import OWN
 from ..extract import EXTRACT, ExtractSettings
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
 
@@ -28,8 +29,8 @@ def extract(
     output: Annotated[str, typer.Option(help="layout of extracted pages: text or markdown")] = "text",
     repair_mojibake: Annotated[bool, typer.Option(help="mend wrongly decoded text with ftfy")] = False,
     language_model: Annotated[
-        str | None, typer.Option(help="a fastText model to identify languages, see gristmill language-model")
-    ] = None,
+        str, typer.Option(help="gristmill: the model that comes along; none; or a fastText model's path")
+    ] = OWN,
     json: JsonOption = False,
     force: ForceOption = False,
     workers: WorkersOption = 1,
@@ -50,6 +51,6 @@ def extract(
         max_page_seconds=max_page_seconds,
         output=output,
         repair_mojibake=repair_mojibake,
-        language_model=language_model,
+        language_model=None if language_model == "none" else language_model,
     )
     run_and_show(context, EXTRACT, workspace, settings, workers=workers, force=force, as_json=json)

@@ -46,6 +46,13 @@ def test_documents_bear_their_language(extract, tmp_path: Path, model: str):
     assert all(row["language_score"] > 0.8 for row in rows)
 
 
+def test_documents_bear_the_language_that_our_model_finds_unless_none_is_wanted(extract, tmp_path: Path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl([{"text": " ".join(words)} for words in WORDS.values()]))
+    assert [row["language"] for row in extract(path, to="own").rows()] == ["en", "de"]
+    assert [row["languages"] for row in extract(path, to="without", language_model=None).rows()] == [None, None]
+
+
 def test_a_model_that_is_none_is_refused_before_any_work(extract, tmp_path: Path):
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(RequestError, match=r"nowhere.bin: no such file"):
