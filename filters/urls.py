@@ -52,6 +52,7 @@ def automaton():
 
 def _split(url: str) -> SplitResult | None:
     """The parts of a URL, or of one without a scheme; None for what is none."""
+    url = url.replace("\\", "/")  # as browsers read it
     try:
         return urlsplit(url if _SCHEME.match(url) else f"//{url}")
     except ValueError:
@@ -81,7 +82,11 @@ def host_of(url: str) -> str:
 def registered_domain(host: str) -> str:
     """The name that someone registered: one label and its public suffix; the host itself for an IP address."""
     found = _suffixes()(host)
-    return f"{found.domain}.{found.suffix}" if found.domain and found.suffix else found.domain or host
+    if found.domain and found.suffix:
+        return f"{found.domain}.{found.suffix}"
+    if found.suffix or ":" in host or found.domain == host:
+        return host
+    return ".".join(host.split(".")[-2:])  # a top-level domain that the list does not have is a public suffix
 
 
 def parents(host: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ from gristmill.pipelines.commands.filter import filter as command
         ("http://[2001:db8::1]/", "2001:db8::1"),
         ("http://good.example@bad.example/", "bad.example"),
         ("example.org/?next=http://other.example/", "example.org"),
+        ("https://bad.example\\@good.example/", "bad.example"),
         ("http://faß.example./", "xn--fa-hia.example"),
         ("http://ПРИМЕР.рф/", "xn--e1afmkfd.xn--p1ai"),
         ("http://ex%61mple.org:443", "example.org"),
@@ -47,6 +48,9 @@ def test_domains_above_a_host_stop_before_the_public_suffix():
     assert list(parents("2001:db8::1")) == ["2001:db8::1"]
     assert list(parents("a.example.xn--p1ai")) == ["a.example.xn--p1ai", "example.xn--p1ai"]
     assert list(parents("a.b.foo.ck")) == ["a.b.foo.ck", "b.foo.ck"]  # *.ck
+    assert list(parents("a.b.intranet")) == ["a.b.intranet", "b.intranet"]  # no such top-level domain
+    assert list(parents("a.b.c.kobe.jp")) == ["a.b.c.kobe.jp", "b.c.kobe.jp"]  # *.kobe.jp
+    assert list(parents("a.city.kobe.jp")) == ["a.city.kobe.jp", "city.kobe.jp"]  # but !city.kobe.jp
     assert list(parents("a.www.ck")) == ["a.www.ck", "www.ck"]  # but !www.ck
 
 
