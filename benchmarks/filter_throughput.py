@@ -6,7 +6,8 @@
 are measured in one process; datatrove's four filters run on a sample of the same documents in the interpreter named by
 GRISTMILL_PEER_PYTHON, which must have `datatrove[io,processing]`, spacy and lxml_html_clean. Both run without the
 first call, in which kernels are compiled and tokenizers loaded. Prints medians of three runs and the
-ratio; our first run, in which no odd chunk of letters and marks is known yet, is given apart.
+ratio; our first run, in which no odd chunk of letters and marks is known yet, is given apart. With --profile the CPU
+time of every kernel is printed instead, and the peer is left alone.
 """
 
 import argparse
@@ -22,12 +23,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numba.core.registry import CPUDispatcher as Dispatcher
 
-from gristmill.filters import english_words
+from gristmill.filters import c4, english_words, gopher, layout, lines, repetition
 from gristmill.filters.families import families, measure
 
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 FAMILIES = ("gopher@datatrove", "c4@datatrove", "fineweb")
+INSIDE = ("citation", "holds")  # kernels that only other kernels call
 PEER = """
 import json, resource, sys, time
 from datatrove.data import Document
@@ -66,20 +69,56 @@ def english(count: int) -> list[str]:
     return [text for part in (texts, *turned) for text in part][:count]
 
 
+def profile(array: pa.Array, wanted: list) -> None:
+    """Print the CPU microseconds a document that each kernel takes, the longest first."""
+    spent: dict[str, float] = {}
+
+    def timed(kernel, name: str):
+        def call(*arguments):
+            began = time.process_time()
+            made = kernel(*arguments)
+            spent[name] = spent.get(name, 0.0) + time.process_time() - began
+            return made
+
+        return call
+
+    for module in (layout, english_words, repetition, gopher, lines, c4):
+        for name, kernel in list(vars(module).items()):
+            own = isinstance(kernel, Dispatcher) and kernel.py_func.__module__ == module.__name__
+            if own and name not in INSIDE:
+                setattr(module, name, timed(kernel, f"{module.__name__.rpartition('.')[2]}.{name}"))
+    gopher.skipping_duplicates = repetition.skipping_duplicates
+    c4.without_citations = lines.without_citations
+    began = time.process_time()
+    measure(array, wanted)
+    whole = time.process_time() - began
+    for name, seconds in sorted(spent.items(), key=lambda pair: -pair[1]):
+        print(f"{name:36} {seconds / len(array) * 1e6:7.1f} us a document, {seconds / whole:6.1%}")
+    rest = whole - sum(spent.values())
+    print(f"{'all else':36} {rest / len(array) * 1e6:7.1f} us a document, {rest / whole:6.1%}")
+    print(f"{'together':36} {whole / len(array) * 1e6:7.1f} us a document")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--documents", type=int, default=20000)
     parser.add_argument("--peer-documents", type=int, default=150)
+    parser.add_argument("--profile", action="store_true")
     asked = parser.parse_args()
     if not (DATA / "domains").exists():
         sys.exit(f"no data in {DATA}: set GRISTMILL_DATA")
     peer = os.environ.get("GRISTMILL_PEER_PYTHON")
-    if not peer:
+    if not peer and not asked.profile:
         sys.exit("set GRISTMILL_PEER_PYTHON to a Python that has datatrove[io,processing], spacy and lxml_html_clean")
     texts = english(asked.documents)
     array = pa.array(texts)
     wanted = families(FAMILIES)
     measure(array[:10], wanted)  # compile
+    if asked.profile:
+        measure(array, wanted)
+        profile(array, wanted)
+        return
+    assert peer is not None
     walls, cpus = [], []
     for run in range(4):
         if run == 0:

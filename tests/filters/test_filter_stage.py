@@ -1,5 +1,8 @@
 """The filter stage: what it writes, what it does not do twice, and what it refuses."""
 
+import re
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 import pytest
@@ -45,6 +48,13 @@ def test_each_document_falls_to_the_first_rule_it_fails(workspace):
         "numbers": "alpha_words",
     }
     assert summary["tables"]["decisions/filter"] == {"in": 6, "kept": 1, "dropped": 5, "failed": 0}
+
+
+def test_the_query_in_the_readme_says_what_another_threshold_would_change(workspace):
+    run(workspace, "gopher")
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    query = next(text for text in re.findall(r"gristmill sql '([^']+)'", readme) if "word_count < 80" in text)
+    assert open_catalog(workspace).execute(query).fetchall() == [(1,)]  # the prose that was kept has 64 words
 
 
 def test_the_value_and_threshold_that_decided_are_on_record(workspace):
