@@ -15,12 +15,13 @@ from threadpoolctl import threadpool_limits
 
 from ..corpus.refusal import RequestError, unknown_name
 from .measures import measure, replicate_noise, trivial
-from .regressors import GPOnWeights, Regressor, make_regressor
+from .regressors import GPAlong, GPOnWeights, Regressor, make_regressor
 from .swarm import Swarm, plain
 
 DEFAULT = ("gp_log", "gp_sqrt", "gp_cbrt", "lightgbm", "exponential", "bimix")
 SMALL = 256  # rows below which LightGBM's leaves must be smaller
 FEWEST = 8
+Path = tuple[np.ndarray, np.ndarray]  # steps (C,), losses (R, C)
 NEGLIGIBLE = 0.02  # members that the stack gives less are left out
 
 
@@ -105,8 +106,8 @@ def fit_swarm(
     noise = replicate_noise(swarm.weights, swarm.losses)
     fold = fold_of(swarm.weights, min(folds, len(swarm)), seed)
     tasks = [
-        (target, swarm.weights, swarm.losses[:, t], names, fold, 0.0 if noise is None else float(noise[t]))
-        for t, target in enumerate(swarm.targets)
+        (target, swarm.weights, swarm.losses[:, t], names, fold, 0.0 if noise is None else float(noise[t]), path)
+        for t, (target, path) in enumerate(zip(swarm.targets, _paths(swarm), strict=True))
     ]
     if jobs > 1 and len(tasks) > 1:
         from joblib import Parallel, delayed
@@ -116,6 +117,13 @@ def fit_swarm(
     else:
         fits = [fit_target(*task) for task in tasks]
     return Fit(swarm, fits, noise)
+
+
+def _paths(swarm: Swarm) -> list[Path | None]:
+    """Per target the steps and (R, C) losses along training, None where they were not recorded."""
+    if swarm.trajectories is None:
+        return [None] * len(swarm.targets)
+    return [(swarm.steps, swarm.trajectories[:, :, t]) for t in range(len(swarm.targets))]
 
 
 def default_candidates(rows: int) -> tuple[str, ...]:
@@ -132,16 +140,27 @@ def fold_of(weights: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 @threadpool_limits.wrap(limits=1)  # sums must not depend on how many cores there are, nor on `jobs`
 def fit_target(
-    target: str, weights: np.ndarray, losses: np.ndarray, names: Sequence[str], fold: np.ndarray, noise: float = 0.0
+    target: str,
+    weights: np.ndarray,
+    losses: np.ndarray,
+    names: Sequence[str],
+    fold: np.ndarray,
+    noise: float = 0.0,
+    path: Path | None = None,
 ) -> TargetFit:
-    """Cross-validate the candidates on one target, weigh them, and refit on all rows those that count."""
+    """Cross-validate the candidates on one target, weigh them, and refit on all rows those that count.
+
+    path  the losses along training, where they were recorded: extra information for the candidates that take it
+    """
     full, out, local = {}, {}, {}
     for name in names:
         member = make_regressor(name)
-        if isinstance(member, GPOnWeights):
+        if isinstance(member, (GPOnWeights, GPAlong)):
             member.inner.noise = noise
+        if isinstance(member, GPAlong) and path is not None:
+            member.along(*path)
         full[name] = member.fit(weights, losses)
-        out[name], scale = _out_of_fold(name, member, weights, losses, fold, noise)
+        out[name], scale = _out_of_fold(name, member, weights, losses, fold, noise, path)
         if scale is not None:
             local[name] = scale
     shares = stack(np.column_stack([out[name] for name in names]), losses)
@@ -161,7 +180,13 @@ def fit_target(
 
 
 def _out_of_fold(
-    name: str, fitted: Regressor, weights: np.ndarray, losses: np.ndarray, fold: np.ndarray, noise: float
+    name: str,
+    fitted: Regressor,
+    weights: np.ndarray,
+    losses: np.ndarray,
+    fold: np.ndarray,
+    noise: float,
+    path: Path | None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     out = np.empty(len(losses))
     scale = np.empty(len(losses)) if isinstance(fitted, GPOnWeights) else None
@@ -169,6 +194,9 @@ def _out_of_fold(
         inside, outside = fold != k, fold == k
         member = make_regressor(name)
         if isinstance(member, GPOnWeights) and isinstance(fitted, GPOnWeights):
+            member.inner.noise, member.inner.start, member.inner.iterations = noise, fitted.inner.hyper, 8
+        if isinstance(member, GPAlong) and isinstance(fitted, GPAlong) and path is not None:
+            member.along(path[0], path[1][inside])
             member.inner.noise, member.inner.start, member.inner.iterations = noise, fitted.inner.hyper, 8
         member.fit(weights[inside], losses[inside])
         out[outside] = member.predict(weights[outside])

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from scipy.optimize import minimize, nnls
 
-from ..corpus.refusal import unknown_name
+from ..corpus.refusal import RequestError, unknown_name
 from .gaussian_process import GaussianProcess, Hyper
 
 LIGHTGBM = {"learning_rate": 1e-2, "num_iterations": 1000, "verbosity": -1, "seed": 42, "num_threads": 1}
@@ -182,6 +182,42 @@ class GPOnWeights:
         return self.inner.deviation(self.transform(weights), noisy)
 
 
+class GPAlong:
+    """Gaussian process on root weights and the logarithm of the step, over the last evaluations of runs (RegMix-D).
+
+    Losses of each evaluation are standardised, so that what evaluations share is how they order mixtures; how fast one
+    forgets another is the length-scale of the step. Predicts the last evaluation. Refuses runs without trajectories.
+    """
+
+    smooth = True
+    EVALUATIONS = 3
+
+    def __init__(self) -> None:
+        self.inner = GaussianProcess()
+        self.steps, self.paths = np.zeros(0), np.zeros((0, 0))
+
+    def along(self, steps: np.ndarray, paths: np.ndarray) -> "GPAlong":
+        """steps (C,), paths (R, C): the runs' losses along training; to be called before `fit`."""
+        self.steps, self.paths = steps[-self.EVALUATIONS :], paths[:, -self.EVALUATIONS :]
+        return self
+
+    def fit(self, weights: np.ndarray, losses: np.ndarray) -> "GPAlong":
+        if self.paths.shape[0] != len(weights) or len(self.steps) < 2:
+            raise RequestError("gp_along needs the losses of every run at two evaluations at least")
+        middle, spread = self.paths.mean(0), np.maximum(self.paths.std(0), 1e-12)
+        self.middle, self.spread = float(middle[-1]), float(spread[-1])
+        inputs = np.vstack([self._inputs(weights, step) for step in self.steps])
+        self.inner.noise /= self.spread**2
+        self.inner.fit(inputs, ((self.paths - middle) / spread).T.reshape(-1))
+        return self
+
+    def predict(self, weights: np.ndarray) -> np.ndarray:
+        return self.middle + self.spread * self.inner.predict(self._inputs(weights, self.steps[-1]))
+
+    def _inputs(self, weights: np.ndarray, step: float) -> np.ndarray:
+        return np.column_stack([TRANSFORMS["sqrt"](weights), np.full(len(weights), np.log(step))])
+
+
 REGRESSORS: dict[str, Callable[[], Regressor]] = {
     "linear": Linear,
     "lightgbm": LightGBM,
@@ -192,6 +228,7 @@ REGRESSORS: dict[str, Callable[[], Regressor]] = {
     "gp_log": lambda: GPOnWeights("log"),
     "gp_sqrt": lambda: GPOnWeights("sqrt"),
     "gp_cbrt": lambda: GPOnWeights("cbrt"),
+    "gp_along": GPAlong,
 }
 
 
