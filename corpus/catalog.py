@@ -21,6 +21,7 @@ EMPTY = {  # tables that answer queries before any stage has written them
     "decisions": schema.DECISIONS,
     "failures": schema.FAILURES,
     "duplicates": schema.DUPLICATES,
+    "captures": schema.CAPTURES,
 }
 VIEWED = {"mixture": "table.parquet"}  # where the shards of a table are not alike: the one that its view shows
 
@@ -73,8 +74,25 @@ def view_statements(workspace: Workspace) -> Iterator[str]:
     failed = [files(workspace, name) for name in sorted(present) if _within("failures", name)]
     failures = [f"select * from {source}" for source in failed if source]
     yield f"create or replace view failures as {' union all '.join(failures) or empty('failures')}"
+    yield f"create or replace view revisits as {REVISITS}"
     yield f"create or replace view funnel as {funnel_sql(workspace)}"
     yield f"create or replace view curated as {curated_sql(workspace, present)}"
+
+
+# A revisit is a capture whose page had not changed: `document` is the one that holds its text, null where the original
+# is in no input. It is found by record, else by digest and address, else by address and time, whatever came in first.
+REVISITS = """
+    with held as (select * from captures where not revisit and id in (select id from documents)),
+    by_record as (select record, min(id) as document from held where record is not null group by all),
+    by_digest as (select digest, url, min(id) as document from held where digest is not null group by all),
+    by_time as (select url, captured, min(id) as document from held group by all)
+    select r.* exclude (revisit), coalesce(by_record.document, by_digest.document, by_time.document) as document
+    from captures r
+    left join by_record on by_record.record = r.refers_to
+    left join by_digest on by_digest.digest = r.digest and by_digest.url = coalesce(r.refers_to_url, r.url)
+    left join by_time on by_time.url = r.refers_to_url and by_time.captured = r.refers_to_date
+    where r.revisit
+"""
 
 
 def signals_sql(workspace: Workspace, present: set[str]) -> str | None:

@@ -13,7 +13,7 @@ from .inputs import sniffed_format
 from .members import Members, codec, open_bytes
 from .planning import Piece
 from .rows import read_arrow, read_jsonl, read_parquet
-from .warc import NEXT, Gap, Record, read_records
+from .warc import NEXT, Gap, Record, parse_date, read_records
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 TEXT_TYPES = ("text/plain",)
@@ -25,6 +25,19 @@ class Reading:
 
     max_page_bytes: int
     text_column: str = "text"
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What tells a record of a crawl from others, and, of a revisit, what it says of its original."""
+
+    record: str | None
+    digest: str | None
+    captured: datetime | None
+    revisit: bool = False
+    refers_to: str | None = None
+    refers_to_url: str | None = None
+    refers_to_date: datetime | None = None
 
 
 @dataclass
@@ -44,6 +57,7 @@ class Raw:
     error: str | None = None
     ignored: str | None = None  # what it is: request, warcinfo, response image/png, ...
     counted: bool = True  # False for a gap, which is no record
+    capture: Capture | None = None  # of records of crawls
 
 
 def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
@@ -129,7 +143,7 @@ def seek_record(stream: Members) -> None:
 
 def _capture(record: Record, reading: Reading) -> Raw:
     """A WARC record as a page, or why it is none."""
-    raw = Raw(record.place, record.inner, url=record.url, date=record.date)
+    raw = Raw(record.place, record.inner, url=record.url, date=record.date, capture=_identity(record))
     declared = record.headers.get("content-type", "").split(";")[0].strip().lower()
     if record.kind not in ("response", "resource", "conversion"):
         raw.ignored = record.kind
@@ -162,6 +176,18 @@ def _capture(record: Record, reading: Reading) -> Raw:
         kind = "text/html" if sniffed_format(response.body[:4096]) == "html" else "untyped"
     raw.charset = response.charset
     return _typed(raw, record, kind, response)
+
+
+def _identity(record: Record) -> Capture:
+    return Capture(
+        record.address("warc-record-id"),
+        record.headers.get("warc-payload-digest"),
+        record.date,
+        record.kind == "revisit",
+        record.address("warc-refers-to"),
+        record.address("warc-refers-to-target-uri"),
+        parse_date(record.headers.get("warc-refers-to-date")),
+    )
 
 
 def _typed(raw: Raw, record: Record, kind: str, response: Response) -> Raw:

@@ -34,6 +34,20 @@ FAILURES = pa.schema(
     ]
 )
 
+CAPTURES = pa.schema(  # records of crawls: those that became documents, and revisits, which stand for an earlier one
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("revisit", pa.bool_(), nullable=False),
+        ("record", pa.string()),  # WARC-Record-ID
+        ("digest", pa.string()),  # WARC-Payload-Digest
+        ("url", pa.string()),
+        ("captured", pa.timestamp("s", tz="UTC")),
+        ("refers_to", pa.string()),  # the rest is what a revisit says of its original
+        ("refers_to_url", pa.string()),
+        ("refers_to_date", pa.timestamp("s", tz="UTC")),
+    ]
+)
+
 DECISIONS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),

@@ -36,15 +36,15 @@ class Record:
 
     @property
     def url(self) -> str | None:
-        """The target URI, without the `<>` that some writers put around it."""
-        url = self.headers.get("warc-target-uri", "").strip()
-        if url.startswith("<") and url.endswith(">"):
-            url = url[1:-1]
-        return url or None
+        return self.address("warc-target-uri")
 
     @property
     def date(self) -> datetime | None:
         return parse_date(self.headers.get("warc-date"))
+
+    def address(self, name: str) -> str | None:
+        """A field that holds a URI, without the `<>` that some writers put around it."""
+        return self.headers.get(name, "").strip().removeprefix("<").removesuffix(">") or None
 
     @property
     def truncated(self) -> bool:

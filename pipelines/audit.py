@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from ..corpus.catalog import files, open_catalog
 from ..corpus.fate import changed, deciding
+from ..corpus.identity import file_fingerprint, url_fingerprint
+from ..corpus.planning import Ledger, read_ledger
 from ..corpus.shards import checksum, filesystem
 from ..corpus.workspace import Manifest, Table, Workspace
 
@@ -30,6 +32,9 @@ def audit(workspace: Workspace) -> dict[str, Any]:
     findings = [finding for table in tables for finding in damaged_shards(table)]
     checked = {"shards": sum(len(table.finished("audit").shards) for table in tables), "tables": len(tables)}
     damaged = bool(findings)
+    ledger = read_ledger(workspace)
+    checked["input files"] = len(ledger.files)
+    findings += changed_inputs(ledger)
     findings += [finding for table in tables for finding in stale_inputs(workspace, table)]
     if not damaged:  # counting rows of damaged shards would only repeat the finding as a traceback
         with open_catalog(workspace) as connection:
@@ -37,6 +42,7 @@ def audit(workspace: Workspace) -> dict[str, Any]:
             checked["deciding stages"] = len(stages)
             findings += unconserved(workspace, connection, stages)
             findings += unaccounted_extraction(workspace, connection)
+            findings += unaccounted_inputs(workspace, connection)
             findings += repeated_ids(connection)
             checked["clusters"] = one(connection, "select count(distinct cluster) from duplicates")
             findings += survivors(connection)
@@ -123,6 +129,62 @@ def unaccounted_extraction(workspace: Workspace, connection: duckdb.DuckDBPyConn
             f"the manifest says in, kept, dropped, failed = {told}; found {documents} documents, {failures} failures"
         )
         yield Finding(check="conservation", where="documents", message=message)
+
+
+def changed_inputs(ledger: Ledger) -> Iterator[Finding]:
+    """Input files that are gone, or have other bytes than those that were read; path lists' are not opened."""
+    for file in ledger.files:
+        if file.seen == url_fingerprint(file.path):
+            continue
+        try:
+            seen, size = file_fingerprint(file.path)
+        except FileNotFoundError:
+            yield Finding(
+                check="inputs", where=file.path, message="the input file is gone: its documents cannot be made anew"
+            )
+            continue
+        if seen != file.seen:
+            message = f"the input file was changed after it was read: {size} bytes now, {file.size} then"
+            yield Finding(check="inputs", where=file.path, message=message)
+
+
+def unaccounted_inputs(workspace: Workspace, connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    """Input files whose account in `inputs/` does not cover the plan, or is not what the tables hold of them."""
+    source = files(workspace, "inputs")
+    if source is None:
+        return
+    planned = {(p.path, p.start, p.end) for lot in read_ledger(workspace).lots for p in lot.pieces}
+    rows = connection.execute(f'select path, start, "end", records, gaps, ignored, "in" from {source}').fetchall()
+    told = {row[:3] for row in rows}
+    for path, start, end in sorted(planned ^ told, key=str):
+        what = "was planned and never read" if (path, start, end) in planned else "was read and never planned"
+        yield Finding(
+            check="inputs", where=path, message=f"bytes {start} to {'the end' if end is None else end}: {what}"
+        )
+    for path, start, _, records, gaps, ignored, entered in rows:
+        if records + gaps != ignored + entered:
+            message = (
+                f"{records} records and {gaps} gaps from byte {start}, but {ignored} ignored and {entered} taken in"
+            )
+            yield Finding(check="inputs", where=path, message=message)
+    failed = files(workspace, "failures/extract")
+    failures = (
+        f"select origin.path as path, count(*) as n from {failed} group by all"
+        if failed
+        else ("select null::varchar as path, 0 as n where false")
+    )
+    apart = connection.execute(
+        f"""select path, kept, coalesce(d.n, 0), failed, coalesce(f.n, 0)
+        from (select path, sum(kept) as kept, sum(failed) as failed from {source} group by all)
+        left join (select origin.path as path, count(*) as n from documents group by all) d using (path)
+        left join ({failures}) f using (path)
+        where kept <> coalesce(d.n, 0) or failed <> coalesce(f.n, 0) order by path limit 20"""
+    ).fetchall()
+    for path, kept, documents, failing, failures_there in apart:
+        message = (
+            f"the account says {kept} documents and {failing} failures; there are {documents} and {failures_there}"
+        )
+        yield Finding(check="inputs", where=path, message=message)
 
 
 def repeated_ids(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:

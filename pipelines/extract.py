@@ -1,7 +1,8 @@
 """Extract documents from crawls and files: pieces of input in, shards of `documents/` out.
 
-Writes three tables with the same shard names: `documents/`, `failures/extract/` and `inputs/` (what was read of which
-file). A second call with other inputs adds their shards and redoes none; a call with the same inputs does nothing.
+Writes four tables with the same shard names: `documents/`, `failures/extract/`, `captures/` (records of crawls, with
+the revisits: the view `revisits` finds their originals) and `inputs/` (what was read of which file). A second call with
+other inputs adds their shards and redoes none; a call with the same inputs does nothing.
 Refuses inputs that do not exist, and other settings over the same workspace unless forced.
 """
 
@@ -34,7 +35,7 @@ from ..corpus.workspace import Workspace
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, run_stage, shard_graph
 
-TABLES = ("documents", "failures/extract", "inputs")  # documents is the marker and is written last
+TABLES = ("documents", "failures/extract", "captures", "inputs")  # documents is the marker and is written last
 TOLD_FILES = 1000  # files that the manifest lists; beyond, `inputs/` alone has them
 
 
@@ -138,9 +139,11 @@ def process(plan: Plan[ExtractSettings], lot: Lot) -> Iterator[Report]:
     with ExitStack() as stack:  # closes the last opened first, so documents, opened first, are committed last
         documents = stack.enter_context(open_shard(urls["documents"], schema.DOCUMENTS, stamp))
         failures = stack.enter_context(open_shard(urls["failures/extract"], schema.FAILURES, stamp))
+        captures = stack.enter_context(open_shard(urls["captures"], schema.CAPTURES, stamp))
         account = stack.enter_context(open_shard(urls["inputs"], INPUTS, stamp))
         tally = Tally()
-        documents.write_rows(_documents(plan.settings, lot, failures, tally, read_optout(plan.workspace)))
+        aside = Aside(failures, captures, tally)
+        documents.write_rows(_documents(plan.settings, lot, aside, read_optout(plan.workspace)))
         account.write_rows(tally.rows)
         documents.counts = tally.counts()
         failures.counts = {"failed": documents.counts["failed"]}
@@ -175,17 +178,25 @@ class Tally:
         return {name: sum(row[name] for row in self.rows) for name in COUNTED}
 
 
+@dataclass(frozen=True)
+class Aside:
+    """Where a shard writes what is no document."""
+
+    failures: Any
+    captures: Any
+    tally: Tally
+
+
 BATCH_PAGES, BATCH_BYTES = 64, 4 << 20
 
 
-def _documents(
-    settings: ExtractSettings, lot: Lot, failures: Any, tally: Tally, optout: OptOut
-) -> Iterator[dict[str, Any]]:
-    """Rows of the shard; what fails is written to `failures` as it comes."""
+def _documents(settings: ExtractSettings, lot: Lot, aside: Aside, optout: OptOut) -> Iterator[dict[str, Any]]:
+    """Rows of the shard; failures and captures are written aside as they come."""
     reading = Reading(settings.max_page_bytes, settings.text_column)
     for piece in lot.pieces:
-        tally.begin(piece)
+        aside.tally.begin(piece)
         failed: list[dict[str, Any]] = []
+        captured: list[dict[str, Any]] = []
         for batch in _batches(read_piece(piece, reading)):
             jobs = [Job(raw.body, raw.markup, raw.charset) for raw in batch if _is_page(raw) and raw.body is not None]
             outcomes = _outcomes(settings, jobs)
@@ -194,15 +205,18 @@ def _documents(
                 if outcome is not None:
                     raw.error = outcome.error
                 name = document_id(piece.file, raw.place, raw.inner)
-                left_out = bool(outcome is not None and optout and optout.covers(name, raw.url))
-                tally.count(raw, left_out)
+                left_out = bool((outcome is not None or raw.ignored) and optout and optout.covers(name, raw.url))
+                aside.tally.count(raw, left_out)
                 if left_out:
                     continue
                 if raw.error:
                     failed.append(_failure(piece, raw))
-                elif outcome is not None:
+                elif raw.capture is not None and (outcome is not None or raw.capture.revisit):
+                    captured.append({"id": name, "url": raw.url, **vars(raw.capture)})
+                if outcome is not None and not raw.error:
                     yield _document(lot, piece, raw, outcome)
-        failures.write_rows(failed)
+        aside.failures.write_rows(failed)
+        aside.captures.write_rows(captured)
 
 
 def _is_page(raw: Raw) -> bool:
@@ -292,6 +306,6 @@ def run_extract(
     return run_stage(EXTRACT, workspace, settings, options, force=force, quiet=quiet)
 
 
-EXTRACT = Stage("extract", 1, TABLES, inputs, graph, work, recorded=recorded)
+EXTRACT = Stage("extract", 2, TABLES, inputs, graph, work, recorded=recorded)
 
 assert set(ExtractSettings.model_fields["engine"].annotation.__args__) == set(ENGINES)  # type: ignore[union-attr]

@@ -5,20 +5,16 @@ the same command completes. Models cannot forget: recipes and runs made before a
 """
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
-from pydantic import ValidationError
 
-from ..corpus import schema
 from ..corpus.catalog import refresh_catalog
 from ..corpus.optout import OptOut, add_optout
-from ..corpus.refusal import RequestError
 from ..corpus.shards import (
     COUNTS,
     STAMP,
@@ -28,9 +24,9 @@ from ..corpus.shards import (
     fingerprint,
     open_shard,
     read_batches,
-    replacing,
 )
 from ..corpus.workspace import Manifest, Workspace, total
+from .rebuild import rebuild as rebuild_stages
 from .runner import RunnerOptions
 
 REMOVED = pa.schema(
@@ -47,56 +43,103 @@ def opt_out(
     workspace: Workspace, asked: OptOut, options: RunnerOptions, quiet: bool = False, rebuild: bool = True
 ) -> dict[str, Any]:
     """Honour a list. Returns what was removed, which stages were rebuilt, and which results are stale for good."""
-    manifest = workspace.table("documents").finished("opt-out")
+    names = [shard.name for shard in workspace.table("documents").finished("opt-out").shards]
     whole = add_optout(workspace, asked)
-    removed, shards = 0, []
-    for shard in manifest.shards:
-        count, after = _without(workspace, shard.name, whole)
-        removed += count
-        shards.append(after)
-    if [shard.checksum for shard in shards] != [shard.checksum for shard in manifest.shards]:
-        changed = manifest.model_copy(update={"shards": tuple(shards), "counts": total(shards)})
-        workspace.table("documents").write_manifest(changed)
+    removed = sum(_without(workspace, name, whole) for name in names)
+    for table in ("inputs", "captures", "documents"):
+        _settle(workspace, table)
     _log_manifest(workspace, whole)
     refresh_catalog(workspace)
-    rebuilt = list(_rebuild(workspace, options, quiet)) if rebuild else []
+    rebuilt, left = rebuild_stages(workspace, options, quiet) if rebuild else ([], {})
     stale = [table.name for table in workspace.tables() if table.name.split("/")[0] in ("mixture", "runs", "scores")]
     return {
         "stage": "opt-out",
         "removed": removed,
         "rebuilt": rebuilt,
+        "left": left,
         "stale": stale,
-        "tables": {"documents": total(shards), "removed": {"rows": _logged(workspace)}},
+        "tables": {
+            "documents": workspace.table("documents").finished("opt-out").counts,
+            "removed": {"rows": _logged(workspace)},
+        },
     }
 
 
-def _without(workspace: Workspace, name: str, whole: OptOut) -> tuple[int, Shard]:
-    """(documents removed, the shard as it is now)."""
+def _without(workspace: Workspace, name: str, whole: OptOut) -> int:
+    """Rewrite the shards of that name without what the list covers, documents last. Documents removed."""
     url = workspace.table("documents").shard_url(name)
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
-        held = dict(pq.read_metadata(file).metadata or {})
-    stamp = held[STAMP].decode()
-    covered = [
-        {"id": document, "url": address, "entry": entry, "removed": datetime.now(UTC).replace(microsecond=0)}
-        for batch in read_batches(url, ["id", "url"])
-        for document, address in zip(batch["id"].to_pylist(), batch["url"].to_pylist(), strict=True)
-        if (entry := whole.covers(document, address))
-    ]
+    now = datetime.now(UTC).replace(microsecond=0)
+    paths: Counter[str] = Counter()
+    covered = []
+    for batch in read_batches(url, ["id", "url", "origin"]):
+        for row in batch.to_pylist():
+            if entry := whole.covers(row["id"], row["url"]):
+                covered.append({"id": row["id"], "url": row["url"], "entry": entry, "removed": now})
+            else:
+                paths[row["origin"]["path"]] += 1
+    captures = workspace.table("captures").shard_url(name)
+    if _any_covered(captures, whole):
+        _rewrite(captures, lambda row: None if whole.covers(row["id"], row["url"]) else row)
     if covered:
         _log(workspace, name, covered)
-        gone = pa.array([row["id"] for row in covered])
-        counts = json.loads(held[COUNTS])
-        counts["kept"] -= len(covered)
-        counts["dropped"] = counts.get("dropped", 0) + len(covered)
-        with open_shard(url, schema.DOCUMENTS, stamp) as writer:
-            for batch in read_batches(url):
-                left = batch.filter(pc.invert(pc.is_in(batch["id"], value_set=gone)))
-                writer.write_batch(pa.RecordBatch.from_arrays(left.columns, schema=schema.DOCUMENTS))
-            writer.counts = counts
+        _account(workspace.table("inputs").shard_url(name), paths)
+        gone = {row["id"] for row in covered}
+        _rewrite(url, lambda row: None if row["id"] in gone else row, len(covered))
+    return len(covered)
+
+
+def _any_covered(url: str, whole: OptOut) -> bool:
+    fs, path = filesystem(url)
+    rows = (row for batch in read_batches(url, ["id", "url"]) for row in batch.to_pylist()) if fs.exists(path) else ()
+    return any(whole.covers(row["id"], row["url"]) for row in rows)
+
+
+def _account(url: str, left: Counter[str]) -> None:
+    """Count as dropped, in the account of the input, what is no longer kept; `left` are the documents by file."""
+    room = Counter(left)
+
+    def moved(row: dict[str, Any]) -> dict[str, Any]:
+        kept = min(row["kept"], room[row["path"]])
+        room[row["path"]] -= kept
+        return {**row, "kept": kept, "dropped": row["dropped"] + row["kept"] - kept}
+
+    _rewrite(url, moved)
+
+
+def _rewrite(url: str, change: Callable[[dict[str, Any]], dict[str, Any] | None], dropped: int = 0) -> None:
+    """Write a shard anew, row by row, under its old stamp."""
+    fs, path = filesystem(url)
+    with fs.open(path, "rb") as file:
+        footer = pq.read_metadata(file)
+    schema, held = footer.schema.to_arrow_schema().remove_metadata(), dict(footer.metadata or {})
+    counts = json.loads(held[COUNTS])
+    if dropped:
+        counts |= {"kept": counts["kept"] - dropped, "dropped": counts.get("dropped", 0) + dropped}
+    with open_shard(url, schema, held[STAMP].decode()) as writer:
+        for batch in read_batches(url):
+            rows = [row for row in map(change, batch.to_pylist()) if row is not None]
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+        writer.counts = counts
+
+
+def _settle(workspace: Workspace, name: str) -> None:
+    """Bring a table's manifest up to date with its shards."""
+    table = workspace.table(name)
+    manifest = table.manifest()
+    if manifest is None:
+        return
+    shards = tuple(_as_it_is(table.shard_url(shard.name)) for shard in manifest.shards)
+    if [shard.checksum for shard in shards] != [shard.checksum for shard in manifest.shards]:
+        table.write_manifest(manifest.model_copy(update={"shards": shards, "counts": total(shards)}))
+
+
+def _as_it_is(url: str) -> Shard:
+    fs, path = filesystem(url)
+    with fs.open(path, "rb") as file:
+        stamp = dict(pq.read_metadata(file).metadata or {})[STAMP].decode()
     shard = committed(url, stamp)
     assert shard is not None
-    return len(covered), shard
+    return shard
 
 
 def _log(workspace: Workspace, name: str, covered: list[dict[str, Any]]) -> None:
@@ -133,44 +176,3 @@ def _log_manifest(workspace: Workspace, whole: OptOut) -> None:
 def _logged(workspace: Workspace) -> int:
     manifest = workspace.table("removed").manifest()
     return manifest.counts["removed"] if manifest else 0
-
-
-def _rebuild(workspace: Workspace, options: RunnerOptions, quiet: bool) -> Iterator[str]:
-    """Run again, as their manifests say they were run, the stages that were made from the documents.
-
-    Goes down the chain as far as a manifest's settings can be turned back into the command's; what is left is stale,
-    as `gristmill audit` says.
-    """
-    from ..dedup.settings import DedupSettings
-    from .dedup import deduplicate
-    from .filter import FilterSettings, run_filter
-    from .tokenize import TokenizeSettings, tokenize, tokenizer_recorded
-
-    filtered = workspace.table("decisions/filter").manifest()
-    if filtered is not None:
-        place = workspace.path("plans/rules.yaml")
-        with replacing(place) as scratch, open(scratch, "w", encoding="utf-8") as file:
-            yaml.safe_dump(filtered.settings["rules"], file, sort_keys=True)
-        settings = FilterSettings(rules=place, all_failing=filtered.settings["all_failing"])
-        run_filter(workspace, settings, options, force=True, quiet=quiet)
-        yield "filter"
-    for name, table, model, recorded, function in (
-        ("dedup", "decisions/dedup", DedupSettings, DedupSettings.deciding, deduplicate),
-        ("tokenize", "tokenizer", TokenizeSettings, tokenizer_recorded, tokenize),
-    ):
-        manifest = workspace.table(table).manifest()
-        settings = _as_run(model, recorded, manifest) if manifest is not None else None
-        if settings is not None:
-            function(workspace, settings, options, force=True, quiet=quiet)
-            yield name
-        elif manifest is not None:
-            return
-
-
-def _as_run(model: Any, recorded: Any, manifest: Manifest) -> Any:
-    """The settings that a manifest records, or None where they are not all in it."""
-    try:
-        settings = model(**{name: value for name, value in manifest.settings.items() if name in model.model_fields})
-        return settings if json.loads(json.dumps(recorded(settings))) == manifest.settings else None
-    except (ValidationError, RequestError, TypeError):
-        return None

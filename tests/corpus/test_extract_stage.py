@@ -2,7 +2,12 @@
 
 import gzip
 import os
+import re
+import threading
 import zlib
+from collections import Counter
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from gristmill.corpus.catalog import open_catalog
 from gristmill.corpus.inputs import Input
 from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.workspace import Workspace
+from gristmill.pipelines.audit import audit
+from gristmill.pipelines.extract import ExtractSettings, run_extract
+from gristmill.pipelines.optout import _account, _settle
+from gristmill.pipelines.runner import RunnerOptions
 
 from .crawl import PROSE, http, jsonl, page, pages, record, zipped
 
@@ -244,3 +255,125 @@ def test_chunked_bodies_are_joined_also_where_the_header_lies(extract, tmp_path:
     (tmp_path / "a.warc").write_bytes(record(http(chunks, extra=extra)) + record(http(page(1), extra=extra)))
     texts = extract(tmp_path / "a.warc").texts
     assert texts[0] == texts[1]
+
+
+def revisit(url: str, **said: str) -> bytes:
+    extra = "".join(f"WARC-{name.replace('_', '-')}: {value}\r\n" for name, value in said.items())
+    return record(http(b"", status="304 Not Modified"), url, "revisit", extra)
+
+
+def revisits(space) -> dict[str, tuple[str, str | None]]:
+    """Address of each revisit -> (the address of the document that holds its text, None where there is none)."""
+    with open_catalog(space) as connection:
+        rows = connection.execute(
+            "select r.url, d.url from revisits r left join documents d on d.id = r.document"
+        ).fetchall()
+    return dict(rows)
+
+
+def test_revisits_name_the_document_of_their_original_whatever_came_first(extract, tmp_path: Path):
+    url = "https://mill.example/"
+    first, second = tmp_path / "a.warc.gz", tmp_path / "b.warc.gz"
+    by_record = record(http(page(1)), f"{url}1")
+    name = by_record.split(b"WARC-Record-ID: ")[1].split(b"\r\n")[0].decode()
+    first.write_bytes(
+        zipped(
+            [
+                revisit(f"{url}copy", Refers_To=name),
+                revisit(f"{url}2", Payload_Digest="sha1:TWO"),
+                revisit(f"{url}again", Refers_To_Target_URI=f"{url}3", Refers_To_Date="2024-05-01T00:00:00Z"),
+                revisit(f"{url}lost", Payload_Digest="sha1:LOST"),
+            ]
+        )
+    )
+    assert revisits(extract(first).workspace) == dict.fromkeys([f"{url}{n}" for n in ("copy", "2", "again", "lost")])
+    second.write_bytes(
+        zipped(
+            [
+                by_record,
+                record(http(page(2)), f"{url}2", extra="WARC-Payload-Digest: sha1:TWO\r\n"),
+                record(http(page(3)), f"{url}3"),
+            ]
+        )
+    )
+    done = extract(second)
+    found = {f"{url}copy": f"{url}1", f"{url}2": f"{url}2", f"{url}again": f"{url}3", f"{url}lost": None}
+    assert revisits(done.workspace) == found == revisits(extract(second, first, to="turned").workspace)
+    assert done.summary["details"]["ignored"]["revisit"] == 4
+    assert audit(done.workspace)["findings"] == []
+
+
+def test_audit_names_an_input_that_changed_or_went_and_an_account_that_does_not_add_up(extract, tmp_path: Path):
+    kept, changed, gone = (tmp_path / f"{name}.jsonl" for name in ("kept", "changed", "gone"))
+    for n, path in enumerate((kept, changed, gone)):
+        path.write_bytes(jsonl([{"text": f"{PROSE} {n}"}, {"no": "text"}]))
+    space = extract(kept, changed, gone).workspace
+    assert audit(space)["findings"] == []
+    changed.write_bytes(jsonl([{"text": "other"}]))
+    gone.unlink()
+    found = {finding["where"]: finding["message"] for finding in audit(space)["findings"]}
+    assert set(found) == {str(changed), str(gone)}
+    assert "changed after it was read" in found[str(changed)]
+    assert "gone" in found[str(gone)]
+
+
+def test_audit_counts_the_account_of_each_file_against_the_tables(extract, tmp_path: Path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl([{"text": PROSE}, {"text": f"{PROSE} 2"}, {"no": "text"}]))
+    space = extract(path).workspace
+    name = next(iter(space.table("inputs").finished("test").shards)).name
+    _account(space.table("inputs").shard_url(name), Counter({str(path): 1}))
+    _settle(space, "inputs")
+    (finding,) = audit(space)["findings"]
+    assert finding["where"] == str(path)
+    assert finding["message"] == "the account says 1 documents and 1 failures; there are 2 and 1"
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    """A server of files that knows ranges, as object stores do."""
+
+    def log_message(self, *_) -> None:
+        return
+
+    def do_GET(self) -> None:
+        data = Path(self.translate_path(self.path)).read_bytes()
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        start, end = (int(asked[1]), int(asked[2] or len(data) - 1)) if asked else (0, len(data) - 1)
+        part = data[start : end + 1]
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("Accept-Ranges", "bytes")
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(data)}")
+        self.end_headers()
+        self.wfile.write(part)
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    pytest.importorskip("aiohttp")
+    (tmp_path / "served").mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(tmp_path / "served"))) as held:
+        thread = threading.Thread(target=held.serve_forever, daemon=True)
+        thread.start()
+        yield tmp_path / "served", f"http://127.0.0.1:{held.server_address[1]}"
+        held.shutdown()
+
+
+def test_files_and_path_lists_are_read_over_http(extract, tmp_path: Path, server):
+    folder, address = server
+    (folder / "a.warc.gz").write_bytes(zipped(pages(9)))
+    (folder / "b.jsonl").write_bytes(jsonl([{"text": PROSE}]))
+    (folder / "warc.paths.gz").write_bytes(gzip.compress(b"a.warc.gz\n"))
+    local = extract(folder / "a.warc.gz", folder / "b.jsonl", to="local")
+    options = RunnerOptions()
+    near = Workspace(str(tmp_path / "near"))
+    given = Input(paths=(f"{address}/a.warc.gz", f"{address}/b.jsonl"), source="test")
+    run_extract(near, ExtractSettings(inputs=(given,), shard_bytes=2000), options, quiet=True)
+    rows = {row["id"]: row["text"] for batch in near.table("documents").read() for row in batch.to_pylist()}
+    assert rows == {row["id"]: row["text"] for row in local.rows()}
+    listed = Workspace(str(tmp_path / "listed"))
+    given = Input(paths=(f"{address}/warc.paths.gz",), source="test")
+    run_extract(listed, ExtractSettings(inputs=(given,)), options, quiet=True)
+    texts = [row["text"] for batch in listed.table("documents").read() for row in batch.to_pylist()]
+    assert sorted(texts) == sorted(row["text"] for row in local.rows() if row["url"])

@@ -6,10 +6,20 @@ import pytest
 
 from gristmill.corpus.optout import parse
 from gristmill.corpus.refusal import RequestError
+from gristmill.dedup.settings import DedupSettings
+from gristmill.pipelines.audit import audit
+from gristmill.pipelines.balance import BalanceSettings, run_balance
+from gristmill.pipelines.dedup import deduplicate
+from gristmill.pipelines.filter import FilterSettings, run_filter
 from gristmill.pipelines.optout import opt_out
 from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
 
-from .crawl import PROSE, jsonl
+from .crawl import PROSE, jsonl, pages, zipped
+
+ENDS = ("en", "al", "ish", "ful", "or", "um", "ic", "ous")
+WORDS = [grain + end for grain in ("oat", "rye", "corn", "bran", "malt") for end in ENDS]
+
 
 LIST = ["# who asked", "Example.org", "https://www.mill.example/private/", "http://mill.example/one?x=1", "a" * 32]
 
@@ -57,3 +67,40 @@ def test_removed_documents_are_logged_and_stay_out(extract, tmp_path: Path):
     assert extract(path).summary["skipped"]
     again = extract(path, engine="raw", force=True)
     assert (again.counts["kept"], again.counts["dropped"]) == (6, 3)
+
+
+def test_everything_made_from_a_removed_document_is_rebuilt_as_it_was_made(extract, tmp_path: Path):
+    warc, rows = tmp_path / "a.warc.gz", tmp_path / "b.jsonl"
+    warc.write_bytes(zipped(pages(4)))
+    rows.write_bytes(
+        jsonl([{"text": f"{WORDS[n]} {PROSE} {n}", "url": f"https://h{n % 4}.example/{n}"} for n in range(40)])
+    )
+    space = extract(warc, rows).workspace
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "name: few\nrules:\n  - {rule: words, value: gopher@paper.word_count, threshold: 9, keep: value >= threshold}\n"
+    )
+    run_filter(space, FilterSettings(rules=str(rules)), RunnerOptions(), quiet=True)
+    deduplicate(space, DedupSettings(threshold=0.9, num_perm=64, size=3), RunnerOptions(), quiet=True)
+    run_balance(space, BalanceSettings(by="host", cap=9), RunnerOptions(), quiet=True)
+    tokenize(space, TokenizeSettings(vocab_size=300, heldout=0.25, metadata="host"), RunnerOptions(), quiet=True)
+    before = {table.name: table.finished("test").settings for table in space.tables()}
+    summary = opt_out(space, parse(["h1.example", "https://mill.example/2"], "list"), RunnerOptions(), quiet=True)
+    assert summary["removed"] == 11
+    assert (summary["rebuilt"], summary["left"]) == (["filter", "dedup", "balance", "tokenize"], {})
+    assert {table.name: table.finished("test").settings for table in space.tables() if table.name in before} == before
+    assert audit(space)["findings"] == []
+    captured = {row["url"] for batch in space.table("captures").read() for row in batch.to_pylist()}
+    assert captured == {f"https://mill.example/{n}" for n in (0, 1, 3)}
+
+
+def test_what_cannot_be_rebuilt_is_named_with_the_reason(extract, tmp_path: Path):
+    path, listed = tmp_path / "a.jsonl", tmp_path / "concepts.txt"
+    path.write_bytes(jsonl([{"text": PROSE, "url": f"https://h{n}.example/"} for n in range(4)]))
+    listed.write_text("mill\n")
+    space = extract(path).workspace
+    run_balance(space, BalanceSettings(concepts=str(listed), cap=9), RunnerOptions(), quiet=True)
+    tokenize(space, TokenizeSettings(vocab_size=300), RunnerOptions(), quiet=True)
+    summary = opt_out(space, parse(["h1.example"], "list"), RunnerOptions(), quiet=True)
+    assert summary["rebuilt"] == []
+    assert summary["left"] == {"balance": "its list of concepts is not recorded", "tokenize": "comes after balance"}
