@@ -12,7 +12,7 @@ import pyarrow as pa
 from .families import pieces
 from .layout import Layout
 from .lines import line_signals, line_table
-from .pii import find
+from .pii import find, token
 from .rule_sets import KEPT, Compiled, LineRules
 
 
@@ -88,7 +88,7 @@ def _edit(layout: Layout, d: int, start: np.ndarray, end: np.ndarray, first: np.
     return b"".join(left).decode(), removed
 
 
-def masked(text: str, removed: list[dict], kinds: tuple[str, ...]) -> tuple[str, list[dict]]:
+def masked(text: str, removed: list[dict], kinds: tuple[str, ...], key: bytes | None = None) -> tuple[str, list[dict]]:
     """The text without what line rules cut, a token such as `<EMAIL>` in the place of personal data in the rest.
 
     `removed` are the cuts in characters of the text; the answer has those of personal data as well, as `pii_email`.
@@ -96,10 +96,10 @@ def masked(text: str, removed: list[dict], kinds: tuple[str, ...]) -> tuple[str,
     spans = [(cut["start"], cut["end"], cut["rule"], "") for cut in removed]
     for span in find(text, kinds):
         if not any(span.start < cut["end"] and cut["start"] < span.end for cut in removed):
-            spans.append((span.start, span.end, f"pii_{span.kind}", f"<{span.kind.upper()}>"))
+            spans.append((span.start, span.end, f"pii_{span.kind}", token(span.kind, text[span.start : span.end], key)))
     parts: list[str] = []
     at = 0
-    for start, end, _, token in sorted(spans):
-        parts += [text[at:start], token]
+    for start, end, _, instead in sorted(spans):
+        parts += [text[at:start], instead]
         at = end
     return "".join((*parts, text[at:])), [{"start": s, "end": e, "rule": rule} for s, e, rule, _ in sorted(spans)]

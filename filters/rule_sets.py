@@ -97,6 +97,7 @@ class RuleSet(BaseModel):
     about: str = ""
     lines: LineRules | None = None
     mask: tuple[Literal["email", "ip", "phone", "iban", "card", "api_key"], ...] = ()  # personal data to replace
+    mask_key: str | None = None  # tokens then tell equal data from different ones: <EMAIL:3f2a9c> for <EMAIL>
     rules: tuple[Rule, ...]
 
     _distinct = field_validator("rules")(_distinct_names)

@@ -242,7 +242,7 @@ def _edits(rows: pa.Table, decided: pa.Table, cut: Cut | None, rules: RuleSet) -
             continue
         left, removed = edit or (text, [])
         if rules.mask:
-            left, removed = masked(text, removed, rules.mask)
+            left, removed = masked(text, removed, rules.mask, rules.mask_key.encode() if rules.mask_key else None)
         if removed:
             yield {"id": name, "text": left, "removed": removed}
 

@@ -198,3 +198,22 @@ def test_line_rules_and_masks_edit_the_text_and_record_what_they_took(tmp_path, 
     ]
     run(space, "gopher")
     assert space.table("edits/filter").manifest() is None
+
+
+def test_masked_texts_are_the_same_for_any_shards_workers_and_order(tmp_path, document_writer):
+    path = tmp_path / "mask.yaml"
+    path.write_text("name: m\nmask: [email, ip, phone]\nmask_key: a secret\nrules: []\n")
+    rows = [
+        {"id": f"{n:032x}", "text": f"Ask p{n % 3}@example.org or +33 1 23 45 67 {n:02d} at 8.8.4.{n % 2}."}
+        for n in range(12)
+    ]
+    found = []
+    for name, order, shards, workers in (("a", 1, 1, 1), ("b", -1, 3, 1), ("c", 1, 5, 2)):
+        space = Workspace(str(tmp_path / name))
+        document_writer(space, rows[::order], shards=shards)
+        stage.run_filter(space, stage.FilterSettings(rules=str(path)), RunnerOptions(workers=workers), quiet=True)
+        found.append(dict(open_catalog(space).execute("select id, text from curated").fetchall()))
+    assert found[0] == found[1] == found[2]
+    tokens = [text.split()[1] for text in found[0].values()]
+    assert len(set(tokens)) == 3
+    assert all(token.startswith("<EMAIL:") for token in tokens)
