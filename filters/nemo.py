@@ -6,8 +6,8 @@ Read off its source: its "sentences" are lines, so its sentence rules are line r
 import numpy as np
 
 from .content import class_counts
-from .gopher import Columns
-from .kernels import NEXT, decode, hashed, jit, longest, slot, starts_with, table_size, trimmed
+from .gopher import STOP_HASHES, Columns
+from .kernels import NEXT, decode, jit, longest, slot, starts_with, table_size, trimmed
 from .layout import Layout
 from .lines import holds
 
@@ -28,10 +28,6 @@ _POLICY = _bytes("terms of use", "privacy policy", "cookie policy", "uses cookie
                  "use of cookies", "use cookies", "privacy & cookies policy", "privacy and cookies policy",
                  "lorem ipsum")  # fmt: skip
 _BULLETS = np.array([ord(char) for char in "•‣⁃⁌⁍∙○●◘◦⦾⦿"], np.int64)
-_STOPS = np.sort(
-    np.array([hashed(np.frombuffer(w, np.uint8), 0, len(w)) for w in b"the be to of and that have with".split()],
-             np.uint64)
-)  # fmt: skip
 
 
 def nemo(layout: Layout) -> Columns:
@@ -45,7 +41,7 @@ def nemo(layout: Layout) -> Columns:
     blocks = layout.lines("pairs")
     boilerplate = _nemo_boilerplate(layout.data, blocks.bounds, blocks.start, blocks.end, layout.table, *_POLICY)
     word = _nemo_words(layout.data, words.bounds, words.start, words.end, words.hash, words.chars, words.flags,
-                       _STOPS, *_ENDINGS)  # fmt: skip
+                       STOP_HASHES, *_ENDINGS)  # fmt: skip
     number = np.diff(words.bounds)
     line = _distinct(lines.bounds, lines.hash, lines.chars, _blank(layout.data, lines.start, lines.end, layout.table))
     block = _distinct(blocks.bounds, blocks.hash, blocks.chars, np.zeros(len(blocks), np.bool_))
