@@ -6,13 +6,14 @@ those of the workspace, unless forced.
 """
 
 import os
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from ..corpus.refusal import RequestError
-from ..corpus.shards import fingerprint
+from ..corpus.shards import checksum, fingerprint
 from ..corpus.workspace import Workspace
 from ..mixing.recipe import Recipe, load_recipe
 from ..training import checkpoint
@@ -24,30 +25,25 @@ from ..training.run_folder import CHECKPOINTS
 from ..training.shards import TokenDomain, TokenFacts, domains, open_tokens
 from ..training.targets import load_target, score
 from ..training.tokenizer import load_tokenizer
-from ..training.transformer import Transformer, size
-from .phases import Replay, Subset, plan_phases, with_quality
+from ..training.transformer import Transformer, TransformerConfig, size
+from .phases import Changes, arranged, plan_phases, with_quality
 
 RUNS = "runs"
 
 
-class TrainSettings(BaseModel, frozen=True, extra="forbid"):
-    """What the recipe does not say: the model, the batch and the loop."""
+class TrainSettings(Changes, frozen=True, extra="forbid"):
+    """What the recipe does not say: the model, the batch and the loop; and what the run changes of it."""
 
     recipe: str | None = None  # a recipe.yaml; None: the one that `mix` wrote into the workspace
     name: str | None = None  # of the run; the recipe's name where not given
-    model: str = "1m"  # a size, or LAYERSxWIDTHxHEADS
+    model: str | None = None  # a size, or LAYERSxWIDTHxHEADS; None: the branch's shape, 1m without a branch
     tokens: int | None = Field(default=None, ge=1)  # instead of the recipe's total_tokens
     batch_tokens: int = Field(default=8192, ge=1)
-    packing: Literal["concat", "bestfit", "decompose"] = "concat"
-    curriculum: str = "natural"  # decompose: the order of row lengths
-    subset: Subset | None = None  # parts of domains that are repeated instead of reading all of them
-    replay: Replay | None = None  # some of what the model was trained on before, for a run that goes on from it
-    max_epochs: float | None = Field(default=None, gt=0)  # no domain is repeated more; the others fill in pro rata
     seed: int = 0
     evaluation_tokens: int = Field(default=50_000, ge=1)  # held-out tokens per domain
     targets: tuple[str, ...] = ()  # JSONL or text files of target tasks, scored when held-out text is measured
     target_items: int = Field(default=200, ge=1)  # of each target
-    branch: str | None = None  # a checkpoint folder whose weights the run starts from
+    branch: str | None = None  # a checkpoint, or the folder of a run, whose weights the run starts from
     loop: LoopSettings = LoopSettings()
 
 
@@ -66,28 +62,52 @@ def train(
     if not pool:
         raise RequestError(f"{workspace.url} has no token shards; run: gristmill tokenize --workspace {workspace.url}")
     if not force:
-        check_recipe(recipe, pool, path)
+        check_recipe(recipe, pool, path, settings)
     if settings.subset is not None and settings.subset.best is not None:
         pool = with_quality(workspace, pool, settings.subset)
     available = {name: domain.tokens for name, domain in pool.items()}
     total = settings.tokens or recipe.total_tokens
-    phases = plan_phases(recipe, total, available, settings.packing, settings.curriculum, settings.max_epochs,
-                         settings.subset, settings.replay)  # fmt: skip
+    phases = plan_phases(recipe, total, available, settings)
     loader = Loader(pool, phases, total, settings.batch_tokens, settings.seed)
     longest = max(phase.seq_len for phase in phases)
     facts = next(iter(pool.values())).facts
-    model = Transformer(size(settings.model, facts.vocab_size, longest), settings.seed)
-    if settings.branch is not None:
-        model.load_state_dict(checkpoint.load(settings.branch)[0])
+    model, start = first_weights(settings, facts, longest)
     weights = {name: domain.loss_weight for name, domain in recipe.domains.items() if domain.loss_weight != 1.0}
     loop = settings.loop.model_copy(update={"loss_weights": weights | settings.loop.loss_weights})
     prints = {
         "tokenizer": facts.tokenizer,
         "model": fingerprint(vars(model.config)),
-        "start": settings.branch or f"seed {settings.seed}",
+        "start": start,
     }
     measured = held_out(workspace, pool, settings, longest)
     return pretrain(model, loader, loop, folder, measured, prints, force, quiet, probe(workspace, settings, facts))
+
+
+def first_weights(settings: TrainSettings, facts: TokenFacts, longest: int) -> tuple[Transformer, str]:
+    """The model that the run starts from, and what says so: the seed, or the hash of the branch's weights."""
+    if settings.branch is None:
+        return Transformer(
+            size(settings.model or "1m", facts.vocab_size, longest), settings.seed
+        ), f"seed {settings.seed}"
+    weights, _, state = checkpoint.load(settings.branch)
+    tokenizer = state.get("fingerprints", {}).get("tokenizer", facts.tokenizer)
+    if tokenizer != facts.tokenizer:
+        raise RequestError(
+            f"branch {settings.branch} reads tokenizer {tokenizer[:12]}…, these tokens are of {facts.tokenizer[:12]}…; "
+            f"run: gristmill tokenize --tokenizer with that run's tokenizer.json"
+        )
+    if settings.model is None and "config" in state:
+        config = replace(TransformerConfig(**state["config"]), max_len=longest)
+    else:
+        config = size(settings.model or "1m", facts.vocab_size, longest)
+    model = Transformer(config, settings.seed)
+    own = model.state_dict()
+    if own.keys() != weights.keys() or any(own[name].shape != weights[name].shape for name in own):
+        raise RequestError(
+            f"branch {settings.branch} is not of the shape {settings.model}; leave `model` out to take its own"
+        )
+    model.load_state_dict(weights)
+    return model, checksum(f"{checkpoint.newest(settings.branch)}/{checkpoint.MODEL}")
 
 
 def probe(workspace: Workspace, settings: TrainSettings, facts: TokenFacts) -> Probe | None:
@@ -113,7 +133,7 @@ def held_out(
     return found
 
 
-def check_recipe(recipe: Recipe, pool: dict[str, TokenDomain], where: str) -> None:
+def check_recipe(recipe: Recipe, pool: dict[str, TokenDomain], where: str, changes: Changes) -> None:
     """Refuse tokens that are not those the recipe was made for."""
     tokenizer = next(iter(pool.values())).facts.tokenizer
     stale = []
@@ -127,11 +147,11 @@ def check_recipe(recipe: Recipe, pool: dict[str, TokenDomain], where: str) -> No
             f"{where} was made for other tokens ({'; '.join(stale)}); make it anew (gristmill mix), or train on "
             f"on these tokens all the same with --force"
         )
-    wanted = {phase.metadata for phase in recipe.phases} - {"none"}
+    wanted = {phase.metadata for phase in arranged(recipe, changes)} - {"none"}
     if wanted and not any(np.any(domain.metadata_tokens) for domain in pool.values()):
         kind = sorted(wanted)[0]
         raise RequestError(
-            f"{where} conditions on metadata, but the token shards have no prefixes; run: gristmill tokenize "
+            f"{where}: the run conditions on metadata, but the token shards have no prefixes; run: gristmill tokenize "
             f"--metadata {kind} --force"
         )
 

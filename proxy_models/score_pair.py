@@ -52,8 +52,6 @@ class ScorePair:
                 raise RequestError(
                     f"model {name} reads {model.transformer.config.max_len} tokens, chunk_tokens is {chunk_tokens}"
                 )
-            if details and model.tokens_seen is None:
-                raise RequestError(f"model {name} does not tell what tokens it has seen, which dc_pdd needs")
         if not 1 <= len(models) <= 2:
             raise RequestError(f"losses of one model or of two are scored, not of {len(models)}")
         self.tokenizer: Tokenizer = load_tokenizer(tokenizer)
@@ -114,9 +112,8 @@ class ScorePair:
             columns[f"nll_{name}"] = mean = per_piece(statistics.nll, n_tokens) / per_token
             columns[f"perplexity_{name}"] = np.exp(mean)
             if self.details:
-                seen = self.models[name].tokens_seen
-                assert seen is not None
-                columns |= {f"{k}_{name}": v for k, v in _details(statistics, [row[2] for row in rows], seen).items()}
+                found = _details(statistics, [row[2] for row in rows], self.models[name].tokens_seen)
+                columns |= {f"{k}_{name}": v for k, v in found.items()}
         names = list(self.models)
         if len(names) == 2:
             a, b = (told[name].nll for name in names)
@@ -148,17 +145,18 @@ class ScorePair:
         return pa.ListArray.from_arrays(pa.array(offsets), structs, type=kind)
 
 
-def _details(told: TokenStatistics, texts: Sequence[np.ndarray], seen: np.ndarray) -> dict[str, np.ndarray]:
+def _details(told: TokenStatistics, texts: Sequence[np.ndarray], seen: np.ndarray | None) -> dict[str, np.ndarray]:
     """Scores that need more than losses, of each text; NaN where a text has nothing to say.
 
     learnability  median loss over tokens that the model has among its ten likeliest
     min_k         mean of the lowest fifth of (log p - mean) / deviation: larger, likelier seen in training (Min-K%++)
-    dc_pdd        over first occurrences: mean of p log(1 / frequency), each at most 0.01; larger, likelier seen
+    dc_pdd        over first occurrences: mean of p log(1 / frequency), each at most 0.01; larger, likelier seen; NaN
+                  of a model that does not tell what tokens it has seen (a checkpoint of `gristmill train`)
     """
     assert told.mean is not None
     assert told.spread is not None
     assert told.rank is not None
-    surprise = -np.log((seen + 1) / (seen.sum() + len(seen)))
+    surprise = None if seen is None else -np.log((seen + 1) / (seen.sum() + len(seen)))
     standing = (-told.nll - told.mean) / np.maximum(told.spread, 1e-6)
     found = {name: np.full(len(texts), np.nan) for name in ("learnability", "min_k", "dc_pdd")}
     first = 0
@@ -172,6 +170,8 @@ def _details(told: TokenStatistics, texts: Sequence[np.ndarray], seen: np.ndarra
             found["learnability"][row] = np.median(easy)
         lowest = max(1, int(LOWEST * len(tokens)))
         found["min_k"][row] = np.sort(standing[own])[:lowest].mean()
+        if surprise is None:
+            continue
         once = np.unique(tokens, return_index=True)[1]
         found["dc_pdd"][row] = np.minimum(np.exp(-told.nll[own][once]) * surprise[tokens[once]], CLIP).mean()
     return found

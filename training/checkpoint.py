@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..corpus.refusal import WorkspaceError
+from .run_folder import CHECKPOINTS
 from .transformer import Transformer, TransformerConfig
 
 MODEL, OPTIMISER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
@@ -45,8 +46,15 @@ def sync(path: str) -> None:
         os.close(handle)
 
 
+def newest(folder: str) -> str:
+    """The folder itself, or the newest checkpoint where it is that of a run."""
+    found = steps(f"{folder}/{CHECKPOINTS}")
+    return path(f"{folder}/{CHECKPOINTS}", found[-1]) if found else folder
+
+
 def load(folder: str) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
-    """Model, optimiser and state of a checkpoint."""
+    """Model, optimiser and state of a checkpoint, of the newest one where `folder` is that of a run."""
+    folder = newest(folder)
     try:
         with open(f"{folder}/{STATE}", encoding="utf-8") as file:
             state = json.load(file)

@@ -2,7 +2,7 @@
 
 The data order is known, so the teacher runs once, over the first steps of the very run: its k most likely tokens of
 every target and their probabilities are stored per step, in the run's folder, every rank its part of the steps. SALT's
-choice of sequences that are hard yet learnable is a subset of the first phase by a score, see `pipelines/train.py`.
+choice of sequences that are hard yet learnable is a subset of a first phase by a score, see `examples/salt.yaml`.
 Refuses to read a cache that is not whole or was made for another stream, teacher or k.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..corpus.refusal import RequestError
 from ..corpus.shards import checksum
-from .checkpoint import MODEL, load_model, sync
+from .checkpoint import MODEL, load_model, newest, sync
 from .distributed import Ranks
 from .loader import Loader
 from .loss import rows_per_chunk
@@ -29,7 +29,7 @@ class Teacher(BaseModel, frozen=True, extra="forbid"):
     """Who teaches, for how long, and how much its labels count. Published for a 1.5B teacher of a 2.8B student: the
     first 17 % of the steps and k of 10."""
 
-    checkpoint: str  # a folder that a run wrote, of a model with the same tokenizer
+    checkpoint: str  # a checkpoint, or the folder of a run, of a model with the same tokenizer
     until: float = Field(default=0.17, gt=0, le=1)  # fraction of the run
     k: int = Field(default=10, ge=1)  # most likely tokens that are stored
     temperature: float = Field(default=1.0, gt=0)  # of the teacher's softmax
@@ -45,7 +45,7 @@ def teach(teacher: Teacher, folder: str, loader: Loader, ranks: Ranks, device: t
     steps = max(1, round(teacher.until * loader.steps))
     said = {
         "stream": loader.fingerprint,
-        "teacher": checksum(f"{teacher.checkpoint}/{MODEL}"),
+        "teacher": checksum(f"{newest(teacher.checkpoint)}/{MODEL}"),
         "steps": steps,
         "k": teacher.k,
         "temperature": teacher.temperature,

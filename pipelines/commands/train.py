@@ -11,15 +11,17 @@ from .options import ForceOption, JsonOption, WorkspaceOption, settings_file, se
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="a recipe.yaml, as gristmill mix writes it")],
     workspace: WorkspaceOption,
+    recipe: Annotated[str | None, typer.Argument(help="a recipe.yaml; without it, the workspace's own")] = None,
     name: Annotated[str | None, typer.Option(help="name of the run; the recipe's name without it")] = None,
-    model: Annotated[str | None, typer.Option(help="1m, 4m, 15m, 60m, 150m, 350m, 1b, or LAYERSxWIDTHxHEADS")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="1m (default), 4m, 15m, 60m, 150m, 350m, 1b, LAYERSxWIDTHxHEADS")
+    ] = None,
     tokens: Annotated[int | None, typer.Option(help="train on so many tokens instead of the recipe's total")] = None,
     batch_tokens: Annotated[int | None, typer.Option(help="tokens per step, over all ranks")] = None,
     seed: Annotated[int | None, typer.Option(help="of the weights and of the order of data")] = None,
-    branch: Annotated[str | None, typer.Option(help="checkpoint folder whose weights to start from")] = None,
-    settings: Annotated[str | None, typer.Option(help="YAML file with any of the settings of the stage")] = None,
+    branch: Annotated[str | None, typer.Option(help="a checkpoint, or a run, whose weights to start from")] = None,
+    settings: Annotated[str | None, typer.Option(help="YAML file of settings, as below")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="refuse to start anew: there must be a checkpoint")] = False,
     json: JsonOption = False,
     force: ForceOption = False,
@@ -29,6 +31,10 @@ def train(
     Writes runs/<name>/: metrics.jsonl, checkpoints and run_card.json. The same command goes on where a stopped run was.
     On several GPUs: torchrun --nproc-per-node 8 -m gristmill.pipelines.cli train ...
 
+    --settings FILE holds what has no option of its own: loop (optimiser, schedule, reweighting, teacher, z_loss,
+    document_mask, evaluate_every, tensorboard, ...), packing and curriculum, conditioning, upsample, replay, subset,
+    max_epochs, targets. It is the train section of a settings file; examples/continual.yaml and examples/salt.yaml.
+
     Example: gristmill train W/mixture/recipe.yaml --workspace W --model 4m --resume
     """
     from ..train import TrainSettings
@@ -36,6 +42,7 @@ def train(
 
     values: dict[str, Any] = settings_file(settings) if settings else {}
     given = {
+        "recipe": recipe,
         "name": name,
         "model": model,
         "tokens": tokens,
@@ -44,9 +51,7 @@ def train(
         "branch": branch,
     }
     values |= {key: value for key, value in given.items() if value is not None}
-    card = run_train(
-        Workspace(workspace), settings_of(TrainSettings, recipe=recipe, **values), resume, force, quiet=json
-    )
+    card = run_train(Workspace(workspace), settings_of(TrainSettings, **values), resume, force, quiet=json)
     if os.environ.get("RANK", "0") != "0":
         return  # under torchrun the first rank speaks for all
     if json:

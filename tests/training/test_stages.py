@@ -14,7 +14,7 @@ from gristmill.corpus.schema import DECISIONS, DOCUMENTS
 from gristmill.corpus.shards import committed, open_shard
 from gristmill.corpus.workspace import Manifest, Workspace
 from gristmill.mixing.recipe import Phase, Tokenizer, load_recipe, make_recipe, save_recipe
-from gristmill.pipelines.phases import Replay, Subset, plan_phases, with_quality
+from gristmill.pipelines.phases import Changes, Conditioning, Replay, Subset, Upsample, plan_phases, with_quality
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
 from gristmill.pipelines.train import TrainSettings, train
@@ -200,33 +200,48 @@ def test_a_cap_on_epochs_holds_over_the_run(shared, tmp_path):
     path = recipe_for(shared, tmp_path / "recipe.yaml")
     recipe = load_recipe(path)
     with pytest.raises(RequestError, match="cannot be filled"):
-        plan_phases(recipe, recipe.total_tokens, {"zoo": 600, "kitchen": 300}, max_epochs=2.0)
-    phases = plan_phases(recipe, recipe.total_tokens, {"zoo": 2048, "kitchen": 512}, max_epochs=1.0)
+        plan_phases(recipe, recipe.total_tokens, {"zoo": 600, "kitchen": 300}, Changes(max_epochs=2.0))
+    phases = plan_phases(recipe, recipe.total_tokens, {"zoo": 2048, "kitchen": 512}, Changes(max_epochs=1.0))
     assert phases[1].shares == {"kitchen": 0.25, "zoo": 0.75}
 
 
 def test_replay_gives_every_phase_its_share_of_the_old_mixture(shared, tmp_path):
     recipe = load_recipe(recipe_for(shared, tmp_path / "recipe.yaml"))  # zoo alone, then half and half
-    phases = plan_phases(recipe, 2048, {}, replay=Replay(recipe=str(tmp_path / "recipe.yaml"), share=0.2))
+    replay = Replay(recipe=str(tmp_path / "recipe.yaml"), share=0.2)
+    phases = plan_phases(recipe, 2048, {}, Changes(replay=replay))
     assert phases[0].shares == pytest.approx({"kitchen": 0.2 * 0.125, "zoo": 0.8 + 0.2 * 0.875})
     assert phases[1].shares == pytest.approx({"kitchen": 0.8 * 0.5 + 0.2 * 0.125, "zoo": 0.8 * 0.5 + 0.2 * 0.875})
 
 
 def test_a_subset_is_as_large_as_its_epochs_say(shared, tmp_path):
     recipe = load_recipe(recipe_for(shared, tmp_path / "recipe.yaml"))
-    phases = plan_phases(recipe, 2000, {"zoo": 1000, "kitchen": 1000}, subset=Subset(epochs={"zoo": 4}))
-    assert [phase.subset for phase in phases] == [{"zoo": 1750 / 4 / 1000}] * 2
-    late = plan_phases(
-        recipe,
-        2000,
-        {"zoo": 1000, "kitchen": 1000},
-        subset=Subset(epochs={"zoo": 4}, shares={"kitchen": 0.5}, phases=(2,)),
-    )
-    assert [phase.subset for phase in late] == [{}, {"zoo": 250 / 4 / 1000, "kitchen": 0.5}]
+
+    def planned(**subset):
+        there = {"zoo": 1000, "kitchen": 1000}
+        return [phase.subset for phase in plan_phases(recipe, 2000, there, Changes(subset=Subset(**subset)))]
+
+    assert planned(epochs={"zoo": 4}) == [{"zoo": 1750 / 4 / 1000}] * 2
+    late = planned(epochs={"zoo": 4}, shares={"kitchen": 0.5}, phases=(2,))
+    assert late == [{}, {"zoo": 250 / 4 / 1000, "kitchen": 0.5}]
     with pytest.raises(RequestError, match="no domain 'zo'"):
-        plan_phases(recipe, 2000, {"zoo": 1000, "kitchen": 1000}, subset=Subset(shares={"zo": 0.5}))
+        planned(shares={"zo": 0.5})
     with pytest.raises(RequestError, match="phases \\[3\\] are not there"):
-        plan_phases(recipe, 2000, {"zoo": 1000, "kitchen": 1000}, subset=Subset(shares={"zoo": 0.5}, phases=(3,)))
+        planned(shares={"zoo": 0.5}, phases=(3,))
+
+
+def test_conditioning_and_upsampling_cut_the_phases_where_they_begin_and_end(shared, tmp_path):
+    recipe = load_recipe(recipe_for(shared, tmp_path / "recipe.yaml"))  # until 0.75 zoo, then half and half
+    changes = Changes(conditioning=Conditioning(cooldown=0.1), upsample=Upsample(shares={"kitchen": 0.8}, last=0.5))
+    phases = plan_phases(recipe, 2000, {}, changes)
+    assert [(phase.until, phase.metadata, phase.shares.get("kitchen", 0.0)) for phase in phases] == [
+        (0.5, True, 0.0), (0.75, True, 0.8), (0.9, True, 0.8), (1.0, False, 0.8),
+    ]  # fmt: skip
+    assert all(sum(phase.shares.values()) == pytest.approx(1.0) for phase in phases)
+    with pytest.raises(RequestError, match="must sum to 1"):
+        plan_phases(recipe, 2000, {}, Changes(upsample=Upsample(shares={"zoo": 0.5}, last=0.5)))
+    own = recipe.model_copy(update={"phases": tuple(p.model_copy(update={"metadata": "host"}) for p in recipe.phases)})
+    with pytest.raises(RequestError, match="leave one out"):
+        plan_phases(own, 2000, {}, changes)
 
 
 def test_the_best_documents_by_a_score_are_what_a_run_reads(tmp_path):
