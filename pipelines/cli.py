@@ -42,6 +42,7 @@ COMMANDS = {
     "tokenize": "tokenize",
     "mix": "mix",
     "train": "train",
+    "checkpoints": "checkpoints",
     "recipe": "recipe",
     "sql": "sql",
     "report": "report",

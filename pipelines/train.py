@@ -6,6 +6,7 @@ those of the workspace, unless forced.
 """
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -79,8 +80,9 @@ def train(
         "model": fingerprint(vars(model.config)),
         "start": start,
     }
-    measured = held_out(workspace, pool, settings, longest)
-    return pretrain(model, loader, loop, folder, measured, prints, force, quiet, probe(workspace, settings, facts))
+    measured = held_out(workspace, pool, settings.evaluation_tokens, longest)
+    scores = probe(workspace, settings.targets, settings.target_items, facts, longest)
+    return pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores)
 
 
 def first_weights(settings: TrainSettings, facts: TokenFacts, longest: int) -> tuple[Transformer, str]:
@@ -110,26 +112,24 @@ def first_weights(settings: TrainSettings, facts: TokenFacts, longest: int) -> t
     return model, checksum(f"{checkpoint.newest(settings.branch)}/{checkpoint.MODEL}")
 
 
-def probe(workspace: Workspace, settings: TrainSettings, facts: TokenFacts) -> Probe | None:
-    """What scores the target tasks of the settings; None where they name none."""
-    if not settings.targets:
+def probe(workspace: Workspace, targets: Sequence[str], items: int, facts: TokenFacts, length: int) -> Probe | None:
+    """What scores the target tasks in these files; None where there are none."""
+    if not targets:
         return None
     path = workspace.table("tokenizer").shard_url("tokenizer.json")
     with open(path, encoding="utf-8") as file:
         tokenizer = load_tokenizer(file.read(), path)
-    loaded = [load_target(target, settings.target_items) for target in settings.targets]
-    return lambda model: {target.name: score(model, target, tokenizer, facts) for target in loaded}
+    loaded = [load_target(target, items) for target in targets]
+    return lambda model: {target.name: score(model, target, tokenizer, facts, length) for target in loaded}
 
 
-def held_out(
-    workspace: Workspace, pool: dict[str, TokenDomain], settings: TrainSettings, seq_len: int
-) -> dict[str, HeldOut]:
-    """What every domain of the workspace is measured by, those without held-out text left out."""
+def held_out(workspace: Workspace, pool: Iterable[str], tokens: int, seq_len: int) -> dict[str, HeldOut]:
+    """What these domains of the workspace are measured by, those without held-out text left out."""
     found = {}
     for name in pool:
         domain = open_tokens(workspace, name, "heldout")
         if domain.bytes:
-            found[name] = held_out_rows(domain, seq_len, settings.evaluation_tokens)
+            found[name] = held_out_rows(domain, seq_len, tokens)
     return found
 
 

@@ -1,17 +1,51 @@
 """Branch-Train-Merge (Li et al. 2022): branches from one checkpoint, one per domain, averaged or used together.
 
-A branch is an ordinary run that starts from a checkpoint (`TrainSettings.branch`); `checkpoint.average` merges them
-into one model. `Ensemble` keeps them apart and mixes their predictions, weighted by how well each predicts what came
-before (the posterior over branches under a uniform prior). Refuses branches of different vocabularies.
+A branch is an ordinary run that starts from a checkpoint (`TrainSettings.branch`); `merge` averages them into a
+checkpoint of its own. `Ensemble` keeps them apart and mixes their predictions, weighted by how well each predicts what
+came before (the posterior over branches under a uniform prior). Refuses branches of different shapes or vocabularies.
 """
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..corpus.refusal import RequestError
+from .checkpoint import average, load, newest, save
 from .transformer import Transformer
+
+
+def merge(folders: Sequence[str], output: str, weights: Sequence[float] | None = None) -> dict[str, Any]:
+    """Average checkpoints (or the newest ones of runs) into a checkpoint at `output`. Returns its state.
+
+    weights  of each, scaled to sum to one; alike without them
+    """
+    if os.path.exists(output):
+        raise RequestError(f"{output} is there already; choose another --output, or remove it")
+    if len(weights or folders) != len(folders):
+        raise RequestError(f"{len(folders)} checkpoints have {len(weights or ())} weights; give one each")
+    given = [float(weight) for weight in weights or [1.0] * len(folders)]
+    if min(given) < 0 or sum(given) <= 0:
+        raise RequestError("weights must not be negative, and one must be positive")
+    shares = [weight / sum(given) for weight in given]
+    states = [load(folder)[2] for folder in folders]
+    told = [{"config": state.get("config"), "tokenizer": state.get("fingerprints", {}).get("tokenizer")}
+            for state in states]  # fmt: skip
+    for folder, other in zip(folders, told, strict=True):
+        differ = [key for key in other if other[key] != told[0][key]]
+        if differ:
+            raise RequestError(f"{folder} differs from {folders[0]} in its {' and '.join(differ)}; they do not average")
+    state = {
+        "step": max(state["step"] for state in states),
+        "config": told[0]["config"],
+        "fingerprints": {"tokenizer": told[0]["tokenizer"]},
+        "merged": [{"from": newest(folder), "weight": share} for folder, share in zip(folders, shares, strict=True)],
+    }
+    os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
+    save(os.path.abspath(output), average(list(folders), shares), {}, state)
+    return state
 
 
 class Ensemble(nn.Module):

@@ -33,7 +33,7 @@ from .reweighting import sample_weights
 from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, read_json, refusal, write_json
 from .transformer import Transformer, document_mask, flops_per_token
 
-Probe = Callable[[Transformer], dict[str, dict[str, float]]]  # target -> its scores
+Probe = Callable[[nn.Module], dict[str, dict[str, float]]]  # what gives the loss per token -> target -> scores
 
 
 def pretrain(
@@ -81,7 +81,9 @@ class Run:
         model.compute_dtype = pick_dtype(settings.dtype, device)
         self.prints = {"stream": loader.fingerprint, **fingerprints}
         if settings.compile or (settings.compile is None and device.type == "cuda"):
-            model.compile(dynamic=False)
+            # sharded blocks gather their weights in hooks, which a graph of the whole model would not hold
+            for part in model.blocks if settings.parallel == "fsdp" else (model,):
+                part.compile(dynamic=False)
             if device.type == "cuda":
                 compile_terms()
         self.module = wrap(Objective(model, settings.z_loss), settings.parallel, found, device, model.compute_dtype)
@@ -258,7 +260,7 @@ class Run:
         if self.held_out and (self.step == self.loader.steps or (every and self.step % every == 0)):
             self.line["bits_per_byte"] = bits_per_byte(self.module, self.held_out)
             if self.probe is not None:
-                self.line["targets"] = self.probe(self.model)
+                self.line["targets"] = self.probe(self.module)
         self.metrics.write(self.line, self.loader.steps)
         if self.due(self.settings.checkpoint_every):
             self.save()

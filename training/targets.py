@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 
 from ..corpus.refusal import RequestError
 from .packing import IGNORED
@@ -71,20 +72,27 @@ def spaced(text: str) -> str:
 
 
 def score(
-    model: Transformer, target: Target, tokenizer: Tokenizer, facts: TokenFacts, rows: int = 32
+    model: nn.Module,
+    target: Target,
+    tokenizer: Tokenizer,
+    facts: TokenFacts,
+    length: int | None = None,
+    rows: int = 32,
 ) -> dict[str, float]:
     """accuracy and accuracy_per_byte (multiple choice only), bits_per_byte of the right continuation.
 
     A context that leaves no room is cut at its left; a continuation longer than the model is cut at its right.
+    model   a Transformer, or a module that is called with (ids, targets) and gives the loss per token
+    length  tokens that it reads at most; may be left out for a Transformer
     """
+    if length is None:
+        assert isinstance(model, Transformer)
+        length = model.config.max_len
     pairs = [(i, c) for i, item in enumerate(target.items) for c in range(len(item.continuations))]
     contexts = tokenizer.encode_batch_fast([item.context for item in target.items], add_special_tokens=False)
     texts = [target.items[i].continuations[c] for i, c in pairs]
     ends = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    sequences = [
-        sequence(facts.bos, contexts[i].ids, end.ids, model.config.max_len)
-        for (i, _), end in zip(pairs, ends, strict=True)
-    ]
+    sequences = [sequence(facts.bos, contexts[i].ids, end.ids, length) for (i, _), end in zip(pairs, ends, strict=True)]
     losses = continuation_losses(model, sequences, rows)
     sizes = np.array([len(text.encode()) for text in texts])
     per_byte = losses / np.maximum(sizes, 1)
@@ -111,9 +119,10 @@ def sequence(bos: int, context: list[int], end: list[int], most: int) -> tuple[l
 
 
 @torch.no_grad()
-def continuation_losses(model: Transformer, sequences: Sequence[tuple[list[int], int]], rows: int) -> np.ndarray:
+def continuation_losses(model: nn.Module, sequences: Sequence[tuple[list[int], int]], rows: int) -> np.ndarray:
     """Summed loss in nats of each continuation, (S,) float64; batches are sorted by length."""
     device = next(model.parameters()).device
+    measure = model.nll if isinstance(model, Transformer) else model
     found = np.zeros(len(sequences))
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i][0]))
     for start in range(0, len(order), rows):
@@ -124,23 +133,6 @@ def continuation_losses(model: Transformer, sequences: Sequence[tuple[list[int],
             tokens, head = sequences[i]
             ids[row, : len(tokens) - 1] = torch.tensor(tokens[:-1])
             targets[row, head - 1 : len(tokens) - 1] = torch.tensor(tokens[head:])
-        nll = model.nll(ids.to(device), targets.to(device))
+        nll = measure(ids.to(device), targets.to(device))
         found[chosen] = nll.sum(1, dtype=torch.float64).cpu().numpy()
     return found
-
-
-def capability_curve(
-    model: Transformer,
-    checkpoints: Sequence[tuple[int, str]],
-    targets: Sequence[Target],
-    tokenizer: Tokenizer,
-    facts: TokenFacts,
-) -> list[dict[str, object]]:
-    """Scores of every target at every checkpoint (step, folder): one row per step and target, in order."""
-    from .checkpoint import load
-
-    rows: list[dict[str, object]] = []
-    for step, folder in checkpoints:
-        model.load_state_dict(load(folder)[0])
-        rows += [{"step": step, "target": target.name, **score(model, target, tokenizer, facts)} for target in targets]
-    return rows

@@ -99,3 +99,24 @@ def test_a_teacher_labels_what_is_hard_yet_learnable(folder, monkeypatch):
     assert first["passes"] > 3 * first["epochs"]
     assert rest["passes"] < 1.5 * rest["epochs"]
     assert len(list(Path("W/runs/salt/teacher").glob("*.safetensors"))) == round(0.2 * 32)
+
+
+def test_branches_of_each_domain_are_averaged_or_used_together(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for domain in DOMAINS:
+        write_recipe(f"W/{domain}/recipe.yaml", {domain: 1.0})
+        gristmill("train", f"W/{domain}/recipe.yaml", *SMALL, "--branch", "W/runs/before", "--name", domain)
+    branches = [f"W/runs/{domain}" for domain in DOMAINS]
+    gristmill("checkpoints", "average", *branches, "--output", "W/merged")
+    capsys.readouterr()
+    measured = {}
+    for name, folders in (("curve", branches[:1]), ("merged", ["W/merged"]), ("together", [*branches, "--ensemble"])):
+        gristmill("checkpoints", "measure", *folders, "--workspace", "W", "--target", "targets/arc_easy.jsonl")
+        measured[name] = json.loads(capsys.readouterr().out)
+    assert [row["step"] for row in measured["curve"]] == [0, 32]
+    law, (merged,), (together,) = measured["curve"][-1], measured["merged"], measured["together"]
+    assert law["bits_per_byte"] == pytest.approx(card("law")["bits_per_byte"])
+    assert together["bits_per_byte"]["maths"] < merged["bits_per_byte"]["maths"] < law["bits_per_byte"]["maths"]
+    assert merged["targets"].keys() == {"arc_easy"}
+    gristmill("train", "W/law/recipe.yaml", *SMALL, "--branch", "W/merged", "--name", "further")
+    assert card("further")["model"] == card("before")["model"]

@@ -1,6 +1,7 @@
 """Two ranks against one: the same stream, and the same weights up to the order of sums."""
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -27,10 +28,12 @@ PROGRAM = textwrap.dedent(
     pool = {"ones": counting("ones", 1, 120, 0), "twos": counting("twos", 2, 60, 1),
             "threes": counting("threes", 3, 200, 2)}
     held = {"twos": held_out_rows(counting("twos", 2, 12, 9, "heldout"), 32)}
+    ids, targets = (torch.from_numpy(part) for part in (held["twos"].ids, held["twos"].targets))
+    probe = lambda model: {"task": {"nats": float(model(ids, targets).detach().sum())}}
     for parallel, port in zip(("ddp", "fsdp"), sys.argv[5:], strict=True):
         os.environ["MASTER_PORT"] = port  # of its own: the store of the first group may still hold the other one
         folder, steps, micro = f"{sys.argv[2]}/{parallel}", int(sys.argv[3]), int(sys.argv[4])
-        run(pool, held, folder, steps=steps, parallel=parallel, micro_tokens=micro)
+        run(pool, held, folder, steps=steps, parallel=parallel, micro_tokens=micro, probe=probe)
     """
 )
 
@@ -84,6 +87,8 @@ def test_two_ranks_train_what_one_rank_trains(run, parallel, two_ranks, pool, he
     assert spread[1]["realised"] == alone[1]["realised"]
     assert spread[1]["cost"]["ranks"] == 2
     assert spread[1]["bits_per_byte"]["twos"] == pytest.approx(alone[1]["bits_per_byte"]["twos"], rel=0.01)
+    bits = spread[1]["targets"]["task"]["nats"] / math.log(2) / held["twos"].bytes
+    assert bits == pytest.approx(spread[1]["bits_per_byte"]["twos"], rel=1e-4)
     for name, tensor in alone[0].items():
         torch.testing.assert_close(spread[0][name], tensor, rtol=0.05, atol=5e-3)
 

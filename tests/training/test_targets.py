@@ -8,9 +8,9 @@ import torch
 
 from gristmill.corpus.refusal import RequestError
 from gristmill.training import checkpoint
-from gristmill.training.branches import Ensemble
+from gristmill.training.branches import Ensemble, merge
 from gristmill.training.evaluation import HeldOut, bits_per_byte
-from gristmill.training.targets import capability_curve, load_target, score, sequence
+from gristmill.training.targets import Item, Target, load_target, score, sequence
 from gristmill.training.tokenizer import load_tokenizer, token_facts, train_tokenizer
 from gristmill.training.transformer import Transformer, TransformerConfig
 
@@ -75,14 +75,25 @@ def test_a_context_without_room_is_cut_at_its_left():
     assert sequence(0, [1], [2], 10) == ([0, 1, 2], 2)
 
 
-def test_a_capability_curve_has_every_target_at_every_checkpoint(tmp_path):
-    target = load_target(write(tmp_path / "a.jsonl", [{"context": "one", "continuation": "two"}]))
-    for step in (1, 2):
-        checkpoint.save(str(tmp_path / f"step-{step}"), model(step).state_dict(), {}, {"step": step})
-    saved = [(step, str(tmp_path / f"step-{step}")) for step in (1, 2)]
-    rows = capability_curve(Transformer(CONFIG), saved, [target], TOKENIZER, FACTS)
-    assert [(row["step"], row["target"]) for row in rows] == [(1, "a"), (2, "a")]
-    assert rows[1]["bits_per_byte"] == score(model(2), target, TOKENIZER, FACTS)["bits_per_byte"]
+def test_merged_branches_are_a_checkpoint_of_their_mean(tmp_path):
+    state = {"config": vars(CONFIG), "fingerprints": {"tokenizer": "t"}}
+    folders = [str(tmp_path / f"branch-{seed}") for seed in (1, 2)]
+    for seed, folder in zip((1, 2), folders, strict=True):
+        checkpoint.save(folder, model(seed).state_dict(), {}, {**state, "step": seed})
+    merge(folders, str(tmp_path / "made" / "merged"), [3, 1])
+    merged, told = checkpoint.load_model(str(tmp_path / "made" / "merged"))
+    expected = 0.75 * model(1).embed.weight + 0.25 * model(2).embed.weight
+    torch.testing.assert_close(merged.embed.weight, expected)
+    assert [part["weight"] for part in told["merged"]] == [0.75, 0.25]
+    checkpoint.save(str(tmp_path / "stranger"), model(3).state_dict(), {}, {**state, "step": 1, "fingerprints": {}})
+    for wrong, said in (
+        ({"folders": [folders[0], str(tmp_path / "stranger")]}, "in its tokenizer"),
+        ({"folders": folders, "weights": [1.0]}, "give one each"),
+        ({"folders": folders, "weights": [-1.0, 2.0]}, "must not be negative"),
+        ({"folders": folders, "output": folders[0]}, "is there already"),
+    ):
+        with pytest.raises(RequestError, match=said):
+            merge(**({"output": str(tmp_path / "x")} | wrong))
 
 
 def test_an_ensemble_mixes_probabilities_and_learns_whom_to_trust():
@@ -99,5 +110,9 @@ def test_an_ensemble_mixes_probabilities_and_learns_whom_to_trust():
     torch.testing.assert_close(alike, losses[0])
     held = {"d": HeldOut(ids.numpy(), targets.numpy(), 40)}
     assert bits_per_byte(Ensemble([first, first]), held)["d"] == pytest.approx(bits_per_byte(first, held)["d"])
+    task = Target("t", (Item("one", (" two", " three"), 1),), True)
+    assert score(Ensemble([first, first]), task, TOKENIZER, FACTS, 24) == pytest.approx(
+        score(first, task, TOKENIZER, FACTS)
+    )
     with pytest.raises(RequestError, match="one vocabulary"):
         Ensemble([first, Transformer(TransformerConfig(1, 16, 2, 2, 24, 200, 24))])

@@ -1,0 +1,71 @@
+"""`gristmill checkpoints`: measure what runs saved, and average branches."""
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ...corpus.workspace import Workspace
+from .options import JsonOption, WorkspaceOption
+
+checkpoints = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure checkpoints; average branches.")
+
+Folders = Annotated[list[str], typer.Argument(help="folders of checkpoints or of runs", metavar="FOLDER...")]
+
+
+@checkpoints.command("average")
+def average(
+    folders: Folders,
+    output: Annotated[str, typer.Option(help="folder of the checkpoint to write")],
+    weight: Annotated[list[float] | None, typer.Option(help="of each folder, in order; alike without it")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Average checkpoints of one shape into a new one, which train --branch, score and tag read like any other.
+
+    Branch-Train-Merge: gristmill train law.yaml --branch W/runs/base --name law, the same for each domain, then this.
+
+    Example: gristmill checkpoints average W/runs/law W/runs/maths --output W/merged
+    """
+    from ...training.branches import merge
+
+    state = merge(folders, output, weight)
+    if as_json:
+        sys.stdout.write(json.dumps(state) + "\n")
+        return
+    for part in state["merged"]:
+        sys.stdout.write(f"checkpoints: {part['weight']:.4f} of {part['from']}\n")
+    sys.stdout.write(f"checkpoints: wrote {output}\n")
+
+
+@checkpoints.command("measure")
+def measure(
+    folders: Folders,
+    workspace: WorkspaceOption,
+    target: Annotated[list[str] | None, typer.Option(help="file of a target task; may be repeated")] = None,
+    ensemble: Annotated[bool, typer.Option("--ensemble", help="all folders as one model that mixes them")] = False,
+    tokens: Annotated[int, typer.Option(min=1, help="held-out tokens of each domain")] = 50_000,
+    items: Annotated[int, typer.Option(min=1, help="of each target")] = 200,
+    as_json: JsonOption = False,
+) -> None:
+    """Held-out bits per byte and target tasks of checkpoints; of a run, all that it kept: its capability curve.
+
+    A run keeps the newest two checkpoints; `loop: {keep: 1000}` in its settings keeps more.
+
+    Example: gristmill checkpoints measure W/runs/base --workspace W --target targets/arc_easy.jsonl
+    """
+    from ..checkpoints import measure as measured
+
+    rows = measured(Workspace(workspace), folders, target or (), ensemble, tokens, items)
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    for row in rows:
+        name = row["checkpoint"] if ensemble else os.path.relpath(row["checkpoint"])
+        sys.stdout.write(f"{name} (step {row['step']})\n")
+        for domain, value in row["bits_per_byte"].items():
+            sys.stdout.write(f"  {domain}  bits_per_byte {value:.4f}\n")
+        for task, scores in row["targets"].items():
+            told = "  ".join(f"{key} {value:.4f}" for key, value in scores.items())
+            sys.stdout.write(f"  {task}  {told}\n")
