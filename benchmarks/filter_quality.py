@@ -88,7 +88,7 @@ def main() -> None:
             scores = []
             for seed in range(10 if kind.startswith("log") else 3):
                 folds = StratifiedKFold(10, shuffle=True, random_state=seed)
-                guessed = cross_val_predict(model, matrix, label, cv=folds, method="predict_proba")[:, 1]
+                guessed = np.asarray(cross_val_predict(model, matrix, label, cv=folds, method="predict_proba"))[:, 1]
                 scores.append(roc_auc_score(label, guessed))
             print(f"  {kind}, cross-validated: {np.mean(scores):.3f} ± {np.std(scores):.3f}")
 
