@@ -5,7 +5,8 @@ full logits through cross_entropy, fused AdamW, no loader (one batch stays on th
 MFU counts 6 FLOPs per matrix parameter and 12 L H E T for attention over the peak of `training.devices`; the rate of an
 8192^3 bfloat16 product measured here is printed beside it, since no kernel runs faster than that.
 
-    python -m benchmarks.training_gpu [size ...]
+    python -m benchmarks.training_gpu [size ...]    most telling cases first; none begins after 7 minutes
+    python -m benchmarks.training_gpu --quick       the same code with toy shapes, on a CPU too; records nothing
 
 Exits cleanly where there is no CUDA device.
 """
@@ -14,6 +15,8 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,31 +32,45 @@ from gristmill.training.prefetch import Prefetcher
 from gristmill.training.shards import TokenDomain, TokenFacts
 from gristmill.training.transformer import Transformer, flops_per_token, size
 
-VOCAB, TOKENS_PER_STEP = 32_768, 1 << 17
-MICRO = {"60m": 1 << 16, "150m": 1 << 15, "350m": 1 << 14}
-WARM, STEPS = 4, 12
+WARM, STEPS = 3, 9
+SECONDS = 420  # after these no case begins
 
 
-def domain() -> TokenDomain:
+@dataclass(frozen=True)
+class Shapes:
+    """What is measured, and on what."""
+
+    device: torch.device
+    vocab: int
+    tokens: int  # per step
+    micro: dict[str, int]  # model -> tokens per forward pass
+    lengths: tuple[int, ...]
+
+
+FULL = Shapes(torch.device("cuda"), 32_768, 1 << 17, {"150m": 1 << 15, "350m": 1 << 14, "60m": 1 << 16}, (2048, 1024))
+QUICK = Shapes(torch.device("cpu"), 512, 512, {"1x32x1": 256}, (64, 32))
+
+
+def domain(vocab: int) -> TokenDomain:
     generator = np.random.default_rng(0)
     documents = [
-        generator.integers(2, VOCAB, size=int(n)).astype(np.uint16) for n in generator.integers(200, 4000, 4000)
+        generator.integers(2, vocab, size=int(n)).astype(np.uint16) for n in generator.integers(200, 4000, 1000)
     ]
-    return TokenDomain.from_documents("random", documents, TokenFacts("random", VOCAB, 0, 1))
+    return TokenDomain.from_documents("random", documents, TokenFacts("random", vocab, 0, 1))
 
 
-def ours(name: str, length: int, compiled: bool, source: TokenDomain) -> dict[str, float]:
-    device = torch.device("cuda")
-    model = Transformer(size(name, VOCAB, length), compute_dtype=torch.bfloat16).to(device)
+def ours(shapes: Shapes, name: str, length: int, compiled: bool, source: TokenDomain) -> dict[str, float]:
+    device = shapes.device
+    model = Transformer(size(name, shapes.vocab, length), compute_dtype=torch.bfloat16).to(device)
     loss.TERMS = torch.compile(loss.chunk_terms, dynamic=False) if compiled else loss.chunk_terms
     if compiled:
         model.compile(dynamic=False)
     module, optimiser = Objective(model, 0.0), Optimiser(model, OptimiserSettings())
-    loader = Loader(
-        {"random": source}, [Phase(1.0, {"random": 1.0}, length)], (WARM + STEPS) * TOKENS_PER_STEP, TOKENS_PER_STEP
-    )
-    batches = iter(Prefetcher(loader.batch, 0, WARM + STEPS, device))
-    rows = MICRO[name] // length
+    phases = [Phase(1.0, {"random": 1.0}, length)]
+    loader = Loader({"random": source}, phases, (WARM + STEPS) * shapes.tokens, shapes.tokens)
+    prefetcher = Prefetcher(loader.batch, 0, WARM + STEPS, device)
+    batches = iter(prefetcher)
+    rows = shapes.micro[name] // length
 
     def step() -> None:
         batch = next(batches)
@@ -66,56 +83,66 @@ def ours(name: str, length: int, compiled: bool, source: TokenDomain) -> dict[st
         optimiser.step(1.0)
         optimiser.zero_grad()
 
-    return timed(step, model, length)
+    try:
+        return timed(shapes, step, model, length)
+    finally:
+        prefetcher.close()
 
 
-def minimal(name: str, length: int, compiled: bool) -> dict[str, float]:
-    device = torch.device("cuda")
-    model = Transformer(size(name, VOCAB, length)).to(device)
+def minimal(shapes: Shapes, name: str, length: int, compiled: bool) -> dict[str, float]:
+    device = shapes.device
+    model = Transformer(size(name, shapes.vocab, length)).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
-    rows = MICRO[name] // length
-    ids = torch.randint(2, VOCAB, (rows, length + 1), device=device)
+    rows = shapes.micro[name] // length
+    ids = torch.randint(2, shapes.vocab, (rows, length + 1), device=device)
 
     def forward(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         logits = F.linear(model.forward(x), model.head_weight)
         return F.cross_entropy(logits.flatten(0, 1), y.flatten())
 
     call = torch.compile(forward, dynamic=False) if compiled else forward
-    micros = TOKENS_PER_STEP // MICRO[name]
+    micros = shapes.tokens // shapes.micro[name]
     model.compute_dtype = torch.float32
 
     def step() -> None:
         for _ in range(micros):
-            with torch.autocast("cuda", torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16):
                 total = call(ids[:, :-1], ids[:, 1:]) / micros
             total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
-    return timed(step, model, length)
+    return timed(shapes, step, model, length)
 
 
-def timed(step, model: Transformer, length: int) -> dict[str, float]:
-    torch.cuda.reset_peak_memory_stats()
+def timed(shapes: Shapes, step: Callable[[], None], model: Transformer, length: int) -> dict[str, float]:
+    cuda = shapes.device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
     for _ in range(WARM):
         step()
     times = []
     for _ in range(STEPS):
-        torch.cuda.synchronize()
+        wait(shapes.device)
         begin = time.perf_counter()
         step()
-        torch.cuda.synchronize()
+        wait(shapes.device)
         times.append(time.perf_counter() - begin)
-    rate = TOKENS_PER_STEP / statistics.median(times)
+    rate = shapes.tokens / statistics.median(times)
     flops = flops_per_token(model.config, length) * rate
-    limit = peak(torch.device("cuda"))
+    limit = peak(shapes.device)
     return {
         "tokens_per_second": rate,
         "tflops": flops / 1e12,
         "mfu": flops / limit if limit else float("nan"),
-        "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if cuda else float("nan"),
     }
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def ceiling() -> float:
@@ -132,28 +159,36 @@ def ceiling() -> float:
 
 
 def main() -> None:
-    if not torch.cuda.is_available():
-        print("training_gpu needs a CUDA device; torch finds none here, nothing was measured")
-        return
-    torch.backends.cuda.matmul.allow_tf32 = True
-    said = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "product_tflops": ceiling() / 1e12}
+    quick = sys.argv[1:] == ["--quick"]
+    shapes = QUICK if quick else FULL
+    said: dict[str, object] = {"torch": torch.__version__}
+    if not quick:
+        if not torch.cuda.is_available():
+            print("training_gpu needs a CUDA device; torch finds none here, nothing was measured")
+            return
+        said |= {"device": torch.cuda.get_device_name(), "product_tflops": ceiling() / 1e12}
     print(json.dumps(said))
-    source, rows = domain(), []
-    for name in sys.argv[1:] or list(MICRO):
-        for length in (1024, 2048):
-            for compiled in (False, True):
-                for who in ("gristmill", "minimal"):
-                    torch.cuda.empty_cache()
-                    found = (
-                        ours(name, length, compiled, source) if who == "gristmill" else minimal(name, length, compiled)
-                    )
+    source, rows, began = domain(shapes.vocab), [], time.perf_counter()
+    names = list(shapes.micro) if quick else sys.argv[1:] or list(shapes.micro)
+    for compiled in (True, False):
+        for name in names:
+            for length in shapes.lengths:
+                if time.perf_counter() - began > SECONDS:
+                    print(f"left out for time: {name} T={length} compiled={compiled}")
+                    continue
+                for who, measure in (("gristmill", ours), ("minimal", minimal)):
+                    arguments = (source,) if measure is ours else ()
+                    found = measure(shapes, name, length, compiled, *arguments)  # type: ignore[operator]
                     row = {"who": who, "model": name, "T": length, "compiled": compiled} | found
                     rows.append(row)
-                    print(
-                        json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}), flush=True
-                    )
-    out = Path(__file__).parent / "results" / "training_gpu.json"
-    out.write_text(json.dumps({**said, "rows": rows}, indent=1) + "\n")
+                    rounded = {key: round(v, 4) if isinstance(v, float) else v for key, v in row.items()}
+                    print(json.dumps(rounded), flush=True)
+                    torch.compiler.reset()
+                    if not quick:
+                        torch.cuda.empty_cache()
+    if not quick:
+        out = Path(__file__).parent / "results" / "training_gpu.json"
+        out.write_text(json.dumps({**said, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def main() -> None:
     model = new_model(domains, 0)
     begin = {target.name: score(model, target, tokenizer, facts) for target in targets}
     with tempfile.TemporaryDirectory() as folder:
-        pretrain(model, loader, settings, folder, held, probe=lambda model: {
-            target.name: score(model, target, tokenizer, facts) for target in targets
+        pretrain(model, loader, settings, folder, held, probe=lambda module: {
+            target.name: score(module, target, tokenizer, facts, LENGTH) for target in targets
         })  # fmt: skip
         curve = [(0, begin)] + [(line["step"], line["targets"]) for line in read_metrics(f"{folder}/metrics.jsonl")
                                 if "targets" in line]  # fmt: skip

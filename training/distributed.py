@@ -90,11 +90,15 @@ def wrap(module: nn.Module, strategy: str, found: Ranks, device: torch.device, d
     return nn.parallel.DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
 
 
-def full(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Sharded tensors gathered whole; every rank must call it."""
-    return {
-        name: tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor for name, tensor in tensors.items()
-    }
+def full(tensors: dict[str, Tensor], found: Ranks) -> dict[str, Tensor]:
+    """Sharded tensors gathered whole, one at a time, and kept by the leading rank alone, on its CPU; every rank must
+    call it."""
+    kept = {}
+    for name, tensor in tensors.items():
+        whole = tensor.full_tensor().cpu() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[attr-defined]
+        if found.leads:
+            kept[name] = whole
+    return kept
 
 
 def like(tensor: Tensor, model: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def apportion(weights: np.ndarray, seats: int, rare: bool = True) -> np.ndarray:
 
 def stretch(key: np.uint64, weights: np.ndarray, rows: int) -> Stretch:
     """The smallest block that expresses the weights, and a tail that mends what rounding left over."""
-    shares = weights / weights.sum()
+    shares = weights / max(weights.sum(), 1e-300)
     whole = apportion(weights, rows) if rows else np.zeros(len(weights), np.int64)
     block, counts = 0, whole
     for block in (size for size in BLOCKS if size <= rows):

@@ -267,8 +267,8 @@ class Run:
 
     def save(self) -> None:
         """Start writing a checkpoint of this step; sharded tensors are gathered by all ranks."""
-        model = full({plain(name): tensor for name, tensor in self.model.state_dict().items()})
-        optimiser = full(self.optimiser.state())
+        model = full({plain(name): tensor for name, tensor in self.model.state_dict().items()}, self.ranks)
+        optimiser = full(self.optimiser.state(), self.ranks)
         state = {
             "step": self.step,
             "config": vars(self.model.config),

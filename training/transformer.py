@@ -10,6 +10,8 @@ training keeps float32 master weights without autocast. Refuses shapes that SDPA
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -130,6 +132,14 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
 
+@cache
+def fused_flex() -> Any:
+    """Flex attention as one kernel, for a model that is not compiled itself."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False)
+
+
 class Block(nn.Module):
     """Attention and SwiGLU, each behind its norm and added to the stream."""
 
@@ -163,7 +173,9 @@ class Block(nn.Module):
         else:
             from torch.nn.attention.flex_attention import flex_attention
 
-            y = flex_attention(q, k, v, block_mask=mask, enable_gqa=grouped)  # type: ignore[arg-type]
+            eager_cuda = q.is_cuda and not torch.compiler.is_compiling()
+            attention = fused_flex() if eager_cuda else flex_attention
+            y = attention(q, k, v, block_mask=mask, enable_gqa=grouped)  # type: ignore[arg-type]
         return y.transpose(1, 2).reshape(rows, length, config.n_heads * config.head_dim)  # type: ignore[union-attr]
 
 

@@ -1,6 +1,7 @@
 """The order of data: exact counts, epochs, ranks, phases and refusals."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,30 @@ def test_an_epoch_has_every_token_once_and_the_next_one_another_order(packing):
         targets = np.concatenate([draws[draw] for draw in range(epoch * rows, (epoch + 1) * rows)])
         assert Counter(targets[targets > 1].tolist()) == expected
     assert [draws[i][0] for i in range(rows)] != [draws[rows + i][0] for i in range(rows)]
+
+
+@given(
+    st.sampled_from(["concat", "bestfit", "decompose"]), st.sampled_from([1.0, 0.5, 0.2]), st.booleans(),
+    st.integers(0, 99),
+)  # fmt: skip
+def test_no_row_of_an_epoch_is_missing_or_read_twice(packing, fraction, best, seed):
+    """Whatever the packing, the mixture and the part of a domain that is read; tokens are all different here."""
+    pool = {name: replace(domain, quality=np.arange(domain.documents) % 7.0) for name, domain in POOL.items()}
+    phase = Phase(1.0, {"b": 2, "c": 1}, 16, packing, subset={"b": fraction}, best=best)
+    loader = Loader(pool, [phase], 30_000, 160, seed)
+    for part in loader._parts[0]:
+        rows = np.arange(part.stretch.rows)
+        domains, draws = part.stretch.locate(rows)
+        read = loader.read(0, part, rows, documents=True)
+        content = np.concatenate([read.targets, read.documents], 1)  # rows of ends alone differ by their pieces
+        for d in np.unique(domains):
+            mine = domains == d
+            assert sorted(draws[mine]) == list(range(mine.sum()))
+            size, source = int(part.subset[d]), part.sources[d]
+            whole = [set(map(bytes, content[mine & (draws // size == epoch)])) for epoch in range(mine.sum() // size)]
+            assert all(len(found) == size for found in whole)
+            assert all(found == whole[0] for found in whole)
+            assert size == (len(source) if loader.names[d] == "c" or best else max(1, int(len(source) * fraction)))
 
 
 @pytest.mark.parametrize("packing", ["concat", "bestfit"])

@@ -69,7 +69,7 @@ def test_a_factor_of_zero_changes_nothing(name):
 
 
 def test_lion_moves_by_the_sign_of_its_interpolated_momentum():
-    model, optimiser = stepped("lion", 1, weight_decay=0.0)
+    model, optimiser = stepped("lion", 1, beta2=0.95, weight_decay=0.0)
     before = model.embed.weight.detach().clone()
     average = optimiser.state()["embed.weight/exp_avg"].clone()
     gradients(model, 5)
@@ -78,8 +78,34 @@ def test_lion_moves_by_the_sign_of_its_interpolated_momentum():
     torch.testing.assert_close(model.embed.weight.detach(), before - 1e-3 * direction)
 
 
+def test_muon_moves_matrices_by_a_nearly_orthogonal_step_scaled_by_their_shape():
+    model = Transformer(CONFIG, 1)
+    optimiser = Optimiser(model, OptimiserSettings(name="muon", muon_rate=0.1, weight_decay=0.0, clip=0.0))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    gradients(model, 5)
+    optimiser.step(1.0)
+    for name, parameter in model.named_parameters():
+        if "blocks" not in name or parameter.ndim != 2:
+            continue
+        rows, columns = parameter.shape
+        moved = (before[name] - parameter.detach()) / (0.1 * max(1.0, rows / columns) ** 0.5)
+        values = torch.linalg.svdvals(moved)
+        assert 0.5 < float(values.min()) <= float(values.max()) < 1.3  # five steps of Newton-Schulz
+        u, _, v = torch.linalg.svd(parameter.grad, full_matrices=False)
+        assert float((moved * (u @ v)).sum() / min(rows, columns)) > 0.8  # along the polar factor of the gradient
+
+
+def test_sophia_weighs_the_curvature_by_the_tokens_it_was_averaged_over():
+    model = Transformer(CONFIG, 1)
+    optimiser = Optimiser(model, OptimiserSettings(name="sophia", beta2=0.75))
+    gradients(model, 3)
+    optimiser.estimate(64)
+    expected = 0.25 * 64 * model.embed.weight.grad.square()
+    torch.testing.assert_close(optimiser.state()["embed.weight/hessian"], expected)
+
+
 def test_sophia_clips_the_quotient_of_momentum_and_curvature():
-    model, optimiser = stepped("sophia", 1, weight_decay=0.0, gamma=5.0)
+    model, optimiser = stepped("sophia", 1, beta1=0.9, beta2=0.95, weight_decay=0.0, gamma=5.0)
     before = model.embed.weight.detach().clone()
     state = {key: value.clone() for key, value in optimiser.state().items()}
     gradients(model, 5)
