@@ -119,6 +119,15 @@ def apportion(weights: np.ndarray, seats: int, rare: bool = True) -> np.ndarray:
     return counts
 
 
+def fitted(cells: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """cells (K, D) scaled, in turn by rows and by columns, until they sum to rows (K,) and columns (D,), so that whole
+    steps of each length leave the shares of domains what they were; as near as can be where zeros forbid it."""
+    for _ in range(100):
+        cells = cells * (columns / np.maximum(cells.sum(0), 1e-300))
+        cells = cells * (rows / np.maximum(cells.sum(1), 1e-300))[:, None]
+    return cells
+
+
 def stretch(key: np.uint64, weights: np.ndarray, rows: int) -> Stretch:
     """The smallest block that expresses the weights, and a tail that mends what rounding left over."""
     shares = weights / max(weights.sum(), 1e-300)
@@ -224,6 +233,8 @@ class Loader:
             )
         cells = held / np.where(held.sum(0) > 0, held.sum(0), 1) * shares
         step_counts = apportion(cells.sum(1), steps)
+        if len(packings) > 1:
+            cells = fitted(cells, step_counts / steps, shares / shares.sum())
         order, seen = np.zeros(0, np.int8), np.zeros((0, 0), np.int32)
         if phase.packing == "decompose":
             key = key_of(self.seed, "lengths", number)

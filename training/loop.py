@@ -368,6 +368,7 @@ class Run:
                 "tokens_per_second": speed,
                 "mfu": mfu(self.flops, speed, self.device, self.ranks.world),
                 "peak_flops": peak(self.device),
+                "mfu_is": "flops_per_token * tokens_per_second / (peak_flops * ranks); null where no peak is known",
                 "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
                 "ranks": self.ranks.world,
             },

@@ -60,5 +60,11 @@ def train(
     measured = ", ".join(f"{domain} {value:.4f}" for domain, value in card["bits_per_byte"].items())
     sys.stdout.write(f"train: {card['steps']} steps, {card['tokens']:,} tokens, loss {card['loss']:.4f}\n")
     sys.stdout.write(f"train: held-out bits per byte: {measured or 'not measured'}\n")
+    cost = card["cost"]
+    used = "n/a" if cost["mfu"] is None else f"{cost['mfu']:.1%} of {cost['peak_flops'] / 1e12:.0f} TFLOP/s"
+    sys.stdout.write(
+        f"train: {cost['flops']:.3g} FLOPs in {cost['device_seconds']:.0f} device seconds, "
+        f"{cost['tokens_per_second']:,.0f} tokens/s, MFU {used}\n"
+    )
     for warning in card["warnings"]:
         sys.stdout.write(f"train: {warning}\n")

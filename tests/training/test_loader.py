@@ -60,6 +60,12 @@ def loader_targets(loader, name):
     return (text + POOL[name].documents) / text * POOL[name].tokens
 
 
+@given(st.lists(st.floats(0.05, 1), min_size=3, max_size=3))
+def test_whole_steps_of_each_length_leave_the_shares_what_they_were(weights):
+    loader = Loader(POOL, [Phase(1.0, dict(zip("abc", weights, strict=True)), 16, "decompose")], 64_000, 640)
+    assert max(abs(row["realised"] - row["requested"]) for row in loader.plan()) < 2e-3
+
+
 @pytest.mark.parametrize("packing", ["concat", "bestfit", "decompose"])
 def test_the_plan_counts_exactly_what_is_drawn(packing):
     loader = Loader(POOL, [Phase(1.0, {"a": 2, "b": 1, "c": 1}, 16, packing)], 40_000, 160, seed=4)
