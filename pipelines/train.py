@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from ..corpus.refusal import RequestError
 from ..corpus.shards import checksum, fingerprint
@@ -26,10 +26,19 @@ from ..training.run_folder import CHECKPOINTS
 from ..training.shards import TokenDomain, TokenFacts, domains, open_tokens
 from ..training.targets import load_target, score
 from ..training.tokenizer import load_tokenizer
-from ..training.transformer import Transformer, TransformerConfig, size
+from ..training.transformer import Transformer, size
 from .phases import Changes, arranged, plan_phases, with_quality
 
 RUNS = "runs"
+
+
+class Shape(BaseModel, frozen=True, extra="forbid"):
+    """What a model size leaves open."""
+
+    tied: bool | None = None  # embedding and head are one matrix
+    qk_norm: bool | None = None  # queries and keys are normalised
+    n_kv_heads: int | None = Field(default=None, ge=1)  # fewer than heads: grouped-query attention
+    rope_base: float | None = Field(default=None, gt=0)
 
 
 class TrainSettings(Changes, frozen=True, extra="forbid"):
@@ -38,6 +47,7 @@ class TrainSettings(Changes, frozen=True, extra="forbid"):
     recipe: str | None = None  # a recipe.yaml; None: the one that `mix` wrote into the workspace
     name: str | None = None  # of the run; the recipe's name where not given
     model: str | None = None  # a size, or LAYERSxWIDTHxHEADS; None: the branch's shape, 1m without a branch
+    shape: Shape = Shape()  # of a model that is not a branch's
     tokens: int | None = Field(default=None, ge=1)  # instead of the recipe's total_tokens
     batch_tokens: int = Field(default=8192, ge=1)
     seed: int = 0
@@ -87,28 +97,22 @@ def train(
 
 def first_weights(settings: TrainSettings, facts: TokenFacts, longest: int) -> tuple[Transformer, str]:
     """The model that the run starts from, and what says so: the seed, or the hash of the branch's weights."""
+    changes = settings.shape.model_dump(exclude_none=True)
+    asked = size(settings.model or "1m", facts.vocab_size, longest, **changes)
     if settings.branch is None:
-        return Transformer(
-            size(settings.model or "1m", facts.vocab_size, longest), settings.seed
-        ), f"seed {settings.seed}"
-    weights, _, state = checkpoint.load(settings.branch)
+        return Transformer(asked, settings.seed), f"seed {settings.seed}"
+    trained, state = checkpoint.load_model(settings.branch)
     tokenizer = state.get("fingerprints", {}).get("tokenizer", facts.tokenizer)
     if tokenizer != facts.tokenizer:
         raise RequestError(
             f"branch {settings.branch} reads tokenizer {tokenizer[:12]}…, these tokens are of {facts.tokenizer[:12]}…; "
             f"run: gristmill tokenize --tokenizer with that run's tokenizer.json"
         )
-    if settings.model is None and "config" in state:
-        config = replace(TransformerConfig(**state["config"]), max_len=longest)
-    else:
-        config = size(settings.model or "1m", facts.vocab_size, longest)
-    model = Transformer(config, settings.seed)
-    own = model.state_dict()
-    if own.keys() != weights.keys() or any(own[name].shape != weights[name].shape for name in own):
-        raise RequestError(
-            f"branch {settings.branch} is not of the shape {settings.model}; leave `model` out to take its own"
-        )
-    model.load_state_dict(weights)
+    own = replace(trained.config, max_len=longest)
+    if (settings.model or changes) and own != asked:
+        raise RequestError(f"branch {settings.branch} has another shape: {own}; leave out `model` and `shape`")
+    model = Transformer(own, settings.seed)
+    model.load_state_dict(trained.state_dict())
     return model, checksum(f"{checkpoint.newest(settings.branch)}/{checkpoint.MODEL}")
 
 

@@ -17,7 +17,7 @@ from gristmill.mixing.recipe import Phase, Tokenizer, load_recipe, make_recipe, 
 from gristmill.pipelines.phases import Changes, Conditioning, Replay, Subset, Upsample, plan_phases, with_quality
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.pipelines.train import TrainSettings, train
+from gristmill.pipelines.train import Shape, TrainSettings, train
 from gristmill.training.loader import Loader
 from gristmill.training.loader import Phase as Phase_
 from gristmill.training.loop_settings import LoopSettings
@@ -194,6 +194,11 @@ def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
     )
     branch = settings.model_copy(update={"name": "branch", "branch": f"{folder}/checkpoints/step-00000032"})
     assert train(shared, branch, quiet=True)["loss"] < card["loss"]
+    other = branch.model_copy(update={"name": "other", "shape": Shape(tied=True, qk_norm=False, n_kv_heads=1)})
+    with pytest.raises(RequestError, match="has another shape"):
+        train(shared, other, quiet=True)
+    made = train(shared, other.model_copy(update={"branch": None}), quiet=True)["model"]
+    assert (made["tied"], made["qk_norm"], made["n_kv_heads"]) == (True, False, 1)
 
 
 def test_a_cap_on_epochs_holds_over_the_run(shared, tmp_path):
