@@ -32,8 +32,8 @@ def train(
     On several GPUs: torchrun --nproc-per-node 8 -m gristmill.pipelines.cli train ...
 
     --settings FILE holds what has no option of its own: loop (optimiser, schedule, reweighting, teacher, z_loss,
-    document_mask, evaluate_every, tensorboard, ...), shape, packing, curriculum, conditioning, upsample, replay, subset,
-    max_epochs, targets. It is the train section of a settings file; examples/continual.yaml and examples/salt.yaml.
+    document_mask, evaluate_every, tensorboard, ...), shape, packing, curriculum, conditioning, upsample, replay,
+    subset, max_epochs, targets: the train section of a settings file, see examples/continual.yaml, meco.yaml, salt.yaml.
 
     Example: gristmill train W/mixture/recipe.yaml --workspace W --model 4m --resume
     """
