@@ -172,6 +172,13 @@ def special_cases() -> dict[str, tuple[str, ...]]:
 
 
 @functools.cache
+def named() -> frozenset[str]:
+    """Runs of letters and runs of digits that some rule knows by name: parts of special cases, units, currencies."""
+    written = (*special_cases(), *_UNITS, "US", "C", "A", "s", "S")
+    return frozenset(run for text in written for run in re.findall("[A-Za-z]+|[0-9]+", text))
+
+
+@functools.cache
 def _joins() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
     """First token -> (tokens that the rules alone would give, tokens of the special case) of cases that rules cut."""
     prefix, suffix, infix, _ = _patterns()
@@ -247,6 +254,8 @@ def _joined(tokens: list[str]) -> list[str]:
     if len(tokens) == 1:
         return tokens
     joins = _joins()
+    if joins.keys().isdisjoint(tokens):
+        return tokens
     found = [
         (len(cut), at, case)
         for at, token in enumerate(tokens)

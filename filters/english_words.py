@@ -1,17 +1,26 @@
 """English tokens of a batch by the rules of `english_rules`: most chunks in a kernel, the odd ones once each.
 
 A chunk of plain letters or digits, with the commonest punctuation around it, is cut here in compiled code; any other
-is cut by the rules in Python the first time it is seen and remembered by its hash. What is remembered never changes
-the result, only its cost; it is forgotten when it grows beyond `REMEMBERED` chunks.
+is cut by the rules the first time it is seen and remembered by its hash. Chunks of one shape are cut alike, so the
+rules, which are Python, see the first chunk of a shape. What is remembered never changes the result, only its cost; it
+is forgotten when it grows beyond `REMEMBERED` chunks.
+
+A shape is the chunk with every run of letters or digits that no rule names put down to what rules can tell of it: its
+case and whether it is one letter or more, its number of digits. Only ASCII chunks of at most `SHAPED` bytes have one,
+and none with three full stops and a digit, because a rule looks at the numbers of an address.
 """
+
+import re
 
 import numpy as np
 
-from .english_rules import special_cases, split
+from .english_rules import named, special_cases, split
 from .kernels import decode, hashed, jit, slot
 from .layout import Layout, Spans
 
 REMEMBERED = 1 << 20
+SHAPED = 60  # bytes; the rules bound the parts of a host name by 63
+_UNIT = re.compile("[A-Z]+|[a-z]+|[0-9]+|[^A-Za-z0-9]", re.DOTALL)
 
 
 class _Memory:
@@ -22,6 +31,10 @@ class _Memory:
         keys = np.array([hashed(np.frombuffer(c, np.uint8), 0, len(c)) for c in cases], np.uint64)
         self.special = (np.zeros(1 << 12, np.uint64), np.zeros(1 << 12, np.int64))
         _insert(*self.special, np.zeros((1 << 12, 2), np.int32), keys, np.zeros((len(keys), 2), np.int32))
+        runs = [run.encode() for run in named()]
+        keys = np.array([hashed(np.frombuffer(run, np.uint8), 0, len(run)) for run in runs], np.uint64)
+        self.named = (np.zeros(1 << 12, np.uint64), np.zeros(1 << 12, np.int64))
+        _insert(*self.named, np.zeros((1 << 12, 2), np.int32), keys, np.zeros((len(keys), 2), np.int32))
         self.clear()
 
     def clear(self) -> None:
@@ -30,6 +43,7 @@ class _Memory:
         self.where = np.zeros((1 << 12, 2), np.int32)  # of the key in this slot: its first token, and how many
         self.tokens = np.zeros((1 << 12, 3), np.int32)  # bytes, characters, classes of the characters
         self.hashes = np.zeros(1 << 12, np.uint64)
+        self.shapes: dict[int, tuple[int, ...]] = {}  # hash of a shape -> units of each token
         self.known = 0
         self.used = 0
 
@@ -39,18 +53,36 @@ class _Memory:
             self.clear()
         while 2 * (self.known + len(keys)) > len(self.keys):
             self._double()
-        cut = [[len(token.encode()) for token in split(chunk.decode())] for chunk in chunks]
-        sizes = np.array([size for sizes in cut for size in sizes], np.int64)
+        data = np.frombuffer(b"".join(chunks), np.uint8)
+        bounds = np.concatenate([[0], np.cumsum([len(chunk) for chunk in chunks])])
+        counts, sizes = self._sizes(data, bounds, chunks)
         while self.used + len(sizes) > len(self.hashes):
             self.tokens = np.concatenate([self.tokens, np.zeros_like(self.tokens)])
             self.hashes = np.concatenate([self.hashes, np.zeros_like(self.hashes)])
         part = slice(self.used, self.used + len(sizes))
-        self.tokens[part], self.hashes[part] = _described(np.frombuffer(b"".join(chunks), np.uint8), sizes, table)
-        counts = np.array([len(sizes) for sizes in cut], np.int32)
+        self.tokens[part], self.hashes[part] = _described(data, sizes, table)
         firsts = self.used + np.concatenate([[0], np.cumsum(counts)[:-1]])
         _insert(self.keys, self.stamps, self.where, keys, np.column_stack([firsts, counts]).astype(np.int32))
         self.known += len(keys)
         self.used += len(sizes)
+
+    def _sizes(self, data: np.ndarray, bounds: np.ndarray, chunks: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """(chunks,) tokens of each chunk, and the bytes of all tokens one after the other."""
+        shapes = _shapes(data, bounds, *self.named)
+        counts, cut = np.empty(len(chunks), np.int32), []
+        for n, (shape, chunk) in enumerate(zip(shapes.tolist(), chunks, strict=True)):
+            units = self.shapes.get(shape)
+            if not units:
+                text = chunk.decode()
+                tokens = split(text)
+                if shape and units is None:
+                    found = tuple([len(_UNIT.findall(token)) for token in tokens])
+                    # a special case may cut within a run: such a shape says nothing of other chunks
+                    units = self.shapes[shape] = found if sum(found) == len(_UNIT.findall(text)) else ()
+                units = units or [-len(token.encode()) for token in tokens]  # as it is, in bytes
+            counts[n] = len(units)
+            cut.extend(units)
+        return counts, _bytes_of(data, bounds, counts, np.array(cut, np.int64))
 
     def _double(self) -> None:
         keys, live, where = self.keys, self.stamps == 1, self.where
@@ -103,6 +135,81 @@ def _find(keys, stamps, hashes, odd, cuts):
         s = slot(keys, stamps, 1, hashes[odd[k]])
         out[k] = stamps[s] != 1
         cuts[odd[k]] = -1 - s
+    return out
+
+
+@jit
+def _kind(byte):
+    """0 anything, 1 capital, 2 small letter, 3 digit."""
+    if 65 <= byte <= 90:
+        return 1
+    if 97 <= byte <= 122:
+        return 2
+    return 3 if 48 <= byte <= 57 else 0
+
+
+@jit
+def _shapes(data, bounds, named, taken):
+    """(chunks,) uint64 hash of each chunk's shape; 0 where it has none."""
+    out = np.zeros(len(bounds) - 1, np.uint64)
+    text = np.empty(SHAPED, np.uint8)
+    for c in range(len(out)):
+        start, stop = bounds[c], bounds[c + 1]
+        if stop - start > SHAPED:
+            continue
+        plain, stops, digits = True, 0, False
+        for i in range(start, stop):
+            plain = plain and data[i] < 128
+            stops += data[i] == 46
+            digits = digits or _kind(data[i]) == 3
+        if not plain or (digits and stops >= 3):
+            continue
+        i, w = start, 0
+        while i < stop:
+            kind, end = _kind(data[i]), i + 1
+            if kind == 0:
+                text[w] = data[i]
+                i, w = end, w + 1
+                continue
+            while end < stop and (_kind(data[end]) == 3 if kind == 3 else 0 < _kind(data[end]) < 3):
+                end += 1
+            if taken[slot(named, taken, 1, hashed(data, i, end))] == 1:  # a rule may know this very run
+                for k in range(i, end):
+                    text[w] = data[k]
+                    w += 1
+                i = end
+                continue
+            while i < end:  # runs of one case, or of digits
+                kind, first = _kind(data[i]), i
+                while i < end and _kind(data[i]) == kind:
+                    i += 1
+                size = i - first
+                if kind == 3 and size > 2:
+                    size = 2 if size < 6 else 3  # a port has two to five digits
+                for _ in range(min(size, 2) if kind < 3 else size):
+                    text[w] = kind  # control characters: no text has them where a letter stands
+                    w += 1
+        out[c] = hashed(text, 0, w)
+    return out
+
+
+@jit
+def _bytes_of(data, bounds, counts, units):
+    """(tokens,) int64 bytes of each token from its units; negative units are bytes already."""
+    out, t = np.empty(len(units), np.int64), 0
+    for c in range(len(counts)):
+        i = bounds[c]
+        for _ in range(counts[c]):
+            first = i
+            if units[t] < 0:
+                i -= units[t]
+            for _ in range(units[t]):
+                kind = _kind(data[i])
+                i += 1
+                while kind > 0 and i < bounds[c + 1] and _kind(data[i]) == kind:
+                    i += 1
+            out[t] = i - first
+            t += 1
     return out
 
 
