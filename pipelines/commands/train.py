@@ -33,7 +33,7 @@ def train(
 
     --settings FILE holds what has no option of its own: loop (optimiser, schedule, reweighting, teacher, z_loss,
     document_mask, evaluate_every, tensorboard, ...), shape, packing, curriculum, conditioning, upsample, replay,
-    subset, max_epochs, targets: the train section of a settings file, see examples/continual.yaml, meco.yaml, salt.yaml.
+    subset, max_epochs, targets: the train section of a settings file. See continual, meco and salt in examples/.
 
     Example: gristmill train W/mixture/recipe.yaml --workspace W --model 4m --resume
     """
