@@ -27,6 +27,7 @@ from .decontaminate import DecontaminateSettings, decontaminate
 from .dedup import deduplicate
 from .extract import EXTRACT, ExtractSettings
 from .filter import FilterSettings, run_filter
+from .ladder import LadderSettings, ladder
 from .mix import MixSettings, mix
 from .refilter import RefilterSettings, refilter
 from .refine import REFINE, RefineSettings
@@ -69,6 +70,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     score: tuple[ScoreSettings, ...] = ()
     select: SelectSettings | None = None
     tokenize: TokenizeSettings | None = None
+    ladder: LadderSettings | None = None
     mix: MixSettings | None = None
     train: TrainSettings | None = None
     export: tuple[ExportSection, ...] = ()
@@ -124,6 +126,7 @@ STEPS: dict[str, Callable[[Call], dict[str, Any]]] = {
     "score": _function(score),
     "select": _stage(select),
     "tokenize": _function(tokenize),
+    "ladder": _stage(ladder),
     "mix": _stage(mix),
     "train": _train,
     "export": _export,

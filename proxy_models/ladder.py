@@ -5,59 +5,41 @@ accuracy how often the better of two at the small size is the better at the larg
 of each size, where replicates were trained, says how far either could be from 1 by luck alone.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from ..corpus.refusal import RequestError
-from .fleet import FleetResult, FleetSettings, train_fleet
-from .pool import TokenPool
 
 
-@dataclass(frozen=True)
-class Rung:
-    """One size against the next larger one. E targets.
+def agreement(small: np.ndarray, large: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Losses (R, E) of the same mixtures at two sizes -> Spearman (E,), share of pairs in the same order (E,)."""
+    ranks = np.array([spearmanr(small[:, e], large[:, e]).statistic for e in range(small.shape[1])])
+    first, second = np.triu_indices(len(small), 1)
+    same = np.sign(small[first] - small[second]) == np.sign(large[first] - large[second])
+    return ranks, same.mean(0)
 
-    spearman  (E,) rank correlation of the final bits per byte over mixtures
-    pairwise  (E,) share of pairs of mixtures in the same order at both sizes
-    models    living at both sizes
+
+def rungs(losses: Mapping[str, Mapping[str, np.ndarray]], targets: list[str]) -> list[dict[str, Any]]:
+    """Each size against the next, and the smallest against the largest where there are more than two.
+
+    losses  size -> mixture -> (E,) bits per byte at the end; a mixture that diverged at a size is not in it
     """
-
-    small: str
-    large: str
-    targets: list[str]
-    spearman: np.ndarray
-    pairwise: np.ndarray
-    models: int
-
-
-def climb(
-    pool: TokenPool,
-    mixtures: np.ndarray,
-    sizes: dict[str, FleetSettings],
-    seeds: Sequence[int] = (0,),
-    checkpoint: str | None = None,
-) -> tuple[dict[str, FleetResult], list[Rung]]:
-    """Train the mixtures at every size, smallest first as given, and compare each size with the next."""
-    if len(sizes) < 2 or len(mixtures) < 3:
-        raise RequestError(f"a ladder needs two sizes and three mixtures, got {len(sizes)} and {len(mixtures)}")
-    results = {
-        name: train_fleet(pool, mixtures, settings, seeds, checkpoint=checkpoint and f"{checkpoint}/{name}")
-        for name, settings in sizes.items()
-    }
-    return results, [compare(a, results[a], b, results[b]) for a, b in pairwise(results)]
-
-
-def compare(small: str, a: FleetResult, large: str, b: FleetResult) -> Rung:
-    """How the order of mixtures at one size agrees with that at another; models that died at either are left out."""
-    if a.targets != b.targets or not np.array_equal(a.mixtures, b.mixtures):
-        raise RequestError(f"{small} and {large} were not trained on the same mixtures and targets")
-    alive = a.alive & b.alive
-    x, y = a.final[alive], b.final[alive]
-    ranks = np.array([spearmanr(x[:, e], y[:, e]).statistic for e in range(len(a.targets))])
-    first, second = np.triu_indices(len(x), 1)
-    agree = (np.sign(x[first] - x[second]) == np.sign(y[first] - y[second])).mean(0)
-    return Rung(small, large, a.targets, ranks, agree, int(alive.sum()))
+    steps = list(pairwise(losses))
+    if len(losses) > 2:
+        steps.append((next(iter(losses)), list(losses)[-1]))
+    found = []
+    for small, large in steps:
+        both = [name for name in losses[small] if name in losses[large]]
+        if len(both) < 3:
+            raise RequestError(f"{len(both)} mixtures lived at {small} and at {large}; a comparison needs three")
+        x, y = (np.array([losses[size][name] for name in both]) for size in (small, large))
+        ranks, same = agreement(x, y)
+        overall_ranks, overall = agreement(x.mean(1, keepdims=True), y.mean(1, keepdims=True))
+        told = {target: {"spearman": float(ranks[e]), "pairwise": float(same[e])} for e, target in enumerate(targets)}
+        mean = {"spearman": float(overall_ranks[0]), "pairwise": float(overall[0])}
+        found.append({"small": small, "large": large, "mixtures": len(both), "mean": mean, "targets": told})
+    return found

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ...corpus.refusal import RequestError
+from .mix_ladder import ladder
 from .mix_laws import law, spend
 from .options import (
     ForceOption,
@@ -23,6 +24,7 @@ mix = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
 
 mix.command("law")(law)
 mix.command("spend")(spend)
+mix.command("ladder")(ladder)
 
 USUAL = ("natural", "uniform", "best_of_swarm", "fitted")
 
