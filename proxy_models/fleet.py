@@ -59,7 +59,7 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
     group: int | None = Field(default=None, ge=1)
     threads: int = Field(default=1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    compile: bool | None = None  # by torch.compile, which takes a minute or so; None: on CUDA
+    compile: bool = False  # trunk and head by torch.compile, which takes a minute or so for each shape of a group
 
     @model_validator(mode="after")
     def _steps_hold_evaluations(self) -> "FleetSettings":
@@ -105,9 +105,6 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
         if self.device == "cuda" and not torch.cuda.is_available():
             raise RequestError("device cuda was asked for, and torch sees none here")
         return self.device
-
-    def compiles(self) -> bool:
-        return self.compile if self.compile is not None else self.where() == "cuda"
 
 
 @dataclass(frozen=True)

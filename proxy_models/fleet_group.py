@@ -65,7 +65,7 @@ class Group:
         self.gradient = {name: torch.zeros_like(weight) for name, weight in self.net.weights.items()}
         self._looked_up = torch.zeros(0, dtype=torch.int64)  # rows of the embedding's gradient that are not zero
         self._trunk = None
-        if settings.compiles():
+        if settings.compile:
             self._forward, self._terms = torch.compile(self.net.trunk, dynamic=False), torch.compile(heads.terms)
         else:
             self._forward, self._terms = self.net.trunk, heads.terms

@@ -209,3 +209,9 @@ def test_the_pass_written_out_has_the_gradients_that_autograd_finds(changes):
     for name, one, other in zip(["embedded tokens", *names], expected, actual, strict=True):
         scale = float(one.abs().max())
         np.testing.assert_allclose(other / scale, one / scale, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_the_compiled_step_agrees_with_the_plain_one():
+    plain, compiled = stepwise(SMALL), stepwise(SMALL.model_copy(update={"compile": True}))
+    np.testing.assert_allclose(compiled, plain, atol=2e-5)
