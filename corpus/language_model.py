@@ -18,7 +18,7 @@ import numba
 import numpy as np
 
 LONGEST = 5
-SLICE, SLICES = 320, 3  # a longer text is judged by its first characters, by as many from the middle, and by its last
+SLICE, SLICES = 256, 3  # a longer text is judged by its first characters, by as many from the middle, and by its last
 _FILE = files(__package__ or "") / "language_model.npz"
 _WORD = 62  # letters; a longer run is cut
 _STEP = np.uint64(0x9E3779B97F4A7C15)
