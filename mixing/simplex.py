@@ -102,3 +102,19 @@ def _place(name: str, domains: Sequence[str]) -> int:
 
         raise unknown_name("domain", name, domains, where="limits")
     return list(domains).index(name)
+
+
+def without_crumbs(weights: np.ndarray, smallest: float, limits: Limits) -> np.ndarray:
+    """(D,) weights in which a share below `smallest` is zero, unless its floor asks for it; the largest share with
+    room takes it up.
+
+    What is left of a domain after a search is often a share that no run can draw: less than one sequence.
+    """
+    crumbs = (weights > 0) & (weights < smallest) & (limits.low <= 0)
+    freed = weights[crumbs].sum()
+    takers = ~crumbs & (limits.high - weights >= freed)
+    if not crumbs.any() or not takers.any():
+        return weights
+    kept = np.where(crumbs, 0.0, weights)
+    kept[np.argmax(np.where(takers, weights, -1.0))] += freed
+    return kept

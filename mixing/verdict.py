@@ -12,7 +12,7 @@ from .ensemble import fit_swarm, report, target_weights
 from .measures import pairwise_accuracy, spearman
 from .optimise import compare, propose
 from .recipe import rounded
-from .simplex import Limits
+from .simplex import Limits, without_crumbs
 from .swarm import Swarm
 from .units import Units
 
@@ -36,10 +36,12 @@ def choose(
     draws: int,
     others: Mapping[str, np.ndarray] | None = None,
     units: Units | None = None,
+    smallest: float = 0.0,
 ) -> Choice:
     """Fit every target of the swarm, optimise the target, and name the mixtures to compare the result with.
 
     others  further mixtures to compare with, by name
+    smallest  shares of the fitted mixture below it are zero: a run cannot draw them
     units   what the search moves; default: every domain by itself. Mixtures that units cannot make are not predicted.
     Baselines are moved within the limits where they break them: a mixture that the data cannot fill proves nothing.
     """
@@ -53,7 +55,7 @@ def choose(
         named = {
             **within(given, limits),
             "best_of_swarm": swarm.weights[int(np.argmin(swarm.losses @ combination))],
-            "fitted": units.expand(proposal.weights),
+            "fitted": units.expand(without_crumbs(proposal.weights, smallest, units.limits(limits))),
         }
         mixtures = {
             name: tuple(rounded(dict(zip(swarm.domains, weights, strict=True))).values())

@@ -34,6 +34,8 @@ from .stage import Plan, Stage
 
 __all__ = ["MIXTURE_TABLE", "MixSettings", "mix"]
 
+FEWEST = 2  # sequences of the run that a domain of the fitted mixture has at least
+
 
 def pool_of(plan: Plan) -> TokenPool:
     return open_pool(plan.workspace.url, fingerprint(plan.inputs), plan.settings.heldout_tokens)
@@ -197,6 +199,7 @@ def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
         draws=settings.draws,
         others=compared(plan, pool.names, pool.tokens, excess_of(swarm)),
         units=run_units(plan, pool.names),
+        smallest=FEWEST * settings.seq_len / run_tokens(plan, pool.tokens),
     )
     choice.report["diverged"] = diverged
     yield from validation_waves(plan, choice)

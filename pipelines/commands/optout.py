@@ -16,7 +16,9 @@ def opt_out(
     context: typer.Context,
     entries: Annotated[list[str], typer.Argument(help="files with a list, or ids, URLs and hosts themselves")],
     workspace: WorkspaceOption,
-    rebuild: Annotated[bool, typer.Option(help="run filter, dedup, balance and tokenize again as they were run")] = True,
+    rebuild: Annotated[
+        bool, typer.Option(help="run filter, dedup, balance and tokenize again as they were run")
+    ] = True,
     json: JsonOption = False,
     workers: WorkersOption = 1,
 ) -> None:
@@ -43,7 +45,9 @@ def opt_out(
     if not json:
         typer.echo(f"opt-out: removed {summary['removed']:,} documents, rebuilt {', '.join(summary['rebuilt']) or '-'}")
         for stage, why in summary["left"].items():
-            typer.echo(f"opt-out: {stage} was not run again ({why}); run: gristmill {stage} --workspace {workspace} ...")
+            typer.echo(
+                f"opt-out: {stage} was not run again ({why}); run: gristmill {stage} --workspace {workspace} ..."
+            )
         if summary["stale"]:
             typer.echo(f"opt-out: made from removed documents and left as they are: {', '.join(summary['stale'])}")
 

@@ -13,7 +13,7 @@ from gristmill.mixing.designs import dirichlet_swarm, nested_swarm, next_round, 
 from gristmill.mixing.ensemble import fit_swarm
 from gristmill.mixing.optimise import Terms, compare, descend, evolve, propose, simulate
 from gristmill.mixing.rounds import acquire, round_sizes
-from gristmill.mixing.simplex import Limits
+from gristmill.mixing.simplex import Limits, without_crumbs
 from gristmill.mixing.swarm import Swarm
 from gristmill.mixing.units import UNCHANGED, Units
 
@@ -253,3 +253,12 @@ def test_terms_pull_the_proposal_their_way(fitted):
         terms=Terms(at_most=((np.array([0, 0, 0, 1.0]), bound),)),
     )
     assert fitted.combined(held.weights[None], np.array([0, 0, 0, 1.0]))[0] <= bound + 2e-3
+
+
+def test_a_share_that_no_run_can_draw_becomes_zero_and_the_others_keep_to_their_limits():
+    limits = Limits.of(["a", "b", "c", "d"], floors={"d": 1e-5}, ceilings={"b": 0.4})
+    found = without_crumbs(np.array([0.59994, 0.4, 5e-5, 1e-5]), 1e-3, limits)
+    assert found.tolist() == pytest.approx([0.59999, 0.4, 0.0, 1e-5])
+    assert found.sum() == pytest.approx(1.0, abs=1e-12)
+    assert found[1] <= 0.4
+    assert found[2] == 0.0
