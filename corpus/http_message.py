@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import zstandard
 from zlib_ng import zlib_ng as zlib
 
-from .members import decompressor
+from .members import DAMAGED, decompressor
 from .warc import parse_fields
 
 
@@ -108,7 +108,7 @@ def _inflate(inner, body: bytes, limit: int) -> bytes:
     while body and not inner.eof:
         try:
             parts.append(inner.decompress(body, 1 << 20))
-        except (zlib.error, zstandard.ZstdError) as error:
+        except (DAMAGED, zstandard.ZstdError) as error:
             if not parts:
                 raise ValueError(str(error)) from None
             break

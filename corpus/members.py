@@ -14,6 +14,7 @@ from zlib_ng import zlib_ng as zlib  # twice as fast as the standard library's, 
 from .refusal import MissingExtra
 from .shards import filesystem
 
+DAMAGED = cast(type[Exception], zlib.error)  # its stub takes the class for an instance
 BLOCK = 256 << 10
 MAGIC = {
     "gzip": b"\x1f\x8b\x08",
@@ -220,7 +221,7 @@ class Members:
         fed = len(self._raw)
         try:
             block = member.decompress(self._raw, BLOCK)
-        except (zlib.error, OSError, EOFError, RuntimeError, lzma.LZMAError, _zstd_error()) as error:
+        except (DAMAGED, OSError, EOFError, RuntimeError, lzma.LZMAError, _zstd_error()) as error:
             self._lost(f"damaged {self.compression} member: {error}")
             return b""
         rest = member.unused_data if member.eof else member.unconsumed_tail
@@ -279,7 +280,7 @@ def next_member(data: bytes, name: str, opening: bytes = b"") -> int:
             first = decompressor(name).decompress(data[at : at + 4096], 64)
             if first[: len(opening)].upper() == opening.upper():
                 return at
-        except (zlib.error, OSError, EOFError, RuntimeError, lzma.LZMAError, _zstd_error()):
+        except (DAMAGED, OSError, EOFError, RuntimeError, lzma.LZMAError, _zstd_error()):
             continue
     return -1
 
