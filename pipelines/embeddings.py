@@ -13,13 +13,13 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from ..corpus.fate import inputs, read_kept
-from ..corpus.refusal import RequestError
-from ..corpus.shards import checksum, committed, filesystem, fingerprint, open_shard
+from ..corpus.shards import committed, fingerprint, open_shard
 from ..corpus.workspace import Workspace
 from ..proxy_models.embeddings import Embedder, vector_array
 from ..proxy_models.model_files import ProxyModel
 from ..proxy_models.token_losses import threads
 from .columns import VECTORS
+from .model_places import model_inputs, read_file, tokenizer_of
 from .stage import Plan, Report, Stage, shard_graph
 
 TABLE, BEFORE = "embeddings", "semantic"
@@ -32,36 +32,14 @@ class EmbedSettings(BaseModel, frozen=True, extra="forbid"):
     tokenizer: str | None = None
 
 
-def tokenizer_of(workspace: Workspace, settings: EmbedSettings) -> str:
-    """Where the tokenizer is: as given, else beside the model, else the workspace's own."""
-    if settings.tokenizer is not None:
-        places = [settings.tokenizer]
-    else:
-        folder = settings.model.rpartition("/")[0] or "."
-        places = [f"{folder}/tokenizer.json", workspace.path("tokenizer", "tokenizer.json")]
-    for place in places:
-        fs, path = filesystem(place)
-        if fs.exists(path):
-            return place
-    raise RequestError(f"semantic: model {settings.model} needs its tokenizer, looked for in {', '.join(places)}")
-
-
 def embed_inputs(workspace: Workspace, settings: EmbedSettings) -> dict[str, str]:
-    fs, path = filesystem(settings.model)
-    if not fs.exists(path):
-        raise RequestError(f"semantic: --model {settings.model}: there is no such file")
-    files = {"file:model": checksum(settings.model), "file:tokenizer": checksum(tokenizer_of(workspace, settings))}
-    return inputs(workspace, BEFORE, BEFORE) | files
+    files = model_inputs(workspace, settings.model, settings.tokenizer, "semantic")
+    return inputs(workspace, BEFORE, BEFORE) | {f"file:{name}": found for name, found in files.items()}
 
 
 @lru_cache(maxsize=1)
 def _embedder(model: str, tokenizer: str, made: str) -> Embedder:
-    def read(place: str) -> bytes:
-        fs, path = filesystem(place)
-        with fs.open(path, "rb") as file:
-            return bytes(file.read())  # type: ignore[arg-type]
-
-    return Embedder(read(tokenizer).decode(), ProxyModel.from_bytes(read(model), model))
+    return Embedder(read_file(tokenizer).decode(), ProxyModel.from_bytes(read_file(model), model))
 
 
 def embed_shard(plan: Plan[EmbedSettings], shard: str) -> Iterator[Report]:
@@ -70,7 +48,8 @@ def embed_shard(plan: Plan[EmbedSettings], shard: str) -> Iterator[Report]:
     stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
     if committed(url, stamp) is None:
         made = fingerprint(*(plan.inputs[name] for name in ("file:model", "file:tokenizer")))
-        embedder = _embedder(plan.settings.model, tokenizer_of(plan.workspace, plan.settings), made)
+        model = plan.settings.model
+        embedder = _embedder(model, tokenizer_of(plan.workspace, model, plan.settings.tokenizer, "semantic"), made)
         schema = pa.schema(
             [pa.field("id", pa.string(), nullable=False), (VECTORS, pa.list_(pa.float32(), embedder.width))]
         )

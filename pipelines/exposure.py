@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
-from ..corpus.refusal import RequestError
-from ..corpus.shards import checksum, committed, filesystem, fingerprint, open_shard, read_batches
+from ..corpus.shards import checksum, committed, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Workspace
 from ..filters.decontamination import read_examples
 from .decontaminate import HITS_TABLE
+from .model_places import model_inputs, read_file, tokenizer_of
 from .stage import Plan, Report, Stage, shard_graph
 
 STAGE, TABLE = "exposure", "contamination_audit"
@@ -47,23 +47,9 @@ class ExposureSettings(BaseModel, frozen=True, extra="forbid"):
     chunk_tokens: int = Field(default=128, ge=2)  # of an example, read at once
 
 
-def tokenizer_of(workspace: Workspace, settings: ExposureSettings) -> str:
-    """Where the tokenizer is."""
-    beside = settings.model.rpartition("/")[0]
-    own = workspace.path("tokenizer", "tokenizer.json")
-    for place in (settings.tokenizer,) if settings.tokenizer else (f"{beside or '.'}/tokenizer.json", own):
-        fs, path = filesystem(place)
-        if fs.exists(path):
-            return place
-    raise RequestError(f"audit: no tokenizer.json beside {settings.model} nor in the workspace; give --tokenizer")
-
-
 def _inputs(workspace: Workspace, settings: ExposureSettings) -> dict[str, str]:
-    fs, path = filesystem(settings.model)
-    if not fs.exists(path):
-        raise RequestError(f"audit: there is no model {settings.model}")
-    found = {HITS_TABLE: workspace.table(HITS_TABLE).finished(STAGE).fingerprint, "model": checksum(settings.model)}
-    found["tokenizer"] = checksum(tokenizer_of(workspace, settings))
+    found = model_inputs(workspace, settings.model, settings.tokenizer, "audit")
+    found[HITS_TABLE] = workspace.table(HITS_TABLE).finished(STAGE).fingerprint
     return found | {f"set {task}": checksum(path) for task, path in sorted(settings.sets.items())}
 
 
@@ -90,18 +76,13 @@ def score_task(plan: Plan[ExposureSettings], task: str) -> Iterator[Report]:
     if committed(url, stamp) is None:
         examples = read_examples(plan.settings.sets[task])
         held = _found(plan.workspace, task)
-        rows = scored(examples, _read(plan.settings.model), _read(tokenizer_of(plan.workspace, plan.settings)).decode(),
-                      plan.settings.chunk_tokens)  # fmt: skip
+        settings = plan.settings
+        tokenizer = tokenizer_of(plan.workspace, settings.model, settings.tokenizer, "audit")
+        rows = scored(examples, read_file(settings.model), read_file(tokenizer).decode(), settings.chunk_tokens)
         with open_shard(url, ROWS, stamp) as out:
             out.write_rows([{"task": task, "example": n, "found": n in held} | row for n, row in enumerate(rows)])
             out.counts |= {"examples": len(rows), "found": len(held)}
     yield TABLE, committed(url, stamp)
-
-
-def _read(place: str) -> bytes:
-    fs, path = filesystem(place)
-    with fs.open(path, "rb") as file:
-        return bytes(file.read())  # type: ignore[arg-type]
 
 
 def _found(workspace: Workspace, task: str) -> set[int]:

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, model_validator
 
-from ..corpus.refusal import RequestError
 from ..corpus.shards import Shard, committed, filesystem, fingerprint, open_shard
 from ..corpus.workspace import Workspace
 from ..mixing.designs import dirichlet_swarm
@@ -24,8 +23,7 @@ from ..mixing.recipe import rounded
 from ..mixing.simplex import Limits
 from ..proxy_models.fleet import FleetSettings
 from ..proxy_models.ladder import rungs
-from ..training.shards import domains as token_domains
-from ..training.shards import table_name
+from .mix_settings import domain_inputs
 from .stage import Plan, Report, Stage, shard_graph
 
 LADDER = "mixture/ladder"
@@ -60,12 +58,7 @@ class LadderSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def ladder_inputs(workspace: Workspace, settings: LadderSettings) -> dict[str, str]:
-    names = token_domains(workspace)
-    if not names:
-        workspace.table("tokens").finished("ladder")
-    if len(names) < 2:
-        raise RequestError(f"mixtures need two domains at least, {workspace.url} has {', '.join(names)}")
-    return {table_name(name): workspace.table(table_name(name)).finished("ladder").fingerprint for name in names}
+    return domain_inputs(workspace, "ladder")
 
 
 def ladder_waves(workspace: Workspace, inputs: dict[str, str], settings: LadderSettings) -> list[tuple[str, Wave]]:

@@ -34,7 +34,7 @@ from .stage import Plan, Stage
 
 __all__ = ["MIXTURE_TABLE", "MixSettings", "mix"]
 
-FEWEST = 2  # sequences of the run that a domain of the fitted mixture has at least
+FEWEST_SEQUENCES = 2  # sequences of the run that a domain of the fitted mixture has at least
 
 
 def pool_of(plan: Plan) -> TokenPool:
@@ -199,7 +199,7 @@ def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
         draws=settings.draws,
         others=compared(plan, pool.names, pool.tokens, excess_of(swarm)),
         units=run_units(plan, pool.names),
-        smallest=FEWEST * settings.seq_len / run_tokens(plan, pool.tokens),
+        smallest=FEWEST_SEQUENCES * settings.seq_len / run_tokens(plan, pool.tokens),
     )
     choice.report["diverged"] = diverged
     yield from validation_waves(plan, choice)

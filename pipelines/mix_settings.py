@@ -120,11 +120,8 @@ def recorded(settings: MixSettings) -> dict[str, Any]:
 
 
 def mix_inputs(workspace: Workspace, settings: MixSettings) -> dict[str, str]:
+    found = domain_inputs(workspace, "mix")
     names = token_domains(workspace)
-    if not names:
-        workspace.table("tokens").finished("mix")
-    if len(names) < 2:
-        raise RequestError(f"a mixture needs two domains at least, {workspace.url} has {', '.join(names)}")
     for name in settings.target:
         if name not in names:
             raise unknown_name("held-out domain", name, names, where="target")
@@ -134,7 +131,17 @@ def mix_inputs(workspace: Workspace, settings: MixSettings) -> dict[str, str]:
                 raise unknown_name("domain", name, names, where=f"compare: {mixture}")
     if settings.reuse and settings.reuse.recipe == workspace.path("mixture", "recipe.yaml"):
         raise RequestError(f"{settings.reuse.recipe} is what this run would replace; copy it, and reuse the copy")
-    return {table_name(name): workspace.table(table_name(name)).finished("mix").fingerprint for name in names}
+    return found
+
+
+def domain_inputs(workspace: Workspace, stage: str) -> dict[str, str]:
+    """The token table of every domain; refuses fewer than two, of which there are no mixtures."""
+    names = token_domains(workspace)
+    if not names:
+        workspace.table("tokens").finished(stage)
+    if len(names) < 2:
+        raise RequestError(f"a mixture needs two domains at least, {workspace.url} has {', '.join(names)}")
+    return {table_name(name): workspace.table(table_name(name)).finished(stage).fingerprint for name in names}
 
 
 def run_tokens(plan: Plan, available: np.ndarray) -> int:

@@ -26,6 +26,7 @@ from ..proxy_models.model_files import find_model
 from ..proxy_models.sampling import Samples, draw, is_file, read_target, within
 from ..proxy_models.scorers import SAMPLED, Scorer, ScoreSettings, fit, open_scorer
 from ..proxy_models.token_losses import threads
+from .model_places import read_file
 from .progress import Note
 from .runner import RunnerOptions
 from .stage import Plan, Report, Stage, commit, run_stage
@@ -163,9 +164,7 @@ def _tokenizer(workspace: Workspace, settings: ScoreSettings) -> str | None:
         if workspace.table("tokenizer").manifest() is None:
             return None
         path = workspace.path("tokenizer", "tokenizer.json")
-    fs, place = filesystem(path)
-    with fs.open(place, "rb") as file:
-        return bytes(file.read()).decode()  # type: ignore[arg-type]
+    return read_file(path).decode()
 
 
 def _write(url: str, data: bytes) -> Shard:
@@ -218,9 +217,7 @@ class ShardScoring(ModelHandler[str, PredictionResult, Scorer]):
         table = self.plan.workspace.table(f"proxies/{self.plan.settings.table}")
         artefacts = {}
         for shard in table.finished("score").shards:
-            fs, path = filesystem(table.shard_url(shard.name))
-            with fs.open(path, "rb") as file:
-                artefacts[shard.name] = bytes(file.read())  # type: ignore[arg-type]
+            artefacts[shard.name] = read_file(table.shard_url(shard.name))
         return open_scorer(self.plan.settings.method, artefacts)
 
     def run_inference(

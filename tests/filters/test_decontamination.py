@@ -18,7 +18,8 @@ from gristmill.corpus.workspace import Workspace
 from gristmill.filters.decontamination import build, masked, read_examples, search
 from gristmill.pipelines.commands.decontaminate import decontaminate as command
 from gristmill.pipelines.decontaminate import DecontaminateSettings, decontaminate
-from gristmill.pipelines.exposure import ExposureSettings, tokenizer_of
+from gristmill.pipelines.exposure import ExposureSettings
+from gristmill.pipelines.model_places import tokenizer_of
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.stage import run_stage
 from gristmill.proxy_models.model_files import ProxyModel
@@ -190,4 +191,4 @@ def test_an_audit_without_its_tokenizer_is_refused(workspace, tmp_path):
     (tmp_path / "m.safetensors").write_bytes(b"")
     settings = ExposureSettings(sets={"a": str(tmp_path / "animals.jsonl")}, model=str(tmp_path / "m.safetensors"))
     with pytest.raises(RequestError, match="give --tokenizer"):
-        tokenizer_of(workspace, settings)
+        tokenizer_of(workspace, settings.model, settings.tokenizer, "audit")
