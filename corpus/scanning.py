@@ -54,15 +54,21 @@ def space(c):
 
 
 @numba.njit(nogil=True, cache=True)
+def spelt(value, c):
+    """The number of a name that goes on with the byte `c`, see `markup.number`."""
+    if 65 <= c <= 90:
+        c += 32
+    return value * 37 + (c - 96 if 97 <= c <= 122 else c - 21 if 48 <= c <= 57 else 0)
+
+
+@numba.njit(nogil=True, cache=True)
 def name(data, i):
     """The number of the element name at `i`, see `markup.number`, and the place after it."""
     value, letters = 0, 0
     while i < len(data) and data[i] > 32 and data[i] != 62 and data[i] != 47:
         c = data[i]
         if letters < 12:
-            if 65 <= c <= 90:
-                c += 32
-            value = value * 37 + (c - 96 if 97 <= c <= 122 else c - 21 if 48 <= c <= 57 else 0)
+            value = spelt(value, c)
             letters += 1
         i += 1
     return value, i

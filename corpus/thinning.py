@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 from .markup import number
-from .scanning import SCRIPT, bare, by_eight, comment_end, holds, index, name, raw_end, space
+from .scanning import SCRIPT, bare, by_eight, comment_end, holds, index, name, raw_end, space, spelt
 
 
 class Thin(NamedTuple):
@@ -220,9 +220,7 @@ def _attributes(data, i, tag, addresses, kinds, out, o, facts):
         while i < size and not space(data[i]) and data[i] != 47 and data[i] != 62 and (data[i] != 61 or i == start):
             c = data[i]
             if letters < 12:
-                if 65 <= c <= 90:
-                    c += 32
-                number_ = number_ * 37 + (c - 96 if 97 <= c <= 122 else c - 21 if 48 <= c <= 57 else 0)
+                number_ = spelt(number_, c)
             letters += 1
             i += 1
         stop, first, last, i = _value(data, i)
