@@ -1,26 +1,56 @@
-"""Mixtures found while a model trains, without a swarm: group DRO (DoReMi's rule) and ADO, on proxies of the fleet.
+"""Mixtures found while a model trains, without a swarm: group DRO (DoReMi's rule) and ADO.
 
-A run is cut into stretches. After each one the policy sees the held-out loss of every domain, in nats per token, and
-says which shares the next stretch samples by. The path is a list of shares per stretch: its mean is a mixture to be
-trained (DoReMi), and the path itself is a recipe of as many phases (ADO trains by it once and needs no other run).
+A run is cut into stretches. After each one the policy sees the loss of every domain, in nats per token, and says which
+shares the next stretch samples by. ADO moves the shares of the run itself (`gristmill train --online ado`; the loop's
+side is `training.online`). On proxies of the fleet both make a path of shares per stretch: its mean is a mixture to be
+trained (DoReMi), and the path itself is a recipe of as many phases.
 
-Differs from the papers in what a proxy of the fleet can do: shares change between stretches and not at every step, the
-loss is that of held-out text, and the optimiser's moments start afresh with each stretch.
-Refuses a pool in which a domain has no held-out set, and fewer than two stretches.
+Differs from the papers: shares change between stretches and not at every step. On proxies the loss is that of held-out
+text, and the optimiser's moments start afresh with each stretch.
+Refuses a pool in which a domain has no held-out set, fewer than two stretches, and runs whose shares could never move.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from ..corpus.refusal import RequestError
 from ..proxy_models.fleet import FleetSettings, train_fleet
 from ..proxy_models.pool import TokenPool
-from .laws.mixture import fit_power
 
 FEWEST_POINTS = 4  # measured losses before ADO fits a power law through them
+EXPONENTS = np.linspace(0.02, 0.8, 40)  # of the power law: the paper's range
+
+
+class OnlineSettings(BaseModel, frozen=True, extra="forbid"):
+    """What moves the shares of a run while it trains, and how often."""
+
+    policy: Literal["ado"] = "ado"
+    every: int = Field(default=50, ge=1)  # steps between two changes of the shares
+    warmup: float = Field(default=0.1, ge=0, lt=1)  # fraction of the run whose losses are too early for a power law
+    least: float = Field(default=0.01, ge=0, lt=1)  # share of every domain
+    mean: float = Field(default=0.9, ge=0, lt=1)  # part of the shares that is the mean of preferences so far
+
+    def choose(self, prior: np.ndarray, steps: int, batch_tokens: int, seq_len: int) -> "ADO":
+        """The policy of a run of so many steps, or why there can be none."""
+        if len(prior) * self.least > 1:
+            raise RequestError(f"online: a least share of {self.least:g} for {len(prior)} domains is more than all")
+        rows = self.every * (batch_tokens // seq_len)
+        if rows < max(len(prior), self.least and 1 / self.least):
+            raise RequestError(
+                f"online: {rows} rows every {self.every} steps cannot hold {len(prior)} domains with a least share of "
+                f"{self.least:g}; raise online.every"
+            )
+        changes = (1 - self.warmup) * steps / self.every - FEWEST_POINTS
+        if changes < 1:
+            raise RequestError(
+                f"online: {steps} steps are over before the shares can move; lower online.every ({self.every}) "
+                f"to {max(1, int((1 - self.warmup) * steps / (FEWEST_POINTS + 6)))} or so"
+            )
+        return ADO(prior, least=self.least, mean_part=self.mean, after=self.warmup * steps * batch_tokens)
 
 
 class Policy(Protocol):
@@ -54,16 +84,21 @@ class GroupDRO:
 
 @dataclass
 class ADO:
-    """Adaptive data optimisation: sample what still teaches, by a power law of each domain's loss over its tokens.
+    """Adaptive data optimisation (Jiang et al. 2024, arXiv 2410.11820): sample what still teaches.
 
+    A power law of each domain's loss over the tokens of all, fitted anew after every stretch, says how fast it falls.
     Preference of domain k: prior_k * h_k^0.5 * alpha_k (L_k - floor_k) / n, with h the smoothed past shares and n the
     tokens of all domains: the rate at which its loss still falls, credited to it by how much of the run it had. A
-    stretch samples nine parts of the mean of past shares and one part preference, and no domain less than `least`.
+    stretch samples nine parts of the mean of past preferences and one part the present one, and no domain less than
+    `least`. Differs from the paper: the fit is by least squares of the mean losses of stretches, exact for each
+    exponent of a grid, where the paper smooths the losses of steps and descends from a grid of starts.
     """
 
-    prior: np.ndarray
+    prior: np.ndarray  # (D,)
     least: float = 1e-2
-    keep: float = 0.9
+    keep: float = 0.9  # part of the past that stays in h
+    mean_part: float = 0.9  # part of the shares that is the mean of preferences
+    after: float = 0.0  # tokens before which losses are not looked at
     seen: list[tuple[float, np.ndarray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -71,22 +106,61 @@ class ADO:
         self.count = 1
 
     def next(self, steps: int, tokens: np.ndarray, losses: np.ndarray) -> np.ndarray:
-        self.seen.append((float(tokens.sum()), losses))
+        total = float(tokens.sum())
+        if total < self.after or not np.isfinite(losses).all():
+            return self.shares
+        self.seen.append((total, np.asarray(losses, float)))
         if len(self.seen) < FEWEST_POINTS:
             return self.shares
-        total = np.array([n for n, _ in self.seen])
-        speed = np.zeros(len(losses))
-        for k in range(len(losses)):
-            law = fit_power(total, np.array([row[k] for _, row in self.seen]))
-            speed[k] = law["alpha"] * max(float(law.predict(total[-1:, None])[0]) - np.exp(law["log_c"]), 1e-9)
-        preference = self.prior * np.sqrt(self.past) * speed / total[-1]
+        speed = falling(np.array([n for n, _ in self.seen]), np.array([row for _, row in self.seen]))
+        preference = self.prior * np.sqrt(self.past) * np.maximum(speed, 1e-12)
         preference = preference / preference.sum()
-        shares = np.maximum(0.9 * self.mean + 0.1 * preference, self.least)
-        self.shares = shares / shares.sum()
+        self.shares = at_least(self.mean_part * self.mean + (1 - self.mean_part) * preference, self.least)
         self.past = self.keep * self.past + (1 - self.keep) * self.shares
         self.count += 1
         self.mean = self.mean + (preference - self.mean) / self.count
         return self.shares
+
+    def state(self) -> dict[str, Any]:
+        """What the policy remembers, as JSON."""
+        arrays = {"past": self.past, "mean": self.mean, "shares": self.shares}
+        seen = [[total, row.tolist()] for total, row in self.seen]
+        return {**{name: array.tolist() for name, array in arrays.items()}, "count": self.count, "seen": seen}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """As it was when `state` was taken."""
+        self.past, self.mean, self.shares = (np.array(state[name]) for name in ("past", "mean", "shares"))
+        self.count = state["count"]
+        self.seen = [(total, np.array(row)) for total, row in state["seen"]]
+
+
+def falling(tokens: np.ndarray, losses: np.ndarray) -> np.ndarray:
+    """tokens (N,), losses (N, D) -> (D,): how fast each domain's loss falls at the last point, per e-fold of tokens.
+
+    alpha (L - floor) of the best power law floor + k n^-alpha with k and floor not negative; 0 where no loss falls.
+    For each exponent the law is linear in (floor, k), so its best fit is in closed form.
+    """
+    basis = (tokens / tokens[-1]) ** -EXPONENTS[:, None]  # (E, N), 1 at the last point
+    spread = basis - basis.mean(1, keepdims=True)
+    k = spread @ losses / np.maximum((spread**2).sum(1), 1e-300)[:, None]  # (E, D)
+    floor = losses.mean(0) - basis.mean(1)[:, None] * k
+    through = (basis @ losses) / (basis**2).sum(1)[:, None]  # k where the floor is 0
+    k, floor = np.where(floor < 0, through, k), np.maximum(floor, 0.0)
+    k, floor = np.maximum(k, 0.0), np.where(k < 0, losses.mean(0), floor)
+    error = ((floor[:, None] + k[:, None] * basis[:, :, None] - losses) ** 2).sum(1)  # (E, D)
+    best = error.argmin(0)
+    return EXPONENTS[best] * k[best, np.arange(losses.shape[1])]
+
+
+def at_least(shares: np.ndarray, least: float) -> np.ndarray:
+    """Shares (D,) raised to `least` where they are below it; the others keep their proportions."""
+    low = np.zeros(len(shares), bool)
+    while True:
+        rest = np.where(low, 0.0, shares)
+        made = np.where(low, least, rest / rest.sum() * (1 - least * low.sum()))
+        if (made >= least - 1e-12).all():
+            return made
+        low |= made < least
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """Train: a recipe and the token shards in, a run folder with checkpoints, metrics and a run card out.
 
 The one stage that is not a Beam graph: a step needs the step before it, so there is nothing to spread over workers.
-Several GPUs are several ranks of the same command under torchrun. Refuses a recipe whose tokenizer or shards are not
-those of the workspace, unless forced.
+Several GPUs are several ranks of the same command under torchrun. With `online` a policy moves the shares while the
+model trains, from the recipe's, and the run card holds their path. Refuses a recipe whose tokenizer or shards are not
+those of the workspace, unless forced, and `online` beside what needs shares that stay.
 """
 
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,12 +18,14 @@ from pydantic import BaseModel, Field
 from ..corpus.refusal import RequestError
 from ..corpus.shards import checksum, fingerprint
 from ..corpus.workspace import Workspace
+from ..mixing.online import OnlineSettings
 from ..mixing.recipe import Recipe, load_recipe
 from ..training import checkpoint
 from ..training.evaluation import HeldOut, held_out_rows
-from ..training.loader import Loader
+from ..training.loader import Loader, Phase
 from ..training.loop import Probe, pretrain
 from ..training.loop_settings import LoopSettings
+from ..training.online import Online, stretches
 from ..training.run_folder import CHECKPOINTS
 from ..training.shards import TokenDomain, TokenFacts, domains, open_tokens
 from ..training.targets import load_target, score
@@ -55,6 +59,7 @@ class TrainSettings(Changes, frozen=True, extra="forbid"):
     targets: tuple[str, ...] = ()  # JSONL or text files of target tasks, scored when held-out text is measured
     target_items: int = Field(default=200, ge=1)  # of each target
     branch: str | None = None  # a checkpoint, or the folder of a run, whose weights the run starts from
+    online: OnlineSettings | None = None  # what moves the shares while the model trains; None: they are the recipe's
     loop: LoopSettings = LoopSettings()
 
 
@@ -79,7 +84,7 @@ def train(
     available = {name: domain.tokens for name, domain in pool.items()}
     total = settings.tokens or recipe.total_tokens
     phases = plan_phases(recipe, total, available, settings)
-    loader = Loader(pool, phases, total, settings.batch_tokens, settings.seed)
+    loader, online = data_of(recipe, settings, pool, phases, total)
     longest = max(phase.seq_len for phase in phases)
     facts = next(iter(pool.values())).facts
     model, start = first_weights(settings, facts, longest)
@@ -89,10 +94,31 @@ def train(
         "tokenizer": facts.tokenizer,
         "model": fingerprint(vars(model.config)),
         "start": start,
+        **({"online": settings.online.model_dump_json()} if settings.online else {}),
     }
     measured = held_out(workspace, pool, settings.evaluation_tokens, longest)
     scores = probe(workspace, settings.targets, settings.target_items, facts, longest)
-    return pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores)
+    return pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores, online)
+
+
+def data_of(
+    recipe: Recipe, settings: TrainSettings, pool: Mapping[str, TokenDomain], phases: Sequence[Phase], total: int
+) -> tuple[Loader, Online | None]:
+    """The loader of a run, and what moves its shares where that was asked for."""
+    asked, batch = settings.online, settings.batch_tokens
+    if asked is None:
+        return Loader(pool, phases, total, batch, settings.seed), None
+    if settings.subset is not None:
+        raise RequestError("online: the parts of a subset follow from shares that stay; leave subset or online out")
+    if settings.loop.teacher is not None:
+        raise RequestError("online: losses on a teacher's soft labels end when its part does; leave one of them out")
+    steps = max(1, round(total / batch))
+    loader = Loader(pool, stretches(phases, steps, batch, asked.every), total, batch, settings.seed, planned=0)
+    caps = {name: domain.max_epochs for name, domain in recipe.domains.items()}
+    epochs = {name: min(caps.get(name) or math.inf, settings.max_epochs or math.inf) for name in loader.names}
+    shares = np.array([loader.phases[0].shares[name] for name in loader.names])
+    policy = asked.choose(shares / shares.sum(), steps, batch, max(phase.seq_len for phase in phases))
+    return loader, Online(loader, policy, {name: cap * pool[name].tokens for name, cap in epochs.items()})
 
 
 def first_weights(settings: TrainSettings, facts: TokenFacts, longest: int) -> tuple[Transformer, str]:

@@ -11,7 +11,7 @@ Refuses a phase that names a domain without tokens, and a non-zero share that wo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numba
@@ -169,7 +169,9 @@ class Loader:
         total_tokens: int,
         batch_tokens: int,
         seed: int = 0,
+        planned: int | None = None,
     ) -> None:
+        """planned: phases whose shares are known; None: all. The others follow one by one, by `plan_next`."""
         self.phases, self.batch_tokens, self.seed = tuple(phases), batch_tokens, seed
         self.steps = max(1, round(total_tokens / batch_tokens))
         self.ends = check_phases(phases, batch_tokens, self.steps)
@@ -180,17 +182,32 @@ class Loader:
         self.names = tuple(wanted)
         self.domains = {name: domains[name] for name in wanted}
         self._rows: dict[tuple[str, Packing, float], Rows] = {}
+        self.fingerprint = self._fingerprint()
+        self.forget()
+        for phase in self.phases[:planned]:
+            self._plan_phase(phase)
+
+    def forget(self) -> None:
+        """No phase is planned; `plan_next` begins with the first."""
         self._parts: list[list[Part]] = []
         self._orders: list[np.ndarray] = []  # decompose: (steps,) the bucket of each step; else empty
         self._seen: list[np.ndarray] = []  # decompose: (buckets, steps + 1) steps of a bucket before each step
-        before: dict[tuple[str, str, int, float], int] = {}
-        for number, phase in enumerate(phases):
-            steps = self.ends[number] - (self.ends[number - 1] if number else 0)
-            self._plan_phase(number, phase, steps, before)
+        self._before: dict[tuple[str, str, int, float], int] = {}  # draws of a domain's rows by the phases planned
+
+    def plan_next(self, shares: Mapping[str, float]) -> None:
+        """Plan the first phase that is not planned yet, under these shares; domains stay those the run began with."""
+        number = len(self._parts)
+        phase = replace(self.phases[number], shares=dict(shares))
+        self.phases = (*self.phases[:number], phase, *self.phases[number + 1 :])
+        self._plan_phase(phase)
 
     @property
-    def fingerprint(self) -> str:
-        """Of everything that decides the stream: a run resumes only under the same one."""
+    def planned_steps(self) -> int:
+        """Steps that can be read."""
+        return int(self.ends[len(self._parts) - 1]) if self._parts else 0
+
+    def _fingerprint(self) -> str:
+        """Of everything that decides the stream as it begins: a run resumes only under the same one."""
         return fingerprint(
             self.seed,
             self.steps,
@@ -210,9 +227,9 @@ class Loader:
             self._rows[name, packing, best] = Rows(domain, packing, domain.best(best) if best < 1.0 else None)
         return self._rows[name, packing, best]
 
-    def _plan_phase(
-        self, number: int, phase: Phase, steps: int, before: dict[tuple[str, str, int, float], int]
-    ) -> None:
+    def _plan_phase(self, phase: Phase) -> None:
+        number = len(self._parts)
+        steps = self.ends[number] - (self.ends[number - 1] if number else 0)
         shares = np.array([phase.shares.get(name, 0.0) for name in self.names])
         fractions = np.array([phase.subset.get(name, 1.0) for name in self.names])
         if phase.packing == "decompose":
@@ -249,8 +266,8 @@ class Loader:
             made = stretch(key_of(self.seed, "order", number, packing.name), weights, rows)
             for d, name in enumerate(self.names):
                 cell = (name, packing.name, int(subset[d]), float(best[d]))
-                made.before[d] = before.get(cell, 0)
-                before[cell] = int(made.before[d] + made.draws[d])
+                made.before[d] = self._before.get(cell, 0)
+                self._before[cell] = int(made.before[d] + made.draws[d])
             parts.append(Part(packing, made, subset, sources[k]))
         self._parts.append(parts)
         self._orders.append(order)
@@ -258,8 +275,8 @@ class Loader:
 
     def batch(self, step: int, rank: int = 0, world: int = 1, documents: bool = False) -> Batch:
         """What `rank` of `world` reads at `step`: its consecutive part of the step's rows."""
-        if not 0 <= step < self.steps:
-            raise IndexError(f"the run has {self.steps} steps, asked for step {step}")
+        if not 0 <= step < self.planned_steps:
+            raise IndexError(f"of {self.steps} steps {self.planned_steps} are planned, asked for step {step}")
         number = int(np.searchsorted(self.ends, step, side="right"))
         local = step - (self.ends[number - 1] if number else 0)
         part = self._parts[number][0]
@@ -297,7 +314,7 @@ class Loader:
         """
         report = []
         total = dict.fromkeys(self.names, 0.0)
-        for number, (phase, parts) in enumerate(zip(self.phases, self._parts, strict=True)):
+        for number, (phase, parts) in enumerate(zip(self.phases, self._parts, strict=False)):
             tokens = np.zeros(len(self.names))
             epochs, passes = np.zeros(len(self.names)), np.zeros(len(self.names))
             for part in parts:

@@ -26,6 +26,7 @@ from .loop_settings import FREE, LoopSettings
 from .loss import compile_terms
 from .metrics import Metrics, read_metrics
 from .objective import Objective
+from .online import Online
 from .optimisers import Optimiser, plain
 from .prefetch import Prefetcher, Prepared
 from .repetition import repetition_warnings
@@ -46,16 +47,18 @@ def pretrain(
     force: bool = False,
     quiet: bool = True,
     probe: Probe | None = None,
+    online: Online | None = None,
 ) -> dict[str, Any]:
     """Train `model` in place to the end of the loader's run and return the run card.
 
     folder        of the run; a run that stopped there goes on, a finished one is loaded
     fingerprints  of what else the run depends on (recipe, tokenizer), refused when changed unless `force`
     probe         scores of target tasks, taken whenever held-out text is measured
+    online        what moves the shares of this very loader while the model trains; None: they stay
     """
     device = pick_device(settings.device)
     with ranks(device) as found:
-        run = Run(model, loader, settings, folder, held_out, fingerprints or {}, found, device, quiet, probe)
+        run = Run(model, loader, settings, folder, held_out, fingerprints or {}, found, device, quiet, probe, online)
         return run.train(force)
 
 
@@ -74,8 +77,10 @@ class Run:
         device: torch.device,
         quiet: bool,
         probe: Probe | None = None,
+        online: Online | None = None,
     ) -> None:
         self.loader, self.settings, self.folder, self.held_out = loader, settings, folder, held_out
+        self.online = online
         self.ranks, self.device, self.quiet, self.probe = found, device, quiet, probe
         self.model = model.to(device)
         model.compute_dtype = pick_dtype(settings.dtype, device)
@@ -126,24 +131,20 @@ class Run:
         return card
 
     def stretch_of_steps(self) -> int | None:
-        """Train on until the end, or until a spike: then the step of the spike."""
+        """Train on until the end, or until shares are due to move; until a spike: then the step of the spike."""
         read = self.loader.batch
+        last = self.loader.steps if self.online is None else self.online.reach(self.step, self.position(self.step))
         rank, world, masks = self.ranks.rank, self.ranks.world, self.settings.document_mask
-        batches = Prefetcher(
-            lambda step: read(self.position(step), rank, world, masks),
-            self.step,
-            self.loader.steps,
-            self.device,
-        )
+        batches = Prefetcher(lambda step: read(self.position(step), rank, world, masks), self.step, last, self.device)
         pending: list[tuple[int, Tensor, np.ndarray]] = []
         began = time.perf_counter()
         try:
             for prepared in batches:
                 rate = schedules.factor(self.settings.schedule, self.step, self.loader.steps)
-                loss = self.learn(prepared, rate)
-                pending.append((self.step, loss, prepared.counts))
+                losses = self.learn(prepared, rate)
+                pending.append((self.step, losses, prepared.counts))
                 self.step += 1
-                if self.due(self.settings.log_every) or self.due(self.settings.checkpoint_every):
+                if self.step == last or self.due(self.settings.log_every) or self.due(self.settings.checkpoint_every):
                     spiked = self.settle(pending, began, rate)
                     if spiked is not None:
                         return spiked
@@ -162,7 +163,7 @@ class Run:
         return self.step % every == 0 or self.step == self.loader.steps
 
     def learn(self, batch: Prepared, rate: float) -> Tensor:
-        """One optimiser step; the mean loss of its tokens, on the device."""
+        """One optimiser step; (1,) the mean loss of its tokens on the device, then the sums by domain where online."""
         scale = (batch.targets >= 0) * self.weights[batch.domains][:, None]
         mass = self.ranks.sum(scale.sum())
         rows = len(batch.ids)
@@ -170,7 +171,8 @@ class Run:
         soft = self.soft_labels(batch)
         # DDP and FSDP average gradients over ranks; the loss is a sum over all of them
         scale = scale * (self.ranks.world / mass)
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros(1, device=self.device)
+        by_domain = torch.zeros(2, len(self.weights), dtype=torch.float64, device=self.device)
         for start in range(0, rows, micro):
             part = slice(start, start + micro)
             targets, shares = batch.targets[part], None
@@ -179,15 +181,18 @@ class Run:
             mask = None if batch.documents is None else document_mask(batch.documents[part])
             if self.ranks.world > 1:
                 self.sync_at(start + micro >= rows)
-            loss, _ = self.module(batch.ids[part], targets, scale[part], mask, shares, self.reweight())
+            loss, nll = self.module(batch.ids[part], targets, scale[part], mask, shares, self.reweight())
             loss.backward()
             total += loss.detach()
+            if self.online is not None:
+                by_domain += self.online.sums_of(nll, targets, batch.domains[part])
         self.optimiser.clip()
         self.optimiser.step(rate)
         self.optimiser.zero_grad()
         if self.optimiser.estimates(self.step):
             self.estimate_curvature(batch, scale, micro)
-        return self.ranks.sum(total) / self.ranks.world
+        total /= self.ranks.world
+        return self.ranks.sum(total if self.online is None else torch.cat((total.double(), by_domain.flatten())))
 
     def estimate_curvature(self, batch: Prepared, scale: Tensor, micro: int) -> None:
         """Sophia's Hessian: squared gradients of the loss on labels that the model draws."""
@@ -234,11 +239,14 @@ class Run:
 
     def settle(self, pending: list[tuple[int, Tensor, np.ndarray]], began: float, rate: float) -> int | None:
         """Look at the losses since the last report: account for them, or give the step of a spike."""
-        losses = torch.stack([loss for _, loss, _ in pending]).tolist()
+        told = torch.stack([losses for _, losses, _ in pending]).tolist()
+        losses = [loss for loss, *_ in told]
         counts = torch.zeros(len(self.loader.names), dtype=torch.int64)
-        for (step, _, by_domain), loss in zip(pending, losses, strict=True):
+        for (step, _, by_domain), (loss, *sums) in zip(pending, told, strict=True):
             if is_spike(loss, self.window, self.settings.spike_sigma):
                 return step
+            if self.online is not None:
+                self.online.observe(sums)
             self.window = [*self.window, loss][-self.settings.spike_window :]
             counts[: len(by_domain)] += torch.from_numpy(by_domain)
         self.counts += self.ranks.sum(counts.to(self.device)).cpu().numpy()
@@ -253,6 +261,8 @@ class Run:
             "tokens_per_second": speed,
             "mfu": mfu(self.flops, speed, self.device, self.ranks.world),
         }
+        if self.online is not None:
+            self.line["shares"] = self.online.named(self.online.shares)
         return None
 
     def evaluate_and_save(self) -> None:
@@ -278,6 +288,7 @@ class Run:
             "counts": self.counts.tolist(),
             "seconds": self.seconds,
             "fingerprints": self.prints,
+            "online": self.online and self.online.state(),
         }
         if self.ranks.leads:
             self.checkpoints.write(self.step, model, optimiser, state)
@@ -295,6 +306,8 @@ class Run:
         self.step, self.offset, self.rolled_back = state["step"], state["offset"], state["rolled_back"]
         self.window, self.seconds = list(state["window"]), state["seconds"]
         self.counts = np.array(state["counts"], np.int64)
+        if self.online is not None and state.get("online"):
+            self.online.load(state["online"])
 
     def roll_back(self, spiked: int) -> None:
         """Return to the last checkpoint and skip the data up to and with the step that spiked."""
@@ -357,6 +370,7 @@ class Run:
             "loss": self.line["loss"],
             "realised": realised,
             "plan": plan,
+            "online": self.online and self.online.told(),
             "warnings": repetition_warnings(plan),
             "rollbacks": self.rolled_back,
             "fingerprints": self.prints,

@@ -1,8 +1,8 @@
 """What a run says while it trains: `metrics.jsonl`, TensorBoard on request, and one progress line.
 
-A line of JSON per report: step, tokens, loss, lr, tokens_per_second, mfu (null where the device's peak is unknown), and
-bits_per_byte by domain where the step was evaluated. A resumed run first drops the lines after its checkpoint, so every
-step is told once.
+A line of JSON per report: step, tokens, loss, lr, tokens_per_second, mfu (null where the device's peak is unknown),
+bits_per_byte by domain where the step was evaluated, and shares by domain where a policy moves them. A resumed run
+first drops the lines after its checkpoint, so every step is told once.
 """
 
 import json
@@ -48,6 +48,8 @@ class Metrics:
                     self._board.add_scalar(name, line[name], line["step"])
             for domain, value in line.get("bits_per_byte", {}).items():
                 self._board.add_scalar(f"bits_per_byte/{domain}", value, line["step"])
+            for domain, value in line.get("shares", {}).items():
+                self._board.add_scalar(f"shares/{domain}", value, line["step"])
             for target, scores in line.get("targets", {}).items():
                 for name, value in scores.items():
                     self._board.add_scalar(f"targets/{target}/{name}", value, line["step"])

@@ -21,6 +21,7 @@ def train(
     batch_tokens: Annotated[int | None, typer.Option(help="tokens per step, over all ranks")] = None,
     seed: Annotated[int | None, typer.Option(help="of the weights and of the order of data")] = None,
     branch: Annotated[str | None, typer.Option(help="a checkpoint, or a run, whose weights to start from")] = None,
+    online: Annotated[str | None, typer.Option(help="ado: shares follow what still lowers each domain's loss")] = None,
     settings: Annotated[str | None, typer.Option(help="YAML file of settings, as below")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="refuse to start anew: there must be a checkpoint")] = False,
     json: JsonOption = False,
@@ -33,7 +34,8 @@ def train(
 
     --settings FILE holds what has no option of its own: loop (optimiser, schedule, reweighting, teacher, z_loss,
     document_mask, evaluate_every, tensorboard, ...), shape, packing, curriculum, conditioning, upsample, replay,
-    subset, max_epochs, targets: the train section of a settings file. See continual, meco and salt in examples/.
+    subset, max_epochs, targets, online (every, warmup, least): the train section of a settings file. See continual,
+    meco and salt in examples/.
 
     Example: gristmill train W/mixture/recipe.yaml --workspace W --model 4m --resume
     """
@@ -51,6 +53,8 @@ def train(
         "branch": branch,
     }
     values |= {key: value for key, value in given.items() if value is not None}
+    if online is not None:
+        values["online"] = {**(values.get("online") or {}), "policy": online}
     card = run_train(Workspace(workspace), settings_of(TrainSettings, **values), resume, force, quiet=json)
     if os.environ.get("RANK", "0") != "0":
         return  # under torchrun the first rank speaks for all

@@ -13,11 +13,14 @@ from gristmill.corpus.refusal import RequestError, WorkspaceError
 from gristmill.corpus.schema import DECISIONS, DOCUMENTS
 from gristmill.corpus.shards import committed, open_shard
 from gristmill.corpus.workspace import Manifest, Workspace
+from gristmill.mixing.online import OnlineSettings
 from gristmill.mixing.recipe import Phase, Tokenizer, load_recipe, make_recipe, save_recipe
+from gristmill.pipelines.cli import main
 from gristmill.pipelines.phases import Changes, Conditioning, Replay, Subset, Upsample, plan_phases, with_quality
 from gristmill.pipelines.runner import RunnerOptions
 from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.pipelines.train import Shape, TrainSettings, train
+from gristmill.pipelines.train import Shape, TrainSettings, data_of, train
+from gristmill.training.distillation import Teacher
 from gristmill.training.loader import Loader
 from gristmill.training.loader import Phase as Phase_
 from gristmill.training.loop_settings import LoopSettings
@@ -199,6 +202,54 @@ def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
         train(shared, other, quiet=True)
     made = train(shared, other.model_copy(update={"branch": None}), quiet=True)["model"]
     assert (made["tied"], made["qk_norm"], made["n_kv_heads"]) == (True, False, 1)
+
+
+def test_shares_follow_the_losses_where_the_run_asks_for_it(shared, tmp_path, capsys):
+    even = [Phase(until=1.0, seq_len=16, shares={"zoo": 0.5, "kitchen": 0.5})]
+    recipe = recipe_for(shared, tmp_path / "even.yaml", phases=even)
+    file = tmp_path / "train.yaml"
+    file.write_text(json.dumps({"online": {"every": 4, "least": 0.1}, "loop": LOOP.model_dump(mode="json")}))
+    given = ["train", recipe, "--workspace", shared.url, "--model", "1x16x2", "--batch-tokens", "64", "--name", "ado",
+             "--settings", str(file), "--json", "--online"]  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        main([*given, "ado"])
+    assert ended.value.code == 0
+    card = json.loads(capsys.readouterr().out)
+    assert [phase["until"] for phase in card["online"]] == [n / 8 for n in range(1, 9)]
+    shares = [phase["shares"]["zoo"] for phase in card["online"]]
+    assert shares[:4] == [0.5] * 4
+    assert shares[-1] != 0.5
+    assert all(0.1 <= share <= 0.9 for share in shares)
+    with pytest.raises(SystemExit) as ended:
+        main([*given, "adam"])
+    assert ended.value.code == 2
+
+
+def test_moving_shares_exclude_what_needs_shares_that_stay(shared, tmp_path):
+    even = [Phase(until=1.0, seq_len=16, shares={"zoo": 0.5, "kitchen": 0.5})]
+    recipe = recipe_for(shared, tmp_path / "even.yaml", phases=even)
+    plain = TrainSettings(recipe=recipe, name="x", model="1x16x2", batch_tokens=64)
+    plain = plain.model_copy(update={"online": OnlineSettings(every=4, least=0.1)})
+    refused = [
+        ({"subset": Subset(shares={"zoo": 0.5})}, "subset or online"),
+        ({"upsample": Upsample(shares={"zoo": 0.8})}, "shares of its own"),
+        ({"packing": "decompose"}, "row lengths"),
+        ({"loop": LoopSettings(teacher=Teacher(checkpoint="T"))}, "soft labels"),
+        ({"online": OnlineSettings(every=8, least=0.1)}, "lower online.every"),
+        ({"online": OnlineSettings(every=4, least=0.6)}, "more than all"),
+        ({"online": OnlineSettings(every=1, least=0.01)}, "4 rows every 1 steps cannot hold 2 domains"),
+    ]
+    for change, said in refused:
+        with pytest.raises(RequestError, match=said):
+            train(shared, plain.model_copy(update=change), quiet=True)
+    pool = {name: open_tokens(shared, name) for name in domains(shared)}
+    told = load_recipe(recipe)
+    told = told.model_copy(
+        update={"domains": {**told.domains, "zoo": told.domains["zoo"].model_copy(update={"max_epochs": 2.0})}}
+    )
+    capped = plain.model_copy(update={"max_epochs": 3.0})
+    online = data_of(told, capped, pool, plan_phases(told, 2048, {}, Changes()), 2048)[1]
+    assert online.ceilings.tolist() == [3 * pool["kitchen"].tokens, 2 * pool["zoo"].tokens]
 
 
 def test_a_cap_on_epochs_holds_over_the_run(shared, tmp_path):
