@@ -5,10 +5,10 @@ All are shares, logarithms or flags, so that they mean the same on a page of 2 K
 
 from functools import cache
 
-import numba
 import numpy as np
 
 from .blocks import Blocks
+from .compiling import compiled
 from .markup import ANCESTORS, CUE_NAMES, elements
 
 TAG_GROUPS = (
@@ -55,7 +55,7 @@ def features(blocks: Blocks) -> np.ndarray:
     good = np.where((links < 0.4) & (chars >= 50), chars * (1 - links), 0)
     tags = _tag_groups()[blocks.tag[blocks.node]]
     place, top = _surroundings(
-        blocks.node, blocks.parent, chars, blocks.counts[:, 2], good, tags == 0, (tags == 1).astype(np.int64), LEVELS
+        blocks.node, blocks.parent, chars, blocks.counts, good, tags == 0, (tags == 1).astype(np.int64), LEVELS
     )
     cues, ancestors = beside(blocks, int(top))
     return _table(
@@ -73,7 +73,7 @@ def features(blocks: Blocks) -> np.ndarray:
     )
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _table(counts, links, good, tags, ancestors, cues, own, place, n_tags, n_ancestors, n_cues):
     """(B, F) float32 of everything that is measured, in the order of `names`."""
     size = len(counts)
@@ -124,7 +124,7 @@ def beside(blocks: Blocks, top: int) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _beside(node, parent, node_cues, node_bits, cues, ancestors, top):
     nodes = len(parent)
     shared = np.zeros(nodes, np.bool_)
@@ -154,8 +154,8 @@ def _tag_groups() -> np.ndarray:
     return np.array([*(of.get(name, len(TAG_GROUPS)) for name in elements()[3]), len(TAG_GROUPS)])
 
 
-@numba.njit(nogil=True, cache=True)
-def _surroundings(node, parent, chars, linked, good, p, h1, levels):
+@compiled
+def _surroundings(node, parent, chars, counts, good, p, h1, levels):
     """(B, 3 * levels + 8): shares of the page's text under each enclosing element, and the place of the block."""
     blocks, nodes = len(node), len(parent)
     mass, text, links = np.zeros(nodes), np.zeros(nodes), np.zeros(nodes)
@@ -165,7 +165,7 @@ def _surroundings(node, parent, chars, linked, good, p, h1, levels):
         n = node[b]
         mass[n] += good[b]
         text[n] += chars[b]
-        links[n] += linked[b]
+        links[n] += counts[b, 2]
         total += good[b]
         up = parent[n]
         if up >= 0:

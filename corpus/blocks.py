@@ -6,9 +6,9 @@ exact ancestors. About 0.1 ms for a page of 40 KB: the DOM is never walked in Py
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from .compiling import compiled
 from .markup import BLOCK, INLINE, SKIP, VOID, cue_automaton, elements, number
 from .scanning import SCRIPT, bare, by_eight, comment_end, find, holds, index, name, raw_end
 
@@ -66,7 +66,7 @@ _NODE, _CUES, _BITS, _LINK, _BOLD, _IS_BLOCK, _IN_PRE = 0, 1, 2, 3, 4, 5, 6
 _DEPTH, _NODES, _BLOCKS, _SEGMENTS, _SKIPPING, _FRESH, _FORMULAS = 0, 1, 2, 3, 4, 5, 6
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _cues(data, start, end, table, found):
     """Cues in the values of class, id, role and itemprop within a tag's attributes, and whether it is hidden."""
     mask, i = 0, start
@@ -127,7 +127,7 @@ def _cues(data, start, end, table, found):
     return mask
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _tag_end(data, i):
     """The place of the `>` of a tag. Only `="` opens a value: an attribute's name may itself hold a quotation mark."""
     while i < len(data) and data[i] != 62:
@@ -139,7 +139,7 @@ def _tag_end(data, i):
     return i
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _segment(data, words, numbers, kinds, bits, table, found, stack, state, blocks, nodes, counts, segments, marks):
     data, words, numbers, kinds, bits = bare(data), bare(words), bare(numbers), bare(kinds), bare(bits)
     table, found, stack, state, blocks = bare(table), bare(found), bare(stack), bare(state), bare(blocks)
@@ -171,7 +171,7 @@ def _segment(data, words, numbers, kinds, bits, table, found, stack, state, bloc
                 break
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _text(data, start, end, top, state, blocks, nodes, counts, segments):
     """Add the text data[start:end] to the current block, or to a new one; white space alone opens none."""
     if state[_FRESH]:
@@ -216,14 +216,14 @@ def _text(data, start, end, top, state, blocks, nodes, counts, segments):
         counts[b, 9] += chars
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _add(segments, state, start, end, block, kind):
     s = state[_SEGMENTS]
     segments[s, 0], segments[s, 1], segments[s, 2], segments[s, 3] = start, end, block, kind
     state[_SEGMENTS] = s + 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _mark(value):
     for m in range(len(_MARKED)):
         if _MARKED[m] == value:
@@ -231,7 +231,7 @@ def _mark(value):
     return -1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _close(value, numbers, kinds, stack, state, segments, marks):
     """An end tag: back to the element around it; the end of a block element ends the block."""
     at = index(numbers, value)
@@ -250,7 +250,7 @@ def _close(value, numbers, kinds, stack, state, segments, marks):
         state[_DEPTH] = depth - 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _open(data, words, i, numbers, kinds, bits, table, found, stack, state, nodes, counts, segments, marks):
     """A start tag whose name is at `i`. Returns the place after it and what it hides, -1 where the stack is full."""
     value, start = name(data, i)

@@ -9,11 +9,11 @@ where the element that holds most of the text does not bear it too.
 from functools import cache
 from importlib.resources import files
 
-import numba
 import numpy as np
 
 from .block_features import features, names
 from .blocks import Blocks
+from .compiling import compiled
 
 THRESHOLD = -0.5  # log-odds above which a block is content
 PRIORS = {  # log-odds that a cue, an ancestor or an element adds
@@ -74,7 +74,7 @@ def _model() -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         return weights, (roots[order], least, most, held["column"], held["threshold"], left, held["right"], value)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _above(table, prior, limit, roots, least, most, column, threshold, left, right, value):
     """(B,) bool: whether a row's prior and the leaves that it falls into sum to more than the limit.
 

@@ -14,8 +14,9 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from .compiling import compiled
 
 LONGEST = 5
 SLICE, SLICES = 256, 3  # a longer text is judged by its first characters, by as many from the middle, and by its last
@@ -90,7 +91,7 @@ def table(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return keys, rows
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _fill(hashes, keys, rows):
     for row in range(len(hashes)):
         slot = np.int64(hashes[row]) & (len(keys) - 1)
@@ -99,7 +100,7 @@ def _fill(hashes, keys, rows):
         keys[slot], rows[slot] = hashes[row], row
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def row_of(keys, rows, hashed):
     """The row of a hash in a table, -1 if it has none."""
     slot = np.int64(hashed) & (len(keys) - 1)
@@ -110,7 +111,7 @@ def row_of(keys, rows, hashed):
     return -1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def next_word(codes, at, fold, word):
     """Put the next run of letters, marked at both ends, into `word`. Returns (its length, where to go on)."""
     while at < len(codes) and (codes[at] > 0xFFFF or fold[codes[at]] == 0):
@@ -127,21 +128,21 @@ def next_word(codes, at, fold, word):
     return size + 1, at
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def longer(state, code):
     """The running state of an n-gram with one more letter."""
     state = (state + code + _SHIFT) * _STEP
     return state ^ (state >> _TURN)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def hash_of(state):
     """The 32-bit hash of a running state."""
     state = (state ^ (state >> _HALF)) * _FINISH
     return np.uint32((state ^ (state >> _HALF)) & _LOW)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def ngrams(codes, fold, out):
     """Write the hashes of a text's n-grams to `out` until it is full. Returns their number."""
     word = np.empty(_WORD + 2, np.uint64)
@@ -159,7 +160,7 @@ def ngrams(codes, fold, out):
                     number += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _scores(codes, fold, keys, rows, vectors, head, bias):
     """Probabilities of the labels; zeros for a text without a letter that the model knows."""
     sums = np.zeros(vectors.shape[1], np.int32)

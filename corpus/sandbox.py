@@ -27,6 +27,7 @@ from .pages import Job, Options, Outcome, work_on
 
 MEMORY = 800 << 20  # bytes of private memory that a child may hold
 HANG = 20.0  # wall seconds per CPU second allowed, for a child that sleeps
+WARM_UP = Job("<html><body><h1>warm</h1><p>up to the last caf\xe9</p></body></html>".encode(), markup=True)
 _LENGTH = struct.Struct("<Q")
 
 
@@ -198,7 +199,7 @@ def serve(shared: int) -> None:
     os.dup2(2, 1)  # what a library prints must not mix with the answers
     jobs = os.fdopen(0, "rb", buffering=0)
     pages, options = _Pages(shared), _receive(jobs)
-    work_on(Job(b"<html><body><p>warm up</p></body></html>", markup=True), options)
+    work_on(WARM_UP, options)
     gc.freeze()  # what was imported is there to stay: looking through it again and again cost 5 % of the time
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -5,12 +5,12 @@ Each takes a place in the bytes and returns the next one; places at or beyond th
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
+from .compiling import compiled
 from .markup import number
 
 SCRIPT = number("script")
@@ -35,7 +35,7 @@ def _bare(_: Any, array: Any) -> Any:
 bare: Any = intrinsic(_bare)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def index(numbers, value):
     """The place of a value in sorted numbers, -1 where it is none of them."""
     low, high = 0, len(numbers)
@@ -48,12 +48,12 @@ def index(numbers, value):
     return low if low < len(numbers) and numbers[low] == value else -1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def space(c):
     return c == 32 or (9 <= c <= 13 and c != 11)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def spelt(value, c):
     """The number of a name that goes on with the byte `c`, see `markup.number`."""
     if 65 <= c <= 90:
@@ -61,7 +61,7 @@ def spelt(value, c):
     return value * 37 + (c - 96 if 97 <= c <= 122 else c - 21 if 48 <= c <= 57 else 0)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def name(data, i):
     """The number of the element name at `i`, see `markup.number`, and the place after it."""
     value, letters = 0, 0
@@ -74,7 +74,7 @@ def name(data, i):
     return value, i
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def holds(data, start, end, needle):
     """Whether data[start:end], its letters taken as lower case, holds the needle."""
     size = len(needle)
@@ -96,7 +96,7 @@ def by_eight(data: bytes) -> np.ndarray:
 _ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def find(data, words, i, byte):
     """The place of the next such byte at or after `i`, the end of the bytes where there is none."""
     size = len(data)
@@ -116,7 +116,7 @@ def find(data, words, i, byte):
     return i
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def comment_end(data, words, i):
     """The place after a comment whose `<!--` ends at `i`."""
     if i < len(data) and data[i] == 62:
@@ -133,7 +133,7 @@ def comment_end(data, words, i):
     return min(i + 1, len(data))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def raw_end(data, words, i, value):
     """The place of the end tag of a raw text element whose content begins at `i`.
 

@@ -9,9 +9,9 @@ be UTF-8; a page in another charset is re-encoded first.
 from functools import cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from .compiling import compiled
 from .markup import number
 from .scanning import SCRIPT, bare, by_eight, comment_end, holds, index, name, raw_end, space, spelt
 
@@ -93,14 +93,14 @@ _LD, _MATHS = np.frombuffer(b"ld+json", np.uint8), np.frombuffer(b"math/", np.ui
 _MATH_SCRIPT, _LD_SCRIPT = 1, 2
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _copy(data, start, end, out, o):
     for i in range(start, end):
         out[o + i - start] = data[i]
     return o + end - start
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _thin(data, words, addresses, kinds, out, facts, spans):
     """Write the thin source to `out` and return its size."""
     data, words, kinds = bare(data), bare(words), bare(kinds)
@@ -146,7 +146,7 @@ def _thin(data, words, addresses, kinds, out, facts, spans):
     return o
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _gap(out, o):
     """An empty comment in place of what was left out, where its neighbours might join to something else."""
     if o and out[o - 1] > 32 and out[o - 1] != 62:
@@ -155,7 +155,7 @@ def _gap(out, o):
     return o
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _end_tag(data, i, kinds, out, o, facts, foreign):
     """Copy the end tag at `i` without its attributes. Returns the place after it, that in `out`, and `foreign`."""
     if i + 2 >= len(data) or not 97 <= (data[i + 2] | 32) <= 122:  # literal text, or a comment of sorts
@@ -174,7 +174,7 @@ def _end_tag(data, i, kinds, out, o, facts, foreign):
     return i, o + 1, foreign
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _content(data, words, i, value, script, begin, out, o, facts, spans):
     """What follows the start tag of an element whose content is not markup: passed over, or copied as it is."""
     if value in (SCRIPT, _STYLE_TAG):
@@ -199,7 +199,7 @@ def _content(data, words, i, value, script, begin, out, o, facts, spans):
     return i, o
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _attributes(data, i, tag, addresses, kinds, out, o, facts):
     """Copy the attributes that count from `i` to the tag's `>`.
 
@@ -240,7 +240,7 @@ def _attributes(data, i, tag, addresses, kinds, out, o, facts):
             o = _copy(data, start, stop, out, o + 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _value(data, i):
     """(end of the attribute, start and end of its value, place after it) where its name ends at `i`.
 
@@ -269,7 +269,7 @@ def _value(data, i):
     return i, first, i, i
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _counts(data, first, last, kind, tag, addresses, facts):
     """Whether an attribute of that kind is read by anyone, given its value data[first:last]."""
     if kind == _KEEP:
@@ -306,7 +306,7 @@ def is_utf8(data: bytes) -> bool:
     return data.isascii() or bool(_valid(by_eight(data), np.frombuffer(data, np.uint8)))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _valid(words, data):
     """Whether bytes are UTF-8; `words` holds the same bytes by eight, as far as they go."""
     i, size = 0, len(data)

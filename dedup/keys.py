@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import duckdb
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..corpus.compiling import compiled
 from ..corpus.refusal import RequestError
 from ..corpus.schema import DOCUMENTS
 from .shingles import BASE, SEED, mix
@@ -106,7 +106,7 @@ def ranks(ids: pa.Array) -> np.ndarray:
     return _ranks(np.frombuffer(ids.buffers()[2], np.uint8), ends)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _ranks(data, ends):  # (bytes,) uint8, (D+1,) int64 -> (D,) uint64
     out = np.empty(len(ends) - 1, np.uint64)
     for d in range(len(out)):
@@ -123,7 +123,7 @@ def bucket_of(keys: np.ndarray, scope: np.ndarray, which: int) -> np.ndarray:
     return _bucket_of(keys, scope, np.uint64(which + 0x9000))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _bucket_of(keys, scope, which):
     out = np.empty(len(keys), np.uint64)
     for d in range(len(keys)):

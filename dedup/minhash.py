@@ -10,11 +10,11 @@ import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numba
 import numpy as np
 import rensa
 from datasketch import MinHashLSH
 
+from ..corpus.compiling import compiled
 from ..corpus.refusal import RequestError, unknown_name
 from .shingles import SEED, mix
 
@@ -106,7 +106,7 @@ def signatures(hashes: np.ndarray, offsets: np.ndarray, num_perm: int, seed: int
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _mixed(hashes):  # (H,) uint32 -> (H,) uint64
     out = np.empty(len(hashes), np.uint64)
     for i in range(len(hashes)):
@@ -114,7 +114,7 @@ def _mixed(hashes):  # (H,) uint32 -> (H,) uint64
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def band_keys(signature, bands, rows, scope):
     """Bucket of every document in every band: (D, P) uint32, scope (D,) uint64 -> (D, bands) uint64.
 

@@ -15,10 +15,10 @@ so the second shuffle is proportional to the duplicated text. Hashes have 64 bit
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from ..corpus.compiling import compiled
 from .folds import IDEOGRAPH, LETTER, TABLE, characters
 from .shingles import BASE, SEED, _decode, mix, shingle
 
@@ -127,7 +127,7 @@ def _pieces(found: Words, place: np.ndarray, length: int) -> Pieces:
     return Pieces(key, document, found.start[place], found.end[place + length - 1])
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _words(data, ends, table):
     room = (ends[-1] - ends[0]) // 2 + len(ends) + 1
     hashes, starts, stops = np.empty(room, np.uint64), np.empty(room, np.int64), np.empty(room, np.int64)
@@ -162,7 +162,7 @@ def _words(data, ends, table):
     return hashes[:n].copy(), starts[:n].copy(), stops[:n].copy(), offsets
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _windows(hashes, offsets, length):  # (W,) uint64 -> (W,) uint64 hash of the window that starts there, 0 if none
     out = np.zeros(len(hashes), np.uint64)
     last = np.uint64(1)
@@ -179,7 +179,7 @@ def _windows(hashes, offsets, length):  # (W,) uint64 -> (W,) uint64 hash of the
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _winnow(keys, offsets, length, span):  # places of the smallest key, the last of equals, of every `span` windows
     out = np.empty(len(keys), np.int64)
     n = 0
@@ -201,7 +201,7 @@ def _winnow(keys, offsets, length, span):  # places of the smallest key, the las
     return out[:n].copy()
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _around(offsets, at, short, length):  # starts of the windows that contain a seed, ascending
     wanted = np.zeros(offsets[-1], np.bool_)
     d = 0
@@ -213,7 +213,7 @@ def _around(offsets, at, short, length):  # starts of the windows that contain a
     return np.flatnonzero(wanted)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _hash_at(hashes, place, length):
     out = np.empty(len(place), np.uint64)
     for k in range(len(place)):

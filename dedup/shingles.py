@@ -16,11 +16,12 @@ Cost: about 15 microseconds for 3 KB of English, sorting included. Measures and 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from ..corpus.compiling import compiled
 from .folds import DECIMAL, DIGIT, FORMS, IDEOGRAPH, LETTER, MARK, OTHER, SPACE, beyond, characters, composed
 
 WORDS, CHARACTERS = 0, 1
@@ -64,14 +65,14 @@ def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "low
     return Shingles(room[: offsets[-1]].copy(), offsets, content)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@partial(compiled, inline="always")
 def mix(h):  # uint64 -> uint64, a bijection (the finaliser of splitmix64)
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return h ^ (h >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@partial(compiled, inline="always")
 def _decode(data, i, end):  # one code point at i -> (code point, its length in bytes); broken bytes come out as 0xFFFD
     b = np.int64(data[i])
     if b < 0x80:
@@ -92,7 +93,7 @@ def _decode(data, i, end):  # one code point at i -> (code point, its length in 
     return np.int64(0xFFFD), 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _shingle(data, ends, absent, table, above, unit, size, out):
     # data (bytes,) uint8, ends (D+1,), out (room,) uint32 -> offsets (D+1,) int64, content (D, 2) uint64
     documents = len(ends) - 1
@@ -113,7 +114,7 @@ def _shingle(data, ends, absent, table, above, unit, size, out):
     return offsets, content
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _document(data, table, above, unit, window, last, out, position, content):
     # appends the hashes of one document to out, unsorted; the sum h2 and the chain h1 of its tokens are its content
     size = len(window)
@@ -194,7 +195,7 @@ def _document(data, table, above, unit, window, last, out, position, content):
     return position
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _digits(data, i, end, table):  # past the digits that stand at i
     while i < end:
         point, length = _decode(data, i, end)
@@ -204,7 +205,7 @@ def _digits(data, i, end, table):  # past the digits that stand at i
     return i
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _number(data, i, end, table):  # past the number whose first digit ends at i: digits, and once a sign and digits
     i = _digits(data, i, end, table)
     if i < end:
@@ -216,7 +217,7 @@ def _number(data, i, end, table):  # past the number whose first digit ends at i
     return i
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _sort_distinct(values):
     # (n,) uint32 -> how many distinct; sorted in place, in linear time as the hashes are uniform
     n = len(values)

@@ -10,11 +10,11 @@ import mmap
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-import numba
 import numpy as np
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from ..corpus.compiling import compiled
 from ..corpus.shards import filesystem
 
 ROWS = 1024  # documents a record batch: a handle's batch is row // ROWS
@@ -115,7 +115,7 @@ def similarity(store: ShingleStore, a: np.ndarray, b: np.ndarray, measure: str =
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _take(values, ends, rows):
     total = 0
     for row in rows:
@@ -129,7 +129,7 @@ def _take(values, ends, rows):
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _similarity(hashes, offsets, left, right, containment):
     # hashes (H,) uint32, offsets (N+1,), left and right (E,) places in offsets -> (E,) float64
     out = np.zeros(len(left), np.float64)

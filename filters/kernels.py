@@ -1,26 +1,27 @@
 """The compiled building blocks that every kernel of this folder uses: decoding, hashing, a counting table.
 
-All of them live in one file on purpose: numba caches a compiled function by the file that holds it and does not see
-a change in a callee that lives elsewhere. After a change here: `rm filters/__pycache__/*.nb*`.
+A change here makes every kernel of the folder compile anew, see `corpus/compiling.py`.
 
 Shapes: D documents of a batch; `data` (bytes,) uint8; `ends` (D+1,) int64 offsets of the documents in `data`.
 Eight bytes are looked at together where it pays (`load`): a byte of such a word that is marked has its top bit set.
 """
 
+from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ..corpus.compiling import compiled
+
 BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, to spread bits by multiplying
 NEXT = np.uint64(0xD1342543DE82EF95)  # combines the hashes of the words of an n-gram
 LOW, HIGH, ONES = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
 
-jit = numba.njit(nogil=True, cache=True)
-inline = numba.njit(nogil=True, cache=True, inline="never")
+jit = compiled
+inline = partial(compiled, inline="never")
 
 
 def _load(typing, data, i):

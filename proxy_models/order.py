@@ -8,9 +8,9 @@ whatever its mixture: differences between mixtures are paired, and no state but 
 
 import hashlib
 
-import numba
 import numpy as np
 
+from ..corpus.compiling import compiled
 from ..corpus.refusal import RequestError
 from .pool import TokenPool
 
@@ -97,7 +97,7 @@ def row_order(seed: int, name: str, epoch: int, rows: int) -> np.ndarray:
     return np.argsort(mixed ^ (mixed >> np.uint64(31)), kind="stable")
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _next(shares, counts, n):  # (D,), (D,) int64, rows drawn after this one -> the domain furthest behind its share
     best, lag = 0, -np.inf
     for d in range(len(shares)):
@@ -107,7 +107,7 @@ def _next(shares, counts, n):  # (D,), (D,) int64, rows drawn after this one -> 
     return best
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _draw(mixtures, counts, first, n):  # (K, D), (K, D) int64 in and out -> domain (K, n), use of that domain (K, n)
     K = len(mixtures)
     domains, uses = np.empty((K, n), np.int64), np.empty((K, n), np.int64)
@@ -119,7 +119,7 @@ def _draw(mixtures, counts, first, n):  # (K, D), (K, D) int64 in and out -> dom
     return domains, uses
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _skip(mixtures, counts, first, n):  # the same, but for the counts alone
     for k in range(len(mixtures)):
         for i in range(n):

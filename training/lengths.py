@@ -9,9 +9,9 @@ published odds, shortest first, are: uniform 1:1:1:1:1:1, grow-linear 6:5:4:3:2:
 
 from collections.abc import Callable
 
-import numba
 import numpy as np
 
+from ..corpus.compiling import compiled
 from ..corpus.refusal import RequestError, unknown_name
 from .permutation import derive
 
@@ -43,7 +43,7 @@ def bucket_order(counts: np.ndarray, curriculum: str, cycles: int, key: np.uint6
     return draw_order(counts.astype(np.int64), odds, max(1, cycles), key)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def draw_order(counts, odds, cycles, key):
     out = np.empty(counts.sum(), np.int8)
     at = 0

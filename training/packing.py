@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numba
 import numpy as np
 from numba.typed import List as TypedList
 
+from ..corpus.compiling import compiled
 from .shards import TokenDomain
 
 IGNORED = -100  # target of a position without loss
@@ -116,7 +116,7 @@ class Rows:
             )
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def fill_stream(rows, places, segments, starts, begins, stream, cut, masked, bos, skip_bos, ids, targets, documents):
     length, end = ids.shape[1], stream[-1]
     for i in range(len(rows)):
@@ -142,7 +142,7 @@ def fill_stream(rows, places, segments, starts, begins, stream, cut, masked, bos
         pad(r, at, bos, ids, targets, documents)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def fill_pieces(
     rows,
     places,
@@ -185,7 +185,7 @@ def fill_pieces(
         pad(r, at, bos, ids, targets, documents)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def pad(r, at, bos, ids, targets, documents):
     length = ids.shape[1]
     for t in range(at, length):
@@ -209,7 +209,7 @@ def fit(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray, np.
     return first, doc[order], begin[order], size[order]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def cut_pieces(lengths, most):  # (documents,), targets per piece -> document, begin, size of each piece
     count = 0
     for length in lengths:
@@ -225,7 +225,7 @@ def cut_pieces(lengths, most):  # (documents,), targets per piece -> document, b
     return doc, begin, size
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def best_fit(size, capacity, window):  # (pieces,) -> row of each piece, number of rows
     row = np.empty(len(size), np.int64)
     rows = 0
@@ -252,7 +252,7 @@ def best_fit(size, capacity, window):  # (pieces,) -> row of each piece, number 
     return row, rows
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def decompose(lengths, bucket, longest, shortest):  # -> document and begin of each piece of `bucket` targets
     doc, begin = [], []
     for i in range(len(lengths)):

@@ -5,9 +5,11 @@ every machine. Keys come from `key_of`, which hashes whatever the order should d
 """
 
 import hashlib
+from functools import partial
 
-import numba
 import numpy as np
+
+from ..corpus.compiling import compiled
 
 ROUNDS = 6
 
@@ -18,19 +20,19 @@ def key_of(*parts: object) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big"))
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@partial(compiled, inline="always")
 def mix(x):  # uint64 -> uint64, the finaliser of splitmix64
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def derive(key, number):  # a key for each number (an epoch, a block) under a key
     return mix(np.uint64(key) + np.uint64(0x9E3779B97F4A7C15) * (np.uint64(number) + np.uint64(1)))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def permute(i, n, key):  # int64 in [0, n), int64, uint64 -> int64 in [0, n)
     if n <= 1:
         return np.int64(0)
@@ -48,7 +50,7 @@ def permute(i, n, key):  # int64 in [0, n), int64, uint64 -> int64 in [0, n)
             return np.int64(x)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def permute_all(n, key):  # the whole permutation, for tests and small tables
     out = np.empty(n, np.int64)
     for i in range(n):

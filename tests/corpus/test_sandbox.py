@@ -1,4 +1,7 @@
-"""The sandbox: a page that loops, kills its process or eats memory fails alone."""
+"""The sandbox: a page that loops, kills its process or eats memory fails alone, and no page pays for compiling."""
+
+import subprocess
+import sys
 
 import pytest
 
@@ -54,7 +57,7 @@ class _Growing(bytes):
     def startswith(self, *_):
         held = []
         while True:
-            held.append(bytearray(64 << 20))
+            held.append(bytes(64 << 20))  # never touched, so that it costs no time: only the memory limit can end it
 
 
 @pytest.mark.parametrize(
@@ -70,3 +73,33 @@ def test_only_the_bad_page_fails_and_the_rest_of_its_batch_goes_through(box: San
     outcomes = list(box.extract(jobs))
     assert [outcome.error for outcome in outcomes] == [None, error, None, None]
     assert outcomes[2].text == work_on(jobs[2], Options()).text
+
+
+COMPILED = r"""
+import gc
+from numba.core.dispatcher import Dispatcher
+from gristmill.corpus.pages import Job, Options, work_on
+from gristmill.corpus.sandbox import WARM_UP
+
+def compiled():
+    ours = [one for one in gc.get_objects() if isinstance(one, Dispatcher) and "gristmill" in one.py_func.__module__]
+    return {(one.py_func.__module__, one.py_func.__name__): one.signatures for one in ours}
+
+options = Options(language_model="gristmill")
+work_on(WARM_UP, options)
+before = compiled()
+prose = "<p>" + "Grain is milled to flour. " * 30
+listing = "<pre>x\n  y</pre><table><tr><td>a<td>b</table><ul><li>c</ul><math><mi>x</mi></math>"
+parts = ["", prose, prose * 9, prose + listing, listing + "caf\xe9", "<!-- open", "<script>x", "<div>" * 500]
+for page in [*parts, *(part.encode(code) for part in parts for code in ("utf-8", "utf-16", "latin-1"))]:
+    work_on(Job(page, markup=True), options)
+    work_on(Job(page, markup=True), Options(markdown=True))
+    work_on(Job(page), options)
+after = compiled()
+print(sorted(name for name in after if after[name] != before.get(name)))
+"""
+
+
+def test_warming_up_compiles_all_that_pages_need():
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
