@@ -25,7 +25,7 @@ from ..corpus.shards import fingerprint
 from ..training.transformer import TransformerConfig
 from .fleet_checkpoint import Trail
 from .fleet_group import Group
-from .order import DataOrder, checked
+from .order import DataOrder, TwoPhases, checked
 from .pool import TokenPool
 
 
@@ -163,6 +163,7 @@ def train_fleet(
     start_from: Sequence[Mapping[str, Tensor]] | None = None,
     keep_weights: bool = False,
     after: Callable[[int, int], None] | None = None,
+    last: tuple[int, np.ndarray] | None = None,
 ) -> FleetResult:
     """Train one model for each row of `mixtures` and measure all of them on every held-out set of the pool.
 
@@ -171,6 +172,7 @@ def train_fleet(
     checkpoint  a folder (or URL) in which groups leave their state at each evaluation; the same call resumes there
     start_from  states to start from instead of seeded ones: one for all, or one a model
     after       called after each step of a group with its number and how many there are
+    last        a step and the (K, D) mixtures that the models go on with from there: runs of two phases
     """
     mixtures = checked(pool, mixtures, settings.seq_len)
     K = len(mixtures)
@@ -185,9 +187,10 @@ def train_fleet(
         parts = []
         for first in range(0, K, size):
             models = slice(first, min(first + size, K))
-            order = DataOrder(pool, mixtures[models], seeds[models], settings.seq_len, settings.sequences)
+            order = _order(pool, mixtures[models], seeds[models], settings, last and (last[0], last[1][models]))
             group = Group(pool, order, settings, rates[models], None if states is None else states[models])
-            work = fingerprint(made_from, mixtures[models].tolist(), seeds[models], rates[models])
+            told = [last[0], last[1][models].tolist()] if last else []
+            work = fingerprint(made_from, mixtures[models].tolist(), seeds[models], rates[models], *told)
             parts.append(group.train(Trail(checkpoint, first, work), keep_weights, after))
     finally:
         torch.set_num_threads(before)
@@ -201,12 +204,24 @@ def train_fleet(
         seeds=np.array(seeds, np.int64),
         alive=np.concatenate([part["stopped"] for part in parts]) < 0,
         stopped=np.concatenate([part["stopped"] for part in parts]),
-        epochs=DataOrder(pool, mixtures, seeds, settings.seq_len, settings.sequences).epochs(settings.steps),
+        epochs=_order(pool, mixtures, seeds, settings, last).epochs(settings.steps),
         tokens_per_model=settings.tokens_per_model,
         reason=reason,
         seconds=time.perf_counter() - began,
         weights=[state for part in parts for state in part["weights"]] if keep_weights else None,
     )
+
+
+def _order(
+    pool: TokenPool,
+    mixtures: np.ndarray,
+    seeds: list[int],
+    settings: FleetSettings,
+    last: tuple[int, np.ndarray] | None,
+) -> DataOrder:
+    if last is None:
+        return DataOrder(pool, mixtures, seeds, settings.seq_len, settings.sequences)
+    return TwoPhases(pool, mixtures, seeds, settings.seq_len, settings.sequences, *last)
 
 
 def _made_from(pool: TokenPool, settings: FleetSettings, states: list[Mapping[str, Tensor]] | None) -> str:

@@ -20,14 +20,24 @@ class DataOrder:
 
     mixtures  (K, D) token shares, rows sum to one
     seeds     K integers: of the streams, one a model (equal seeds share streams)
+    used      (K, D) rows of each domain that were read before, after which its stream goes on; none
     """
 
-    def __init__(self, pool: TokenPool, mixtures: np.ndarray, seeds: list[int], seq_len: int, batch: int) -> None:
+    def __init__(
+        self,
+        pool: TokenPool,
+        mixtures: np.ndarray,
+        seeds: list[int],
+        seq_len: int,
+        batch: int,
+        used: np.ndarray | None = None,
+    ) -> None:
         self.pool, self.seq_len, self.batch = pool, seq_len, batch
         self.mixtures, self.seeds = checked(pool, mixtures, seq_len), seeds
         self._base = np.concatenate([[0], np.cumsum(pool.tokens)])[:-1]  # (D,) where a domain begins in the pool
         self._streams: dict[tuple[int, int], np.ndarray] = {}
         self._step, self._counts = 0, np.zeros(self.mixtures.shape, np.int64)
+        self._used = np.zeros(self.mixtures.shape, np.int64) if used is None else used
 
     def starts(self, step: int) -> np.ndarray:
         """(K, batch) int64: where each row of the step begins in the concatenated pool."""
@@ -36,6 +46,7 @@ class DataOrder:
         _skip(self.mixtures, self._counts, self._step * self.batch, (step - self._step) * self.batch)
         domains, uses = _draw(self.mixtures, self._counts, step * self.batch, self.batch)
         self._step = step + 1
+        uses += np.take_along_axis(self._used, domains, 1)
         starts = np.empty_like(uses)
         for seed in set(self.seeds):
             models = np.array([other == seed for other in self.seeds])
@@ -67,6 +78,24 @@ class DataOrder:
                 parts.append(self._base[d] + order * self.seq_len)
             known = self._streams[(seed, d)] = np.concatenate(parts)
         return known
+
+
+class TwoPhases(DataOrder):
+    """The order of a run that changes its mixture: from step `begin` on the same streams under (K, D) `last`."""
+
+    def __init__(
+        self, pool: TokenPool, mixtures: np.ndarray, seeds: list[int], seq_len: int, batch: int,
+        begin: int, last: np.ndarray,
+    ) -> None:  # fmt: skip
+        super().__init__(pool, mixtures, seeds, seq_len, batch)
+        self.begin = begin
+        self.last = DataOrder(pool, last, seeds, seq_len, batch, super().counts(begin))
+
+    def starts(self, step: int) -> np.ndarray:
+        return super().starts(step) if step < self.begin else self.last.starts(step - self.begin)
+
+    def counts(self, steps: int) -> np.ndarray:
+        return super().counts(min(steps, self.begin)) + self.last.counts(max(0, steps - self.begin))
 
 
 def checked(pool: TokenPool, mixtures: np.ndarray, seq_len: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.refusal import RequestError
-from gristmill.proxy_models.order import DataOrder, row_order
+from gristmill.proxy_models.order import DataOrder, TwoPhases, row_order
 from gristmill.proxy_models.pool import HeldOut, TokenPool
 
 HELD = {"a": ([np.array([1, 2])], 2)}
@@ -60,6 +60,22 @@ def test_models_with_one_seed_read_prefixes_of_one_stream_of_each_domain():
         n = min(len(one), len(other))
         assert n > 5
         assert one[:n] == other[:n]
+
+
+@given(st.integers(0, 12), st.lists(st.integers(0, 11), min_size=1, max_size=8))
+def test_a_second_phase_goes_on_with_the_streams_under_its_own_shares(begin, asked):
+    pool = pool_of(a=200, b=200)
+    first, last = np.array([[0.25, 0.75]]), np.array([[1.0, 0.0]])
+    order = TwoPhases(pool, first, [5], 8, 4, begin, last)
+    stream = DataOrder(pool, last, [5], 8, 4)  # a alone
+    only_a = np.concatenate([stream.starts(step)[0] for step in range(12)]).tolist()
+    whole = [order.starts(step)[0] for step in range(12)]
+    read = np.concatenate(whole)
+    assert [start for start in read if start < 200] == only_a[: int((read < 200).sum())]
+    assert order.counts(12).tolist() == [[4 * 12 - int((read >= 200).sum()), int((read >= 200).sum())]]
+    assert abs(int((read >= 200).sum()) - 3 * begin) <= 1
+    for step in asked:
+        assert (order.starts(step)[0] == whole[step]).all()
 
 
 def test_a_row_never_crosses_into_the_next_domain():
