@@ -1,8 +1,8 @@
 """The proxies of a search: what a swarm of one workspace costs, is trained on, and measured.
 
-A wave is the unit of work: some mixtures trained together by `proxy_models.fleet`, whose rows (one per model and
-evaluation) are one shard. Waves depend on nothing but their own mixtures and seeds, so several machines can share a
-swarm. Bits per byte on held-out text is the loss everywhere.
+A wave is the unit of work: some mixtures trained together by `proxy_models.fleet`, whose rows are one shard: one per
+model and evaluation, or per stretch where a policy moves the shares. Waves depend on nothing but their own mixtures and
+seeds, so several machines can share a swarm. Bits per byte on held-out text is the loss everywhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,24 +19,31 @@ from ..proxy_models.fleet import FleetSettings, train_fleet
 from ..proxy_models.pool import DomainPool, TokenPool
 from ..training.shards import open_tokens
 from ..training.transformer import flops_per_token
+from .online import ADO, doremi, nats_per_bit, own_pool, train_online
 from .swarm import Swarm
-from .two_phase import branches
+from .two_phase import branches, phase_steps
+
+ONLINE = {"doremi": 2, "ado": 1}  # mixtures that a policy finds on proxies -> how many proxies it takes
+STRETCHES = 20  # in which a policy moves the shares of a proxy
 
 
 @dataclass(frozen=True)
 class Wave:
     """Models trained together. One entry per model in `names`, `mixtures` and `seeds`.
 
-    first, length  of a wave of branches: what their trunk was trained on, and the share of the run that is theirs
+    length  share of the run that is its last phase; 0: one phase
+    first   of a wave of branches: what their trunk was trained on
+    last    of runs of two phases: what each model ends on
     """
 
-    kind: str  # swarm, validation or last-…
+    kind: str  # swarm, doremi, ado, last…, validation, twophase or final
     number: int
     names: tuple[str, ...]
     mixtures: tuple[tuple[float, ...], ...]
     seeds: tuple[int, ...]
-    first: tuple[float, ...] = ()
     length: float = 0.0
+    first: tuple[float, ...] = ()
+    last: tuple[tuple[float, ...], ...] = ()
 
     @property
     def shard(self) -> str:
@@ -96,9 +103,17 @@ def proxy_schema(domains: Sequence[str], targets: Sequence[str]) -> pa.Schema:
 
 def train_wave(pool: TokenPool, wave: Wave, first_run: int, fleet: FleetSettings, trail: str | None) -> Iterator[Any]:
     """Train the wave; yield its rows in the order of models, then steps."""
+    if wave.kind in ONLINE:
+        yield from train_policy(pool, wave, first_run, fleet)
+        return
     rows = np.array(wave.mixtures)
-    if wave.length:
+    if wave.first:
         result = branches(pool, np.array(wave.first), rows, wave.length, fleet, wave.seeds[0], trail)
+    elif wave.last:
+        ends = np.array(wave.last)
+        last = (phase_steps(fleet, wave.length)[0], ends)
+        result = train_fleet(pool, rows, fleet, list(wave.seeds), checkpoint=trail, last=last)
+        result = replace(result, mixtures=(1 - wave.length) * rows + wave.length * ends)
     else:
         result = train_fleet(pool, rows, fleet, list(wave.seeds), checkpoint=trail)
     for k, name in enumerate(wave.names):
@@ -115,6 +130,34 @@ def train_wave(pool: TokenPool, wave: Wave, first_run: int, fleet: FleetSettings
                 "weights": weights,
                 "losses": dict(zip(result.targets, values, strict=True)),
             }
+
+
+def train_policy(pool: TokenPool, wave: Wave, first_run: int, fleet: FleetSettings) -> Iterator[Any]:
+    """Train a proxy whose shares a policy moves, beginning with the wave's mixture; yield a row for each stretch."""
+    prior, seed, own = np.array(wave.mixtures[0]), wave.seeds[0], own_pool(pool)
+    count = max(2, min(STRETCHES, fleet.steps // 2))
+    if wave.kind == "doremi":
+        run = doremi(pool, prior, fleet, count, seed)
+    else:
+        run = train_online(pool, ADO(prior), prior, fleet, count, seed)
+    bits = run.losses / nats_per_bit(own)
+    tokens = run.tokens_per_model // count
+    for number, (shares, losses) in enumerate(zip(run.shares, bits, strict=True), 1):
+        yield {
+            "run": first_run,
+            "mixture": wave.kind,
+            "seed": seed,
+            "step": number * (fleet.steps // count),
+            "tokens": number * tokens,
+            "alive": True,
+            "weights": dict(zip(pool.names, map(float, shares), strict=True)),
+            "losses": {**dict.fromkeys(pool.targets), **dict(zip(own.targets, map(float, losses), strict=True))},
+        }
+
+
+def mean_shares(rows: pa.Table) -> np.ndarray:
+    """(D,) the mean over the stretches of `train_policy`: the mixture that the policy found."""
+    return np.array([list(weights.values()) for weights in rows["weights"].to_pylist()]).mean(0)
 
 
 def swarm_of(rows: pa.Table) -> tuple[Swarm, int]:

@@ -59,9 +59,11 @@ class Evidence(BaseModel, frozen=True, extra="forbid"):
     swarm: dict[str, Any] = {}  # mixtures, tokens and parameters of each proxy, FLOPs of the whole search
     regressor: dict[str, Any] = {}  # what was chosen, by which cross-validated numbers
     target: dict[str, float] = {}  # weight of each held-out domain in the objective
+    chosen: str = ""  # the name of what the recipe holds, and whether prediction or validation chose it
     predicted: dict[str, float] = {}  # bits per byte on the target: value, low, high (90 %)
     baselines: dict[str, Any] = {}  # trivial mixtures and what they are predicted to give
     validation: dict[str, Any] = {}  # held-out proxies: bits per byte by mixture, mean and spread over seeds
+    fresh: dict[str, Any] = {}  # the same again with fresh seeds, where validation chose
     verdict: str = ""
 
 

@@ -105,16 +105,16 @@ def _place(name: str, domains: Sequence[str]) -> int:
 
 
 def without_crumbs(weights: np.ndarray, smallest: float, limits: Limits) -> np.ndarray:
-    """(D,) weights in which a share below `smallest` is zero, unless its floor asks for it; the largest share with
-    room takes it up.
+    """(D,) weights in which a share below `smallest` is zero, unless its floor asks for it; the largest shares with
+    room take it up, and nothing changes where they have none.
 
     What is left of a domain after a search is often a share that no run can draw: less than one sequence.
     """
     crumbs = (weights > 0) & (weights < smallest) & (limits.low <= 0)
-    freed = weights[crumbs].sum()
-    takers = ~crumbs & (limits.high - weights >= freed)
-    if not crumbs.any() or not takers.any():
-        return weights
     kept = np.where(crumbs, 0.0, weights)
-    kept[np.argmax(np.where(takers, weights, -1.0))] += freed
-    return kept
+    freed = 1.0 - kept.sum() if crumbs.any() else 0.0
+    for place in np.argsort(-kept, kind="stable"):
+        given = min(freed, max(limits.high[place] - kept[place], 0.0)) if kept[place] > 0 else 0.0
+        kept[place] += given
+        freed -= given
+    return weights if freed > 1e-9 else kept

@@ -20,7 +20,7 @@ from ..proxy_models.pool import TokenPool
 from .designs import dirichlet_swarm
 from .ensemble import fit_swarm
 from .optimise import gain, propose
-from .simplex import Limits
+from .simplex import Limits, without_crumbs
 from .swarm import Swarm
 
 AFTER = 104_729  # added to a seed: a branch reads other rows than its trunk did
@@ -97,13 +97,18 @@ def best_last_phase(
     regressors: Sequence[str] | None = None,
     seed: int = 0,
     draws: int = 20_000,
+    smallest: float = 0.0,
 ) -> list[LastPhase]:
-    """The best last phase of each length, the one with the largest gain first."""
+    """The best last phase of each length, the one with the largest gain first.
+
+    smallest  share of the whole run below which a domain of the last phase gets none: a run cannot draw it
+    """
     found = []
     with threadpool_limits(1):
         for length, swarm in sorted(swarms.items()):
             fit = fit_swarm(swarm, regressors, seed=seed)
             within = last_limits(limits, first, length)
             made = propose(fit, combination, swarm.weights.mean(0), within, seed=seed, draws=draws)
-            found.append(LastPhase(length, made.weights, gain(fit, combination, made.weights, first), len(swarm)))
+            shares = without_crumbs(made.weights, smallest / length, within)
+            found.append(LastPhase(length, shares, gain(fit, combination, shares, first), len(swarm)))
     return sorted(found, key=lambda one: (-one.gain["value"], one.length))

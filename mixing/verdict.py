@@ -14,7 +14,10 @@ from .optimise import compare, propose
 from .recipe import rounded
 from .simplex import Limits, without_crumbs
 from .swarm import Swarm
+from .two_phase import LastPhase
 from .units import Units
+
+FITTED, TWO_PHASE = "fitted", "two_phase"  # what a recipe holds: one mixture, or another one for its end as well
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,28 @@ class Choice:
 
     mixtures: dict[str, tuple[float, ...]]  # natural, uniform, those asked for, best_of_swarm, fitted
     report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the recipe holds.
+
+    mixture  its name among those of the choice
+    ends     the last phases that were tried, the largest gain first
+    """
+
+    mixture: str
+    ends: tuple[LastPhase, ...] = ()
+
+    @property
+    def last(self) -> LastPhase | None:
+        """The end of the recipe, where its gain is proven."""
+        return self.ends[0] if self.ends and self.ends[0].gain["proven"] else None
+
+    @property
+    def name(self) -> str:
+        """Of the row that stands for the recipe."""
+        return TWO_PHASE if self.last else self.mixture
 
 
 def choose(
@@ -87,8 +112,9 @@ def validate(
     measured: Mapping[str, Mapping[int, Mapping[str, float]]],
     predicted: Mapping[str, Mapping[str, float]],
     target: Mapping[str, float],
+    chosen: str = FITTED,
 ) -> dict[str, Any]:
-    """What the validation proxies say. measured: mixture -> seed -> target -> bits per byte.
+    """What the validation proxies say. measured: mixture -> seed -> target -> bits per byte; chosen: the recipe's.
 
     The gain over natural is taken seed by seed (equal seeds share initial weights and data streams), so its spread is
     that of the difference and not of the seeds.
@@ -112,28 +138,51 @@ def validate(
     names = [name for name in rows if name in predicted]
     foretold = np.array([predicted[name]["predicted"] for name in names])
     found = np.array([rows[name]["bits_per_byte"] for name in names])
-    pairs = len(names) * (len(names) - 1) // 2
+    pairs = len(names) * (len(names) - 1) // 2 - ties(found)
     held = round(pairwise_accuracy(foretold, found) * pairs) if pairs else 0
     return {
         "mixtures": rows,
         "order_held": spearman(foretold, found),
         "pairs_held": [held, pairs],
-        "verdict": verdict(rows),
+        "verdict": verdict(rows, chosen),
     }
 
 
-def verdict(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def ties(values: np.ndarray) -> int:
+    """Pairs of equal values: nobody can put them in order."""
+    _, counts = np.unique(values, return_counts=True)
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def two_phase_predicted(fitted: Mapping[str, float], gain: Mapping[str, Any]) -> dict[str, float]:
+    """What a recipe of two phases is predicted to reach: the fitted mixture's value minus the last phase's gain.
+
+    The half widths of both intervals are added in quadrature: they come from residuals of different fits.
+    """
+    value = fitted["predicted"] - gain["value"]
+    half = float(np.hypot(fitted["high"] - fitted["low"], gain["high"] - gain["low"])) / 2
+    return {"predicted": value, "low": value - half, "high": value + half}
+
+
+def best_measured(validation: Mapping[str, Any]) -> list[str]:
+    """Mixtures by what validation measured on the target, the best first; ties by name."""
+    rows = validation["mixtures"]
+    return sorted(rows, key=lambda name: (rows[name]["bits_per_byte"], name))
+
+
+def verdict(rows: Mapping[str, Mapping[str, Any]], chosen: str = FITTED) -> str:
     """One plain sentence: who has the lowest bits per byte on the target, and whether the gap exceeds the spread."""
     ranked = sorted(rows, key=lambda name: rows[name]["bits_per_byte"])
-    fitted, best_other = rows["fitted"], next(name for name in ranked if name != "fitted")
-    gap = rows[best_other]["bits_per_byte"] - fitted["bits_per_byte"]
-    spread = max(fitted["spread"] or 0.0, rows[best_other]["spread"] or 0.0)
+    ours, best_other = rows[chosen], next(name for name in ranked if name != chosen)
+    said = {FITTED: "The fitted mixture", TWO_PHASE: "The recipe of two phases"}.get(chosen, f"The choice, {chosen},")
+    gap = rows[best_other]["bits_per_byte"] - ours["bits_per_byte"]
+    spread = max(ours["spread"] or 0.0, rows[best_other]["spread"] or 0.0)
     where = (
-        f"{fitted['bits_per_byte']:.4f} bits per byte on the target against {rows[best_other]['bits_per_byte']:.4f} "
+        f"{ours['bits_per_byte']:.4f} bits per byte on the target against {rows[best_other]['bits_per_byte']:.4f} "
         f"for {best_other}, the best of the others (spread over seeds {spread:.4f})"
     )
     if gap <= 0:
-        return f"The fitted mixture does not win: {where}."
+        return f"{said} does not win: {where}."
     if gap <= spread:
-        return f"The fitted mixture is ahead by less than the spread over seeds: {where}."
-    return f"The fitted mixture wins: {where}."
+        return f"{said} is ahead by less than the spread over seeds: {where}."
+    return f"{said} wins: {where}."

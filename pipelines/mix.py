@@ -5,7 +5,8 @@ it works, `mixture/waves/`. A wave is a shard: killed anywhere, the same command
 changed target or regressor (with --force) reuses every wave that it does not concern. In several rounds, each later
 one is chosen by the fit of those before. The proposal is trained again beside the natural, the uniform and the swarm's
 best mixture, with several seeds; if it does not win, it says so. Where lengths of a last phase are given, branches
-off the fitted mixture say whether another one should end the run; the recipe has two phases only if that is proven.
+off the fitted mixture say whether another one should end the run; the recipe has two phases only if that is proven,
+and then the whole of it is trained and compared as well (`mix_choice`).
 
 Refuses one domain only, a cap on epochs that no mixture can keep, and a target that is not a held-out domain.
 """
@@ -21,20 +22,30 @@ from ..corpus.shards import Shard, committed, filesystem, fingerprint, open_shar
 from ..corpus.workspace import Workspace
 from ..mixing.designs import dirichlet_swarm, nested_swarm, spread_swarm
 from ..mixing.ensemble import target_weights
-from ..mixing.proxies import Wave, fraction, open_pool, proxy_schema, swarm_of, train_wave, waves
+from ..mixing.proxies import Wave, fraction, mean_shares, open_pool, proxy_schema, swarm_of, train_wave, waves
 from ..mixing.recipe import rounded
 from ..mixing.rounds import acquire, round_sizes
 from ..mixing.swarm import Swarm
 from ..mixing.two_phase import last_mixtures
 from ..mixing.verdict import Choice, choose
 from ..proxy_models.pool import TokenPool
-from .mix_files import LAST, MIXTURE, MIXTURE_TABLE, WAVES, commit_mixture, wave_rows
-from .mix_settings import MixSettings, compared, mix_inputs, recorded, run_limits, run_tokens, run_units
+from .mix_choice import decide
+from .mix_files import MIXTURE, MIXTURE_TABLE, WAVES, commit_mixture, named_shards, wave_rows
+from .mix_settings import (
+    LAST,
+    MixSettings,
+    compared,
+    mix_inputs,
+    recorded,
+    run_limits,
+    run_tokens,
+    run_units,
+    smallest_share,
+    validation_seeds,
+)
 from .stage import Plan, Stage
 
 __all__ = ["MIXTURE_TABLE", "MixSettings", "mix"]
-
-FEWEST_SEQUENCES = 2  # sequences of the run that a domain of the fitted mixture has at least
 
 
 def pool_of(plan: Plan) -> TokenPool:
@@ -50,7 +61,7 @@ def part_seen(plan: Plan, kind: str) -> float:
 
 
 def first_waves(plan: Plan) -> list[Wave]:
-    """The first round as waves: the natural mixture and its replicates first, then the draws.
+    """The first round as waves: the natural mixture and its replicates first, then the draws, then what policies move.
 
     Where an old mixture is reused, "natural" means the nearest to it that keeps the unchanged domains' proportions.
     """
@@ -69,7 +80,8 @@ def first_waves(plan: Plan) -> list[Wave]:
     runs: list[tuple[str, tuple[float, ...], int]] = [("natural", natural, settings.seed)]
     runs += [("natural", natural, settings.seed + 1 + number) for number in range(settings.replicates)]
     runs += named(units.expand(drawn), pool, settings.seed, 1)
-    return waves("swarm", runs, settings.wave)
+    moved = [wave for name in settings.online() for wave in waves(name, [(name, natural, settings.seed)], 1)]
+    return waves("swarm", runs, settings.wave) + moved
 
 
 def exact(weights: np.ndarray, pool: TokenPool) -> tuple[float, ...]:
@@ -84,7 +96,8 @@ def next_waves(group: tuple[int, Iterable[Shard]], plan: Plan, number: int) -> I
     """The waves of another round, chosen by a fit of those before; their shards travel on."""
     shards = sorted(group[1], key=lambda shard: shard.name)
     settings, pool = plan.settings, pool_of(plan)
-    swarm, _ = swarm_of(wave_rows(plan, shards))
+    swarm_shards = named_shards(shards, "swarm")
+    swarm, _ = swarm_of(wave_rows(plan, swarm_shards))
     units = run_units(plan, pool.names)
     sizes = round_sizes(settings.mixtures, settings.rounds)
     rows = acquire(
@@ -98,13 +111,13 @@ def next_waves(group: tuple[int, Iterable[Shard]], plan: Plan, number: int) -> I
         boldness=settings.boldness,
     )
     runs = named(units.expand(rows), pool, settings.seed, sum(sizes[:number]))
-    yield from waves("swarm", runs, settings.wave, first=len(shards))
+    yield from waves("swarm", runs, settings.wave, first=len(swarm_shards))
     yield from shards
 
 
 def validation_waves(plan: Plan, choice: Choice) -> list[Wave]:
-    """Every mixture to validate with every seed; other seeds than the swarm's, so that no luck is carried over."""
-    seeds = [plan.settings.seed + 1000 + number for number in range(plan.settings.seeds)]
+    """Every mixture to validate with every seed."""
+    seeds = validation_seeds(plan.settings)
     runs = [(name, choice.mixtures[name], seed) for name in plan.settings.validated() for seed in seeds]
     return waves("validation", runs, plan.settings.wave)  # type: ignore[arg-type]
 
@@ -124,7 +137,7 @@ def last_waves(plan: Plan, choice: Choice) -> list[Wave]:
 
 
 def mix_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[str]:
-    """Round after round of swarm waves, the fit, validation waves, the commit: all through one sink."""
+    """Round after round of swarm waves, the fit, validation waves, what judges the decision: all through one sink."""
     found = (
         pipeline
         | "swarm" >> beam.Create(first_waves(plan))
@@ -149,6 +162,11 @@ def mix_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[str]:
         | "train validation" >> beam.FlatMap(train_or_pass, plan)
         | "one result" >> beam.Map(lambda result: (0, result))
         | "gather validation" >> beam.GroupByKey()
+        | "decide" >> beam.FlatMap(decided, plan)
+        | "spread judges" >> beam.Reshuffle()
+        | "train judges" >> beam.FlatMap(train_or_pass, plan)
+        | "one recipe" >> beam.Map(lambda result: (0, result))
+        | "gather judges" >> beam.GroupByKey()
         | "commit" >> beam.FlatMap(commit, plan)
     )
 
@@ -159,6 +177,7 @@ def train(wave: Wave, plan: Plan) -> Iterator[Shard]:
     what = fleet.model_dump(mode="json")
     held, part = plan.settings.heldout_tokens, part_seen(plan, wave.kind)
     made_from = (what, held, part, plan.inputs, wave.names, wave.mixtures, wave.seeds, wave.first, wave.length)
+    made_from += (wave.last,) if wave.last else ()
     stamp = fingerprint(plan.stage, plan.version, *made_from)
     url = plan.workspace.table(WAVES).shard_url(wave.shard)
     shard = committed(url, stamp)
@@ -187,7 +206,7 @@ def train_or_pass(item: Any, plan: Plan) -> Iterator[Any]:
 def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
     """Fit the gathered swarm; yield the validation waves, the choice and the swarm's shards."""
     shards = list(group[1])
-    swarm, diverged = swarm_of(wave_rows(plan, shards))
+    swarm, diverged = swarm_of(wave_rows(plan, named_shards(shards, "swarm")))
     pool, settings = pool_of(plan), plan.settings
     choice = choose(
         swarm,
@@ -197,9 +216,12 @@ def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
         regressors=settings.regressors,
         seed=settings.seed,
         draws=settings.draws,
-        others=compared(plan, pool.names, pool.tokens, excess_of(swarm)),
+        others={
+            **compared(plan, pool.names, pool.tokens, excess_of(swarm)),
+            **{name: mean_shares(wave_rows(plan, named_shards(shards, name))) for name in settings.online()},
+        },
         units=run_units(plan, pool.names),
-        smallest=FEWEST_SEQUENCES * settings.seq_len / run_tokens(plan, pool.tokens),
+        smallest=smallest_share(plan, pool.tokens),
     )
     choice.report["diverged"] = diverged
     yield from validation_waves(plan, choice)
@@ -216,6 +238,10 @@ def excess_of(swarm: Swarm) -> np.ndarray | None:
     return np.repeat(excess, 50, axis=0)  # DoReMi steps its weights many times; evaluations are few
 
 
+def decided(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[Any]:
+    yield from decide(group, plan, pool_of(plan))
+
+
 def commit(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[str]:
     yield from commit_mixture(list(group[1]), plan, pool_of(plan))
 
@@ -224,7 +250,9 @@ def mix_work(workspace: Workspace, settings: MixSettings) -> int:
     sizes = round_sizes(settings.mixtures, settings.rounds)
     sizes[0] += settings.replicates
     runs = [*sizes, settings.seeds * len(settings.validated())]
-    runs += [settings.last_mixtures] * len(set(settings.last_phases))
+    runs += [settings.last_mixtures] * len(set(settings.last_phases)) + [1] * len(settings.online())
+    if settings.choose == "measured" or settings.last_phases:
+        runs.append(settings.seeds * (3 if settings.choose == "measured" else 1))  # at most
     return sum(-(-count // settings.wave) for count in runs)
 
 

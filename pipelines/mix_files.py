@@ -5,26 +5,23 @@ Refuses a validation proxy that diverged: without it there is no verdict.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..corpus.refusal import WorkspaceError
 from ..corpus.shards import STAMP, Shard, checksum, filesystem, fingerprint, replacing
-from ..mixing.proxies import domain_facts, fleet_flops, swarm_of
+from ..mixing.proxies import ONLINE, domain_facts, fleet_flops
 from ..mixing.recipe import Evidence, Phase, Recipe, Tokenizer, dump_recipe, make_recipe
-from ..mixing.two_phase import LastPhase, best_last_phase
-from ..mixing.verdict import Choice, validate
+from ..mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, two_phase_predicted, validate
 from ..proxy_models.pool import TokenPool
 from ..training.shards import open_tokens, table_name
-from .mix_settings import run_limits, run_tokens
+from .mix_settings import run_tokens
 from .stage import Plan
 
 WAVES, MIXTURE = "mixture/waves", "mixture"
-LAST = "last"  # waves of branches are named last and the millionths of their phase
 
 
 def wave_rows(plan: Plan, shards: Iterable[Shard]) -> pa.Table:
@@ -37,36 +34,51 @@ def wave_rows(plan: Plan, shards: Iterable[Shard]) -> pa.Table:
     return pa.concat_tables(parts)
 
 
+def named_shards(shards: Iterable[Shard], kind: str) -> list[Shard]:
+    """The shards of the waves of one kind."""
+    return [shard for shard in shards if shard.name.startswith(f"{kind}-")]
+
+
 def commit_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterator[str]:
     """Gather what was measured, write the files of `mixture/`, then both manifests."""
     choice = next(item for item in items if isinstance(item, Choice))
+    decision = next(item for item in items if isinstance(item, Decision))
     shards = sorted((item for item in items if isinstance(item, Shard)), key=lambda shard: shard.name)
-    swarm_rows = wave_rows(plan, [shard for shard in shards if shard.name.startswith("swarm-")])
-    validation_rows = wave_rows(plan, [shard for shard in shards if shard.name.startswith("validation-")])
-    target = choice.report["target"]
-    validation = validate(_final(validation_rows), choice.report["predicted"], target)
-    ends = last_phases(plan, pool, choice, [shard for shard in shards if shard.name.startswith(LAST)])
-    recipe = recipe_of(plan, pool, choice, validation, ends)
-    told = {**choice.report, "validation": validation, "last_phases": [end.told(pool.names) for end in ends]}
+    kinds = {kind: named_shards(shards, kind) for kind in ("swarm", "validation", "twophase", "final")}
+    predicted = {**choice.report["predicted"]}
+    mixtures = dict(choice.mixtures)
+    if decision.last is not None:
+        predicted[TWO_PHASE] = two_phase_predicted(predicted[FITTED], decision.last.gain)
+        mixtures[TWO_PHASE] = whole_run(mixtures[FITTED], decision)
+    target, name = choice.report["target"], decision.name
+    trained = wave_rows(plan, [*kinds["validation"], *kinds["twophase"]])
+    validation = validate(final_losses(trained), predicted, target, name)
+    if kinds["final"]:
+        again = validate(final_losses(wave_rows(plan, kinds["final"])), predicted, target, name)
+        validation |= {"fresh": again["mixtures"], "verdict": f"{again['verdict']} (Seeds that chose nothing.)"}
+    recipe = recipe_of(plan, pool, choice, decision, predicted, validation)
+    ends = [end.told(pool.names) for end in decision.ends]
+    told = {**choice.report, "predicted": predicted, "validation": validation, "last_phases": ends, "chosen": name}
     written = [
-        _write_table(plan, "swarm.parquet", swarm_rows),
-        _write_table(plan, "validation.parquet", validation_rows),
-        _write_table(plan, "table.parquet", mixture_table(recipe, choice, validation)),
+        _write_table(plan, "swarm.parquet", wave_rows(plan, kinds["swarm"])),
+        _write_table(plan, "validation.parquet", trained),
+        _write_table(plan, "table.parquet", mixture_table(recipe, mixtures, predicted, validation)),
         _write_text(plan, "fit.json", json.dumps(told, indent=1) + "\n"),
         _write_text(plan, "recipe.yaml", dump_recipe(recipe)),
     ]
     details = {
-        **{key: validation[key] for key in ("verdict", "mixtures", "order_held", "pairs_held")},
-        "shares": choice.mixtures,
-        "predicted": choice.report["predicted"],
-        "last_phases": told["last_phases"],
+        **validation,
+        "chosen": name,
+        "shares": mixtures,
+        "predicted": predicted,
+        "last_phases": ends,
     }
     yield plan.workspace.table(MIXTURE).write_manifest(plan.manifest(MIXTURE, written, details))
     yield plan.workspace.table(WAVES).write_manifest(plan.manifest(WAVES, shards, details))
 
 
-def _final(rows: pa.Table) -> dict[str, dict[int, dict[str, float]]]:
-    """mixture -> seed -> target -> bits per byte at the last step."""
+def final_losses(rows: pa.Table) -> dict[str, dict[int, dict[str, float]]]:
+    """mixture -> seed -> target -> bits per byte at the last step. Refuses a proxy that diverged."""
     measured: dict[str, dict[int, dict[str, float]]] = {}
     last = max(rows["step"].to_pylist())
     for row in rows.to_pylist():
@@ -77,46 +89,40 @@ def _final(rows: pa.Table) -> dict[str, dict[int, dict[str, float]]]:
     return measured
 
 
-def last_phases(plan: Plan, pool: TokenPool, choice: Choice, shards: Sequence[Shard]) -> list[LastPhase]:
-    """What the branches say: the best mixture of each length of a last phase, the largest gain first."""
-    swarms = {}
-    for length in set(plan.settings.last_phases):
-        kind = f"{LAST}{round(length * 1e6):06d}-"
-        swarms[length], _ = swarm_of(wave_rows(plan, [shard for shard in shards if shard.name.startswith(kind)]))
-    if not swarms:
-        return []
-    return best_last_phase(
-        swarms,
-        np.array(choice.mixtures["fitted"]),
-        np.array(list(choice.report["target"].values())),
-        run_limits(plan, pool.tokens, pool.names),
-        regressors=plan.settings.regressors,
-        seed=plan.settings.seed,
-        draws=plan.settings.draws,
-    )
+def whole_run(fitted: Sequence[float], decision: Decision) -> tuple[float, ...]:
+    """Shares of the tokens of a whole run of two phases."""
+    assert decision.last is not None
+    length = decision.last.length
+    return tuple(float((1 - length) * a + length * b) for a, b in zip(fitted, decision.last.shares, strict=True))
 
 
-def phases_of(plan: Plan, pool: TokenPool, choice: Choice, ends: Sequence[LastPhase]) -> list[Phase]:
+def phases_of(plan: Plan, pool: TokenPool, choice: Choice, decision: Decision) -> list[Phase]:
     """One phase, or two where the best last phase has a gain whose interval lies above 0."""
     seq_len = plan.settings.seq_len
-    fitted = dict(zip(pool.names, choice.mixtures["fitted"], strict=True))
-    if not ends or not ends[0].gain["proven"]:
-        return [Phase(until=1.0, seq_len=seq_len, shares=fitted)]
-    last = dict(zip(pool.names, map(float, ends[0].shares), strict=True))
-    begun = round(1 - ends[0].length, 9)
-    return [Phase(until=begun, seq_len=seq_len, shares=fitted), Phase(until=1.0, seq_len=seq_len, shares=last)]
+    first = dict(zip(pool.names, choice.mixtures[decision.mixture], strict=True))
+    if decision.last is None:
+        return [Phase(until=1.0, seq_len=seq_len, shares=first)]
+    last = dict(zip(pool.names, map(float, decision.last.shares), strict=True))
+    begun = round(1 - decision.last.length, 9)
+    return [Phase(until=begun, seq_len=seq_len, shares=first), Phase(until=1.0, seq_len=seq_len, shares=last)]
 
 
 def recipe_of(
-    plan: Plan, pool: TokenPool, choice: Choice, validation: dict[str, Any], ends: Sequence[LastPhase]
+    plan: Plan,
+    pool: TokenPool,
+    choice: Choice,
+    decision: Decision,
+    predicted: Mapping[str, dict[str, float]],
+    validation: dict[str, Any],
 ) -> Recipe:
-    """The fitted mixture as a recipe for the run, with its evidence."""
+    """The chosen mixture as a recipe for the run, with its evidence."""
     settings, told = plan.settings, choice.report
     facts = domain_facts(plan.workspace, pool.names)
     total = run_tokens(plan, pool.tokens)
     tokens = open_tokens(plan.workspace, pool.names[0], "train").facts
     proxy, check = settings.fleet("swarm"), settings.fleet("validation")
-    runs = settings.mixtures + settings.replicates
+    runs = settings.mixtures + settings.replicates + sum(ONLINE[name] for name in settings.online())
+    checked = sum(row["seeds"] for rows in ("mixtures", "fresh") for row in validation.get(rows, {}).values())
     evidence = Evidence(
         seed=settings.seed,
         swarm={
@@ -124,28 +130,30 @@ def recipe_of(
             "replicates": settings.replicates,
             "rounds": settings.rounds,
             "units": told["domains"],
-            **({"last_phases": [end.told(pool.names) for end in ends]} if ends else {}),
+            **({"last_phases": [end.told(pool.names) for end in decision.ends]} if decision.ends else {}),
             "diverged": told["diverged"],
             "tokens_per_proxy": proxy.tokens_per_model,
             "validation_tokens": check.tokens_per_model,
             "flops": fleet_flops(proxy, pool.vocab_size, runs),
-            "validation_flops": fleet_flops(check, pool.vocab_size, settings.seeds * len(settings.validated())),
+            "validation_flops": fleet_flops(check, pool.vocab_size, checked),
         },
         regressor={
             name: {"members": row["members"], "cross_validated": row["cross_validated"]["ensemble"]}
             for name, row in told["targets"].items()
         },
         target=told["target"],
-        predicted=told["predicted"]["fitted"],
-        baselines={name: row for name, row in told["predicted"].items() if name != "fitted"},
+        chosen=f"{decision.name}, as {settings.choose}",
+        predicted=predicted.get(decision.name, {}),
+        baselines={name: row for name, row in predicted.items() if name != decision.name},
         validation=validation["mixtures"],
+        fresh=validation.get("fresh", {}),
         verdict=validation["verdict"],
     )
     return make_recipe(
         name=f"{len(pool.names)} domains",
         total_tokens=total,
         domains=facts,
-        phases=phases_of(plan, pool, choice, ends),
+        phases=phases_of(plan, pool, choice, decision),
         tokenizer=Tokenizer(sha256=tokens.tokenizer, vocab_size=tokens.vocab_size, bos=tokens.bos, eos=tokens.eos),
         shards={name: plan.inputs[table_name(name)] for name in pool.names},
         evidence=evidence,
@@ -170,12 +178,17 @@ MIXTURE_TABLE = pa.schema(
 )
 
 
-def mixture_table(recipe: Recipe, choice: Choice, validation: dict[str, Any]) -> pa.Table:
+def mixture_table(
+    recipe: Recipe,
+    mixtures: Mapping[str, Sequence[float]],
+    foretold: Mapping[str, dict[str, float]],
+    validation: dict[str, Any],
+) -> pa.Table:
     """One row per mixture and domain: what was compared, in tokens and epochs of the run, foretold and measured."""
     rows = []
-    for mixture, shares in choice.mixtures.items():
+    for mixture, shares in mixtures.items():
         measured = validation["mixtures"].get(mixture, {})
-        predicted = choice.report["predicted"].get(mixture, {})
+        predicted = foretold.get(mixture, {})
         for (name, domain), share in zip(sorted(recipe.domains.items()), shares, strict=True):
             rows.append(
                 {

@@ -13,18 +13,22 @@ from pydantic import BaseModel, Field, model_validator
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.workspace import Workspace
 from ..mixing.ensemble import FEWEST
+from ..mixing.proxies import ONLINE
 from ..mixing.recipe import load_recipe
 from ..mixing.rounds import round_sizes
 from ..mixing.simplex import Limits
 from ..mixing.units import Units
+from ..mixing.verdict import TWO_PHASE
 from ..proxy_models.fleet import FleetSettings
 from ..training.shards import domains as token_domains
 from ..training.shards import table_name
 from .stage import Plan
 
 ALWAYS = ("natural", "fitted")  # validated whatever is asked: gains are over natural
-KNOWN = ("natural", "uniform", "unimax", "temperature", "doremi_style", "best_of_swarm", "fitted")
+KNOWN = ("natural", "uniform", "unimax", "temperature", "doremi_style", *ONLINE, "best_of_swarm", "fitted")
 REUSED = "previous"
+LAST = "last"  # waves of branches are named last and the millionths of their phase
+FEWEST_SEQUENCES = 2  # sequences of the run that a domain of the recipe has at least
 
 
 class Reuse(BaseModel, frozen=True, extra="forbid"):
@@ -69,6 +73,9 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     unimax_epochs: float = Field(default=1.0, gt=0)  # of the row `unimax`
     last_phases: tuple[float, ...] = ()  # shares of the run to try another mixture in at its end
     last_mixtures: int = Field(default=16, ge=8)  # branches for each of them
+    choose: Literal["predicted", "measured"] = (
+        "predicted"  # the recipe holds the fitted mixture, or what validates best
+    )
     wave: int = Field(default=8, ge=1)  # models trained together
     heldout_tokens: int = Field(default=8192, ge=256)
     target: dict[str, float] = {}  # held-out domain -> weight; nothing said: every domain alike
@@ -83,7 +90,7 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "MixSettings":
-        clash = sorted(set(self.compare) & {*KNOWN, REUSED})
+        clash = sorted(set(self.compare) & {*KNOWN, REUSED, TWO_PHASE})
         if clash:
             raise ValueError(f"compare: {', '.join(clash)} is the name of a mixture that is there anyway")
         known = [*KNOWN, *self.compare, *([REUSED] if self.reuse else [])]
@@ -94,6 +101,8 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("groups belong to `design: nested`, and the nested design needs them")
         if self.reuse and self.groups:
             raise ValueError("groups and reuse exclude each other: the unchanged domains are the group")
+        if self.choose == "measured" and self.last_phases:
+            raise ValueError("choose: measured may take another mixture than the one that last_phases branch off")
         for length in self.last_phases:
             if not 0 < round(length * self.proxy.steps) < self.proxy.steps:
                 raise ValueError(f"last_phases: {length:g} of {self.proxy.steps} steps leaves one phase empty")
@@ -105,9 +114,13 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     def fleet(self, kind: str) -> FleetSettings:
         """Settings of the models of a wave; groups are fixed, because a probe's choice would change the bytes."""
         settings = self.proxy
-        if kind == "validation":
+        if kind in ("validation", "twophase", "final"):
             settings = self.validation or self.proxy.model_copy(update={"steps": 2 * self.proxy.steps})
         return settings.model_copy(update={"group": settings.group or self.wave, "execution": "stacked", "threads": 1})
+
+    def online(self) -> list[str]:
+        """The mixtures asked for that a policy finds on a proxy of its own."""
+        return [name for name in ONLINE if name in self.validate_mixtures]
 
     def validated(self) -> list[str]:
         """The mixtures to train, in the order in which they are compared."""
@@ -148,6 +161,16 @@ def run_tokens(plan: Plan, available: np.ndarray) -> int:
     return plan.settings.total_tokens or int(available.sum())
 
 
+def smallest_share(plan: Plan, available: np.ndarray) -> float:
+    """The smallest share of the run that is worth having: a run cannot draw less."""
+    return FEWEST_SEQUENCES * plan.settings.seq_len / run_tokens(plan, available)
+
+
+def validation_seeds(settings: MixSettings) -> list[int]:
+    """Other seeds than the swarm's, so that no luck is carried over."""
+    return [settings.seed + 1000 + number for number in range(settings.seeds)]
+
+
 def run_limits(plan: Plan, available: np.ndarray, names: list[str]) -> Limits:
     settings = plan.settings
     return Limits.of(
@@ -177,7 +200,10 @@ def run_units(plan: Plan, names: list[str]) -> Units:
 
 
 def compared(plan: Plan, names: list[str], available: np.ndarray, excess: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The mixtures that need no fit, beside natural and uniform. excess: (steps, D) for DoReMi's rule, where known."""
+    """The mixtures that need no fit and no proxy of their own, beside natural and uniform.
+
+    excess  (steps, D) for the row doremi_style, where known: DoReMi's rule along the swarm's natural proxy
+    """
     from ..mixing import baselines
 
     settings = plan.settings

@@ -46,6 +46,7 @@ def run(
     changed: Annotated[list[str], typer.Option(help="DOMAIN to search anew; default: those with other tokens")] = [],  # noqa: B006
     validate: Annotated[list[str], typer.Option(help="mixture to train with seeds, beside the usual four")] = [],  # noqa: B006
     compare: Annotated[list[str], typer.Option(help="NAME:DOMAIN=SHARE,…: a mixture of your own to compare")] = [],  # noqa: B006
+    choose: Annotated[str | None, typer.Option(help="the recipe: predicted (the fit's) or measured best")] = None,
     last_phase: Annotated[list[float], typer.Option(help="share of the run to try another mixture in at its end")] = [],  # noqa: B006
     seeds: Annotated[int | None, typer.Option(help="seeds of each validated mixture; 3")] = None,
     seed: Annotated[int | None, typer.Option(help="of the design and of the proxies")] = None,
@@ -58,7 +59,8 @@ def run(
 
     Trains a swarm of small models on different mixtures, fits each held-out domain's loss, optimises the target under
     the epoch cap, trains the result again beside the natural and the uniform mixture, and writes mixture/recipe.yaml.
-    Compared are also UniMax, temperature sampling, DoReMi's rule, the swarm's best, and mixtures of your own.
+    Compared are also UniMax, temperature sampling, DoReMi's rule, the swarm's best, and mixtures of your own; and with
+    --validate doremi or --validate ado what these policies find while a proxy of their own trains.
 
     Example: gristmill mix --workspace W --target books=2 --target web=1 --rounds 2 --validate unimax
     """
@@ -81,6 +83,7 @@ def run(
         "reuse": {"recipe": reuse, "changed": changed or None} if reuse else None,
         "validate_mixtures": [*values.get("validate_mixtures", USUAL), *validate] if validate else None,
         "last_phases": last_phase or None,
+        "choose": choose,
         "compare": parse_compared(compare) or None,
         "seeds": seeds,
         "seed": seed,
@@ -203,6 +206,9 @@ def mixture_lines(details: dict[str, Any]) -> str:
         lines.append(f"  {name:<14} {told:<17} {said}")
     held, pairs = details["pairs_held"]
     lines.append(f"The predicted order held for {held} of {pairs} pairs.")
+    fresh = ", ".join(f"{name} {row['bits_per_byte']:.4f}" for name, row in details.get("fresh", {}).items())
+    if fresh:
+        lines.append(f"Validation chose {details['chosen']}; trained again with fresh seeds: {fresh}.")
     lines.append(details["verdict"])
     for end in details.get("last_phases", []):
         shares = ", ".join(f"{name} {share:.3f}" for name, share in end["shares"].items() if share > 0)

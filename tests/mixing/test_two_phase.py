@@ -44,6 +44,25 @@ def test_the_longer_phase_wins_where_its_gain_over_going_on_is_larger():
     assert found[0].gain["proven"]
 
 
+def test_a_share_that_the_run_cannot_draw_is_none():
+    limits = Limits.free(NAMES)
+    rows = np.vstack([FIRST, dirichlet_swarm(FIRST, 23, 1, last_limits(limits, FIRST, 0.2))])
+    losses = 3 - 0.4 * np.sqrt(rows[:, 2]) - 0.02 * np.sqrt(rows[:, 0])
+
+    def shares(smallest):
+        swarm = {0.2: Swarm(NAMES, ("t",), rows, losses[:, None])}
+        options = {"regressors": ("gp_sqrt",), "draws": 2000, "smallest": smallest}
+        return best_last_phase(swarm, FIRST, np.ones(1), limits, **options)[0].shares
+
+    free = shares(0.0)
+    crumb = free[free > 0].min()
+    assert crumb < 0.1
+    cut = shares(0.2 * crumb * 1.01)
+    assert cut.sum() == pytest.approx(1)
+    assert (cut == 0).sum() == (free == 0).sum() + 1
+    assert shares(0.2 * crumb * 0.99) == pytest.approx(free)
+
+
 def test_branches_share_their_trunk_and_differ_by_their_end():
     draw = np.random.default_rng(0)
     train = {"a": [draw.integers(1, 20, 4000)], "b": [draw.integers(20, 40, 4000)]}
