@@ -2,6 +2,7 @@
 
 fleet, pool            many small models at once, one mixture each; the tokens that they read
 scorers, score_pair    every scoring method behind one interface; pairs of models on the same tokens
+reader                 hidden states and losses without gradients, fast on the device at hand
 selection              which documents a score selects under a budget
 embeddings             documents as vectors of a proxy model
 engines                `Request`, `answer`: language models behind one interface, with a durable request cache

@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 from ..corpus.refusal import RequestError
 from ..training.tokenizer import load_tokenizer, token_facts
 from .model_files import ProxyModel, one_tokenizer
+from .reader import reader
 from .sampling import Samples
 from .token_losses import batches
 
@@ -32,13 +33,14 @@ class Embedder:
     def __init__(self, tokenizer: str, model: ProxyModel) -> None:
         facts = token_facts(tokenizer)
         one_tokenizer({"embedder": model}, facts.tokenizer)
-        self.tokenizer, self.start, self.model = load_tokenizer(tokenizer), facts.bos, model.placed().transformer
-        self.width = self.model.config.d_model
+        self.tokenizer, self.start = load_tokenizer(tokenizer), facts.bos
+        self.reader = reader(model.placed().transformer)
+        self.width = self.reader.config.d_model
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """(N, d) float32 of length one; zeros for a text without tokens."""
-        longest = self.model.config.max_len - 1
+        longest = self.reader.config.max_len - 1
         encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         tokens = [np.array(encoding.ids[:longest], np.int64) for encoding in encoded]
         vectors = np.zeros((len(texts), self.width), np.float32)
@@ -49,9 +51,8 @@ class Embedder:
             ids = np.full((len(rows), T + 1), self.start, np.int64)
             for place, row in enumerate(chosen):
                 ids[place, 1 : 1 + len(tokens[row])] = tokens[row]
-            hidden = self.model(torch.from_numpy(ids).to(self.model.cos.device))[
-                :, 1:
-            ].cpu()  # (B, T, d): after the start token
+            read = self.reader.hidden(torch.from_numpy(ids).to(self.reader.device))
+            hidden = read[:, 1:].cpu()  # (B, T, d): after the start token
             place = torch.arange(1, T + 1, dtype=hidden.dtype)
             weight = place * (torch.arange(T) < torch.from_numpy(lengths[rows])[:, None])  # (B, T)
             mean = torch.einsum("bt,btd->bd", weight / weight.sum(1, keepdim=True), hidden)

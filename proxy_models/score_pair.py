@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 from ..corpus.refusal import RequestError
 from ..training.tokenizer import load_tokenizer, token_facts
 from .model_files import ProxyModel, one_tokenizer
+from .reader import reader
 from .token_losses import TokenStatistics, cut, per_piece, token_losses
 
 CHUNK_TOKENS = 512
@@ -56,24 +57,25 @@ class ScorePair:
             raise RequestError(f"losses of one model or of two are scored, not of {len(models)}")
         self.tokenizer: Tokenizer = load_tokenizer(tokenizer)
         self.start, self.details = facts.bos, details
-        self.models = {name: model.placed() for name, model in models.items()}
+        self.readers = {name: reader(model.placed().transformer) for name, model in models.items()}
+        self.seen = {name: model.tokens_seen for name, model in models.items()}
         self.chunk_tokens = chunk_tokens
 
     @property
     def schema(self) -> pa.Schema:
-        losses = [(f"nll_{name}", pa.float32()) for name in self.models]
+        losses = [(f"nll_{name}", pa.float32()) for name in self.readers]
         columns: list = [
             pa.field("id", pa.string(), nullable=False),
             ("score", pa.float64()),  # null where the text has no token
             ("n_tokens", pa.int32()),
             ("n_bytes", pa.int64()),
-            *((f"nll_{name}", pa.float64()) for name in self.models),
-            *((f"perplexity_{name}", pa.float64()) for name in self.models),
+            *((f"nll_{name}", pa.float64()) for name in self.readers),
+            *((f"perplexity_{name}", pa.float64()) for name in self.readers),
         ]
-        if len(self.models) == 2:
+        if len(self.readers) == 2:
             columns.append(("excess", pa.float64()))
         if self.details:
-            columns += [(f"{s}_{n}", pa.float64()) for n in self.models for s in ("learnability", "min_k", "dc_pdd")]
+            columns += [(f"{s}_{n}", pa.float64()) for n in self.readers for s in ("learnability", "min_k", "dc_pdd")]
         columns.append(("chunks", pa.list_(pa.struct([("end", pa.int64()), ("n_tokens", pa.int32()), *losses]))))
         return pa.schema(columns)
 
@@ -98,8 +100,7 @@ class ScorePair:
     def _block(self, rows: list[tuple[str, str, np.ndarray, np.ndarray]]) -> pa.RecordBatch:
         pieces = [cut(tokens, self.chunk_tokens) for _, _, tokens, _ in rows]
         chunks = [chunk for own in pieces for chunk in own]
-        transformers = {name: model.transformer for name, model in self.models.items()}
-        told = token_losses(transformers, chunks, self.start, details=self.details)
+        told = token_losses(self.readers, chunks, self.start, details=self.details)
         n_chunks = np.array([len(own) for own in pieces], np.int64)
         n_tokens = np.array([len(row[2]) for row in rows], np.int64)
         columns: dict[str, Any] = {
@@ -112,9 +113,9 @@ class ScorePair:
             columns[f"nll_{name}"] = mean = per_piece(statistics.nll, n_tokens) / per_token
             columns[f"perplexity_{name}"] = np.exp(mean)
             if self.details:
-                found = _details(statistics, [row[2] for row in rows], self.models[name].tokens_seen)
+                found = _details(statistics, [row[2] for row in rows], self.seen[name])
                 columns |= {f"{k}_{name}": v for k, v in found.items()}
-        names = list(self.models)
+        names = list(self.readers)
         if len(names) == 2:
             a, b = (told[name].nll for name in names)
             columns["score"] = np.asarray(columns[f"nll_{names[0]}"]) - np.asarray(columns[f"nll_{names[1]}"])
@@ -137,7 +138,7 @@ class ScorePair:
             last = [min(first + self.chunk_tokens, len(tokens)) for first in range(0, len(tokens), self.chunk_tokens)]
             ends += [len(text) if end == len(tokens) else int(offsets[end - 1]) for end in last]
         kind = self.schema.field("chunks").type
-        losses = [per_piece(told[name].nll, lengths) / np.maximum(lengths, 1) for name in self.models]
+        losses = [per_piece(told[name].nll, lengths) / np.maximum(lengths, 1) for name in self.readers]
         fields = [pa.array(ends, pa.int64()), pa.array(lengths, pa.int32())]
         fields += [pa.array(loss, pa.float32()) for loss in losses]
         structs = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))

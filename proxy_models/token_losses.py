@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..training.transformer import Transformer
-from . import heads
+from .reader import Reader
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 1 << 16}  # a CPU keeps 2,048 positions of a small model in its cache
 
@@ -36,7 +35,7 @@ class TokenStatistics:
 
 
 def token_losses(
-    models: Mapping[str, Transformer],
+    models: Mapping[str, Reader],
     chunks: Sequence[np.ndarray],
     start: int,
     batch_tokens: int | None = None,
@@ -44,7 +43,7 @@ def token_losses(
 ) -> dict[str, TokenStatistics]:
     """Losses of all tokens of all chunks, by model, computed where the models are. Nothing is averaged here.
 
-    models   all on one device
+    models   readers, all on one device
     chunks   token arrays, none empty and none longer than a model can read
     start    the token that each chunk is read after
     details  also mean, spread and rank, which cost a few passes over the logits
@@ -53,7 +52,7 @@ def token_losses(
     ends = np.cumsum(lengths)
     total = int(lengths.sum())
     found = {name: _empty(total, details) for name in models}
-    device = next(iter(models.values())).cos.device
+    device = next(iter(models.values())).device
     for rows in batches(lengths, batch_tokens or BATCH_TOKENS[device.type]):
         width = int(lengths[rows].max())
         ids = np.full((len(rows), width + 1), start, np.int64)
@@ -114,9 +113,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def _batch(model: Transformer, inputs: Tensor, real: Tensor, targets: Tensor, details: bool) -> list[np.ndarray]:
-    hidden = model(inputs)[real][None]  # (1, N, d)
-    weight, vocab = model.head_weight.T[None], model.config.vocab_size
-    if not details:
-        return [heads.losses(hidden, weight, targets[None], vocab)[0].cpu().numpy()]
-    return [column[0].cpu().numpy() for column in heads.statistics(hidden, weight, targets[None], vocab)]
+def _batch(model: Reader, inputs: Tensor, real: Tensor, targets: Tensor, details: bool) -> list[np.ndarray]:
+    hidden = model.hidden(inputs)[real]  # (N, d)
+    told = model.statistics(hidden, targets) if details else [model.losses(hidden, targets)]
+    return [column.cpu().numpy() for column in told]
