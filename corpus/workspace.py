@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel
 
+from .places import Call
 from .refusal import RequestError, WorkspaceError
 from .shards import Shard, filesystem, fingerprint, read_batches, replacing
 
@@ -32,6 +33,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     shards: tuple[Shard, ...]  # sorted by name
     counts: dict[str, int]
     details: dict[str, Any] = {}  # what the stage wants to tell beyond counts
+    call: Call | None = None  # how it was asked for: enough to ask again
 
     @property
     def settings_fingerprint(self) -> str:

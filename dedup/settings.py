@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from ..corpus.places import Elsewhere, File
 from ..corpus.refusal import RequestError
 from .keys import check_exact
 from .minhash import SIGNATURES, bands_and_rows, preset
@@ -79,7 +80,7 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
     scope: Literal["global", "source", "domain", "crawl"] = "global"
     survivors: tuple[str, ...] = ("earliest", "longest")
     leaders: int = 16
-    against: tuple[str, ...] = ()
+    against: tuple[Elsewhere, ...] = ()
     edges_in_memory: int = 50_000_000
     repeats: RepeatSettings | None = None
 
@@ -161,8 +162,8 @@ class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
     temperature    density: the lower, the more the complex clusters get
     """
 
-    model: str | None = None
-    tokenizer: str | None = None
+    model: File | None = None
+    tokenizer: File | None = None
     table: str = "embeddings"
     column: str = "embedding"
     centre: bool = True

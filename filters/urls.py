@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, Field
 
+from ..corpus.places import File, Folder
 from ..corpus.refusal import MissingExtra, RequestError
 from ..corpus.shards import checksum, fingerprint
 
@@ -231,13 +232,13 @@ def _files(given: object) -> object:
     return named
 
 
-Files = Annotated[dict[str, str], BeforeValidator(_files)]
+Files = Annotated[dict[str, File], BeforeValidator(_files)]
 
 
 class UrlRules(BaseModel, frozen=True, extra="forbid"):
     """Which lists there are: files with an entry a line, as a path, a list of paths, or category -> path."""
 
-    folder: str | None = None  # a folder per category, with files `domains` and `urls` (UT1)
+    folder: Folder | None = None  # a folder per category, with files `domains` and `urls` (UT1)
     block_hosts: Files = {}  # these hosts alone
     block_domains: Files = {}  # these domains and their sub-domains
     block_urls: Files = {}

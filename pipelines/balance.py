@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, Field, model_validator
 
 from ..corpus import fate
+from ..corpus.places import File
 from ..corpus.refusal import RequestError, WorkspaceError, unknown_name
 from ..corpus.schema import DECISIONS, DOCUMENTS
 from ..corpus.shards import committed, filesystem, fingerprint, open_shard, read_batches
@@ -57,7 +58,7 @@ class BalanceSettings(BaseModel, frozen=True, extra="forbid"):
     """
 
     by: str | None = None
-    concepts: str | None = None
+    concepts: File | None = None
     cap: int | None = Field(default=None, ge=1)
     tail: float | None = Field(default=None, gt=0, lt=1)
     unmatched: Literal["keep", "drop"] | None = None

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from ..corpus import fate
+from ..corpus.places import File
 from ..corpus.schema import DECISIONS, EDITS
 from ..corpus.shards import checksum, committed, fingerprint, open_shard
 from ..corpus.workspace import Workspace
@@ -37,7 +38,7 @@ HITS = pa.schema(
 class DecontaminateSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the stage."""
 
-    sets: dict[str, str] = Field(min_length=1)  # task -> JSONL file
+    sets: dict[str, File] = Field(min_length=1)  # task -> JSONL file
     n: int = Field(13, ge=5)  # words of an n-gram
     shortest: int = Field(8, ge=3)  # words of the shortest example that is looked for
     tolerance: float = Field(0.15, ge=0, le=0.3)  # share of an example's words that a near copy may change; 0: none

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from ..corpus.fate import inputs, read_kept
+from ..corpus.places import File
 from ..corpus.shards import committed, fingerprint, open_shard
 from ..corpus.workspace import Workspace
 from ..proxy_models.embeddings import Embedder, vector_array
@@ -28,8 +29,8 @@ TABLE, BEFORE = "embeddings", "semantic"
 class EmbedSettings(BaseModel, frozen=True, extra="forbid"):
     """Which model, a file that `score` wrote, and its tokenizer.json where it is not found: see `tokenizer_of`."""
 
-    model: str
-    tokenizer: str | None = None
+    model: File
+    tokenizer: File | None = None
 
 
 def embed_inputs(workspace: Workspace, settings: EmbedSettings) -> dict[str, str]:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
+from ..corpus.places import File
 from ..corpus.shards import checksum, committed, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Workspace
 from ..filters.decontamination import read_examples
@@ -41,14 +42,15 @@ ROWS = pa.schema(
 class ExposureSettings(BaseModel, frozen=True, extra="forbid"):
     """Which examples, and which model."""
 
-    sets: dict[str, str] = Field(min_length=1)  # task -> JSONL file
-    model: str  # a proxy model: proxies/color/prior.safetensors of a workspace is one
-    tokenizer: str | None = None  # a tokenizer.json; None: the one beside the model, or the workspace's
+    sets: dict[str, File] = Field(min_length=1)  # task -> JSONL file
+    model: File  # a proxy model: proxies/color/prior.safetensors of a workspace is one
+    tokenizer: File | None = None  # a tokenizer.json; None: the one beside the model, or the workspace's
     chunk_tokens: int = Field(default=128, ge=2)  # of an example, read at once
 
 
 def _inputs(workspace: Workspace, settings: ExposureSettings) -> dict[str, str]:
-    found = model_inputs(workspace, settings.model, settings.tokenizer, "audit")
+    files = model_inputs(workspace, settings.model, settings.tokenizer, "audit")
+    found = {f"file:{name}": content for name, content in files.items()}
     found[HITS_TABLE] = workspace.table(HITS_TABLE).finished(STAGE).fingerprint
     return found | {f"set {task}": checksum(path) for task, path in sorted(settings.sets.items())}
 

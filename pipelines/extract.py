@@ -26,6 +26,7 @@ from ..corpus.licences import class_of
 from ..corpus.normalising import check_repair
 from ..corpus.optout import OptOut, read_optout
 from ..corpus.pages import Job, Options, Outcome, work_on
+from ..corpus.places import File
 from ..corpus.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
 from ..corpus.records import Raw, Reading, read_piece
 from ..corpus.refusal import RequestError
@@ -51,7 +52,7 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
     output: Literal["text", "markdown"] = "text"
     normalise: bool = Field(default=True, description="NFC, no control characters, settled white space")
     repair_mojibake: bool = Field(default=False, description="mend wrongly decoded text with ftfy")
-    language_model: str | None = Field(default=OWN, description="ours, or the path of a fastText model; None: none")
+    language_model: File | None = Field(default=OWN, description="ours, or the path of a fastText model; None: none")
     sandbox: bool = Field(default=True, description="extract in a child process; without it the time limit cannot hold")
 
 
@@ -306,6 +307,15 @@ def run_extract(
     return run_stage(EXTRACT, workspace, settings, options, force=force, quiet=quiet)
 
 
-EXTRACT = Stage("extract", 2, TABLES, inputs, graph, work, recorded=recorded)
+EXTRACT = Stage(
+    "extract",
+    2,
+    TABLES,
+    inputs,
+    graph,
+    work,
+    recorded=recorded,
+    lasting=lambda settings: settings.model_copy(update={"inputs": ()}),  # they are in the ledger
+)
 
 assert set(ExtractSettings.model_fields["engine"].annotation.__args__) == set(ENGINES)  # type: ignore[union-attr]

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from ..corpus.catalog import refresh_catalog
+from ..corpus.places import File
 from ..corpus.refusal import MissingExtra, WorkspaceError
 from ..corpus.schema import DECISIONS, EDITS
 from ..corpus.shards import committed, fingerprint, open_shard, read_batches
@@ -40,7 +41,7 @@ FAILING_SCHEMA = pa.schema([DECIDED.field("id"), DECIDED.field("failing")])
 class Measured(BaseModel, frozen=True, extra="forbid"):
     """What signals are measured with, beside the text."""
 
-    classifiers: dict[str, str] = {}  # name -> path of a model; its family is classifier_NAME
+    classifiers: dict[str, File] = {}  # name -> path of a model; its family is classifier_NAME
     urls: UrlRules | None = None  # lists of hosts, domains, URLs and words; their family is url
     segmenter: Literal["icu", "none"] = "icu"  # of languages without white space between words: gopher@fineweb2
 

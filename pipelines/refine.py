@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field, model_validator
 
 from ..corpus import fate
+from ..corpus.places import File
 from ..corpus.refusal import RequestError
 from ..corpus.schema import DECISIONS, EDITS
 from ..corpus.shards import committed, fingerprint, open_shard, read_batches
@@ -44,11 +45,13 @@ class RefineSettings(BaseModel, frozen=True, extra="forbid"):
     """Who writes the programs."""
 
     by: Literal["rules", "model", "engine"] = "rules"
-    line_model: str | None = Field(None, description="what --learn wrote, for --by model")
+    line_model: File | None = Field(None, description="what --learn wrote, for --by model")
     engine: dict[str, Any] | None = Field(None, description="engine settings, for --by engine")
     dialect: Dialect = "instruct"
     window_tokens: int = Field(1500, ge=50)
-    tokenizer: str | None = Field(None, description="tokenizer.json that counts the windows' tokens; default: estimate")
+    tokenizer: File | None = Field(
+        None, description="tokenizer.json that counts the windows' tokens; default: estimate"
+    )
     request_cache: str | None = None
 
     @model_validator(mode="after")

@@ -18,9 +18,9 @@ from pydantic import BaseModel, Field
 from ..corpus import fate
 from ..corpus.identity import document_id, file_fingerprint
 from ..corpus.inputs import Input
-from ..corpus.languages import OWN
+from ..corpus.places import Call, File, asked_again
 from ..corpus.planning import Ledger, read_ledger, write_ledger
-from ..corpus.refusal import RequestError, WorkspaceError
+from ..corpus.refusal import WorkspaceError
 from ..corpus.schema import DOCUMENTS
 from ..corpus.shards import committed, filesystem, fingerprint, open_shard, read_batches
 from ..corpus.workspace import Manifest, Workspace
@@ -73,12 +73,12 @@ class RewriteSettings(BaseModel, frozen=True, extra="forbid"):
 
     engine: dict[str, Any] = Field(description="engine settings")
     styles: tuple[str, ...] = Field(("medium",), min_length=1)
-    styles_file: str | None = None
+    styles_file: File | None = None
     domains: tuple[str, ...] = Field((), description="only these domains; none: all")
     share: float = Field(1.0, gt=0, le=1, description="of the documents, drawn by id hash")
     chunk_tokens: int = Field(CHUNK_TOKENS, ge=16)
     most_fallen: float = Field(0.25, ge=0, le=1, description="largest share of a document's chunks that may fall back")
-    tokenizer: str | None = None
+    tokenizer: File | None = None
     seed: int = 0
     prompt_price: float = Field(0.0, ge=0, description="per million tokens, for the account")
     completion_price: float = Field(0.0, ge=0)
@@ -298,21 +298,25 @@ def adopt(
 ) -> dict[str, Any]:
     """Extract `synthetic/` into `documents/`, with the settings that made documents/; nothing is read twice.
 
-    Documents that were adopted from files that are no longer there, or are others now, leave `documents/`. A
-    fastText model is recorded by its content only, so it has to be named again where there was one.
+    Documents that were adopted from files that are no longer there, or are others now, leave `documents/`.
+    `language_model` names the fastText model that identified their language, where it lies elsewhere now.
     """
     manifest = workspace.table("synthetic").finished("adopting rewritten documents")
-    if not manifest.shards:
+    if not manifest.shards and not adopted(workspace):
         raise WorkspaceError(f"synthetic/ in {workspace.url} holds no document: every rewriting fell back")
     inputs = [_input(workspace, manifest, shard.name) for shard in manifest.shards]
     _forget_replaced(workspace, [path for given in inputs for path in given.paths])
-    made_with = workspace.table(fate.BEFORE).finished("adopting rewritten documents").settings
-    if (made_with.get("language_model") or "").startswith(OWN + ":"):
-        language_model = OWN
-    if made_with.get("language_model") and language_model is None:
-        raise RequestError("documents/ was made with a language model; name it again with --language-model")
-    settings = ExtractSettings.model_validate({**made_with, "inputs": inputs, "language_model": language_model})
-    return run_extract(workspace, settings, options, quiet=quiet)
+    call = workspace.table(fate.BEFORE).finished("adopting rewritten documents").call
+    if call is not None and language_model is not None:
+        call = Call(settings={**call.settings, "language_model": language_model})
+    made_with = asked_again(call, ExtractSettings, workspace.url)
+    return run_extract(workspace, made_with.model_copy(update={"inputs": tuple(inputs)}), options, quiet=quiet)
+
+
+def adopted(workspace: Workspace) -> bool:
+    """Whether documents/ holds rewritten documents of this workspace."""
+    folder = workspace.table("synthetic").url + "/"
+    return any(file.path.startswith(folder) for file in read_ledger(workspace).files)
 
 
 def _forget_replaced(workspace: Workspace, paths: list[str]) -> None:

@@ -8,13 +8,14 @@ Most stages map a shard to a shard: `shard_graph` is their whole graph.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
 from pydantic import BaseModel
 
 from ..corpus.catalog import refresh_catalog
+from ..corpus.places import Call, call_of
 from ..corpus.refusal import RequestError, WorkspaceError
 from ..corpus.shards import Shard
 from ..corpus.workspace import Manifest, Workspace, conserved, total
@@ -46,6 +47,7 @@ class Stage(Generic[S]):
     redecides: bool = False
     recorded: Callable[[S], dict[str, Any]] | None = None  # the settings that matter to the bytes; default: all
     recorded_of: Callable[[S, str], dict[str, Any]] | None = None  # those of one table, where its tables differ
+    lasting: Callable[[S], S] | None = None  # the settings without what belongs to one call; default: all
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Plan(Generic[S]):
     inputs: dict[str, str]
     details: dict[str, Any] = field(default_factory=dict)
     by_table: dict[str, dict[str, Any]] = field(default_factory=dict)  # recorded settings of a table of its own
+    call: Call | None = None
 
     def recorded_of(self, table: str) -> dict[str, Any]:
         """The settings that the manifest of this table records."""
@@ -76,6 +79,7 @@ class Plan(Generic[S]):
             shards=ordered,
             counts=total(ordered),
             details=details or {},
+            call=self.call,
         )
 
 
@@ -109,6 +113,7 @@ def run_stage(
         for name, manifest in present.items():
             if manifest is not None and not _same(manifest, plan):
                 raise RequestError(_refusal(stage.name, name, manifest, plan))
+    plan = replace(plan, call=call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url))
     workspace.create()
     with workspace.locked():
         for name in stage.tables:

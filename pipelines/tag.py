@@ -18,6 +18,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from ..corpus import fate
+from ..corpus.places import File
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.schema import DECISIONS, DOMAINS
 from ..corpus.shards import committed, fingerprint, open_shard, read_batches
@@ -71,7 +72,7 @@ class ApplySettings(BaseModel, frozen=True, extra="forbid"):
     """What the tag stage itself does, once everything is learnt."""
 
     taxonomies: tuple[str, ...]  # by the workspace's labellers
-    models: dict[str, str] = {}
+    models: dict[str, File] = {}
     clusters: bool = False
     vectors: str | None = None
     numbers: tuple[str, ...] = ()  # taxonomies whose labels are whole numbers

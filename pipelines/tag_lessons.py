@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from ..corpus import fate
+from ..corpus.places import File
 from ..corpus.refusal import RequestError
 from ..corpus.schema import FAILURES
 from ..corpus.shards import committed, fingerprint, open_shard
@@ -87,7 +88,7 @@ class LabelSettings(BaseModel, frozen=True, extra="forbid"):
 
     engine: dict[str, Any]
     taxonomies: tuple[str, ...]
-    taxonomies_file: str | None = None
+    taxonomies_file: File | None = None
     sample: int = Field(2000, ge=10)
     seed: int = 0
     request_cache: str | None = None

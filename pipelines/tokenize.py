@@ -15,6 +15,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from ..corpus import fate
+from ..corpus.places import File
 from ..corpus.refusal import RequestError, WorkspaceError
 from ..corpus.shards import Shard, checksum, filesystem, fingerprint, replacing
 from ..corpus.workspace import Manifest, Workspace
@@ -44,7 +45,7 @@ SAMPLED = pa.schema([("domain", pa.string()), ("draw", pa.uint64()), ("id", pa.s
 class TokenizeSettings(BaseModel, frozen=True, extra="forbid"):
     """How to make the tokenizer and the shards."""
 
-    tokenizer: str | None = None  # path of a tokenizer.json; None: train one on the corpus
+    tokenizer: File | None = None  # path of a tokenizer.json; None: train one on the corpus
     vocab_size: int = Field(default=4096, ge=258)
     sample_bytes: int = Field(default=1_000_000, ge=1)  # text per domain that the tokenizer is trained on
     heldout: float = Field(default=0.05, ge=0.0, lt=1.0)  # share of documents held out, by id hash
@@ -292,7 +293,7 @@ def commit_tokens(group: tuple[int, Iterable[Report]], plan: Plan) -> Iterator[s
     for entry in fs.ls(path, detail=False):
         name = "tokens/" + entry.rstrip("/").rsplit("/", 1)[-1]
         if name not in shards:
-            workspace.table(name).remove_manifest()
+            fs.rm(entry, recursive=True)
     for table in reversed(list(shards)):
         manifest = plan.manifest(table, shards[table])
         splits = {

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from ..corpus.refusal import RequestError, WorkspaceError
 from ..corpus.workspace import Workspace
@@ -26,6 +26,7 @@ Row = tuple[str, str, str, int, int]
 TABLE = """create table if not exists replies (
     key text primary key, text text not null, finish text not null,
     prompt_tokens integer not null, completion_tokens integer not null) without rowid"""
+EARLIER = ".earlier"  # a file of that ending holds replies that were set aside
 SYNCED_EVERY = 1.0  # seconds
 PAGE = 16_384  # bytes; a reply is a row of a kilobyte or two, of which a page of the usual size would hold a few
 
@@ -62,19 +63,25 @@ class RequestCache:
     def find(self, keys: Collection[str]) -> dict[str, Reply]:
         """The replies there are among those asked for."""
         self.flush()
-        found: dict[str, Reply] = {}
-        if not os.path.exists(self.path):
+        rows = self._rows(self.path, sorted(keys))
+        again = self._rows(self.path + EARLIER, sorted(set(keys) - {row[0] for row in rows}))
+        if again:
+            self._insert(again)
+        return {key: Reply(text, cast(Finish, end), asked, said) for key, text, end, asked, said in (*rows, *again)}
+
+    def _rows(self, path: str, keys: list[str]) -> list[Row]:
+        """The rows of a file with these keys; none where there is no such file."""
+        found: list[Row] = []
+        if not keys or not os.path.exists(path):
             return found
-        ordered = sorted(keys)
-        connection = self._open()
+        connection = self._open(path)
         try:
-            for start in range(0, len(ordered), 500):
-                some = ordered[start : start + 500]
+            for start in range(0, len(keys), 500):
+                some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
-                for key, *columns in connection.execute(f"select * from replies where key in ({marks})", some):
-                    found[key] = Reply(*columns)
+                found += connection.execute(f"select * from replies where key in ({marks})", some)
         except sqlite3.DatabaseError as error:
-            raise WorkspaceError(f"the request cache {self.path} cannot be read: {error}; remove it") from error
+            raise WorkspaceError(f"the request cache {path} cannot be read: {error}; remove it") from error
         finally:
             connection.close()
         return found
@@ -109,9 +116,9 @@ class RequestCache:
     def close(self) -> None:
         self.flush()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, path: str | None = None) -> sqlite3.Connection:
         try:
-            connection = sqlite3.connect(self.path, timeout=60)
+            connection = sqlite3.connect(path or self.path, timeout=60)
             connection.execute("pragma synchronous = full")
             connection.execute(f"pragma page_size = {PAGE}")  # of a new file; an old one keeps its own
         except sqlite3.DatabaseError as error:
@@ -157,6 +164,19 @@ class RequestCache:
                     whole = [line for line in file if line.endswith("\n")]  # the last one may be torn
                     self._insert([tuple(json.loads(line)) for line in whole])
                     os.unlink(path)
+
+
+def set_aside(path: str) -> None:
+    """Begin a cache that keeps only what is asked for from now on: what there is answers, and is kept when it does."""
+    if os.path.exists(path) and not os.path.exists(path + EARLIER):
+        RequestCache(path).close()  # takes over what killed processes left
+        os.replace(path, path + EARLIER)
+
+
+def drop_aside(path: str) -> None:
+    """Forget what was set aside and not asked for."""
+    if os.path.exists(path + EARLIER):
+        os.unlink(path + EARLIER)
 
 
 def cache_path(workspace: Workspace, chosen: str | None) -> str:

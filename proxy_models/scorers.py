@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
+from ..corpus.places import File, Folder
 from ..corpus.refusal import RequestError
 from .dsir import fit_dsir, open_dsir
 from .embeddings import fit_rds, open_rds
@@ -42,9 +43,9 @@ class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
 
     method: Literal["color", "pair", "perplexity", "dsir", "zipfit", "rds", "transport"]
     name: str | None = Field(default=None, pattern="^[a-z][a-z0-9_]*$")
-    targets: tuple[str, ...] = ()
-    models: dict[str, str] = {}
-    tokenizer: str | None = None
+    targets: tuple[File, ...] = ()
+    models: dict[str, Folder] = {}
+    tokenizer: File | None = None
     seed: int = 0
     sample_bytes: int = Field(default=8_000_000, ge=1)  # of the random sample
     target_bytes: int = Field(default=2_000_000, ge=1)  # of each target

@@ -17,7 +17,7 @@ def opt_out(
     entries: Annotated[list[str], typer.Argument(help="files with a list, or ids, URLs and hosts themselves")],
     workspace: WorkspaceOption,
     rebuild: Annotated[
-        bool, typer.Option(help="run filter, dedup, balance and tokenize again as they were run")
+        bool, typer.Option(help="run every stage that made something from documents again, as it was run")
     ] = True,
     json: JsonOption = False,
     workers: WorkersOption = 1,
@@ -48,6 +48,8 @@ def opt_out(
             typer.echo(
                 f"opt-out: {stage} was not run again ({why}); run: gristmill {stage} --workspace {workspace} ..."
             )
+        for table, rows in summary["holding"].items():
+            typer.echo(f"opt-out: {table}/ still holds {rows:,} rows of removed documents; run its stage again")
         if summary["stale"]:
             typer.echo(f"opt-out: made from removed documents and left as they are: {', '.join(summary['stale'])}")
 

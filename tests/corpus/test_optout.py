@@ -101,6 +101,10 @@ def test_what_cannot_be_rebuilt_is_named_with_the_reason(extract, tmp_path: Path
     space = extract(path).workspace
     run_balance(space, BalanceSettings(concepts=str(listed), cap=9), RunnerOptions(), quiet=True)
     tokenize(space, TokenizeSettings(vocab_size=300), RunnerOptions(), quiet=True)
+    listed.unlink()
     summary = opt_out(space, parse(["h1.example"], "list"), RunnerOptions(), quiet=True)
     assert summary["rebuilt"] == []
-    assert summary["left"] == {"balance": "its list of concepts is not recorded", "tokenize": "comes after balance"}
+    assert summary["left"] == {
+        "balance": f"{listed}, which it was made with, is gone",
+        "tokenize": "comes after balance",
+    }
