@@ -196,7 +196,7 @@ def test_dsir_is_the_log_ratio_of_smoothed_bags():
 
 
 @given(st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=4), st.text(min_size=1, max_size=60))
-def test_zipfit_is_one_minus_the_mean_normalised_compression_distance(examples, text):
+def test_zipfit_is_one_minus_the_mean_normalised_compression_distance_to_beginnings_of_its_length(examples, text):
     settings = ZipfitSettings(examples=4, piece_bytes=1024, level=6)
     scorer = open_zipfit(fit_zipfit(Samples(targets={"t": examples}), settings))
 
@@ -204,10 +204,29 @@ def test_zipfit_is_one_minus_the_mean_normalised_compression_distance(examples, 
         return len(zlib.compress(data, 6))
 
     y = text.encode()
+    reach = next(2**n for n in range(12) if 2**n >= len(y))
     expected = []
-    for x in (example.encode() for example in examples):
+    for x in (example.encode()[:reach] for example in examples):
         expected.append(1 - (size(x + y) - min(size(x), size(y))) / max(size(x), size(y)))
-    assert next(iter(scorer.score(["1"], [text])))["score"][0].as_py() == pytest.approx(np.mean(expected))
+    assert zip_scores(scorer, text)[0] == pytest.approx(np.mean(expected))
+
+
+def zip_scores(scorer, *texts: str) -> list[float]:
+    return next(iter(scorer.score([str(i) for i in range(len(texts))], texts)))["score"].to_pylist()
+
+
+def test_zipfit_sees_the_example_behind_texts_longer_than_the_window_of_deflate():
+    scorer = open_zipfit(fit_zipfit(Samples(targets={"law": [" ".join(LAW)]}), ZipfitSettings()))
+    noise = np.random.default_rng(0).integers(33, 127, 40_000, np.uint8).tobytes().decode()
+    once, after, only_noise = zip_scores(scorer, " ".join(LAW), noise + " ".join(LAW) * 18, noise)
+    assert after - only_noise > 0.25 * (once - only_noise)  # in one stream the noise alone would fill the window
+
+
+def test_zipfit_says_of_a_short_text_what_it_says_of_a_long_one_like_it():
+    scorer = open_zipfit(fit_zipfit(Samples(targets={"law": [" ".join(LAW)]}), ZipfitSettings()))
+    short, long, short_unlike = zip_scores(scorer, LAW[0], " ".join(LAW), CHAT[0])
+    assert short == pytest.approx(long, abs=0.1)
+    assert short_unlike < 0.5 * short
 
 
 @given(st.binary(max_size=3000), st.integers(64, 500))
@@ -262,6 +281,27 @@ def test_sinkhorn_finds_potentials_whose_plan_has_the_right_margins():
     plan = np.exp((f[:, None] + g - cost) / epsilon) / (30 * 7)
     np.testing.assert_allclose(plan.sum(1), 1 / 30, atol=1e-6)
     np.testing.assert_allclose(plan.sum(0), 1 / 7, atol=1e-5)
+
+
+def test_the_score_of_transport_is_how_fast_the_distance_falls_as_a_document_gains_weight():
+    rng = np.random.default_rng(2)
+    corpus, target, more = (
+        v / np.linalg.norm(v, axis=1, keepdims=True) for v in (rng.normal(size=(n, 4)) for n in (12, 6, 5))
+    )
+
+    def distance(points: np.ndarray) -> float:  # of the dual of entropic transport, equal weights on both sides
+        cost = costs(points, target)
+        g = sinkhorn(cost, 0.2, 1e-9)
+        return soft_minimum(cost, g, 0.2).mean() + g.mean()
+
+    cost = costs(corpus, target)
+    g = sinkhorn(cost, 0.2, 1e-9)
+    center = soft_minimum(cost, g, 0.2).mean()
+    weight = np.repeat(corpus, 160, axis=0)
+    before = distance(weight)
+    for document in more:
+        gradient = (distance(np.vstack([weight, document])) - before) * (len(weight) + 1)
+        assert center - soft_minimum(costs(document[None], target), g, 0.2)[0] == pytest.approx(-gradient, abs=3e-3)
 
 
 def test_transport_prefers_what_moves_the_corpus_towards_the_target():
