@@ -6,13 +6,14 @@ optimality. Every search keeps to the limits. The prediction of a proposal, and 
 comes with an interval from the cross-validation residuals; a gain whose interval holds 0 is said to be unproven.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
+from ..corpus.refusal import unknown_name
 from .ensemble import Fit
 from .simplex import Limits
 
@@ -47,6 +48,39 @@ class Proposal:
     gain: dict[str, Any] = field(default_factory=dict)  # over natural: value, low, high, proven
     sensitivity: dict[str, Any] = field(default_factory=dict)
     how: str = ""
+
+
+def terms_of(
+    domains: Sequence[str],
+    targets: Sequence[str],
+    prior: np.ndarray,
+    *,
+    kl: float = 0.0,
+    cost: Mapping[str, float] | None = None,
+    at_most: Mapping[str, float] | None = None,
+) -> Terms:
+    """Terms by name. cost: domain -> price; at_most: target -> bound. Refuses names that are not there."""
+    price = np.zeros(len(domains))
+    for name, value in (cost or {}).items():
+        if name not in domains:
+            raise unknown_name("domain", name, domains, where="cost")
+        price[list(domains).index(name)] = value
+    for name in at_most or {}:
+        if name not in targets:
+            raise unknown_name("target", name, targets, where="at_most")
+    bounds = tuple((np.array([float(target == name) for target in targets]), bound)
+                   for name, bound in (at_most or {}).items())  # fmt: skip
+    return Terms(prior, kl, price if cost else None, bounds)
+
+
+def bounds_kept(fit: Fit, weights: np.ndarray, terms: Terms) -> dict[str, dict[str, Any]]:
+    """Bounded target -> its bound, what is predicted of the mixture, and whether it keeps to it (to 0.1 %)."""
+    told = {}
+    for target, bound in terms.at_most:
+        value = float(fit.combined(weights[None], target)[0])
+        name = fit.swarm.targets[int(np.argmax(target))]
+        told[name] = {"at_most": bound, "predicted": value, "kept": value <= bound * 1.001}
+    return told
 
 
 def objective(fit: Fit, combination: np.ndarray, terms: Terms = Terms()) -> Objective:
@@ -162,6 +196,21 @@ def propose(
     ]
     values = value(np.vstack([weights for weights, _ in options]))
     weights, how = options[int(np.argmin(values))]
+    return judged(fit, combination, natural, limits, weights, how, terms, level)
+
+
+def judged(
+    fit: Fit,
+    combination: np.ndarray,
+    natural: np.ndarray,
+    limits: Limits,
+    weights: np.ndarray,
+    how: str,
+    terms: Terms = Terms(),
+    level: float = 0.9,
+) -> Proposal:
+    """A mixture, however it was found, with the ensemble's prediction, gain over natural and sensitivity."""
+    value = objective(fit, combination, terms)
     predicted, low, high = (float(part[0]) for part in fit.interval(weights[None], combination, level))
     return Proposal(
         weights,

@@ -13,12 +13,15 @@ import numpy as np
 
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.shards import filesystem
+from .convex import exact, exponential_laws
 from .ensemble import evaluate as judge
 from .ensemble import fit_swarm, report, target_weights
-from .optimise import Terms, compare, propose
+from .optimise import bounds_kept, compare, judged, propose, terms_of
 from .recipe import rounded
 from .simplex import Limits
 from .swarm import Swarm, match_target, plain, read_swarm
+
+SEARCHES = ("ensemble", "exact")
 
 
 def fit_tables(
@@ -32,19 +35,28 @@ def fit_tables(
     ceilings: Mapping[str, float] | None = None,
     floors: Mapping[str, float] | None = None,
     kl: float = 0.0,
+    cost: Mapping[str, float] | None = None,
+    at_most: Mapping[str, float] | None = None,
+    search: str = "ensemble",
     seed: int = 0,
     jobs: int = 1,
 ) -> dict[str, Any]:
     """The report of `gristmill mix fit`: {fit, evaluation, proposal, comparison}.
 
+    cost    domain -> price per token, in units of the loss; at_most: loss column -> what the proposal must not exceed
+    search  ensemble: draws and gradient on the stacked fit; exact: the convex programme of the exponential law
     target  loss column -> weight in the objective; only these are fitted; empty: all, alike
     prior   domain -> share, the mixture to search around and to compare with; default: the mean of the mixtures
     """
     swarm = read_swarm(mixtures, losses)
     weights = np.full(len(swarm.targets), 1 / len(swarm.targets))
+    if search not in SEARCHES:
+        raise unknown_name("search", search, SEARCHES, where="--search")
+    bounded = {swarm.targets[match_target(name, swarm.targets)]: bound for name, bound in (at_most or {}).items()}
     if target:
-        swarm = swarm.only(list(target))
-        weights = target_weights(swarm.targets, dict(zip(swarm.targets, target.values(), strict=True)))
+        asked = {swarm.targets[match_target(name, swarm.targets)]: weight for name, weight in target.items()}
+        swarm = swarm.only(list({**asked, **bounded}))
+        weights = target_weights(swarm.targets, asked)
     unseen = _unseen(swarm, *evaluate) if evaluate else None
     centre = _prior(swarm, prior)
     names = dict(zip(map(plain, swarm.domains), swarm.domains, strict=True))
@@ -54,7 +66,13 @@ def fit_tables(
         floors={names.get(plain(name), name): value for name, value in (floors or {}).items()},
     )
     fit = fit_swarm(swarm, regressors, jobs=jobs, seed=seed)
-    proposal = propose(fit, weights, centre, limits, terms=Terms(prior=centre, kl=kl), seed=seed)
+    priced = {names.get(plain(name), name): price for name, price in (cost or {}).items()}
+    terms = terms_of(swarm.domains, swarm.targets, centre, kl=kl, cost=priced, at_most=bounded)
+    if search == "exact":
+        found, _ = exact(exponential_laws(fit), weights, limits, terms)
+        proposal = judged(fit, weights, centre, limits, found, "exact optimum of the exponential law", terms)
+    else:
+        proposal = propose(fit, weights, centre, limits, terms=terms, seed=seed)
     best = swarm.weights[int(np.argmin(swarm.losses @ weights))]
     told: dict[str, Any] = {
         "fit": report(fit, centre),
@@ -66,6 +84,7 @@ def fit_tables(
             "gain": proposal.gain,
             "sensitivity": proposal.sensitivity,
             "how": proposal.how,
+            "bounds": bounds_kept(fit, proposal.weights, terms),
         },
         "comparison": compare(
             fit,

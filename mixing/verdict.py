@@ -1,7 +1,7 @@
 """From a measured swarm to a recipe: fit, propose, compare with what validation measured, and say plainly who won."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from .baselines import within
 from .ensemble import fit_swarm, report, target_weights
 from .measures import pairwise_accuracy, spearman
-from .optimise import compare, propose
+from .optimise import bounds_kept, compare, propose, terms_of
 from .recipe import rounded
 from .simplex import Limits, without_crumbs
 from .swarm import Swarm
@@ -62,10 +62,12 @@ def choose(
     others: Mapping[str, np.ndarray] | None = None,
     units: Units | None = None,
     smallest: float = 0.0,
+    terms: Mapping[str, Any] | None = None,
 ) -> Choice:
     """Fit every target of the swarm, optimise the target, and name the mixtures to compare the result with.
 
     others  further mixtures to compare with, by name
+    terms   kl, cost and at_most of `terms_of`, by names of domains and targets
     smallest  shares of the fitted mixture below it are zero: a run cannot draw them
     units   what the search moves; default: every domain by itself. Mixtures that units cannot make are not predicted.
     Baselines are moved within the limits where they break them: a mixture that the data cannot fill proves nothing.
@@ -75,7 +77,9 @@ def choose(
         fit = fit_swarm(units.swarm(swarm), regressors, seed=seed)
         combination = target_weights(swarm.targets, target)
         centre = units.collapse(natural)
-        proposal = propose(fit, combination, centre, units.limits(limits), seed=seed, draws=draws)
+        held = terms_of(swarm.domains, swarm.targets, centre, **(terms or {}))
+        held = replace(held, cost=None if held.cost is None else units.within @ held.cost)
+        proposal = propose(fit, combination, centre, units.limits(limits), terms=held, seed=seed, draws=draws)
         given = {"natural": natural, "uniform": np.full(len(natural), 1 / len(natural)), **(others or {})}
         named = {
             **within(given, limits),
@@ -95,6 +99,7 @@ def choose(
         "limits": {n: [float(a), float(b)] for n, a, b in zip(swarm.domains, limits.low, limits.high, strict=True)},
         "predicted": predicted,
         "gain_over_natural": proposal.gain,
+        "bounds": bounds_kept(fit, proposal.weights, held),
         "sensitivity": proposal.sensitivity,
         "search": proposal.how,
         "target_domains": len(own),

@@ -222,6 +222,7 @@ def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
         },
         units=run_units(plan, pool.names),
         smallest=smallest_share(plan, pool.tokens),
+        terms={"kl": settings.kl, "cost": settings.cost, "at_most": settings.at_most},
     )
     choice.report["diverged"] = diverged
     yield from validation_waves(plan, choice)

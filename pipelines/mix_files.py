@@ -69,6 +69,7 @@ def commit_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterato
     details = {
         **validation,
         "chosen": name,
+        "bounds": choice.report["bounds"],
         "shares": mixtures,
         "predicted": predicted,
         "last_phases": ends,

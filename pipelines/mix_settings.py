@@ -60,7 +60,7 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     replicates: int = Field(default=2, ge=0)  # extra seeds of the natural mixture: they measure the noise
     design: Literal["dirichlet", "spread", "nested"] = "dirichlet"
     groups: dict[str, tuple[str, ...]] = {}  # nested: group -> its domains; groups are drawn first, then within each
-    rounds: int = Field(default=1, ge=1)  # each half the size of the one before, at what is promising or unknown
+    rounds: int = Field(default=2, ge=1)  # each half the size of the one before, at what is promising or unknown
     boldness: float = Field(default=1.0, ge=0)  # what a deviation of the fit is worth when a round is chosen
     reuse: Reuse | None = None
     proxy: FleetSettings = FleetSettings.model_validate({"evaluations": 4})
@@ -84,6 +84,9 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     max_epochs: float = Field(default=4.0, gt=0)
     floors: dict[str, float] = {}
     ceilings: dict[str, float] = {}
+    kl: float = Field(default=0.0, ge=0)  # price of leaving the natural mixture: KL times this is added to the target
+    cost: dict[str, float] = {}  # domain -> price per token, in bits per byte of the target
+    at_most: dict[str, float] = {}  # held-out domain -> bits per byte of the proxies that the fitted mixture must keep
     seq_len: int = Field(default=256, gt=1)  # of the run
     draws: int = Field(default=20_000, ge=100)
     seed: int = 0
@@ -138,6 +141,10 @@ def mix_inputs(workspace: Workspace, settings: MixSettings) -> dict[str, str]:
     for name in settings.target:
         if name not in names:
             raise unknown_name("held-out domain", name, names, where="target")
+    for where, named in (("cost", settings.cost), ("at_most", settings.at_most)):
+        for name in named:
+            if name not in names:
+                raise unknown_name("domain", name, names, where=where)
     for mixture, shares in settings.compare.items():
         for name in shares:
             if name not in names:

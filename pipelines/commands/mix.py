@@ -110,6 +110,9 @@ def fit(
     ceiling: Annotated[list[str], typer.Option(help="DOMAIN=SHARE that the proposal must not exceed")] = [],  # noqa: B006
     floor: Annotated[list[str], typer.Option(help="DOMAIN=SHARE that the proposal must reach")] = [],  # noqa: B006
     kl: Annotated[float, typer.Option(help="price of leaving the prior: adds KL times this to the loss")] = 0.0,
+    cost: Annotated[list[str], typer.Option(help="DOMAIN=PRICE per token, in units of the loss")] = [],  # noqa: B006
+    at_most: Annotated[list[str], typer.Option(help="COLUMN=LOSS that the proposal must not exceed")] = [],  # noqa: B006
+    search: Annotated[str, typer.Option(help="ensemble, or exact: convex, of the exponential law")] = "ensemble",
     seed: Annotated[int, typer.Option(help="of the folds and of the search")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="processes to fit targets in")] = 2,
     as_json: JsonOption = False,
@@ -134,6 +137,9 @@ def fit(
         ceilings=parse_shares(ceiling, "--ceiling"),
         floors=parse_shares(floor, "--floor"),
         kl=kl,
+        cost=parse_shares(cost, "--cost"),
+        at_most=parse_shares(at_most, "--at-most"),
+        search=search,
         seed=seed,
         jobs=jobs,
     )
@@ -204,6 +210,9 @@ def mixture_lines(details: dict[str, Any]) -> str:
             told = f"{row['bits_per_byte']:.4f}" + ("" if row["spread"] is None else f" ± {row['spread']:.4f}")
         said = f"{guess['predicted']:.4f} [{guess['low']:.4f}, {guess['high']:.4f}]" if guess else "not predicted"
         lines.append(f"  {name:<14} {told:<17} {said}")
+    for name, row in details.get("bounds", {}).items():
+        kept = "kept" if row["kept"] else "not kept"
+        lines.append(f"bound on {name}: at most {row['at_most']:.4f}, predicted {row['predicted']:.4f}: {kept}")
     held, pairs = details["pairs_held"]
     lines.append(f"The predicted order held for {held} of {pairs} pairs.")
     fresh = ", ".join(f"{name} {row['bits_per_byte']:.4f}" for name, row in details.get("fresh", {}).items())
@@ -234,6 +243,9 @@ def fit_lines(told: dict[str, Any]) -> str:
     lines.append(
         f"proposed mixture: predicted {proposal['predicted']:.4f} [{proposal['low']:.4f}, {proposal['high']:.4f}]"
     )
+    for name, row in proposal["bounds"].items():
+        kept = "" if row["kept"] else "; no mixture was found that keeps to it"
+        lines.append(f"{name}: predicted {row['predicted']:.4f}, at most {row['at_most']:.4f} asked{kept}")
     shares = sorted(proposal["shares"].items(), key=lambda item: -item[1])
     lines += [f"  {name} {share:.4f}" for name, share in shares if share > 0]
     gain = proposal["gain"]

@@ -21,6 +21,7 @@ from gristmill.pipelines.stage import run_stage
 PROXY = {"n_layers": 1, "d_model": 16, "n_heads": 1, "d_ff": 32, "seq_len": 16, "sequences": 2, "steps": 4}
 SETTINGS = {
     "mixtures": 8,
+    "rounds": 1,
     "replicates": 1,
     "proxy": {**PROXY, "evaluations": 2, "warmup": 1},
     "seeds": 2,
@@ -87,6 +88,19 @@ def test_what_was_killed_is_completed_to_the_same_bytes(mixed, tmp_path):
     assert os.stat(copy.path("mixture", "waves", "swarm-0000.parquet")).st_mtime_ns == untouched
 
 
+def test_a_price_a_bound_and_a_prior_decide_without_training_anything_again(mixed, tmp_path):
+    workspace, summary = mixed
+    copy = copied(workspace, tmp_path)
+    fitted = dict(zip(("long", "middle", "short"), summary["details"]["shares"]["fitted"], strict=True))
+    dear = max(fitted, key=lambda name: fitted[name])
+    changed = settings(cost={dear: 50.0}, at_most={"long": 0.01})
+    told = run_stage(mix, copy, changed, RunnerOptions(), force=True, quiet=True)["details"]
+    assert dict(zip(fitted, told["shares"]["fitted"], strict=True))[dear] < fitted[dear]
+    assert told["bounds"]["long"]["kept"] is False
+    near = run_stage(mix, copy, settings(kl=1e4), RunnerOptions(), force=True, quiet=True)["details"]["shares"]
+    assert near["fitted"] == pytest.approx(near["natural"], abs=0.05)
+
+
 def test_another_target_reuses_the_trained_swarm(mixed, tmp_path):
     workspace, _ = mixed
     copy = Workspace(str(tmp_path / "W"))
@@ -121,6 +135,8 @@ def test_the_mixture_table_holds_tokens_and_epochs_of_each_mixture(mixed):
         ({"max_epochs": 0.5}, "allow only 0.5"),
         ({"floors": {"long": 0.7, "short": 0.7}}, "floors sum to 1.4"),
         ({"ceilings": {"lnog": 0.5}}, "did you mean long"),
+        ({"cost": {"lnog": 0.5}}, "did you mean long"),
+        ({"at_most": {"lnog": 0.5}}, "did you mean long"),
     ],
 )
 def test_what_no_mixture_can_satisfy_is_refused_before_anything_is_trained(workspace, changes, message):
@@ -244,12 +260,14 @@ def test_the_command_takes_a_settings_file_and_options_before_it(workspace, tmp_
     file.write_text(json.dumps({**SETTINGS, "seeds": 5}))
     with pytest.raises(SystemExit) as ended:
         main(["mix", "-w", copy.url, "--settings", str(file), "--seeds", "2", "--group", "x=long,short",
-              "--group", "y=middle", "--compare", "human:long=1,short=3", "--validate", "human"])  # fmt: skip
+              "--group", "y=middle", "--compare", "human:long=1,short=3", "--validate", "human",
+              "--choose", "measured"])  # fmt: skip
     assert ended.value.code == 0
     told = capsys.readouterr().out
     assert "human" in told
     assert "not trained" in told
     assert "of 10 pairs" in told
+    assert "trained again with fresh seeds: natural " in told
     found = json.loads(files(copy)["mixture/_manifest.json"])["settings"]
     assert found["seeds"] == 2
     assert found["design"] == "nested"

@@ -71,9 +71,50 @@ def test_ceilings_and_the_prior_are_given_by_plain_names(tables, capsys):
     assert json.loads(capsys.readouterr().out)["proposal"]["shares"]["train_the_pile_a"] <= 0.1
 
 
+@pytest.mark.parametrize("search", ["ensemble", "exact"])
+def test_a_bound_on_another_target_and_a_price_per_token_move_the_proposal(tables, capsys, search):
+    if search == "exact":
+        pytest.importorskip("cvxpy")
+
+    def proposed(*options):
+        given = ["mix", "fit", "--mixtures", tables[0], "--losses", tables[1], "--regressor", "gp_sqrt", "--jobs", "1",
+                 "--target", "the_pile_a", "--search", search, "--json", *options]  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main(given)
+        assert ended.value.code == 0
+        return json.loads(capsys.readouterr().out)["proposal"]
+
+    free = proposed()
+    assert free["bounds"] == {}
+    bound = proposed("--at-most", "the_pile_b=3.45")  # about a seventh of b
+    row = bound["bounds"]["metric/the_pile_b_val_loss"]
+    assert row["at_most"] == 3.45
+    assert row["kept"] == (row["predicted"] <= 3.45 * 1.001)
+    assert bound["shares"]["train_the_pile_b"] > free["shares"]["train_the_pile_b"] + 0.05
+    priced = proposed("--cost", "the_pile_a=3")
+    assert priced["shares"]["train_the_pile_a"] < free["shares"]["train_the_pile_a"] - 0.05
+
+
+def test_a_bound_that_no_mixture_keeps_is_told_or_refused(tables, capsys):
+    given = ["mix", "fit", "--mixtures", tables[0], "--losses", tables[1], "--regressor", "gp_sqrt", "--jobs", "1",
+             "--target", "the_pile_a", "--at-most", "the_pile_b=2.1"]  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        main(given)
+    assert ended.value.code == 0
+    assert "no mixture was found that keeps to it" in capsys.readouterr().out
+    pytest.importorskip("cvxpy")
+    with pytest.raises(SystemExit) as ended:
+        main([*given, "--search", "exact"])
+    assert ended.value.code == 2
+    assert "no mixture satisfies the limits and bounds together" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (["--cost", "the_pile_z=1"], "cost: no domain"),
+        (["--at-most", "the_pile_z=1"], "no target"),
+        (["--search", "exat"], "did you mean exact"),
         (["--target", "the_pile_z"], "no target"),
         (["--regressor", "gp_sqr"], "did you mean gp_sqrt"),
         (["--evaluate-mixtures", "x.csv"], "go together"),
