@@ -1,15 +1,16 @@
 """The whole search on six real domains, for a target that is none of them: four tasks, as bits per byte of their text.
 
 The domains hold unequal amounts (AMOUNTS, fixed before any run), so that natural, uniform and UniMax differ and the cap
-of four epochs binds. A swarm of proxies, the stacked fit and the optimum; then every mixture is trained on five times
-the proxies' tokens with three seeds. Proxies see a fifth of each domain, so that they repeat it as often as the run.
+of four epochs binds. A swarm of proxies in two rounds (as `gristmill mix` does; --rounds 1 draws all at once), the
+stacked fit and the optimum; then every mixture is trained on five times the proxies' tokens with three seeds. Proxies
+see a fifth of each domain, so that they repeat it as often as the run.
 The tasks' texts are divided by their hash: proxies are measured on one half, the result on the other.
 
 Prints bits per byte, paired gains over natural, what was predicted, whether the order held, the baselines that need no
 proxy, and the cost of the search in FLOPs as a share of the target run. Nothing is asserted about who wins: the verdict
 is printed as it is. `doremi` is group DRO between stretches of a proxy (`mixing.online`), `unimax` makes one pass.
 
-    python benchmarks/mixing_end_to_end.py [--quick]
+    python benchmarks/mixing_end_to_end.py [--quick] [--rounds N]
 
 Needs GRISTMILL_DATA (default ../shared/data). About 40 minutes on one thread; --quick one minute.
 """
@@ -32,6 +33,7 @@ from gristmill.mixing.designs import dirichlet_swarm
 from gristmill.mixing.measures import spearman
 from gristmill.mixing.online import doremi
 from gristmill.mixing.proxies import fleet_flops, fraction
+from gristmill.mixing.rounds import acquire, round_sizes
 from gristmill.mixing.simplex import Limits
 from gristmill.mixing.swarm import Swarm
 from gristmill.mixing.verdict import choose, validate
@@ -59,6 +61,7 @@ SEARCHED, JUDGED = "/search", "/judge"  # the two halves of a task
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
     if not (DATA / "domains").exists():
         sys.exit(f"no data at {DATA}; set GRISTMILL_DATA to the folder that holds domains/ and targets/")
@@ -69,13 +72,10 @@ def main() -> None:
     limits = Limits.of(pool.names, available=pool.tokens, total_tokens=run.tokens_per_model, max_epochs=MAX_EPOCHS)
     began = time.perf_counter()
     small = fraction(pool, 1 / TIMES, proxy.seq_len)
-    drawn = dirichlet_swarm(pool.natural, count - 1, 0, limits)
     natural = limits.rescale(pool.natural)
-    weights = np.vstack([natural, drawn, np.repeat(natural[None], replicates, 0)])
-    measured = train_fleet(small, weights, proxy, [0] * count + list(range(1, replicates + 1)))
-    swarm = Swarm(tuple(pool.names), tuple(pool.targets), weights, measured.final)
     target = {name: 1 / len(TASKS) for name in pool.targets if name.endswith(SEARCHED)}
     judge = {name.replace(SEARCHED, JUDGED): weight for name, weight in target.items()}
+    swarm = search(small, limits, proxy, round_sizes(count, asked.rounds), replicates, target)
     dro = doremi(small, natural, proxy)
     others = {
         "unimax": baselines.unimax(pool.tokens, float(run.tokens_per_model), 1.0),
@@ -92,7 +92,7 @@ def main() -> None:
     for (name, seed), losses in zip(rows, checked.final, strict=True):
         results.setdefault(name, {})[seed] = dict(zip(pool.targets, map(float, losses), strict=True))
     told = validate(results, choice.report["predicted"], judge)
-    print_search(swarm.only([*target]), choice.report, proxy, count, replicates)
+    print_search(swarm.only([*target]), choice.report, proxy, natural)
     print_result(told, choice, pool.names, run)
     cost = fleet_flops(proxy, pool.vocab_size, count + replicates + 2)  # two for doremi
     one = fleet_flops(run, pool.vocab_size, 1)
@@ -103,13 +103,35 @@ def main() -> None:
     )
 
 
-def print_search(swarm: Swarm, report: dict[str, Any], proxy: FleetSettings, count: int, replicates: int) -> None:
+def search(
+    pool: TokenPool,
+    limits: Limits,
+    proxy: FleetSettings,
+    sizes: Sequence[int],
+    replicates: int,
+    target: dict[str, float],
+) -> Swarm:
+    """The measured swarm, round by round; the natural mixture comes first, with its `replicates` behind the first."""
+    natural = limits.rescale(pool.natural)
+    drawn = dirichlet_swarm(pool.natural, sizes[0] - 1, 0, limits)
+    weights = np.vstack([natural, drawn, np.repeat(natural[None], replicates, 0)])
+    losses = train_fleet(pool, weights, proxy, [0] * sizes[0] + list(range(1, replicates + 1))).final
+    for number, size in enumerate(sizes[1:], 1):
+        known = Swarm(tuple(pool.names), tuple(pool.targets), weights, losses).only([*target])
+        combination = np.array([target[name] for name in known.targets])
+        rows = acquire(known, combination, natural, limits, size, regressors=None, seed=number, boldness=1.0)
+        weights = np.vstack([weights, rows])
+        losses = np.vstack([losses, train_fleet(pool, rows, proxy, [0] * size).final])
+    return Swarm(tuple(pool.names), tuple(pool.targets), weights, losses)
+
+
+def print_search(swarm: Swarm, report: dict[str, Any], proxy: FleetSettings, natural: np.ndarray) -> None:
     """What the swarm measured on the searched half, and how well the fit and the trivial rules order it."""
     average = swarm.losses.mean(1)
-    same = average[[0, *range(count, count + replicates)]]
+    same = average[np.isclose(swarm.weights, natural).all(1)]
     print(
-        f"{count} mixtures x {proxy.tokens_per_model:,} tokens; target (mean of {len(TASKS)} tasks) from "
-        f"{average.min():.4f} to {average.max():.4f}, sd {average.std():.4f}; "
+        f"{len(average) - len(same) + 1} mixtures x {proxy.tokens_per_model:,} tokens; target (mean of {len(TASKS)} "
+        f"tasks) from {average.min():.4f} to {average.max():.4f}, sd {average.std():.4f}; "
         f"sd over seeds of one mixture {same.std(ddof=1):.4f}"
     )
     out = np.array([report["out_of_fold"]["predicted"][name] for name in swarm.targets]).mean(0)

@@ -18,6 +18,7 @@ SMALL = {  # every stage, at sizes that take seconds
     "tokenize": {"vocab_size": 400, "heldout": 0.2},
     "mix": {
         "mixtures": 8,
+        "rounds": 1,
         "replicates": 0,
         "wave": 4,
         "seeds": 1,
