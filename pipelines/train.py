@@ -113,11 +113,13 @@ def data_of(
     if settings.loop.teacher is not None:
         raise RequestError("online: losses on a teacher's soft labels end when its part does; leave one of them out")
     steps = max(1, round(total / batch))
-    loader = Loader(pool, stretches(phases, steps, batch, asked.every), total, batch, settings.seed, planned=0)
+    names = [name for name, share in phases[0].shares.items() if share > 0]
+    every = asked.stride(steps, batch // max(phase.seq_len for phase in phases), len(names))
+    loader = Loader(pool, stretches(phases, steps, batch, every), total, batch, settings.seed, planned=0)
     caps = {name: domain.max_epochs for name, domain in recipe.domains.items()}
     epochs = {name: min(caps.get(name) or math.inf, settings.max_epochs or math.inf) for name in loader.names}
     shares = np.array([loader.phases[0].shares[name] for name in loader.names])
-    policy = asked.choose(shares / shares.sum(), steps, batch, max(phase.seq_len for phase in phases))
+    policy = asked.choose(shares / shares.sum(), steps * batch)
     return loader, Online(loader, policy, {name: cap * pool[name].tokens for name, cap in epochs.items()})
 
 

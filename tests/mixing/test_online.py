@@ -1,12 +1,14 @@
 """Mixtures found while a model trains follow the rules that they are named after."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.refusal import RequestError
-from gristmill.mixing.online import ADO, GroupDRO, doremi, phases, train_online
+from gristmill.mixing.online import ADO, GroupDRO, OnlineSettings, doremi, falling, phases, train_online
 from gristmill.mixing.recipe import Phase
 from gristmill.proxy_models.fleet import FleetSettings
 from gristmill.proxy_models.pool import TokenPool
@@ -89,3 +91,33 @@ def test_a_run_is_cut_into_stretches_that_continue_its_training():
 def test_a_domain_that_is_not_measured_is_refused():
     with pytest.raises(RequestError, match="no held-out set of hard"):
         doremi(pool().measured_on(*(one for one in pool().heldout if one.name != "hard")), PRIOR, SETTINGS)
+
+
+def test_shares_move_a_hundred_times_a_run_unless_the_least_share_needs_longer_stretches():
+    assert OnlineSettings().stride(10_000, 32, 6) == 100
+    assert OnlineSettings().stride(300, 16, 6) == 7  # 112 rows: one of a hundred for the least share
+    assert OnlineSettings(least=0.0).stride(300, 4, 6) == 3
+    assert OnlineSettings(every=20).stride(300, 16, 6) == 20
+    with pytest.raises(RequestError, match="every to 7 or more"):
+        OnlineSettings(every=6).stride(300, 16, 6)
+    with pytest.raises(RequestError, match="over before shares that move every 7 steps"):
+        OnlineSettings().stride(30, 16, 6)
+
+
+def test_the_speed_of_a_power_law_is_its_exponent_times_what_is_left_above_the_floor():
+    tokens = np.geomspace(1e6, 1e8, 30)
+    losses = np.stack([2 + 50 * tokens**-0.3, 3 + 0 * tokens, 1 + tokens * 1e-9, 400 * tokens**-0.5], 1)
+    expected = [0.3 * 50 * 1e8**-0.3, 0, 0, 0.5 * 400 * 1e8**-0.5]
+    assert falling(tokens, losses) == pytest.approx(expected, rel=0.02, abs=1e-9)
+
+
+def test_a_policy_put_away_and_taken_up_again_chooses_alike():
+    def told(policy, numbers):
+        for number in numbers:
+            total = 1000.0 * number
+            policy.next(10, PRIOR * total, 2 + np.array([9, 30, 20]) * total ** -np.array([0.2, 0.5, 0.3]))
+        return policy
+
+    whole, resumed = told(ADO(PRIOR), range(1, 12)), ADO(PRIOR)
+    resumed.load(json.loads(json.dumps(told(ADO(PRIOR), range(1, 7)).state())))
+    assert told(resumed, range(7, 12)).shares.tolist() == whole.shares.tolist()

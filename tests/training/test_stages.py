@@ -235,7 +235,7 @@ def test_moving_shares_exclude_what_needs_shares_that_stay(shared, tmp_path):
         ({"upsample": Upsample(shares={"zoo": 0.8})}, "shares of its own"),
         ({"packing": "decompose"}, "row lengths"),
         ({"loop": LoopSettings(teacher=Teacher(checkpoint="T"))}, "soft labels"),
-        ({"online": OnlineSettings(every=8, least=0.1)}, "lower online.every"),
+        ({"online": OnlineSettings(every=8, least=0.1)}, "over before shares"),
         ({"online": OnlineSettings(every=4, least=0.6)}, "more than all"),
         ({"online": OnlineSettings(every=1, least=0.01)}, "4 rows every 1 steps cannot hold 2 domains"),
     ]
