@@ -6,6 +6,7 @@ designs     which mixtures to try; simplex: the limits they keep; baselines: mix
 regressors  one target's loss as a function of the mixture; ensemble: stacked by cross-validation, with intervals
 optimise    the best mixture under limits, with its interval, its gain and its sensitivity; convex: the exact programme
 two_phase    another mixture for the end of the run, from branches off a trunk; laws: see its own page
+online      shares that move while a model trains: ADO for a run, DoReMi and ADO on proxies
 verdict     choose mixtures from a measured swarm and say what validation showed; proxies: train and measure them
 exporters   the recipe in each trainer's own form and unit
 standalone  all of it on CSV files, without a workspace

@@ -12,6 +12,7 @@ transformer   `Transformer`, `TransformerConfig`, `size`, `flops_per_token`
 loss          chunked linear cross-entropy: `token_nll`, `weighted_loss`
 schedules     learning rates: `Schedule`, `factor`
 optimisers    AdamW, Muon, Lion, Sophia: `OptimiserSettings`, `Optimiser`
+online        shares that a policy moves while a model trains: `Online`, `stretches`
 reweighting   weights of samples by their loss
 distillation  soft labels from a stored teacher cache
 loop          the pre-training loop: `LoopSettings`, `pretrain`

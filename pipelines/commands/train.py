@@ -64,6 +64,10 @@ def train(
     measured = ", ".join(f"{domain} {value:.4f}" for domain, value in card["bits_per_byte"].items())
     sys.stdout.write(f"train: {card['steps']} steps, {card['tokens']:,} tokens, loss {card['loss']:.4f}\n")
     sys.stdout.write(f"train: held-out bits per byte: {measured or 'not measured'}\n")
+    if card.get("online"):
+        first, last = (phase["shares"] for phase in (card["online"][0], card["online"][-1]))
+        moved = ", ".join(f"{domain} {share:.3f} to {last[domain]:.3f}" for domain, share in first.items())
+        sys.stdout.write(f"train: shares moved from the recipe's: {moved}\n")
     cost = card["cost"]
     used = "n/a" if cost["mfu"] is None else f"{cost['mfu']:.1%} of {cost['peak_flops'] / 1e12:.0f} TFLOP/s"
     sys.stdout.write(
