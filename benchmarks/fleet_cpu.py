@@ -2,11 +2,11 @@
 and at least twice as fast where a model's step is 64 tokens.
 
 Peer: plain `Transformer`s trained one after another in the same run, by torch's fused AdamW and its clipping, with the
-chunked loss of `training.loss`, on the same rows. Tokens of all models per CPU second (user + system), median of
-rounds in which the two take turns; one thread. The fleet's time includes its probe, spread over the steps of a run of
-`--run` steps (a proxy's run, not the few steps timed here).
+chunked loss of `training.loss`, on the same rows. Tokens of all models per CPU second (user + system, of all threads),
+median of rounds in which the two take turns; both have `--threads` of torch. The fleet's time includes its probe,
+spread over the steps of a run of `--run` steps (a proxy's run, not the few steps timed here).
 
-Usage: python benchmarks/fleet_cpu.py [--models 16] [--rounds 5]
+Usage: python benchmarks/fleet_cpu.py [--models 16] [--rounds 5] [--threads 1]
 """
 
 import argparse
@@ -78,7 +78,15 @@ def cpu(work) -> tuple[float, float]:
 
 def compare(vocab_size: int, rows: int, length: int, models: int, rounds: int, run: int) -> tuple[str, float]:
     pool = make_pool(vocab_size)
-    settings = FleetSettings(seq_len=length, sequences=rows, steps=run, schedule="constant", warmup=0, lr=1e-3)
+    settings = FleetSettings(
+        seq_len=length,
+        sequences=rows,
+        steps=run,
+        schedule="constant",
+        warmup=0,
+        lr=1e-3,
+        threads=torch.get_num_threads(),
+    )
     mixtures = np.random.default_rng(1).dirichlet([1.0, 1.0], models)
     seeds = [0] * models
     chosen: list = []
@@ -123,10 +131,12 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--run", type=int, default=400, help="steps of the run that the probe is paid by")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, in the fleet and in its peer")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
+    threads = "one thread" if arguments.threads == 1 else f"{arguments.threads} threads"
     print(
-        f"{arguments.models} models, 2 layers, d=64, 2 heads, SwiGLU 192, AdamW; one thread; torch {torch.__version__}"
+        f"{arguments.models} models, 2 layers, d=64, 2 heads, SwiGLU 192, AdamW; {threads}; torch {torch.__version__}"
     )
     worst, small = float("inf"), float("inf")
     for vocab_size in (512, 4096):

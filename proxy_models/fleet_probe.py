@@ -44,8 +44,27 @@ def probe(pool: TokenPool, mixtures: np.ndarray, settings, seeds: list[int], mos
     """
     if most == 1:
         return 1, "one model at a time: there is only one, or memory holds one"
-    # of one thread, CPU time: what else the machine does is no reason to choose one way or the other
-    clock = time.thread_time if settings.where() == "cpu" and settings.threads == 1 else time.perf_counter
+    rates = measured(pool, mixtures, settings, seeds, most)
+    best = fastest(rates)
+    told = ", ".join(f"{size}: {rate:,.0f}" for size, rate in rates.items())
+    what = "one model after another" if best == 1 else f"groups of {best}"
+    return best, f"{what}: fastest in the probe (tokens/s by models stacked: {told})"
+
+
+def fastest(rates: dict[int, float]) -> int:
+    """The group size to take: a larger one only where it is clearly faster."""
+    best = min(rates)
+    for size, rate in sorted(rates.items()):
+        if rate > CLEARLY * rates[best]:
+            best = size
+    return best
+
+
+def measured(pool: TokenPool, mixtures: np.ndarray, settings, seeds: list[int], most: int) -> dict[int, float]:
+    """Group size -> tokens of all its models per second of training."""
+    # on a CPU its own time, with all threads in it: what else the machine does is no reason to choose one or the other
+    own = time.thread_time if settings.threads == 1 else time.process_time
+    clock = own if settings.where() == "cpu" else time.perf_counter
     per_step = settings.sequences * settings.seq_len
     sizes = sorted({1, *(size for size in (4, 16, 64) if size < most), most if most < 64 else 64})
     rates: dict[int, float] = {}
@@ -62,10 +81,4 @@ def probe(pool: TokenPool, mixtures: np.ndarray, settings, seeds: list[int], mos
         rates[size] = size * per_step / min(took)
         if len(rates) > 1 and rates[size] < max(rates.values()) / 1.2:
             break  # larger ones will not come back
-    best = sizes[0]
-    for size in rates:
-        if rates[size] > CLEARLY * rates[best]:
-            best = size
-    told = ", ".join(f"{size}: {rate:,.0f}" for size, rate in rates.items())
-    what = "one model after another" if best == 1 else f"groups of {best}"
-    return best, f"{what}: fastest in the probe (tokens/s by models stacked: {told})"
+    return rates

@@ -10,6 +10,7 @@ import typer
 from ...corpus.refusal import RequestError
 from .mix_ladder import ladder
 from .mix_laws import law, spend
+from .mix_plan import plan
 from .options import (
     ForceOption,
     JsonOption,
@@ -25,6 +26,7 @@ mix = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
 mix.command("law")(law)
 mix.command("spend")(spend)
 mix.command("ladder")(ladder)
+mix.command("plan")(plan)
 
 USUAL = ("natural", "uniform", "best_of_swarm", "fitted")
 
