@@ -46,6 +46,21 @@ def test_every_trainer_reports_shares_within_one_per_cent_and_leaves_zero_out(tm
     assert all((tmp_path / "out" / name).exists() for name in made.files)
 
 
+@pytest.mark.parametrize("to", sorted(set(EXPORTERS) - {*PREMIXED, "neox"}))
+def test_a_domain_that_only_the_last_phase_leaves_out_is_in_the_first_alone(tmp_path, to):
+    last = {"books": 0.4, "chat": 0.0, "web": 0.6}
+    phases = [Phase(until=0.75, seq_len=64, shares=SHARES), Phase(until=1.0, seq_len=64, shares=last)]
+    with pytest.raises(RequestError, match="one mixture a run"):
+        export_recipe("neox", job(tmp_path, recipe(phases=phases)))
+    export_recipe(to, job(tmp_path, recipe(phases=phases)))
+    first, second = json.loads((tmp_path / "out" / "export.json").read_text())["phases"]
+    assert first["chat"]["realised"] == pytest.approx(0.05, rel=0.01)
+    assert "chat" not in second
+    assert {name: row["realised"] for name, row in second.items()} == pytest.approx(
+        {"books": 0.4, "web": 0.6}, rel=0.01
+    )
+
+
 @pytest.mark.parametrize("to", sorted(EXPORTERS))
 def test_every_trainer_writes_the_data_it_names(tmp_path, workspace, facts, to):
     made, folder = full(tmp_path, workspace, facts, to)
