@@ -128,6 +128,31 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         return fingerprint(self.model_dump(mode="json", exclude={"name", "evidence"}))
 
 
+def differences(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Place in the recipe -> the values that differ there, None where one has none; without names and evidence.
+
+    Phases are counted from 1.
+    """
+    sides = [_flat(one.model_dump(mode="json", exclude={"name", "evidence"})) for one in (before, after)]
+    places = [*sides[0], *(place for place in sides[1] if place not in sides[0])]
+    found = {place: (sides[0].get(place), sides[1].get(place)) for place in places}
+    return {place: pair for place, pair in found.items() if pair[0] != pair[1]}
+
+
+def _flat(content: Any, place: str = "") -> dict[str, Any]:
+    if isinstance(content, dict):
+        parts = content.items()
+    elif isinstance(content, list):
+        parts = enumerate(content, 1)
+    else:
+        return {place: content}
+    return {
+        key: value
+        for name, part in parts
+        for key, value in _flat(part, f"{place}.{name}" if place else str(name)).items()
+    }
+
+
 def _follows(name: str, field: str, written: float | None, derived: float) -> None:
     if written is not None and abs(written - derived) > DERIVED_TOLERANCE * max(derived, 1e-2):
         raise ValueError(

@@ -86,3 +86,36 @@ def check(path: RecipeArgument, as_json: JsonOption = False) -> None:
         sys.stdout.write(
             f"  {row['domain']}: {row['share']:.4f}, {row['tokens']:,} tokens, {row['epochs']:.3f} epochs\n"
         )
+
+
+@recipe.command("compare")
+def compare(
+    before: RecipeArgument,
+    after: Annotated[str, typer.Argument(help="another recipe.yaml", metavar="OTHER")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say where two recipes differ: tokens, shares by phase, epochs, tokenizer, shards; not names and evidence.
+
+    Example: gristmill recipe compare old.yaml W/mixture/recipe.yaml
+    """
+    from ...mixing.recipe import differences, load_recipe
+
+    found = differences(load_recipe(before), load_recipe(after))
+    if as_json:
+        sys.stdout.write(json.dumps({place: list(pair) for place, pair in found.items()}) + "\n")
+        return
+    for place, (a, b) in found.items():
+        change = f" ({b - a:+.6g})" if isinstance(a, float) and isinstance(b, float) else ""
+        sys.stdout.write(f"{place}: {a} -> {b}{change}\n")
+    sys.stdout.write(f"{len(found)} differences\n" if found else "the same mixture of the same tokens\n")
+
+
+@recipe.command("schema")
+def schema() -> None:
+    """Print the JSON schema of a recipe, its version among it, for editors and other programs.
+
+    Example: gristmill recipe schema
+    """
+    from ...mixing.recipe import Recipe
+
+    sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=1) + "\n")

@@ -1,5 +1,6 @@
 """The recipe states tokens, keeps its promises about sums and epochs, and refuses what contradicts itself."""
 
+import json
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from gristmill.corpus.refusal import RequestError
 from gristmill.mixing.recipe import Phase, dump_recipe, load_recipe, make_recipe, rounded, save_recipe
+from gristmill.pipelines.cli import main
 
 BOOKS = {"tokens_available": 1000, "mean_tokens_per_document": 100.0, "bytes_per_token": 4.0}
 WEB = {"tokens_available": 4000, "mean_tokens_per_document": 10.0, "bytes_per_token": 3.5}
@@ -81,6 +83,37 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, content):
 def test_the_fingerprint_ignores_the_name_and_sees_the_shares():
     assert recipe(name="a").fingerprint() == recipe(name="b").fingerprint()
     assert recipe(total_tokens=2001).fingerprint() != recipe().fingerprint()
+
+
+def test_two_recipes_are_compared_place_by_place(tmp_path, capsys):
+    phases = [Phase(until=0.9, seq_len=64, shares={"web": 0.4, "books": 0.6}),
+              Phase(until=1.0, seq_len=128, shares={"books": 1.0})]  # fmt: skip
+    save_recipe(recipe(name="a"), str(tmp_path / "a.yaml"))
+    save_recipe(recipe(name="b", phases=phases, shards={"web": "f" * 32}), str(tmp_path / "b.yaml"))
+
+    def told(*given):
+        with pytest.raises(SystemExit) as ended:
+            main(["recipe", *given])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    found = json.loads(told("compare", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"), "--json"))
+    assert found["phases.1.shares.web"] == [0.5, 0.4]
+    assert found["domains.books.epochs"] == pytest.approx([1.1, 1.28])
+    assert found["shards.web"] == [None, "f" * 32]
+    assert not [place for place in found if place.startswith(("phases.2", "name", "total_tokens"))]
+    said = told("compare", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"))
+    assert "phases.1.shares.web: 0.5 -> 0.4 (-0.1)" in said
+    assert told("compare", str(tmp_path / "a.yaml"), str(tmp_path / "a.yaml")).startswith("the same mixture")
+
+
+def test_the_schema_that_is_printed_is_the_one_that_is_checked(capsys):
+    with pytest.raises(SystemExit):
+        main(["recipe", "schema"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["properties"]["version"]["const"] == 1
+    assert set(told["required"]) == {"total_tokens", "domains", "phases"}
+    assert told["additionalProperties"] is False
 
 
 def test_tiny_shares_survive_every_yaml_reader():
