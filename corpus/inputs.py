@@ -7,8 +7,9 @@ of 90,000 files is planned in a second.
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import fsspec
 from pydantic import BaseModel
@@ -57,7 +58,7 @@ def resolve(inputs: tuple[Input, ...]) -> list[Source]:
         if given.format not in ("auto", *FORMATS):
             raise unknown_name("format", given.format, ("auto", *FORMATS), "input")
         for path in given.paths:
-            for url, listed in _files(path):
+            for url, listed in reached(path, lambda named: list(_files(named))):
                 source = given.source or _stem(path)
                 kind = named_format(url) if given.format == "auto" else given.format
                 one = Source(url, source, given.domain or source, kind or "auto", listed)
@@ -68,6 +69,30 @@ def resolve(inputs: tuple[Input, ...]) -> list[Source]:
                         f"{one.source!r} (domain {one.domain!r}); name it once"
                     )
     return [found[url] for url in sorted(found)]
+
+
+CREDENTIALS = {  # protocol -> where its file system takes them from
+    "s3": "credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or FSSPEC_S3_ANON=true for a public "
+    "bucket; another server than Amazon's: FSSPEC_S3_ENDPOINT_URL",
+    "gs": "credentials: GOOGLE_APPLICATION_CREDENTIALS, or FSSPEC_GS_TOKEN=anon for a public bucket",
+    "hf": "credentials: HF_TOKEN, for what is not public",
+}
+R = TypeVar("R")
+
+
+def reached(url: str, read: Callable[[str], R]) -> R:
+    """What reading a URL gives; a RequestError with the URL and what its file system says where it cannot be read."""
+    try:
+        return read(url)
+    except RequestError:
+        raise
+    except Exception as error:  # every file system has exceptions of its own
+        if "://" not in url:
+            raise
+        said = " ".join(str(error).split())
+        hint = CREDENTIALS.get(url.split("://")[0])
+        told = f"input {url} cannot be read: {type(error).__name__}{': ' if said else ''}{said[:300]}"
+        raise RequestError(told + (f" ({hint})" if hint else "")) from error
 
 
 def named_format(url: str) -> str | None:

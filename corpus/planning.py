@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from .identity import file_fingerprint, url_fingerprint
-from .inputs import Source, sniffed_format
+from .inputs import Source, reached, sniffed_format
 from .members import Members, codec, open_bytes
 from .shards import checksum, filesystem, fingerprint, replacing
 from .workspace import Workspace
@@ -83,7 +83,10 @@ def extend(ledger: Ledger, sources: Sequence[Source], shard_bytes: int) -> Ledge
     known = {(file.path, file.seen) for file in ledger.files}
     fresh: dict[str, list[tuple[Source, int]]] = defaultdict(list)
     for source in sources:
-        seen, size = (url_fingerprint(source.path), 0) if source.listed else file_fingerprint(source.path)
+        if source.listed:
+            seen, size = url_fingerprint(source.path), 0
+        else:
+            seen, size = reached(source.path, file_fingerprint)
         if (source.path, seen) not in known:
             fresh[seen].append((source, size))
     files = list(ledger.files)

@@ -22,6 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 STAMP, COUNTS = b"gristmill.stamp", b"gristmill.counts"
 BATCH_BYTES = 16 << 20  # a batch is cut here, whatever its rows: peak memory follows bytes, not documents
+STORES = ("s3://", "s3a://", "gs://", "gcs://")
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ def fingerprint(*parts: Any) -> str:
 
 
 def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The fsspec file system of a path or URL, and the path on it."""
-    return cast(tuple[fsspec.AbstractFileSystem, str], fsspec.core.url_to_fs(url))
+    """The fsspec file system of a path or URL, and the path on it. Stores are always asked what they hold: another
+    process may have written since."""
+    fresh = {"use_listings_cache": False} if url.startswith(STORES) else {}
+    return cast(tuple[fsspec.AbstractFileSystem, str], fsspec.core.url_to_fs(url, **fresh))
 
 
 def checksum(url: str) -> str:
