@@ -17,6 +17,7 @@ from .formulas import OPEN, cut_out, restore
 from .metadata import Stated, stated
 from .refusal import MissingExtra, unknown_name
 from .rendering import render
+from .tables import settle_tables
 from .thinning import is_utf8, thin
 
 ENGINES = ("resiliparse", "trafilatura", "raw")
@@ -74,6 +75,7 @@ def extract_page(body: bytes | str, charset: str | None, engine: str, markdown: 
         data = tree.body.html.encode("utf-8", "replace")
         blocks = segment(data, marks=markdown)
     kept = is_content(blocks)
+    settle_tables(blocks, kept)
     keep_exact(blocks, kept, data if formulas else b"")
     text = render(data, blocks, kept, formulas, markdown)
     return Page(text or restore(_fallback(tree), formulas), about)
