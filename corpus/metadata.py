@@ -6,11 +6,12 @@ microseconds a page.
 
 import html
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .licences import from_markup
-from .thinning import Thin
+from .thinning import Thin, primary_language
 
 META = re.compile(r"<meta ([^>]*)>")
 ATTRIBUTE = re.compile(r'([a-zA-Z:_-]+)="([^"]*)"')
@@ -19,6 +20,7 @@ PROPERTY = re.compile(r'<[a-z][^>]*\sitemprop="datePublished"[^>]*>')
 TIME = re.compile(r'<time\s[^>]*datetime="[^>]*>')
 STATED_TIME = re.compile(r'\s(?:datetime|content)="([^"]+)"')
 PUBLISHED_JSON = re.compile(rb'"datePublished"\s*:\s*"([^"]{8,40})"')
+NAMED = ("property", "name", "itemprop", "http-equiv")  # attributes that say what a meta element is
 DATES = (
     "article:published_time",
     "datepublished",
@@ -33,6 +35,8 @@ DATES = (
     "sailthru.date",
     "date",
 )
+
+LANGUAGES = ("content-language", "dc.language", "language", "og:locale")  # where the html element names none
 
 
 @dataclass
@@ -50,7 +54,7 @@ def stated(page: Thin, head: str, body: str) -> Stated:
     metas: dict[str, str] = {}
     for tag in META.findall(head):
         attributes = {name.lower(): value for name, value in ATTRIBUTE.findall(tag)}
-        name = attributes.get("property") or attributes.get("name") or attributes.get("itemprop")
+        name = next((attributes[key] for key in NAMED if attributes.get(key)), None)
         if name and attributes.get("content"):
             metas.setdefault(name.lower(), html.unescape(attributes["content"]))
     found = TITLE.search(head)
@@ -59,7 +63,7 @@ def stated(page: Thin, head: str, body: str) -> Stated:
     return Stated(
         title=" ".join(title.split())[:500] or None,
         date=_date(metas, page, body),
-        language=page.language,
+        language=page.language or next(filter(None, (primary_language(metas.get(n, "")) for n in LANGUAGES)), None),
         links=page.links,
         license=licence,
         license_class=licence_class,
@@ -67,20 +71,27 @@ def stated(page: Thin, head: str, body: str) -> Stated:
 
 
 def _date(metas: dict[str, str], page: Thin, body: str) -> datetime | None:
+    """The first date that is stated; where it is a day alone, the first time of that day that is stated after it."""
+    first, day = None, ""
+    for text in _dates(metas, page, body):
+        when, own = iso_date(text), text.strip().replace("/", "-")[:10]
+        if when is not None and ":" in text and (first is None or own == day):
+            return when
+        if when is not None and first is None:
+            first, day = when, own
+    return first
+
+
+def _dates(metas: dict[str, str], page: Thin, body: str) -> Iterator[str]:
     """Meta elements go before structured data, that before properties in the text, those before the first `time`."""
-    for name in DATES:
-        if name in metas and (when := iso_date(metas[name])):
-            return when
+    yield from (metas[name] for name in DATES if name in metas)
     for script in page.structured:
-        found = PUBLISHED_JSON.search(script)
-        if found and (when := iso_date(found[1].decode("ascii", "replace"))):
-            return when
+        if found := PUBLISHED_JSON.search(script):
+            yield found[1].decode("ascii", "replace")
     for pattern in (PROPERTY, TIME) if page.timed else ():
         for tag in pattern.findall(body):
-            found = STATED_TIME.search(tag)
-            if found and (when := iso_date(found[1])):
-                return when
-    return None
+            if found := STATED_TIME.search(tag):
+                yield found[1]
 
 
 def iso_date(text: str) -> datetime | None:

@@ -35,16 +35,21 @@ def thin(source: bytes, addresses: bool = False) -> Thin:
     facts, spans = np.zeros(FACTS, np.int64), np.zeros((16, 2), np.int64)
     size = _thin(data, by_eight(source), addresses, _attribute_kinds(), out, facts, spans)
     start, end = facts[_LANGUAGE : _LANGUAGE + 2].tolist()
-    language = source[start:end].decode("ascii", "replace").strip().split("-")[0].split("_")[0].lower()
     return Thin(
         out[:size].tobytes(),
         int(facts[_LINKS]),
         bool(facts[_LICENCE]),
         bool(facts[_TIME]),
         bool(facts[_PICTURE]),
-        language if language.isalpha() and language.isascii() and 2 <= len(language) <= 3 else None,
+        primary_language(source[start:end].decode("ascii", "replace")),
         tuple(source[a:b] for a, b in spans[: facts[_SPANS]].tolist()),
     )
+
+
+def primary_language(tag: str) -> str | None:
+    """`pt` of `pt-BR` or `pt_BR`; None for what is no language tag, or several."""
+    language = tag.strip().split("-")[0].split("_")[0].lower()
+    return language if language.isalpha() and language.isascii() and 2 <= len(language) <= 3 else None
 
 
 FACTS = 7
@@ -53,7 +58,7 @@ _KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 
 _TABLE = 211  # no two of the names below meet in it
 _ATTRIBUTES = {
     _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan start datetime open close",
-    _META: "name property",
+    _META: "name property http-equiv",
     _HREF: "href",
     _SRC: "src",
     _STYLE: "style",

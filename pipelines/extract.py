@@ -309,7 +309,7 @@ def run_extract(
 
 EXTRACT = Stage(
     "extract",
-    2,
+    3,
     TABLES,
     inputs,
     graph,

@@ -134,6 +134,37 @@ def test_the_page_states_its_title_date_language_licence_and_links():
 
 
 @pytest.mark.parametrize(
+    ("opening", "metas", "language"),
+    [
+        ("<html lang='pt-BR'>", "<meta http-equiv='content-language' content='de'>", "pt"),
+        ("<html>", "<meta http-equiv='Content-Language' content='pl'>", "pl"),
+        ("<html>", "<meta name='dc.language' content='en-US'>", "en"),
+        ("<html>", "<meta property='og:locale' content='el_GR'>", "el"),
+        ("<html>", "<meta http-equiv='content-language' content='en, fr'>", None),
+        ("<html>", "<meta name='viewport' content='de'>", None),
+    ],
+)
+def test_a_language_is_stated_by_the_html_element_or_else_by_a_meta_element(opening: str, metas: str, language):
+    page = f"{opening}<head>{metas}</head><body><p>{PROSE}</p></body></html>"
+    assert extract_page(page, None, "resiliparse").stated.language == language
+
+
+@pytest.mark.parametrize(
+    ("day", "time", "stated"),
+    [
+        ("2019-11-18", "2019-11-18T17:50:58-05:00", "2019-11-18 22:50:58+00:00"),
+        ("2019/11/18", "2019-11-18T01:00:00Z", "2019-11-18 01:00:00+00:00"),
+        ("2019-11-18", "2019-11-20T01:00:00Z", "2019-11-18 00:00:00+00:00"),  # of another day: not the same thing
+        ("2019-11-18T03:00:00Z", "2019-11-18T09:00:00Z", "2019-11-18 03:00:00+00:00"),
+    ],
+)
+def test_a_time_of_the_stated_day_makes_the_date_exact(day: str, time: str, stated: str):
+    structured = f'<script type="application/ld+json">{{"datePublished": "{time}"}}</script>'
+    page = f"<html><head><meta name='dc.date' content='{day}'>{structured}</head><body><p>{PROSE}</p></body></html>"
+    assert str(extract_page(page, None, "resiliparse").stated.date) == stated
+
+
+@pytest.mark.parametrize(
     ("body", "charset", "text"),
     [
         ("Grüße".encode("latin-1"), "iso-8859-1", "Grüße"),
