@@ -10,6 +10,7 @@ readers agree with it to rounding, which the tests hold them to.
 Refuses nothing: what cannot be packed is read as it is. A packed reader keeps the weights of the moment it was made.
 """
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -70,10 +71,10 @@ class PackedReader(Reader):
         width = -(-config.vocab_size // -(-config.vocab_size // PANEL))
         entries = model.head_weight.detach()[: config.vocab_size]
         self.panels = {n: _packed(entries[n : n + width]) for n in range(0, config.vocab_size, width)}
-        self._buffers: dict[str, Tensor] = {}
+        self._buffers = threading.local()  # a runner may share one reader between its threads
 
     def hidden(self, ids: Tensor) -> Tensor:
-        """As of `Reader`; a view of a buffer that the next call overwrites."""
+        """As of `Reader`; a view of a buffer that the thread's next call overwrites."""
         config, (B, T) = self.config, ids.shape
         n, H, G, E = B * T, config.n_heads, config.n_kv_heads, config.head_dim
         x, read = self._buffer("x", n, config.d_model), self._buffer("read", n, config.d_model)
@@ -113,10 +114,10 @@ class PackedReader(Reader):
 
     def _buffer(self, name: str, n: int, width: int) -> Tensor:
         """(n rounded up, width) float32, holding what was last put there."""
-        size = -(-n // STEP) * STEP * width
-        if name not in self._buffers or self._buffers[name].numel() < size:
-            self._buffers[name] = torch.zeros(size)
-        return self._buffers[name][:size].view(-1, width)
+        size, own = -(-n // STEP) * STEP * width, self._buffers.__dict__
+        if name not in own or own[name].numel() < size:
+            own[name] = torch.zeros(size)
+        return own[name][:size].view(-1, width)
 
 
 class _Layer:

@@ -1,5 +1,6 @@
 """A packed reader is the transformer, to rounding, whatever its shape and the shape of the batch."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -64,6 +65,16 @@ def test_a_batch_leaves_no_trace_in_the_next():
     fresh = packed.hidden(short).clone()
     packed.hidden(draw_ids(model, 3, 200))
     torch.testing.assert_close(packed.hidden(short), fresh, rtol=0, atol=0)
+
+
+def test_threads_that_share_a_reader_do_not_write_into_each_others_results():
+    model = make_model(groups=2, width=8)
+    packed, rows = reader(model), [draw_ids(model, 1, length) for length in (200, 190, 210, 180)] * 4
+    alone = [packed.hidden(ids).clone() for ids in rows]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda ids: packed.hidden(ids).clone(), rows))
+    for a, b in zip(alone, together, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 def test_a_reader_keeps_the_weights_of_the_moment_it_was_made():
