@@ -3,16 +3,16 @@
 `score` is the mean over target examples x of 1 - NCD(x, y), where
 NCD(x, y) = (C(xy) - min(C(x), C(y))) / max(C(x), C(y)) and C is the length after DEFLATE.
 
-Three pitfalls of the measure are handled. Level 0 of zlib stores and compresses nothing: it is refused. DEFLATE sees
+Pitfalls of the measure that are handled: level 0 of zlib stores and compresses nothing, so it is refused; DEFLATE sees
 32 KiB back, so a document is cut into pieces that leave the example in sight, and scored by the mean of its pieces
-weighted by their length. NCD compares lengths, so a short document looks unlike a long example whatever it says: a
-piece is compared with the beginnings of the examples, of its own length rounded up to a power of two.
+weighted by their length; NCD compares lengths, so examples are no longer than pieces, and a long document is no less
+like them than one piece of it. A document much shorter than a piece still looks unlike the examples whatever it says;
+examples cut to its length select worse (see DECISIONS.md).
 """
 
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,8 +46,12 @@ class Zipfit:
     schema = SCHEMA
 
     def __init__(self, examples: Sequence[bytes], settings: ZipfitSettings) -> None:
-        self.settings, self.examples = settings, list(examples)
-        self._primed: dict[int, list[tuple[Any, int, int]]] = {}
+        self.settings = settings
+        self.alone = np.array([_length(example, settings.level) for example in examples])
+        self.primed = []
+        for example in examples:  # compressed once; each document goes on from a copy of the compressor
+            compressor = zlib.compressobj(settings.level)
+            self.primed.append((compressor, len(compressor.compress(example))))
 
     def score(self, ids: Sequence[str], texts: Sequence[str]) -> Iterable[pa.RecordBatch]:
         """One batch, rows in the order given."""
@@ -64,24 +68,12 @@ class Zipfit:
 
     def _similarity(self, piece: bytes) -> float:
         alone = _length(piece, self.settings.level)
-        similar = 0.0
-        for compressor, before, example in self._of_length(1 << (len(piece) - 1).bit_length()):
+        together = np.empty(len(self.primed))
+        for place, (compressor, before) in enumerate(self.primed):
             further = compressor.copy()
-            together = before + len(further.compress(piece)) + len(further.flush())
-            similar += 1 - (together - min(example, alone)) / max(example, alone)
-        return similar / len(self.examples)
-
-    def _of_length(self, size: int) -> list[tuple[Any, int, int]]:
-        """Of each example's first `size` bytes: a compressor that has read them, what it has written, their length
-        compressed alone. Read once; each piece goes on from a copy of the compressor."""
-        if size not in self._primed:
-            own = []
-            for example in self.examples:
-                compressor = zlib.compressobj(self.settings.level)
-                before = len(compressor.compress(example[:size]))
-                own.append((compressor, before, _length(example[:size], self.settings.level)))
-            self._primed[size] = own
-        return self._primed[size]
+            together[place] = before + len(further.compress(piece)) + len(further.flush())
+        distance = (together - np.minimum(self.alone, alone)) / np.maximum(self.alone, alone)
+        return float(1 - distance.mean())
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
