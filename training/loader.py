@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numba
 import numpy as np
 
+from ..corpus.compiling import compiled
 from ..corpus.refusal import RequestError, unknown_name
 from ..corpus.shards import fingerprint
 from .lengths import bucket_order, bucket_sizes
@@ -83,7 +83,7 @@ class Stretch:
         return locate(rows, self.block, self.full, edges, tail, self.before, self.key)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def locate(rows, block, full, edges, tail_edges, before, key):
     domains, draws = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for i in range(len(rows)):
@@ -97,7 +97,7 @@ def locate(rows, block, full, edges, tail_edges, before, key):
     return domains, draws
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def row_of(draws, count, subset, key):  # draws (R,) of one domain -> rows (R,) of its packing
     out = np.empty(len(draws), np.int64)
     for i in range(len(draws)):
