@@ -37,7 +37,7 @@ def score(
     """Score every surviving document: a larger score is better. Writes scores/NAME/; `select` decides by it.
 
     color trains a prior on a sample and a conditional on the target, and scores by the difference of their losses: a
-    minute of training, then about 4 MB of text a minute and worker (width 64; at 128 half of that). Give --workers.
+    minute of training, then about 6 MB of text a minute and worker (width 64; at 128 half of that). Give --workers.
     pair and perplexity take models that are there already (proxies/color/prior.safetensors is one), and so do rds and
     transport, which compare embeddings. dsir and zipfit need no model.
 
