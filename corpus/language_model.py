@@ -1,9 +1,10 @@
-"""The language model that gristmill brings: hashed character n-grams with small vectors and one linear layer.
+"""The language model that gristmill brings: hashed n-grams of letters and words with small vectors, and a layer.
 
 A text is cut into runs of letters, in lower case and with a mark at both ends. Every n-gram of one to `LONGEST` marks
-and letters that the model knows adds its vector (int8, so the sum is exact on any machine); the mean goes through the
-layer, and a softmax gives the scores. Letters that the model has never seen count as n-grams without a vector, so that
-an unknown script lowers the scores instead of leaving the word to the few letters that are known.
+and letters, every whole word and every two words in a row that the model knows add their vectors (int8, so the sum is
+exact on any machine); the mean goes through the layer, and a softmax gives the scores. Letters that the model has never
+seen count as n-grams without a vector, so that an unknown script lowers the scores instead of leaving the word to the
+few letters that are known.
 
 How the model was made, from what, and how well it does: `benchmarks/train_language_model.py`.
 """
@@ -26,6 +27,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FINISH = np.uint64(0xD6E8FEB86659FD93)
 _START, _END, _SHIFT, _LOW = np.uint64(2), np.uint64(3), np.uint64(7), np.uint64(0xFFFFFFFF)
 _HALF, _TURN = np.uint64(32), np.uint64(29)
+_SINGLE = np.uint32(1 << 31)  # set in the hash of a single letter, and in no other
 
 
 class Model(NamedTuple):
@@ -33,8 +35,9 @@ class Model(NamedTuple):
 
     labels: tuple[str, ...]
     fold: np.ndarray  # (65536,) uint16: the lower case of a letter, 0 for what is none
-    keys: np.ndarray  # (slots,) uint32: hashes of n-grams
-    rows: np.ndarray  # (slots,) int32: their vectors, -1 where a slot is free
+    slots: (
+        np.ndarray
+    )  # uint64: the hash of an n-gram, and in the low half one more than the row of its vector; 0 is free
     vectors: np.ndarray  # (n-grams, size) int8
     head: np.ndarray  # (labels, size) float32
     bias: np.ndarray  # (labels,) float32
@@ -50,14 +53,19 @@ def shipped_checksum() -> str:
 def shipped() -> Model:
     """The model of this package, read once a process."""
     with _FILE.open("rb") as file, np.load(file) as saved:
-        keys, rows = table(saved["keys"])
         labels = tuple(str(saved["labels"]).split())
-        return Model(labels, saved["fold"], keys, rows, saved["vectors"], saved["head"], saved["bias"])
+        return Model(labels, saved["fold"], table(saved["keys"]), saved["vectors"], saved["head"], saved["bias"])
 
 
 def folding() -> np.ndarray:
-    """The lower case of each letter of the basic plane, as this Python knows them, 0 for what is no letter."""
-    return np.array([ord(chr(c).lower()[0]) if chr(c).isalpha() else 0 for c in range(0x10000)], np.uint16)
+    """The lower case of each letter of the basic plane, as this Python knows them, 0 for what is no letter.
+
+    The vowel signs of Devanagari count as letters: they tell the languages that share it apart.
+    """
+    small = [ord(chr(c).lower()[0]) if chr(c).isalpha() else 0 for c in range(0x10000)]
+    for sign in (c for c in range(0x900, 0x964) if chr(c).isprintable()):
+        small[sign] = sign
+    return np.array(small, np.uint16)
 
 
 def characters(text: str) -> np.ndarray:
@@ -83,32 +91,31 @@ def scores(text: str, model: Model) -> np.ndarray:
     return _scores(characters(text), *model[1:])
 
 
-def table(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A hash table (keys, rows) with free slots, at most half full."""
-    size = 1 << (2 * len(hashes) - 1).bit_length()
-    keys, rows = np.zeros(size, np.uint32), np.full(size, -1, np.int32)
-    _fill(hashes, keys, rows)
-    return keys, rows
+def table(hashes: np.ndarray) -> np.ndarray:
+    """A hash table from hashes to their places, at most half full."""
+    slots = np.zeros(1 << (2 * len(hashes) - 1).bit_length(), np.uint64)
+    _fill(hashes, slots)
+    return slots
 
 
 @compiled
-def _fill(hashes, keys, rows):
+def _fill(hashes, slots):
     for row in range(len(hashes)):
-        slot = np.int64(hashes[row]) & (len(keys) - 1)
-        while rows[slot] >= 0:
-            slot = (slot + 1) & (len(keys) - 1)
-        keys[slot], rows[slot] = hashes[row], row
+        slot = np.int64(hashes[row]) & (len(slots) - 1)
+        while slots[slot] != 0:
+            slot = (slot + 1) & (len(slots) - 1)
+        slots[slot] = np.uint64(hashes[row]) << _HALF | np.uint64(row + 1)
 
 
 @compiled
-def row_of(keys, rows, hashed):
+def row_of(slots, hashed):
     """The row of a hash in a table, -1 if it has none."""
-    slot = np.int64(hashed) & (len(keys) - 1)
-    while rows[slot] >= 0:
-        if keys[slot] == hashed:
-            return rows[slot]
-        slot = (slot + 1) & (len(keys) - 1)
-    return -1
+    slot = np.int64(hashed) & (len(slots) - 1)
+    while slots[slot] != 0:
+        if slots[slot] >> _HALF == np.uint64(hashed):
+            return np.int64(slots[slot] & _LOW) - 1
+        slot = (slot + 1) & (len(slots) - 1)
+    return np.int64(-1)
 
 
 @compiled
@@ -147,44 +154,48 @@ def ngrams(codes, fold, out):
     """Write the hashes of a text's n-grams to `out` until it is full. Returns their number."""
     word = np.empty(_WORD + 2, np.uint64)
     number, at = 0, 0
+    before = np.uint64(0)
     while True:
         size, at = next_word(codes, at, fold, word)
-        if size == 0 or number + size * LONGEST > len(out):
+        if size == 0 or number + size * LONGEST + 2 > len(out):
             return number
+        whole = np.uint64(0)
         for start in range(size):
+            whole = longer(whole, word[start])
             state = np.uint64(0)
             for end in range(start, min(start + LONGEST, size)):
                 state = longer(state, word[end])
-                if end > 0 and (end > start or end < size - 1):
-                    out[number] = hash_of(state)
+                if end > start:
+                    out[number] = hash_of(state) & ~_SINGLE
                     number += 1
+                elif 0 < start < size - 1:
+                    out[number] = hash_of(state) | _SINGLE
+                    number += 1
+        if size > LONGEST:
+            out[number] = hash_of(whole) & ~_SINGLE
+            number += 1
+        if before:
+            out[number] = hash_of(longer(before * _FINISH, whole)) & ~_SINGLE
+            number += 1
+        before = whole
 
 
 @compiled
-def _scores(codes, fold, keys, rows, vectors, head, bias):
+def _scores(codes, fold, slots, vectors, head, bias):
     """Probabilities of the labels; zeros for a text without a letter that the model knows."""
     sums = np.zeros(vectors.shape[1], np.int32)
-    word = np.empty(_WORD + 2, np.uint64)
     scores = np.zeros(len(head), np.float32)
-    known, strange, at = 0, 0, 0
-    while True:
-        size, at = next_word(codes, at, fold, word)
-        if size == 0:
-            break
-        for start in range(size):
-            state = np.uint64(0)
-            for end in range(start, min(start + LONGEST, size)):
-                state = longer(state, word[end])
-                if end == 0 or (end == start and end == size - 1):
-                    continue
-                row = row_of(keys, rows, hash_of(state))
-                if row >= 0:
-                    known += 1
-                    vector = vectors[row]
-                    for j in range(len(sums)):
-                        sums[j] += vector[j]
-                elif end == start:
-                    strange += 1
+    hashes = np.empty((len(codes) + 1) * (LONGEST + 2) * 2, np.uint32)
+    known, strange = 0, 0
+    for hashed in hashes[: ngrams(codes, fold, hashes)]:
+        row = row_of(slots, hashed)
+        if row >= 0:
+            known += 1
+            vector = vectors[row]
+            for j in range(len(sums)):
+                sums[j] += vector[j]
+        elif hashed & _SINGLE:
+            strange += 1
     if known == 0:
         return scores
     share = np.float32(1.0) / np.float32(known + LONGEST * strange)
