@@ -107,7 +107,8 @@ class Layout:
             bounds = _pieces(*where, *made, np.zeros(1, np.int64), False)[0]
             start, end, same = _pieces(*where, *made, bounds, True)[1]
             hashes, chars = lines.hash, lines.chars
-        return Spans(bounds, start, end, *_sizes(self.data, start, end, same, hashes, chars), np.zeros(0, np.uint16))
+        hashes, chars = _sizes(self.data, start, end, same, hashes, chars)
+        return Spans(bounds, start, end, hashes, chars, np.zeros(0, np.uint16))
 
     def _words(self, kind: str) -> Spans:
         if kind == "space":

@@ -119,7 +119,7 @@ def line_signals(layout: Layout, kind: str) -> Lines:
         marks = _line_marks(it.data, it.signs, spans.bounds, spans.start, spans.end, it.table, *_PHRASES)
         parts = (tokens.bounds, tokens.start, tokens.end, tokens.chars, tokens.flags)
         sentences = _line_sentences(it.data, spans.bounds, spans.end, *parts)
-        return Lines(spans, *counts, *marks, sentences)
+        return Lines(*(spans, *counts, *marks, sentences))
 
     return layout.part(f"lines {kind}", make)
 
@@ -130,8 +130,10 @@ def line_shapes(layout: Layout, kind: str) -> Shapes:
     def make(it: Layout) -> Shapes:
         spans, words = it.lines(kind), line_signals(it, kind).words
         where = (it.data, spans.start, spans.end, it.table)
-        shapes = _line_shapes(*where, words, *_PREFIXES, *_SUFFIXES, *_ANYWHERE, *_COUNTED)
-        return Shapes(*shapes, _line_repeats(it.data, spans.bounds, spans.start, spans.end, it.table))
+        marks = (*_PREFIXES, *_SUFFIXES, *_ANYWHERE, *_COUNTED)
+        uppercase, digits, counter, navigation = _line_shapes(*where, words, *marks)
+        again = _line_repeats(it.data, spans.bounds, spans.start, spans.end, it.table)
+        return Shapes(uppercase, digits, counter, navigation, again)
 
     return layout.part(f"line shapes {kind}", make)
 
