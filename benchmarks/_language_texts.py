@@ -19,6 +19,8 @@ from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 
+import numpy as np
+
 TAG = r"([A-Za-z]{2,3}(?:[-_][A-Za-z]{2,6})?(?:@[a-z]+)?)"
 PLACES = re.compile(
     "|".join(
@@ -61,6 +63,13 @@ MARKUP = re.compile(r"<[^>]*>|\{\{|\}\}|\[\[|\]\]|'''?|\{[^{}]*\}")
 HOLDERS = re.compile(r"https?:\S+|[%$]\(?\w+\)?|\$\d|&\w+;|[~_&@|#*=<>^\\]|--\w+")
 UNREAD = re.compile(r"(?s)<(pre|code|script|style|screen|programlisting|head)\b.*?</\1>")
 BLOCK = re.compile(r"(?i)</?(?:p|li|h\d|div|td|dd|dt|para|title|item|br|tr|note|desc)\b[^>]*>")
+CYRILLIC = dict(
+    zip(
+        map(ord, "абвгдђежзијклљмнњопрстћуфхцчџш"),
+        "a b v g d đ e ž z i j k l lj m n nj o p r s t ć u f h c č dž š".split(),
+        strict=True,
+    )
+)
 
 
 def texts(folder: Path, languages: set[str]) -> dict[str, dict[str, list[str]]]:
@@ -112,6 +121,12 @@ def in_ijekavian(lines: dict[str, dict[str, list[str]]]) -> dict[str, list[str]]
         f"ijekavian {name}": [WORD.sub(respelt, line) for line in some] for name, some in lines[LATIN_SERBIAN].items()
     }
     return lines[IJEKAVIAN_SERBIAN] | made
+
+
+def in_latin(sentence: np.ndarray) -> np.ndarray:
+    """A Serbian sentence in Latin letters."""
+    text = "".join(map(chr, sentence)).lower().translate(CYRILLIC)
+    return np.array([ord(c) for c in text], np.int32)
 
 
 def _words_of(packages: dict[str, list[str]]) -> Counter[str]:

@@ -29,7 +29,7 @@ from gristmill.corpus.language_model import Model, folding, ngrams, predict, row
 
 from ._extraction_pages import Report
 from ._language_sources import DECLARED, FURTHER, SPOKEN, STOP, Chain, declaration
-from ._language_texts import IJEKAVIAN_SERBIAN, LATIN_SERBIAN, in_ijekavian, texts
+from ._language_texts import IJEKAVIAN_SERBIAN, LATIN_SERBIAN, in_ijekavian, in_latin, texts
 
 KEPT = 1 << 19  # n-grams
 SIZE = 32  # of a vector
@@ -64,13 +64,6 @@ LATIN = (
 
 
 SPELT = {"tr": (2 / 32, "ışğİŞĞ", "ýþðÝÞÐ"), "ro": (1 / 3, "șțȘȚ", "şţŞŢ")}  # read in a wrong or an old character set
-CYRILLIC = dict(
-    zip(
-        map(ord, "абвгдђежзијклљмнњопрстћуфхцчџш"),
-        "a b v g d đ e ž z i j k l lj m n nj o p r s t ć u f h c č dž š".split(),
-        strict=True,
-    )
-)
 
 
 class Told(NamedTuple):
@@ -158,12 +151,6 @@ def sample(lines: list[str]) -> list[str]:
 
 def sentences_of(codes: np.ndarray) -> list[np.ndarray]:
     return np.split(codes, np.flatnonzero(codes == STOP) + 1)[:-1]
-
-
-def in_latin(sentence: np.ndarray) -> np.ndarray:
-    """A Serbian sentence in Latin letters."""
-    text = "".join(map(chr, sentence)).lower().translate(CYRILLIC)
-    return np.array([ord(c) for c in text], np.int32)
 
 
 def _told(packages: dict[str, list[str]]) -> Told:
