@@ -22,8 +22,8 @@ from gristmill.mixing.exporters.registry import EXPORTERS, export_recipe
 from gristmill.mixing.recipe import Phase, make_recipe
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages.extract import EXTRACT, ExtractSettings
-from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.extract.stage import EXTRACT, ExtractSettings
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.proxy_models.scoring.sampling import Samples
 
 ROOT = Path(__file__).parents[1]

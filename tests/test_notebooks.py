@@ -12,8 +12,8 @@ from gristmill.corpus.store.workspace import Manifest, Workspace
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.dedup.stage import deduplicate
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
-from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.pipelines.stages.mix.stage import MIXTURE_TABLE
 
 from .pipelines.small_crawl import write_small_crawl

@@ -39,7 +39,7 @@ def balance(
 
     Example: gristmill balance --by host --cap 1000 --workspace W
     """
-    from ..stages.balance import BalanceSettings, run_balance
+    from ..stages.balance.stage import BalanceSettings, run_balance
 
     settings = settings_of(
         BalanceSettings, by=by, concepts=concepts, cap=cap, tail=tail, unmatched=unmatched, seed=seed

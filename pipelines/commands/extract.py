@@ -6,7 +6,7 @@ import typer
 
 from ...corpus.languages.identification import OWN
 from ...corpus.readers.inputs import Input
-from ..stages.extract import EXTRACT, ExtractSettings
+from ..stages.extract.stage import EXTRACT, ExtractSettings
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
 
 

@@ -24,8 +24,8 @@ def refilter(
 
     Example: gristmill refilter --rules precise.yaml --classifier math=math.bin --workspace W
     """
-    from ..stages.refilter import RefilterSettings
-    from ..stages.refilter import refilter as run
+    from ..stages.refilter.stage import RefilterSettings
+    from ..stages.refilter.stage import refilter as run
 
     settings = RefilterSettings(rules=rules, classifiers=named_files("--classifier", classifier))
     show(run(Workspace(workspace), settings, runner_options(context, workers), force, quiet=json), json)

@@ -37,8 +37,8 @@ def refine(
 
     Example: gristmill refine --workspace W --dry-run 3
     """
-    from ..stages.refine import REFINE, RefineSettings, preview
-    from ..stages.refine import learn as learn_from
+    from ..stages.refine.stage import REFINE, RefineSettings, preview
+    from ..stages.refine.stage import learn as learn_from
 
     place = Workspace(workspace)
     if learn is not None:

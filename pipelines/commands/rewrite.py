@@ -59,8 +59,8 @@ def rewrite(
         save_recipe(mixed, recipe)
         show({"stage": "rewrite", "recipe": recipe, "shares": mixed.run_shares()}, json)
         return
-    from ..stages.rewrite import RewriteSettings, run_rewrite
-    from ..stages.rewrite import adopt as adopt_documents
+    from ..stages.rewrite.stage import RewriteSettings, run_rewrite
+    from ..stages.rewrite.stage import adopt as adopt_documents
 
     chosen = engine_of(endpoint, model, engine)
     if chosen is None:

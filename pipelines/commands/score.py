@@ -47,7 +47,7 @@ def score(
     from ...proxy_models.fleets.fleet import FleetSettings
     from ...proxy_models.scoring.color import ColorSettings
     from ...proxy_models.scoring.scorers import ScoreSettings
-    from ..stages.score import score as run_score
+    from ..stages.score.stage import score as run_score
 
     color = ColorSettings(details=details)
     shape = {"steps": steps, "warmup": min(30, steps // 5), "d_model": width, "d_ff": 3 * width}

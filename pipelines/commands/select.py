@@ -33,8 +33,8 @@ def select(
 
     Example: gristmill select --by color --share 1/8 --workspace W
     """
-    from ..stages.select import SelectSettings
-    from ..stages.select import select as stage
+    from ..stages.select.stage import SelectSettings
+    from ..stages.select.stage import select as stage
 
     settings = settings_of(
         SelectSettings,

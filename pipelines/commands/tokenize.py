@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from ...corpus.store.workspace import Workspace
-from ..stages.tokenize import TokenizeSettings
-from ..stages.tokenize import tokenize as run_tokenize
+from ..stages.tokenize.stage import TokenizeSettings
+from ..stages.tokenize.stage import tokenize as run_tokenize
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, settings_of, show
 
 

@@ -160,7 +160,7 @@ def _arrow(url: str) -> Iterator[pa.RecordBatch]:
 
 
 def _filter(again: Again) -> None:
-    from ..stages.filter import DecideSettings, FilterSettings, MeasureSettings, measure_stage, run_filter
+    from ..stages.filter.stage import DecideSettings, FilterSettings, MeasureSettings, measure_stage, run_filter
     from .stage import run_stage
 
     asked, space = again.settings(DecideSettings), again.workspace
@@ -175,7 +175,7 @@ def _filter(again: Again) -> None:
 
 
 def _refine(again: Again) -> None:
-    from ..stages.refine import REFINE, RefineSettings
+    from ..stages.refine.stage import REFINE, RefineSettings
 
     _run(again, REFINE, RefineSettings)
 
@@ -213,8 +213,8 @@ def _semantic(again: Again) -> None:
 
 
 def _refilter(again: Again) -> None:
-    from ..stages.refilter import REFILTER
-    from ..stages.refilter import Again as RefilterCall
+    from ..stages.refilter.stage import REFILTER
+    from ..stages.refilter.stage import Again as RefilterCall
 
     _run(again, REFILTER, RefilterCall)
 
@@ -248,26 +248,26 @@ def _tag(again: Again) -> None:
 
 
 def _balance(again: Again) -> None:
-    from ..stages.balance import BalanceSettings, run_balance
+    from ..stages.balance.stage import BalanceSettings, run_balance
 
     run_balance(again.workspace, again.settings(BalanceSettings), again.options, force=True, quiet=again.quiet)
 
 
 def _score(again: Again) -> None:
     from ...proxy_models.scoring.scorers import ScoreSettings
-    from ..stages.score import score
+    from ..stages.score.stage import score
 
     score(again.workspace, again.settings(ScoreSettings), again.options, force=True, quiet=again.quiet)
 
 
 def _select(again: Again) -> None:
-    from ..stages.select import SelectSettings, select
+    from ..stages.select.stage import SelectSettings, select
 
     _run(again, select, SelectSettings)
 
 
 def _rewrite(again: Again) -> None:
-    from ..stages.rewrite import RewriteSettings, adopt, adopted, run_rewrite
+    from ..stages.rewrite.stage import RewriteSettings, adopt, adopted, run_rewrite
 
     run_rewrite(again.workspace, again.settings(RewriteSettings), again.options, force=True, quiet=again.quiet)
     if adopted(again.workspace):
@@ -275,7 +275,7 @@ def _rewrite(again: Again) -> None:
 
 
 def _tokenize(again: Again) -> None:
-    from ..stages.tokenize import TokenizeSettings, tokenize
+    from ..stages.tokenize.stage import TokenizeSettings, tokenize
 
     tokenize(again.workspace, again.settings(TokenizeSettings), again.options, force=True, quiet=again.quiet)
 

@@ -23,20 +23,20 @@ from ...mixing.exporters.registry import export_recipe
 from ...mixing.recipe import load_recipe
 from ...proxy_models.scoring.scorers import ScoreSettings
 from ..report.page import ReportSettings, write_report
-from ..stages.balance import BalanceSettings, load_concepts, run_balance
+from ..stages.balance.stage import BalanceSettings, load_concepts, run_balance
 from ..stages.decontaminate.stage import DecontaminateSettings, decontaminate
 from ..stages.dedup.stage import deduplicate
-from ..stages.extract import EXTRACT, ExtractSettings
-from ..stages.filter import FilterSettings, run_filter
+from ..stages.extract.stage import EXTRACT, ExtractSettings
+from ..stages.filter.stage import FilterSettings, run_filter
 from ..stages.mix.ladder import LadderSettings, ladder
 from ..stages.mix.stage import MixSettings, mix
-from ..stages.refilter import RefilterSettings, refilter
-from ..stages.refine import REFINE, RefineSettings
-from ..stages.score import score
-from ..stages.select import SelectSettings, select
+from ..stages.refilter.stage import RefilterSettings, refilter
+from ..stages.refine.stage import REFINE, RefineSettings
+from ..stages.score.stage import score
+from ..stages.select.stage import SelectSettings, select
 from ..stages.semantic.stage import semantic
 from ..stages.tag.stage import TagSettings, run_tag
-from ..stages.tokenize import TokenizeSettings, tokenize
+from ..stages.tokenize.stage import TokenizeSettings, tokenize
 from ..stages.train.stage import TrainSettings, train
 from .runner import RunnerOptions
 from .stage import Stage, run_stage

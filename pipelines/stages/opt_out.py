@@ -24,7 +24,7 @@ from ...proxy_models.engines.cache import cache_path, drop_aside, set_aside
 from ..engine.rebuild import Calls, calls_of, forget, holding, pending, write_down
 from ..engine.rebuild import rebuild as rebuild_stages
 from ..engine.runner import RunnerOptions
-from .extract import INPUTS
+from .extract.stage import INPUTS
 
 REMOVED = pa.schema(
     [

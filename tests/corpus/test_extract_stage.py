@@ -21,7 +21,7 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
 from gristmill.pipelines.stages.opt_out import _account, _settle
 
 from .crawl import PROSE, http, jsonl, page, pages, record, zipped

@@ -18,7 +18,7 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.filters.classifiers import held_out, judged, model_checksum, score, train
 from gristmill.pipelines.commands.filter import filter as command
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages import filter as stage
+from gristmill.pipelines.stages.filter import stage as stage
 
 GOOD = [f"The theorem number {n} follows from the lemma and the proof by induction on n." for n in range(300)]
 BAD = [f"Buy now item {n} with free shipping and a discount, click here to subscribe." for n in range(300)]

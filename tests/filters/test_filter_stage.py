@@ -11,7 +11,7 @@ from gristmill.corpus.store.catalog import open_catalog
 from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages import filter as stage
+from gristmill.pipelines.stages.filter import stage as stage
 
 ONE = RunnerOptions()
 

@@ -9,7 +9,7 @@ from gristmill.corpus.store import schema
 from gristmill.corpus.store.shards import committed, open_shard
 from gristmill.corpus.store.workspace import Manifest, Workspace
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 
 WORDS = {
     "long": (400, "alpha beta gamma delta"),

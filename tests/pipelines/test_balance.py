@@ -13,7 +13,7 @@ from gristmill.corpus.store.shards import committed, fingerprint, open_shard
 from gristmill.corpus.store.workspace import Manifest, Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.balance import BalanceSettings, run_balance
+from gristmill.pipelines.stages.balance.stage import BalanceSettings, run_balance
 from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
 
 SIZES = {"head.org": 900, "middle.org": 300, "capped.org": 100, "tail.org": 7}

@@ -11,7 +11,7 @@ from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.classifiers import train
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.run import RunSettings, load_settings, run
-from gristmill.pipelines.stages.refilter import RefilterSettings
+from gristmill.pipelines.stages.refilter.stage import RefilterSettings
 
 from .small_crawl import edited, prose
 

@@ -12,7 +12,7 @@ from gristmill.pipelines.commands.mix import mix
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
 from gristmill.pipelines.stages.mix.ladder import LADDER, LadderSettings, ladder
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.proxy_models.fleets.ladder import agreement, rungs
 
 torch.set_num_threads(1)

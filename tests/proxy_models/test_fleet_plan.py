@@ -14,7 +14,7 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.pipelines.commands.mix import mix
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.mix.settings import MixSettings
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.proxy_models.fleets.fleet import FleetSettings
 from gristmill.proxy_models.fleets.plan import ENOUGH, FEWEST, LEAST_STEPS, MOST, PER_DOMAIN, plan
 from gristmill.training.transformer import block_parameters

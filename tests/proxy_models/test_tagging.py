@@ -12,7 +12,7 @@ from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import inputs, read_kept
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.proxy_models.rewriting.clusters import find_clusters, from_bytes, to_bytes, without_tiny
 from gristmill.proxy_models.rewriting.tagging import agreement, domain_name, held_back, learn, open_labeller
 from gristmill.proxy_models.rewriting.tagging_urls import url_tags

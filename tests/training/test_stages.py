@@ -17,7 +17,7 @@ from gristmill.mixing.online import OnlineSettings
 from gristmill.mixing.recipe import Phase, Tokenizer, load_recipe, make_recipe, save_recipe
 from gristmill.pipelines.cli import main
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.pipelines.stages.train.phases import (
     Changes,
     Conditioning,

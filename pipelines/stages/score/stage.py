@@ -18,18 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
 
-from ...corpus.store import fate
-from ...corpus.store.errors import RequestError, WorkspaceError, unknown_name
-from ...corpus.store.shards import Shard, checksum, committed, filesystem, fingerprint, open_shard, replacing
-from ...corpus.store.workspace import Workspace
-from ...proxy_models.model_files import find_model
-from ...proxy_models.scoring.sampling import Samples, draw, is_file, read_target, within
-from ...proxy_models.scoring.scorers import SAMPLED, Scorer, ScoreSettings, fit, open_scorer
-from ...proxy_models.scoring.token_losses import threads
-from ..engine.progress import Note
-from ..engine.runner import RunnerOptions
-from ..engine.stage import Plan, Report, Stage, commit, run_stage
-from .train.model_places import read_file
+from ....corpus.store import fate
+from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
+from ....corpus.store.shards import Shard, checksum, committed, filesystem, fingerprint, open_shard, replacing
+from ....corpus.store.workspace import Workspace
+from ....proxy_models.model_files import find_model
+from ....proxy_models.scoring.sampling import Samples, draw, is_file, read_target, within
+from ....proxy_models.scoring.scorers import SAMPLED, Scorer, ScoreSettings, fit, open_scorer
+from ....proxy_models.scoring.token_losses import threads
+from ...engine.progress import Note
+from ...engine.runner import RunnerOptions
+from ...engine.stage import Plan, Report, Stage, commit, run_stage
+from ..train.model_places import read_file
 
 RANDOM = ""  # the purpose under which the sample of the whole corpus is drawn
 SELECT = "select"  # scores are of the documents that every stage before it kept

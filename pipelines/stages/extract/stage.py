@@ -16,25 +16,25 @@ import apache_beam as beam
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
-from ...corpus.languages.identification import OWN, check_model
-from ...corpus.languages.identification import identity as model_identity
-from ...corpus.metadata.licences import class_of
-from ...corpus.readers.inputs import Input, resolve
-from ...corpus.readers.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
-from ...corpus.readers.records import Raw, Reading, read_piece
-from ...corpus.store import schema
-from ...corpus.store.calls import File
-from ...corpus.store.errors import RequestError
-from ...corpus.store.identity import document_id
-from ...corpus.store.removals import OptOut, read_optout
-from ...corpus.store.shards import Shard, committed, fingerprint, open_shard, read_batches
-from ...corpus.store.workspace import Workspace
-from ...corpus.text.extraction import ENGINES, check_engine
-from ...corpus.text.normalising import check_repair
-from ...corpus.text.pages import Job, Options, Outcome, work_on
-from ...corpus.text.sandbox import sandbox
-from ..engine.runner import RunnerOptions
-from ..engine.stage import Plan, Report, Stage, run_stage, shard_graph
+from ....corpus.languages.identification import OWN, check_model
+from ....corpus.languages.identification import identity as model_identity
+from ....corpus.metadata.licences import class_of
+from ....corpus.readers.inputs import Input, resolve
+from ....corpus.readers.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
+from ....corpus.readers.records import Raw, Reading, read_piece
+from ....corpus.store import schema
+from ....corpus.store.calls import File
+from ....corpus.store.errors import RequestError
+from ....corpus.store.identity import document_id
+from ....corpus.store.removals import OptOut, read_optout
+from ....corpus.store.shards import Shard, committed, fingerprint, open_shard, read_batches
+from ....corpus.store.workspace import Workspace
+from ....corpus.text.extraction import ENGINES, check_engine
+from ....corpus.text.normalising import check_repair
+from ....corpus.text.pages import Job, Options, Outcome, work_on
+from ....corpus.text.sandbox import sandbox
+from ...engine.runner import RunnerOptions
+from ...engine.stage import Plan, Report, Stage, run_stage, shard_graph
 
 TABLES = ("documents", "failures/extract", "captures", "inputs")  # documents is the marker and is written last
 TOLD_FILES = 1000  # files that the manifest lists; beyond, `inputs/` alone has them

@@ -15,19 +15,19 @@ import apache_beam as beam
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
-from ...corpus.readers.inputs import Input
-from ...corpus.readers.planning import Ledger, read_ledger, write_ledger
-from ...corpus.store import fate
-from ...corpus.store.calls import Call, File, asked_again
-from ...corpus.store.errors import WorkspaceError
-from ...corpus.store.identity import document_id, file_fingerprint
-from ...corpus.store.schema import DOCUMENTS
-from ...corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
-from ...corpus.store.workspace import Manifest, Workspace
-from ...proxy_models.engines.cache import RequestCache, cache_path
-from ...proxy_models.engines.engine import Spending, answer, cost
-from ...proxy_models.engines.open import engine_settings, open_engine
-from ...proxy_models.rewriting.rephrase import (
+from ....corpus.readers.inputs import Input
+from ....corpus.readers.planning import Ledger, read_ledger, write_ledger
+from ....corpus.store import fate
+from ....corpus.store.calls import Call, File, asked_again
+from ....corpus.store.errors import WorkspaceError
+from ....corpus.store.identity import document_id, file_fingerprint
+from ....corpus.store.schema import DOCUMENTS
+from ....corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
+from ....corpus.store.workspace import Manifest, Workspace
+from ....proxy_models.engines.cache import RequestCache, cache_path
+from ....proxy_models.engines.engine import Spending, answer, cost
+from ....proxy_models.engines.open import engine_settings, open_engine
+from ....proxy_models.rewriting.rephrase import (
     CHUNK_TOKENS,
     Rewriting,
     assemble,
@@ -35,10 +35,10 @@ from ...proxy_models.rewriting.rephrase import (
     rephrase_requests,
     style_record,
 )
-from ...proxy_models.rewriting.rephrase_chunks import token_counter
-from ..engine.runner import RunnerOptions
-from ..engine.stage import Plan, Report, Stage, run_stage, shard_graph
-from .extract import ExtractSettings, run_extract
+from ....proxy_models.rewriting.rephrase_chunks import token_counter
+from ...engine.runner import RunnerOptions
+from ...engine.stage import Plan, Report, Stage, run_stage, shard_graph
+from ..extract.stage import ExtractSettings, run_extract
 
 STAGE = "rewrite"
 TABLES = ("rewrites", "lineage", "synthetic")

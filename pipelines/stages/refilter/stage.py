@@ -12,16 +12,16 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...corpus.store import fate
-from ...corpus.store.errors import RequestError
-from ...corpus.store.schema import DECISIONS
-from ...corpus.store.shards import committed, fingerprint, open_shard, read_batches
-from ...corpus.store.workspace import Workspace
-from ...filters.rule_sets import DECIDED, Compiled, RuleSet, compiled, load_rules
-from ...filters.signals.families import Family, families, known_families, measure_batch
-from ..engine.runner import RunnerOptions
-from ..engine.stage import Plan, Report, Stage, run_stage, shard_graph
-from .filter import Measured, aligned
+from ....corpus.store import fate
+from ....corpus.store.errors import RequestError
+from ....corpus.store.schema import DECISIONS
+from ....corpus.store.shards import committed, fingerprint, open_shard, read_batches
+from ....corpus.store.workspace import Workspace
+from ....filters.rule_sets import DECIDED, Compiled, RuleSet, compiled, load_rules
+from ....filters.signals.families import Family, families, known_families, measure_batch
+from ...engine.runner import RunnerOptions
+from ...engine.stage import Plan, Report, Stage, run_stage, shard_graph
+from ..filter.stage import Measured, aligned
 
 STAGE, DECISIONS_TABLE, SIGNALS = "refilter", "decisions/refilter", "refiltered"
 

@@ -15,20 +15,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from ...corpus.store.calls import File
-from ...corpus.store.catalog import refresh_catalog
-from ...corpus.store.errors import MissingExtra, WorkspaceError
-from ...corpus.store.schema import DECISIONS, EDITS
-from ...corpus.store.shards import committed, fingerprint, open_shard, read_batches
-from ...corpus.store.workspace import Workspace
-from ...filters.cuts import Cut, cut_lines, masked
-from ...filters.rule_sets import DECIDED, Compiled, Rule, RuleSet, compiled, load_rules
-from ...filters.signals import by_language
-from ...filters.signals.families import Family, families, known_families, measure_batch
-from ...filters.urls import UrlRules
-from ..engine.runner import RunnerOptions
-from ..engine.stage import Plan, Report, Stage, run_stage, shard_graph
-from .tag.columns import FAMILY, learnt, tag_family
+from ....corpus.store.calls import File
+from ....corpus.store.catalog import refresh_catalog
+from ....corpus.store.errors import MissingExtra, WorkspaceError
+from ....corpus.store.schema import DECISIONS, EDITS
+from ....corpus.store.shards import committed, fingerprint, open_shard, read_batches
+from ....corpus.store.workspace import Workspace
+from ....filters.cuts import Cut, cut_lines, masked
+from ....filters.rule_sets import DECIDED, Compiled, Rule, RuleSet, compiled, load_rules
+from ....filters.signals import by_language
+from ....filters.signals.families import Family, families, known_families, measure_batch
+from ....filters.urls import UrlRules
+from ...engine.runner import RunnerOptions
+from ...engine.stage import Plan, Report, Stage, run_stage, shard_graph
+from ..tag.columns import FAMILY, learnt, tag_family
 
 STAGE = "filter"
 DECISIONS_TABLE, FAILING, EDITS_TABLE = "decisions/filter", "failing_rules", "edits/filter"

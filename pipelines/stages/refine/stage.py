@@ -12,21 +12,21 @@ import apache_beam as beam
 import pyarrow as pa
 from pydantic import BaseModel, Field, model_validator
 
-from ...corpus.store import fate
-from ...corpus.store.calls import File
-from ...corpus.store.errors import RequestError
-from ...corpus.store.schema import DECISIONS, EDITS
-from ...corpus.store.shards import committed, fingerprint, open_shard, read_batches
-from ...corpus.store.workspace import Workspace
-from ...proxy_models.engines.cache import RequestCache, cache_path
-from ...proxy_models.engines.engine import Spending, answer
-from ...proxy_models.engines.open import engine_settings, open_engine
-from ...proxy_models.rewriting.programs import Outcome, Program, difference, execute, parse
-from ...proxy_models.rewriting.refine import Dialect, program_of, refine_requests
-from ...proxy_models.rewriting.refine_model import LineModel, load_line_model, train_line_model
-from ...proxy_models.rewriting.refine_rules import refine_program
-from ...proxy_models.rewriting.rephrase_chunks import token_counter
-from ..engine.stage import Plan, Report, Stage, shard_graph
+from ....corpus.store import fate
+from ....corpus.store.calls import File
+from ....corpus.store.errors import RequestError
+from ....corpus.store.schema import DECISIONS, EDITS
+from ....corpus.store.shards import committed, fingerprint, open_shard, read_batches
+from ....corpus.store.workspace import Workspace
+from ....proxy_models.engines.cache import RequestCache, cache_path
+from ....proxy_models.engines.engine import Spending, answer
+from ....proxy_models.engines.open import engine_settings, open_engine
+from ....proxy_models.rewriting.programs import Outcome, Program, difference, execute, parse
+from ....proxy_models.rewriting.refine import Dialect, program_of, refine_requests
+from ....proxy_models.rewriting.refine_model import LineModel, load_line_model, train_line_model
+from ....proxy_models.rewriting.refine_rules import refine_program
+from ....proxy_models.rewriting.rephrase_chunks import token_counter
+from ...engine.stage import Plan, Report, Stage, shard_graph
 
 STAGE = "refine"
 TABLES = ("decisions/refine", "programs", "edits/refine")

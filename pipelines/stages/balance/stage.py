@@ -23,16 +23,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, Field, model_validator
 
-from ...corpus.store import fate
-from ...corpus.store.calls import File
-from ...corpus.store.errors import RequestError, WorkspaceError, unknown_name
-from ...corpus.store.schema import DECISIONS, DOCUMENTS
-from ...corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
-from ...corpus.store.workspace import Workspace
-from ...filters.balancing import Concepts, cap_for_tail_share, count, draw, keeps
-from ..engine.runner import RunnerOptions
-from ..engine.stage import Plan, Report, Stage, commit, run_stage, shard_graph
-from .columns import stored_schema
+from ....corpus.store import fate
+from ....corpus.store.calls import File
+from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
+from ....corpus.store.schema import DECISIONS, DOCUMENTS
+from ....corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
+from ....corpus.store.workspace import Workspace
+from ....filters.balancing import Concepts, cap_for_tail_share, count, draw, keeps
+from ...engine.runner import RunnerOptions
+from ...engine.stage import Plan, Report, Stage, commit, run_stage, shard_graph
+from ..columns import stored_schema
 
 STAGE, DECIDED, TABLE, MATCHES = "balance", "decisions/balance", "concepts", "matches"
 MATCHED = pa.schema([pa.field("id", pa.string(), nullable=False), ("concepts", pa.list_(pa.string()))])

@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, model_validator
 
-from ...corpus.store import fate, schema
-from ...corpus.store.errors import RequestError, WorkspaceError, unknown_name
-from ...corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
-from ...corpus.store.workspace import Workspace
-from ...proxy_models.scoring import selection
-from ..engine.stage import Plan, Report, Stage, commit
+from ....corpus.store import fate, schema
+from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
+from ....corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
+from ....corpus.store.workspace import Workspace
+from ....proxy_models.scoring import selection
+from ...engine.stage import Plan, Report, Stage, commit
 
 SELECT, DECISIONS, EDITS = "select", "decisions/select", "edits/select"
 

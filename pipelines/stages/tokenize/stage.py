@@ -14,15 +14,15 @@ import apache_beam as beam
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
-from ...corpus.store import fate
-from ...corpus.store.calls import File
-from ...corpus.store.errors import RequestError, WorkspaceError
-from ...corpus.store.shards import Shard, checksum, filesystem, fingerprint, replacing
-from ...corpus.store.workspace import Manifest, Workspace
-from ...training.data.shards import SPLITS, TokenFacts, TokenRows, committed_tokens, held_out, table_name, write_tokens
-from ...training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
-from ..engine.runner import RunnerOptions
-from ..engine.stage import Plan, Report, Stage, run_stage
+from ....corpus.store import fate
+from ....corpus.store.calls import File
+from ....corpus.store.errors import RequestError, WorkspaceError
+from ....corpus.store.shards import Shard, checksum, filesystem, fingerprint, replacing
+from ....corpus.store.workspace import Manifest, Workspace
+from ....training.data.shards import SPLITS, TokenFacts, TokenRows, committed_tokens, held_out, table_name, write_tokens
+from ....training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
+from ...engine.runner import RunnerOptions
+from ...engine.stage import Plan, Report, Stage, run_stage
 
 TOKENIZER, FILE = "tokenizer", "tokenizer.json"
 PREFIXES = {  # `domain` is what `gristmill tag --domain topic` made of it
