@@ -97,12 +97,7 @@ REVISITS = """
 
 def signals_sql(workspace: Workspace, present: set[str]) -> str | None:
     """One wide view: `signals/<family>/` each hold one struct column; families made from other documents stay out."""
-    documents = workspace.table("documents").manifest()
-    families = []
-    for name in sorted(present):
-        manifest = workspace.table(name).manifest() if _within("signals", name) else None
-        if manifest and documents and manifest.inputs.get("documents") == documents.fingerprint:
-            families.append(name)
+    families = [name for name in sorted(present) if _within("signals", name) and _fresh(workspace, name)]
     sources = [source for source in (files(workspace, name) for name in families) if source]
     if not sources:
         return None
@@ -113,12 +108,10 @@ def signals_sql(workspace: Workspace, present: set[str]) -> str | None:
 def scores_sql(workspace: Workspace, present: set[str]) -> str | None:
     """One struct column for each `scores/<name>/`: `select id, color.score from scores`. Those of other documents stay
     out; a document that a method did not see is null there."""
-    documents = workspace.table("documents").manifest()
     methods = {}
     for name in sorted(present):
-        manifest = workspace.table(name).manifest() if _within("scores", name) else None
-        source = files(workspace, name)
-        if manifest and source and documents and manifest.inputs.get("documents") == documents.fingerprint:
+        source = files(workspace, name) if _within("scores", name) and _fresh(workspace, name) else None
+        if source:
             methods[name.split("/")[1]] = source
     if not methods:
         return None
@@ -153,13 +146,14 @@ def files(workspace: Workspace, name: str) -> str | None:
     manifest = workspace.table(name).manifest()
     if manifest is None:
         return None
-    shards = [shard.name for shard in manifest.shards if shard.name.endswith(".parquet")]
+    shards = [shard for shard in manifest.shards if shard.name.endswith(".parquet")]
     if name in VIEWED:
-        shards = [shard for shard in shards if shard == VIEWED[name]]
+        shards = [shard for shard in shards if shard.name == VIEWED[name]]
     if not shards:
         return None
-    quoted = ", ".join("'" + workspace.table(name).shard_url(shard).replace("'", "''") + "'" for shard in shards)
-    return f"read_parquet([{quoted}])"
+    table = workspace.table(name)
+    quoted = ", ".join("'" + table.file_url(shard).replace("'", "''") + "'" for shard in shards)
+    return f"read_parquet([{quoted}], hive_partitioning = false)"
 
 
 def empty(name: str) -> str:
@@ -201,3 +195,8 @@ def funnel_sql(workspace: Workspace) -> str:
 
 def _within(folder: str, name: str) -> bool:
     return name.split(os.sep)[0] == folder and "/" in name
+
+
+def _fresh(workspace: Workspace, name: str) -> bool:
+    manifest = workspace.table(name).manifest()
+    return manifest is not None and not reasons(workspace, manifest.commit)

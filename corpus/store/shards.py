@@ -1,8 +1,8 @@
 """One shard: an immutable file of a table, whose name bears its content.
 
-A shard is written under a temporary name, synced, and put in place under `<stem>.<content>.<suffix>`, so a reader sees all
-of it or nothing, nothing is ever overwritten, and equal rows are one file. Its fingerprint (`content`) covers rows and
-schema, not the footer. Works on any fsspec file system.
+A shard is written under a temporary name, synced, and put in place under `<stem>.<content>.<suffix>`, so a reader sees
+all of it or nothing, nothing is ever overwritten, and equal rows are one file. Its fingerprint (`content`) covers rows
+and schema, not the footer. Works on any fsspec file system.
 """
 
 import hashlib
@@ -140,7 +140,9 @@ def open_file(folder: str, name: str) -> Iterator[Output]:
             os.remove(out.path)
 
 
-def _settled(fs: fsspec.AbstractFileSystem, home: str, name: str, out: Output, footer: int, schema: bytes = b"") -> Shard:
+def _settled(
+    fs: fsspec.AbstractFileSystem, home: str, name: str, out: Output, footer: int, schema: bytes = b""
+) -> Shard:
     """Put a finished file in place under the name that bears its content."""
     size = os.path.getsize(out.path)
     whole, content = hashlib.blake2b(digest_size=16), hashlib.blake2b(schema, digest_size=16)
@@ -193,9 +195,7 @@ class ShardWriter(Output):
 
 
 @contextmanager
-def open_shard(
-    folder: str, name: str, schema: pa.Schema, dictionary: bool | list[str] = True
-) -> Iterator[ShardWriter]:
+def open_shard(folder: str, name: str, schema: pa.Schema, dictionary: bool | list[str] = True) -> Iterator[ShardWriter]:
     """Write one Parquet shard into a table's folder; whole after the block, or not at all.
 
     `dictionary` names the columns worth a dictionary, where that is not all of them (hashes never repeat).

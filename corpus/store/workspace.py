@@ -71,7 +71,9 @@ class Commit(BaseModel, frozen=True, extra="forbid"):
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(self.stage, self.generation, self.previous, {n: _content(t.shards) for n, t in self.tables.items()})
+        return fingerprint(
+            self.stage, self.generation, self.previous, {n: _content(t.shards) for n, t in self.tables.items()}
+        )
 
     @property
     def files(self) -> set[str]:
@@ -219,7 +221,9 @@ def writer_of(table: str) -> str:
 
 # ---- commits
 
-_CACHE: dict[str, tuple[tuple[Any, ...], Commit]] = {}  # path -> (what the file was, the commit); files are never edited
+_CACHE: dict[
+    str, tuple[tuple[Any, ...], Commit]
+] = {}  # path -> (what the file was, the commit); files are never edited
 
 
 def _listed(workspace: str) -> dict[str, tuple[str, tuple[Any, ...]]]:
@@ -360,7 +364,12 @@ class Workspace:
     def _follow(self, commit: Commit) -> None:
         """`<table>/_manifest.json`: what the commit says of a table, for whoever opens the folder alone."""
         for name, table in commit.tables.items():
-            told = {"table": name, "stage": commit.stage, "generation": commit.generation, **table.model_dump(mode="json")}
+            told = {
+                "table": name,
+                "stage": commit.stage,
+                "generation": commit.generation,
+                **table.model_dump(mode="json"),
+            }
             with replacing(f"{self.url}/{name}/{MANIFEST}") as scratch, open(scratch, "w", encoding="utf-8") as file:
                 file.write(json.dumps(told, indent=1, sort_keys=True) + "\n")
 

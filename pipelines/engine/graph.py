@@ -1,4 +1,4 @@
-"""The four verbs that build every graph: map shards, group by key, gather, commit. Stages touch Beam through them alone.
+"""The four verbs that build every graph: map shards, group by key, gather, commit. Stages touch Beam by them alone.
 
 What travels between steps is small: a work item, a block of columns, a report. The list of all work never travels as
 one element: beyond `BLOCK` items it lies in files of the workspace, and an element is the number of a block. A worker
@@ -10,18 +10,16 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import apache_beam as beam
-import pyarrow as pa
 
 from ...corpus.store.errors import WorkspaceError
 from ...corpus.store.fate import Source
-from ...corpus.store.shards import Output, Shard, ShardWriter, filesystem, fingerprint, open_file, open_shard, replacing
-from ...corpus.store.workspace import UNFINISHED, Made, Workspace
+from ...corpus.store.shards import Shard, filesystem, replacing
+from ...corpus.store.workspace import UNFINISHED, Workspace
 
-S = TypeVar("S")
 BLOCK = 256  # work items that travel in one element or lie in one file
 
 Report = tuple[str, Shard]  # table, shard: what a worker has put in place
@@ -43,6 +41,7 @@ class Work:
     source: Source | None = None
     load: Any = None
     stamp: str = ""
+    parts: tuple[str, ...] = ()  # the commits that lack it, filled in by the stage
 
     @classmethod
     def of(cls, source: Source, load: Any = None, **more: str) -> "Work":
@@ -55,24 +54,6 @@ class Work:
         return self.source
 
 
-class Planned(Generic[S]):
-    """What the verbs need of a plan: where to write, and what was done already. `stage.Plan` is one."""
-
-    stage: str
-    workspace: Workspace
-    work: tuple[Work, ...]
-
-    # ---- writing, on a worker
-
-    def writer(self, table: str, name: str, schema: pa.Schema, dictionary: bool | list[str] = True) -> Any:
-        """A Parquet shard of a table, to be used in a `with`: its `shard` is the report."""
-        return open_shard(self.workspace.table(table).url, name, schema, dictionary)
-
-    def file(self, table: str, name: str) -> Any:
-        """Any other file of a table, to be used in a `with`."""
-        return open_file(self.workspace.table(table).url, name)
-
-
 Process = Callable[[Any, Work], Iterator[Report]]
 
 
@@ -81,12 +62,14 @@ def map_shards(pipeline: beam.Pipeline, plan: Any, process: Process) -> beam.PCo
 
     process  plan, item -> (table, shard) for each shard that it wrote
     """
-    return _work(pipeline, plan) | f"process {plan.stage}" >> beam.FlatMap(_process, plan, process)
+    return _work(pipeline, plan) | f"process {plan.stage}" >> beam.FlatMap(_process, plan.bare, process)
 
 
-def map_blocks(pipeline: beam.Pipeline, plan: Any, function: Callable[..., Iterator[Any]], *more: Any) -> beam.PCollection:
+def map_blocks(
+    pipeline: beam.Pipeline, plan: Any, function: Callable[..., Iterator[Any]], *more: Any
+) -> beam.PCollection:
     """Work items -> whatever `function(item, plan, *more)` yields for the next verb; nothing is recorded as done."""
-    return _work(pipeline, plan) | f"read {plan.stage}" >> beam.FlatMap(function, plan, *more)
+    return _work(pipeline, plan) | f"read {plan.stage}" >> beam.FlatMap(function, plan.bare, *more)
 
 
 def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> beam.PCollection:
@@ -107,7 +90,9 @@ def group_by_key(
     return blocks | f"group {label}" >> beam.GroupByKey() | label >> beam.FlatMap(function, *more)
 
 
-def gather(blocks: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> beam.PCollection:
+def gather(
+    blocks: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any
+) -> beam.PCollection:
     """Everything in one group -> what `function(blocks, *more)` yields; it is called where nothing came, too.
 
     Blocks come in no order: `function` must give the same for any.
@@ -128,7 +113,7 @@ def _gathered(group: tuple[int, Iterable[Any]], function: Callable[..., Iterator
 
 def commit(reports: beam.PCollection, plan: Any) -> beam.PCollection:
     """Hand everything over to the process that asked for the run, which commits: the end of every graph."""
-    return gather(reports, f"commit {plan.stage}", _hand_over, plan)
+    return gather(reports, f"commit {plan.stage}", _hand_over, plan.bare)
 
 
 # ---- how it is done
@@ -240,5 +225,3 @@ def orphans(workspace: Workspace, stage: str) -> set[str]:
         with fs.open(entry, "rb") as file:
             named |= {f"{table}/{told['file']}" for table, told in json.loads(file.read())}
     return named
-
-

@@ -6,7 +6,7 @@ other inputs adds their shards and redoes none; a call with the same inputs does
 Refuses inputs that do not exist, and other settings over the same workspace unless forced.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,16 +27,17 @@ from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError
 from ....corpus.store.identity import document_id
 from ....corpus.store.removals import OptOut, read_optout
-from ....corpus.store.shards import Shard, committed, fingerprint, open_shard, read_batches
+from ....corpus.store.shards import Shard, fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from ....corpus.text.extraction import ENGINES, check_engine
 from ....corpus.text.normalising import check_repair
 from ....corpus.text.pages import Job, Options, Outcome, work_on
 from ....corpus.text.sandbox import sandbox
+from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
-from ...engine.stage import Plan, Report, Stage, run_stage, shard_graph
+from ...engine.stage import Plan, Stage, run_stage
 
-TABLES = ("documents", "failures/extract", "captures", "inputs")  # documents is the marker and is written last
+TABLES = ("documents", "failures/extract", "captures", "inputs")
 TOLD_FILES = 1000  # files that the manifest lists; beyond, `inputs/` alone has them
 
 
@@ -76,43 +77,41 @@ def planned(workspace: Workspace, settings: ExtractSettings) -> Ledger:
     return ledger
 
 
-def inputs(workspace: Workspace, settings: ExtractSettings) -> dict[str, str]:
-    return {"files": planned(workspace, settings).fingerprint}
+def items(plan: Plan[ExtractSettings]) -> list[Work]:
+    """Every shard of the ledger, which is written down before the first of them: a killed run is finished by any
+    later one."""
+    ledger = planned(plan.workspace, plan.settings)
+    plan.workspace.create()
+    write_ledger(plan.workspace, ledger)
+    return [Work(lot.name, {"lot": fingerprint(lot.model_dump(mode="json"))}, load=lot) for lot in ledger.lots]
 
 
 def graph(pipeline: beam.Pipeline, plan: Plan[ExtractSettings]) -> beam.PCollection:
-    """Every shard of the ledger; those already committed are reported, not redone."""
-    ledger = planned(plan.workspace, plan.settings)
-    write_ledger(plan.workspace, ledger)  # before the first shard: a killed run is finished by any later one
-    return shard_graph(pipeline, plan, ledger.lots, process, _Told(plan.workspace), TABLES)
+    return commit(map_shards(pipeline, plan, process), plan)
 
 
-@dataclass(frozen=True)
-class _Told:
-    """Details of the manifest: each input file with its counts, and the files that repeated another."""
-
-    workspace: Workspace
-
-    def __call__(self, shards: dict[str, list[Shard]]) -> dict[str, Any]:
-        ledger = read_ledger(self.workspace)
-        told: dict[str, Any] = {
-            "files": len([file for file in ledger.files if not file.repeats]),
-            "repeats": [{"path": f.path, "repeats": f.repeats} for f in ledger.files if f.repeats],
-            "ignored": {},
-        }
-        per_file: dict[str, dict[str, int]] = {}
-        for shard in shards["inputs"]:
-            for batch in read_batches(self.workspace.table("inputs").shard_url(shard.name)):
-                for row in batch.to_pylist():
-                    counts = per_file.setdefault(row["path"], dict.fromkeys(COUNTED, 0))
-                    for name in COUNTED:
-                        counts[name] += row[name]
-                    for kind in row["ignored_by_type"]:
-                        told["ignored"][kind["type"]] = told["ignored"].get(kind["type"], 0) + kind["count"]
-        told["ignored"] = dict(sorted(told["ignored"].items()))
-        if len(per_file) <= TOLD_FILES:
-            told["per_file"] = dict(sorted(per_file.items()))
-        return told
+def details(plan: Plan[ExtractSettings], shards: Mapping[str, list[Shard]], _: list[dict[str, Any]]) -> dict[str, Any]:
+    """Each input file with its counts, and the files that repeated another."""
+    ledger = read_ledger(plan.workspace)
+    told: dict[str, Any] = {
+        "files": len([file for file in ledger.files if not file.repeats]),
+        "repeats": [{"path": f.path, "repeats": f.repeats} for f in ledger.files if f.repeats],
+        "ignored": {},
+    }
+    table = plan.workspace.table("inputs")
+    per_file: dict[str, dict[str, int]] = {}
+    for shard in shards["inputs"]:
+        for batch in read_batches(table.file_url(shard)):
+            for row in batch.to_pylist():
+                counts = per_file.setdefault(row["path"], dict.fromkeys(COUNTED, 0))
+                for name in COUNTED:
+                    counts[name] += row[name]
+                for kind in row["ignored_by_type"]:
+                    told["ignored"][kind["type"]] = told["ignored"].get(kind["type"], 0) + kind["count"]
+    told["ignored"] = dict(sorted(told["ignored"].items()))
+    if len(per_file) <= TOLD_FILES:
+        told["per_file"] = dict(sorted(per_file.items()))
+    return told
 
 
 COUNTED = ("records", "gaps", "ignored", "in", "kept", "dropped", "failed")  # dropped: opted out
@@ -129,27 +128,22 @@ INPUTS = pa.schema(
 )
 
 
-def process(plan: Plan[ExtractSettings], lot: Lot) -> Iterator[Report]:
+def process(plan: Plan[ExtractSettings], work: Work) -> Iterator[Report]:
     """One shard of documents, with its failures and its account of the input."""
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, lot.model_dump(mode="json"))
-    urls = {table: plan.workspace.table(table).shard_url(lot.name) for table in TABLES}
-    there = {table: committed(url, stamp) for table, url in urls.items()}
-    if all(there.values()):
-        yield from there.items()
-        return
-    with ExitStack() as stack:  # closes the last opened first, so documents, opened first, are committed last
-        documents = stack.enter_context(open_shard(urls["documents"], schema.DOCUMENTS, stamp))
-        failures = stack.enter_context(open_shard(urls["failures/extract"], schema.FAILURES, stamp))
-        captures = stack.enter_context(open_shard(urls["captures"], schema.CAPTURES, stamp))
-        account = stack.enter_context(open_shard(urls["inputs"], INPUTS, stamp))
+    lot: Lot = work.load
+    with ExitStack() as stack:
+        documents = stack.enter_context(plan.writer("documents", lot.name, schema.DOCUMENTS))
+        failures = stack.enter_context(plan.writer("failures/extract", lot.name, schema.FAILURES))
+        captures = stack.enter_context(plan.writer("captures", lot.name, schema.CAPTURES))
+        account = stack.enter_context(plan.writer("inputs", lot.name, INPUTS))
         tally = Tally()
         aside = Aside(failures, captures, tally)
         documents.write_rows(_documents(plan.settings, lot, aside, read_optout(plan.workspace)))
         account.write_rows(tally.rows)
         documents.counts = tally.counts()
         failures.counts = {"failed": documents.counts["failed"]}
-    for table, url in urls.items():
-        yield table, committed(url, stamp)
+    for table, out in zip(TABLES, (documents, failures, captures, account), strict=True):
+        yield table, out.shard
 
 
 class Tally:
@@ -296,10 +290,6 @@ def _failure(piece: Piece, raw: Raw) -> dict[str, Any]:
     }
 
 
-def work(workspace: Workspace, settings: ExtractSettings) -> int:
-    return len(planned(workspace, settings).lots)
-
-
 def run_extract(
     workspace: Workspace, settings: ExtractSettings, options: RunnerOptions, force: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
@@ -311,9 +301,10 @@ EXTRACT = Stage(
     "extract",
     3,
     TABLES,
-    inputs,
+    lambda workspace, settings: {},
     graph,
-    work,
+    items,
+    details=details,
     recorded=recorded,
     lasting=lambda settings: settings.model_copy(update={"inputs": ()}),  # they are in the ledger
 )

@@ -6,28 +6,30 @@ that one measured. Line rules cut lines out of texts and are the exception: they
 text with what was cut. `failing_rules/` tells every rule that a document failed, where it is asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from ....corpus.store.calls import File
-from ....corpus.store.catalog import refresh_catalog
 from ....corpus.store.errors import MissingExtra, WorkspaceError
+from ....corpus.store.fate import Source
+from ....corpus.store.freshness import reasons
 from ....corpus.store.schema import DECISIONS, EDITS
-from ....corpus.store.shards import committed, fingerprint, open_shard, read_batches
+from ....corpus.store.shards import read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.cuts import Cut, cut_lines, masked
 from ....filters.rule_sets import DECIDED, Compiled, Rule, RuleSet, compiled, load_rules
 from ....filters.signals import by_language
 from ....filters.signals.families import Family, families, known_families, measure_batch
 from ....filters.urls import UrlRules
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
-from ...engine.stage import Plan, Report, Stage, run_stage, shard_graph
+from ...engine.stage import Plan, Stage, run_stage
 from ..tag.columns import FAMILY, learnt, tag_family
 
 STAGE = "filter"
@@ -84,8 +86,7 @@ def run_filter(
         where += " (no taxonomy has been learnt yet by gristmill tag)"
     asked = _asked(compiled(rules, where, known)[0])
     wanted = families({*asked, *settings.families}, "--signals", known)
-    inputs = _documents(workspace)
-    missing = tuple(family.name for family in wanted if not _measured(workspace, family, inputs))
+    missing = _missing(workspace, wanted)
     made_with = {name: getattr(settings, name) for name in Measured.model_fields}
     tables: dict[str, Any] = {}
     if SEGMENTED in missing and settings.segmenter == by_language.ICU:
@@ -96,7 +97,6 @@ def run_filter(
         tables |= summary["tables"]
     decided = DecideSettings(rules=rules, all_failing=settings.all_failing, **made_with)
     summary = run_stage(decide_stage(decided), workspace, decided, options, force, quiet)
-    _forget(workspace, decided)
     return summary | {"tables": tables | summary["tables"]}
 
 
@@ -113,61 +113,63 @@ def _need_segmenter(workspace: Workspace) -> None:
                     raise
 
 
-def _documents(workspace: Workspace) -> dict[str, str]:
-    return {"documents": workspace.table("documents").finished(STAGE).fingerprint}
-
-
-def _measured(workspace: Workspace, family: Family, inputs: dict[str, str]) -> bool:
-    manifest = workspace.table(f"signals/{family.name}").manifest()
-    return manifest is not None and manifest.settings == family.recorded and manifest.inputs == inputs
+def _missing(workspace: Workspace, wanted: Sequence[Family]) -> tuple[str, ...]:
+    """Families that are not measured on every document as it is now, by their present version."""
+    missing = []
+    for family in wanted:
+        manifest = workspace.table(f"signals/{family.name}").manifest()
+        if manifest is None or manifest.settings != family.recorded or reasons(workspace, manifest.commit):
+            missing.append(family.name)
+    return tuple(missing)
 
 
 def measure_stage(names: tuple[str, ...], known: dict[str, Family]) -> Stage[MeasureSettings]:
-    """The stage that measures these families, each into a table of its own."""
+    """The stage that measures these families in one pass; each is a result of its own."""
     tables = tuple(f"signals/{name}" for name in names)
     return Stage(
-        name=STAGE,
+        name="signals",
+        command=STAGE,
         version=1,
         tables=tables,
-        inputs=lambda workspace, settings: _documents(workspace),
-        graph=_measure_graph,
-        work=lambda workspace, settings: len(_shards(workspace)),
+        inputs=lambda workspace, settings: {},
+        graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, measure_shard), plan),
+        items=lambda plan: _items(plan, ()),
+        parts=lambda settings: {table: (table,) for table in tables},
+        redecides=True,
         recorded=lambda settings: {},
         recorded_of=lambda settings, table: known[table.removeprefix("signals/")].recorded,
     )
 
 
-def _shards(workspace: Workspace) -> list[tuple[str, str]]:
-    manifest = workspace.table("documents").finished(STAGE)
-    return [(shard.name, shard.checksum) for shard in manifest.shards]
+def _items(plan: Plan[Any], tables: Sequence[str]) -> list[Work]:
+    """Every shard of documents/, with the shards of these tables that bear its name."""
+    documents = plan.workspace.table("documents")
+    manifests = {name: plan.workspace.table(name).finished(STAGE) for name in ("documents", *tables)}
+    items = []
+    for shard in manifests["documents"].shards:
+        own = {
+            name: manifest.by_name[shard.name] for name, manifest in manifests.items() if shard.name in manifest.by_name
+        }
+        urls = {name: plan.workspace.table(name).file_url(found) for name, found in own.items() if name != "documents"}
+        made_from = {f"{name}/{shard.name}": found.content for name, found in own.items()}
+        items.append(Work(shard.name, made_from, Source(shard.name, documents.file_url(shard)), urls))
+    return items
 
 
-def _measure_graph(pipeline: beam.Pipeline, plan: Plan[MeasureSettings]) -> beam.PCollection:
-    tables = [f"signals/{name}" for name in plan.settings.families]
-    return shard_graph(pipeline, plan, _shards(plan.workspace), measure_shard, tables=tables)
-
-
-def measure_shard(plan: Plan[MeasureSettings], item: tuple[str, str]) -> Iterator[Report]:
-    """Signals of one shard of documents, every family from the same pass."""
-    shard, checksum = item
-    wanted = families(plan.settings.families, known=plan.settings.known(plan.workspace))
-    urls = {family.name: plan.workspace.table(f"signals/{family.name}").shard_url(shard) for family in wanted}
-    stamps = {f.name: fingerprint(STAGE, f.recorded, checksum) for f in wanted}
-    there = {name: committed(url, stamps[name]) for name, url in urls.items()}
-    absent = [family for family in wanted if there[family.name] is None]
+def measure_shard(plan: Plan[MeasureSettings], work: Work) -> Iterator[Report]:
+    """Signals of one shard of documents, every family that lacks it from the same pass."""
+    absent = families([name.removeprefix("signals/") for name in work.parts], known=plan.settings.known(plan.workspace))
     with ExitStack() as stack:
-        out = {f.name: stack.enter_context(open_shard(urls[f.name], f.schema, stamps[f.name])) for f in absent}
+        out = {f.name: stack.enter_context(plan.writer(f"signals/{f.name}", work.name, f.schema)) for f in absent}
         columns = sorted({"id", *(name for f in absent for name in (f.column or "text", *f.beside))})
-        for batch in read_batches(plan.workspace.table("documents").shard_url(shard), columns, 2048):
-            if not absent:
-                break
+        for batch in work.documents.read(columns, 2048):
             for name, column in measure_batch(batch, absent).items():
                 rows = [batch["id"].cast(pa.string()), column]
                 out[name].write_batch(pa.RecordBatch.from_arrays(rows, schema=out[name].schema))
         for writer in out.values():
             writer.counts["documents"] = writer.rows
-    for family in wanted:
-        yield f"signals/{family.name}", there[family.name] or committed(urls[family.name], stamps[family.name])
+    for name, writer in out.items():
+        yield f"signals/{name}", writer.shard
 
 
 def _tables(settings: DecideSettings) -> tuple[str, ...]:
@@ -180,58 +182,39 @@ def _asked(rules: Compiled) -> list[str]:
     return sorted(set(rules.signals) - {*MADE_HERE})
 
 
-def _forget(workspace: Workspace, settings: DecideSettings) -> None:
-    """Edits and failing rules of earlier rules are no longer true where these rules make none."""
-    for name in {EDITS_TABLE, FAILING} - {*_tables(settings)}:
-        if workspace.table(name).manifest() is not None:
-            workspace.table(name).remove_manifest()
-            refresh_catalog(workspace)
-
-
 def decide_stage(settings: DecideSettings) -> Stage[DecideSettings]:
     """The stage that decides from stored signals; other rules replace its tables without --force."""
     return Stage(
         name=STAGE,
         version=1,
         tables=_tables(settings),
-        inputs=_decide_inputs,
-        graph=_decide_graph,
-        work=lambda workspace, settings: len(_shards(workspace)),
+        inputs=lambda workspace, settings: {},
+        graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, decide_shard), plan),
+        items=_decide_items,
+        before=chain_before(STAGE),
         redecides=True,
     )
 
 
-def _decide_inputs(workspace: Workspace, settings: DecideSettings) -> dict[str, str]:
-    inputs = _documents(workspace)
-    for name in _asked(compiled(settings.rules, families=settings.known(workspace))[0]):
-        inputs[f"signals/{name}"] = workspace.table(f"signals/{name}").finished(STAGE).fingerprint
-    return inputs
+def _decide_items(plan: Plan[DecideSettings]) -> list[Work]:
+    rules = compiled(plan.settings.rules, families=plan.settings.known(plan.workspace))[0]
+    return _items(plan, [f"signals/{name}" for name in _asked(rules)])
 
 
-def _decide_graph(pipeline: beam.Pipeline, plan: Plan[DecideSettings]) -> beam.PCollection:
-    return shard_graph(pipeline, plan, _shards(plan.workspace), decide_shard, tables=_tables(plan.settings))
-
-
-def decide_shard(plan: Plan[DecideSettings], item: tuple[str, str]) -> Iterator[Report]:
+def decide_shard(plan: Plan[DecideSettings], work: Work) -> Iterator[Report]:
     """Decisions of one shard, from its signals; the text is read only where there are line rules."""
-    shard, checksum = item
-    stamp = fingerprint(STAGE, plan.version, plan.recorded, checksum, sorted(plan.inputs.items()))
-    tables = _tables(plan.settings)
-    urls = {name: plan.workspace.table(name).shard_url(shard) for name in tables}
-    if any(committed(url, stamp) is None for url in urls.values()):
-        edits, decided = [], [DECIDED.empty_table()]
-        rules, lines = compiled(plan.settings.rules, families=plan.settings.known(plan.workspace))
-        for rows in signal_rows(plan.workspace, shard, rules, plan.settings.rules.edits):
-            cut = None
-            if lines is not None and plan.settings.rules.lines is not None:
-                cut = cut_lines(rows["text"].combine_chunks(), plan.settings.rules.lines, lines)
-                rows = rows.append_column("kept", cut.kept).append_column("removed", cut.removed)
-            decided.append(rules.decide(rows, STAGE, plan.settings.all_failing).cast(DECIDED))
-            if plan.settings.rules.edits:
-                edits += _edits(rows, decided[-1], cut, plan.settings.rules)
-        _write_decided(plan, urls, stamp, pa.concat_tables(decided), edits)
-    for name in reversed(tables):
-        yield name, committed(urls[name], stamp)
+    edits: list[dict[str, Any]] = []
+    decided = [DECIDED.empty_table()]
+    rules, lines = compiled(plan.settings.rules, families=plan.settings.known(plan.workspace))
+    for rows in signal_rows(plan.workspace, work, rules, plan.settings.rules.edits):
+        cut = None
+        if lines is not None and plan.settings.rules.lines is not None:
+            cut = cut_lines(rows["text"].combine_chunks(), plan.settings.rules.lines, lines)
+            rows = rows.append_column("kept", cut.kept).append_column("removed", cut.removed)
+        decided.append(rules.decide(rows, STAGE, plan.settings.all_failing).cast(DECIDED))
+        if plan.settings.rules.edits:
+            edits += _edits(rows, decided[-1], cut, plan.settings.rules)
+    yield from _write_decided(plan, work.name, pa.concat_tables(decided), edits)
 
 
 def _edits(rows: pa.Table, decided: pa.Table, cut: Cut | None, rules: RuleSet) -> Iterator[dict[str, Any]]:
@@ -249,39 +232,42 @@ def _edits(rows: pa.Table, decided: pa.Table, cut: Cut | None, rules: RuleSet) -
 
 
 def _write_decided(
-    plan: Plan[DecideSettings], urls: dict[str, str], stamp: str, decided: pa.Table, edits: list[dict[str, Any]]
-) -> None:
-    """Edits and failing rules first, the decisions last."""
-    if EDITS_TABLE in urls:
-        with open_shard(urls[EDITS_TABLE], EDITS, stamp) as out:
+    plan: Plan[DecideSettings], name: str, decided: pa.Table, edits: list[dict[str, Any]]
+) -> Iterator[Report]:
+    tables = _tables(plan.settings)
+    if EDITS_TABLE in tables:
+        with plan.writer(EDITS_TABLE, name, EDITS) as out:
             out.write_rows(edits)
             out.counts["documents"] = len(edits)
-    if FAILING in urls:
-        with open_shard(urls[FAILING], FAILING_SCHEMA, stamp) as out:
+        yield EDITS_TABLE, out.shard
+    if FAILING in tables:
+        with plan.writer(FAILING, name, FAILING_SCHEMA) as out:
             for batch in decided.select(FAILING_SCHEMA.names).to_batches():
                 out.write_batch(batch)
+        yield FAILING, out.shard
     kept = int(pc.sum(decided["kept"]).as_py() or 0)
-    with open_shard(urls[DECISIONS_TABLE], DECISIONS, stamp) as out:
+    with plan.writer(DECISIONS_TABLE, name, DECISIONS) as out:
         for batch in decided.select(DECISIONS.names).cast(DECISIONS).combine_chunks().to_batches(1 << 16):
             out.write_batch(batch)
         out.counts |= {"in": len(decided), "kept": kept, "dropped": len(decided) - kept, "failed": 0}
+    yield DECISIONS_TABLE, out.shard
 
 
-def signal_rows(workspace: Workspace, shard: str, rules: Compiled, text: bool = False) -> Iterator[pa.Table]:
+def signal_rows(workspace: Workspace, work: Work, rules: Compiled, text: bool = False) -> Iterator[pa.Table]:
     """Rows of one shard, in its order: the columns that the rules read, and the text only where it is asked for."""
     columns = ["id", *sorted(rules.columns - {"id"}), *(["text"] if text else [])]
     rows = 1 << 11 if text else 1 << 16
-    sources = [read_batches(workspace.table("documents").shard_url(shard), columns, rows)]
+    sources = [read_batches(work.documents.documents, columns, rows)]
     names = _asked(rules)
     for name in names:
         wanted = ["id", *(f"{name}.{column}" for column in rules.signals[name])]
-        sources.append(read_batches(workspace.table(f"signals/{name}").shard_url(shard), wanted, rows))
+        sources.append(read_batches(work.load[f"signals/{name}"], wanted, rows))
     for parts in aligned(sources):
         for name, part in zip(names, parts[1:], strict=True):
             if not part["id"].equals(parts[0]["id"]):
                 raise WorkspaceError(
-                    f"signals/{name}/{shard} in {workspace.url} does not follow documents/{shard}; "
-                    f"remove signals/{name}/ and run: gristmill filter --workspace {workspace.url}"
+                    f"signals/{name}/{work.name} in {workspace.url} does not follow documents/{work.name}; "
+                    f"run: gristmill filter --workspace {workspace.url} --force"
                 )
         table = {column: parts[0][column] for column in columns}
         for name, part in zip(names, parts[1:], strict=True):
@@ -302,7 +288,7 @@ def aligned(sources: list[Iterator[pa.RecordBatch]]) -> Iterator[list[pa.Table]]
         if not held:
             return
         if len(held) < len(rest):
-            raise WorkspaceError("tables of one shard differ in length; remove signals/ and run gristmill filter again")
+            raise WorkspaceError("tables of one shard differ in length; run: gristmill filter --force")
         rows = min(batch.num_rows for batch in held)
         yield [pa.Table.from_batches([batch[:rows]]) for batch in held]
         rest = [batch[rows:] for batch in held]

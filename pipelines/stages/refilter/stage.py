@@ -8,19 +8,20 @@ them, so other thresholds measure nothing again. Refuses rules that edit texts: 
 from collections.abc import Iterator
 from typing import Any
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....corpus.store import fate
 from ....corpus.store.errors import RequestError
 from ....corpus.store.schema import DECISIONS
-from ....corpus.store.shards import committed, fingerprint, open_shard, read_batches
+from ....corpus.store.shards import read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.rule_sets import DECIDED, Compiled, RuleSet, compiled, load_rules
 from ....filters.signals.families import Family, families, known_families, measure_batch
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
-from ...engine.stage import Plan, Report, Stage, run_stage, shard_graph
+from ...engine.stage import Plan, Stage, run_stage
 from ..filter.stage import Measured, aligned
 
 STAGE, DECISIONS_TABLE, SIGNALS = "refilter", "decisions/refilter", "refiltered"
@@ -61,73 +62,82 @@ def refilter(
 ) -> dict[str, Any]:
     """Measure what the rules need on the documents that are left, and decide."""
     made_with = {name: getattr(settings, name) for name in Measured.model_fields}
-    return run_stage(REFILTER, workspace, Again(rules=settings.check(), **made_with), options, force, quiet)
-
-
-def _recorded(settings: Again, table: str) -> dict[str, Any]:
-    measured = {"families": [family.recorded for family in _compiled(settings)[1]]}
-    return measured if table == SIGNALS else measured | {"rules": settings.rules.model_dump(mode="json")}
-
-
-def _shards(workspace: Workspace) -> list[tuple[str, str]]:
-    return [(shard.name, shard.checksum) for shard in workspace.table(fate.BEFORE).finished(STAGE).shards]
-
-
-def _graph(pipeline: beam.Pipeline, plan: Plan[Again]) -> beam.PCollection:
-    return shard_graph(pipeline, plan, _shards(plan.workspace), refilter_shard, tables=REFILTER.tables)
+    asked = Again(rules=settings.check(), **made_with)
+    measured = run_stage(MEASURE, workspace, asked, options, force, quiet)
+    summary = run_stage(REFILTER, workspace, asked, options, force, quiet)
+    return summary | {"tables": measured["tables"] | summary["tables"]}
 
 
 REFILTER: Stage[Again] = Stage(
     name=STAGE,
     version=1,
-    tables=(DECISIONS_TABLE, SIGNALS),
-    inputs=lambda workspace, settings: fate.inputs(workspace, STAGE, until=STAGE),
-    graph=_graph,
-    work=lambda workspace, settings: len(_shards(workspace)),
+    tables=(DECISIONS_TABLE,),
+    inputs=lambda workspace, settings: {},
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, decide_shard), plan),
+    items=lambda plan: _items(plan, (SIGNALS,)),
+    before=chain_before(STAGE),
     redecides=True,
-    recorded=lambda settings: _recorded(settings, DECISIONS_TABLE),
-    recorded_of=_recorded,
+    recorded=lambda settings: {"families": _measured(settings), "rules": settings.rules.model_dump(mode="json")},
+)
+MEASURE: Stage[Again] = Stage(
+    name=SIGNALS,
+    command=STAGE,
+    version=1,
+    tables=(SIGNALS,),
+    inputs=lambda workspace, settings: {},
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, measure_shard), plan),
+    items=lambda plan: _items(plan, ()),
+    redecides=True,
+    recorded=lambda settings: {"families": _measured(settings)},
 )
 
 
-def refilter_shard(plan: Plan[Again], item: tuple[str, str]) -> Iterator[Report]:
-    """Signals and decisions of one shard."""
-    shard, checksum = item
-    rules, wanted = _compiled(plan.settings)
-    made_from = (checksum, sorted(plan.inputs.items()))
-    stamps = {name: fingerprint(STAGE, plan.version, _recorded(plan.settings, name), *made_from)
-              for name in REFILTER.tables}  # fmt: skip
-    urls = {name: plan.workspace.table(name).shard_url(shard) for name in REFILTER.tables}
-    if committed(urls[SIGNALS], stamps[SIGNALS]) is None:
-        needed = sorted({"id", *(name for f in wanted for name in (f.column or "text", *f.beside))})
-        schema = pa.schema([pa.field("id", pa.string(), nullable=False), *((f.name, f.type) for f in wanted)])
-        with open_shard(urls[SIGNALS], schema, stamps[SIGNALS]) as out:
-            for batch in fate.read_kept(plan.workspace, shard, needed, until=STAGE):
-                measured = measure_batch(batch, wanted)
-                rows = [batch["id"].cast(pa.string()), *(measured[family.name] for family in wanted)]
-                out.write_batch(pa.RecordBatch.from_arrays(rows, schema=schema))
-            out.counts["documents"] = out.rows
-    if committed(urls[DECISIONS_TABLE], stamps[DECISIONS_TABLE]) is None:
-        _decide(plan, shard, rules, urls, stamps)
-    for name in reversed(REFILTER.tables):
-        yield name, committed(urls[name], stamps[name])
+def _measured(settings: Again) -> list[Any]:
+    return [family.recorded for family in _compiled(settings)[1]]
 
 
-def _decide(plan: Plan[Again], shard: str, rules: Compiled, urls: dict[str, str], stamps: dict[str, str]) -> None:
+def _items(plan: Plan[Again], tables: tuple[str, ...]) -> list[Work]:
+    """Every shard of documents/, with the shards of these tables that bear its name."""
+    items = []
+    manifests = [plan.workspace.table(name).finished(STAGE) for name in tables]
+    for name, source in fate.sources(plan.workspace, STAGE, chain_before(STAGE)).items():
+        beside = {manifest.table: manifest.by_name[name] for manifest in manifests}
+        urls = {table: plan.workspace.table(table).file_url(shard) for table, shard in beside.items()}
+        items.append(Work.of(source, urls, **{f"{table}/{name}": shard.content for table, shard in beside.items()}))
+    return items
+
+
+def measure_shard(plan: Plan[Again], work: Work) -> Iterator[Report]:
+    """Signals of the documents of one shard that are left."""
+    wanted = _compiled(plan.settings)[1]
+    needed = sorted({"id", *(name for f in wanted for name in (f.column or "text", *f.beside))})
+    schema = pa.schema([pa.field("id", pa.string(), nullable=False), *((f.name, f.type) for f in wanted)])
+    with plan.writer(SIGNALS, work.name, schema) as out:
+        for batch in work.documents.read(needed):
+            measured = measure_batch(batch, wanted)
+            rows = [batch["id"].cast(pa.string()), *(measured[family.name] for family in wanted)]
+            out.write_batch(pa.RecordBatch.from_arrays(rows, schema=schema))
+        out.counts["documents"] = out.rows
+    yield SIGNALS, out.shard
+
+
+def decide_shard(plan: Plan[Again], work: Work) -> Iterator[Report]:
+    """Decisions of one shard, from its signals."""
+    rules = _compiled(plan.settings)[0]
     columns = ["id", *sorted(rules.columns - {"id"})]
-    documents = fate.read_kept(plan.workspace, shard, columns, until=STAGE)
     decided = [DECIDED.empty_table()]
-    for document, measured in aligned([documents, read_batches(urls[SIGNALS], None)]):
+    for document, measured in aligned([work.documents.read(columns), read_batches(work.load[SIGNALS], None)]):
         table = {name: document[name] for name in columns}
         for name in rules.signals:
             table[name] = pa.chunked_array([_some(measured[name].combine_chunks(), rules.schema.field(name).type)])
         decided.append(rules.decide(pa.table(table), STAGE, False).cast(DECIDED))
     whole = pa.concat_tables(decided)
     kept = int(pc.sum(whole["kept"]).as_py() or 0)
-    with open_shard(urls[DECISIONS_TABLE], DECISIONS, stamps[DECISIONS_TABLE]) as out:
+    with plan.writer(DECISIONS_TABLE, work.name, DECISIONS) as out:
         for batch in whole.select(DECISIONS.names).cast(DECISIONS).combine_chunks().to_batches(1 << 16):
             out.write_batch(batch)
         out.counts |= {"in": len(whole), "kept": kept, "dropped": len(whole) - kept, "failed": 0}
+    yield DECISIONS_TABLE, out.shard
 
 
 def _some(struct: Any, asked: pa.StructType) -> pa.StructArray:

@@ -8,7 +8,6 @@ A document whose program could not be had stays as it is, counted as `unrefined`
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-import apache_beam as beam
 import pyarrow as pa
 from pydantic import BaseModel, Field, model_validator
 
@@ -16,7 +15,7 @@ from ....corpus.store import fate
 from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError
 from ....corpus.store.schema import DECISIONS, EDITS
-from ....corpus.store.shards import committed, fingerprint, open_shard, read_batches
+from ....corpus.store.shards import fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from ....proxy_models.engines.cache import RequestCache, cache_path
 from ....proxy_models.engines.engine import Spending, answer
@@ -26,7 +25,9 @@ from ....proxy_models.rewriting.refine import Dialect, program_of, refine_reques
 from ....proxy_models.rewriting.refine_model import LineModel, load_line_model, train_line_model
 from ....proxy_models.rewriting.refine_rules import refine_program
 from ....proxy_models.rewriting.rephrase_chunks import token_counter
-from ...engine.stage import Plan, Report, Stage, shard_graph
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, map_shards
+from ...engine.stage import Plan, Stage
 
 STAGE = "refine"
 TABLES = ("decisions/refine", "programs", "edits/refine")
@@ -77,37 +78,28 @@ def refine_recorded(settings: RefineSettings) -> dict[str, Any]:
     return told
 
 
-def refine_inputs(workspace: Workspace, settings: RefineSettings) -> dict[str, str]:
-    return fate.inputs(workspace, STAGE, until=STAGE)
-
-
-def refine_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-    shards = plan.workspace.table(fate.BEFORE).finished(STAGE).shards
-    return shard_graph(pipeline, plan, [s.name for s in shards], refine_shard, tables=TABLES)
+def refine_sources(workspace: Workspace) -> dict[str, fate.Source]:
+    """What the stages before this one left."""
+    return fate.sources(workspace, STAGE, chain_before(STAGE))
 
 
 REFINE: Stage[RefineSettings] = Stage(
     name=STAGE,
     version=1,
     tables=TABLES,
-    inputs=refine_inputs,
-    graph=refine_graph,
-    work=lambda workspace, settings: len(workspace.table(fate.BEFORE).finished(STAGE).shards),
+    inputs=lambda workspace, settings: {},
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, refine_shard), plan),
+    items=lambda plan: [Work.of(source) for source in refine_sources(plan.workspace).values()],
+    before=chain_before(STAGE),
     recorded=refine_recorded,
 )
 
 
-def refine_shard(plan: Plan, shard: str) -> Iterator[Report]:
-    """One shard of documents -> its programs, edits and decisions; the decisions last, for they mark it as done."""
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
-    urls = {table: plan.workspace.table(table).shard_url(shard) for table in TABLES}
-    present = {table: committed(url, stamp) for table, url in urls.items()}
-    if all(present.values()):
-        yield from present.items()
-        return
+def refine_shard(plan: Plan[RefineSettings], work: Work) -> Iterator[Report]:
+    """One shard of documents -> its programs, edits and decisions."""
     documents = [
         (id, text)
-        for batch in fate.read_kept(plan.workspace, shard, ["id", "text"], until=STAGE)
+        for batch in work.documents.read(["id", "text"])
         for id, text in zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True)
     ]
     programs, spending = write_programs(plan.workspace, plan.settings, [text for _, text in documents])
@@ -123,10 +115,10 @@ def refine_shard(plan: Plan, shard: str) -> Iterator[Report]:
         ("programs", PROGRAMS, written),
         ("decisions/refine", DECISIONS, decisions),
     ):
-        with open_shard(urls[table], schema, stamp) as out:
+        with plan.writer(table, work.name, schema) as out:
             out.write_rows(rows)
             out.counts = counts if table == "decisions/refine" else {"rows": len(rows)}
-        yield table, committed(urls[table], stamp)
+        yield table, out.shard
 
 
 def write_programs(
@@ -170,10 +162,9 @@ def _rows(
 
 def preview(workspace: Workspace, settings: RefineSettings, most: int) -> Iterator[tuple[str, str]]:
     """(id, difference) for the first documents that would change; writes nothing but the request cache."""
-    refine_inputs(workspace, settings)
     found = 0
-    for shard in workspace.table(fate.BEFORE).finished(STAGE).shards:
-        for batch in fate.read_kept(workspace, shard.name, ["id", "text"], until=STAGE):
+    for source in refine_sources(workspace).values():
+        for batch in source.read(["id", "text"]):
             for start in range(0, batch.num_rows, 32):
                 part = batch.slice(start, 32)
                 texts = part["text"].to_pylist()
@@ -194,14 +185,15 @@ def learn(workspace: Workspace, threshold: float = 0.5) -> LineModel:
     if manifest.settings.get("by") == "model":
         raise RequestError("programs/ were written by a line model; learn from those of an engine or of the rules")
     pairs: list[tuple[str, str, Program]] = []
+    sources = refine_sources(workspace)
     for shard in manifest.shards:
         written = {
             row["id"]: parse(row["program"])
-            for batch in read_batches(table.shard_url(shard.name), ["id", "program", "errors"])
+            for batch in read_batches(table.file_url(shard), ["id", "program", "errors"])
             for row in batch.to_pylist()
             if not row["errors"]
         }
-        for batch in fate.read_kept(workspace, shard.name, ["id", "text"], until=STAGE):
+        for batch in sources[shard.name].read(["id", "text"]):
             for row in batch.to_pylist():
                 if row["id"] in written:
                     pairs.append((row["id"], row["text"], written[row["id"]]))
