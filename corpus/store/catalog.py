@@ -12,6 +12,7 @@ import duckdb
 
 from . import schema
 from .fate import deciding
+from .freshness import reasons
 from .shards import filesystem, replacing
 from .workspace import Workspace
 
