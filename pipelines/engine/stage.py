@@ -38,6 +38,7 @@ class Stage(Generic[S]):
                WorkspaceError for what is missing or stale. A mapping stage names artefacts, not what its items read
     graph      pipeline, plan -> the end of the graph, `graph.commit`
     items      of a mapping stage: plan -> its work items
+    whole      the items only feed a graph over all of them: it runs over every one, and freshness goes by `inputs`
     parts      commit -> its tables, where several results come from one pass
     details    what the commit tells of its first table beyond counts (of each table by name, where `tables` is empty):
                plan, shards by table, findings of the graph
@@ -55,6 +56,7 @@ class Stage(Generic[S]):
     inputs: Callable[[Workspace, S], dict[str, str]]
     graph: Callable[[beam.Pipeline, "Plan[S]"], beam.PCollection]
     items: Callable[["Plan[S]"], Iterable[Work]] | None = None
+    whole: bool = False
     parts: Callable[[S], dict[str, tuple[str, ...]]] | None = None
     details: Callable[["Plan[S]", Shards, list[dict[str, Any]]], dict[str, Any]] | None = None
     command: str = ""
@@ -148,8 +150,10 @@ def run_stage(
     call = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
     workspace.create()
     with writing(workspace, stage.command or stage.name):
+        if stage.items and stage.whole:
+            items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
         plan = replace(plan, work=tuple(items))
-        with Progress(stage.name, workspace, plan.stage, len(items) if stage.items else None, quiet):
+        with Progress(stage.name, workspace, plan.stage, len(items) if stage.items and not stage.whole else None, quiet):
             run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
         made, findings = verbs.handed_over(workspace, plan.stage)
         commits = [_commit(stage, plan, part, made, findings, call) for part in parts]
@@ -170,7 +174,7 @@ def _plan(stage: Stage[S], workspace: Workspace, settings: S) -> Plan[S]:
 def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], list[Work]]:
     """The commits of the run, and the work items that at least one of them lacks."""
     named = stage.parts(settings) if stage.parts else {stage.name: stage.tables}
-    work = list(stage.items(plan)) if stage.items else []
+    work = list(stage.items(plan)) if stage.items and not stage.whole else []
     parts: list[_Part] = []
     lacking: dict[str, list[str]] = {}  # item -> commits that lack it
     for name, tables in named.items():
@@ -196,7 +200,7 @@ def _fresh(stage: Stage[S], plan: Plan[S], part: _Part, options: RunnerOptions) 
         return False
     if stage.fitted:
         return not options.refit or part.held.inputs == plan.inputs
-    if stage.items:
+    if stage.items and not stage.whole:
         return part.complete
     return part.held.inputs == plan.inputs
 
