@@ -111,6 +111,17 @@ def _gathered(group: tuple[int, Iterable[Any]], function: Callable[..., Iterator
     yield from function((block for block in group[1] if block is not None), *more)
 
 
+def run_once(
+    pipeline: beam.Pipeline, label: str, function: Callable[..., Iterator[Any]], plan: Any
+) -> beam.PCollection:
+    """`function(nothing, plan)` on one worker: a graph whose work cannot be divided."""
+    return pipeline | f"begin {label}" >> beam.Create([None]) | label >> beam.FlatMap(_once, function, plan.bare)
+
+
+def _once(_: None, function: Callable[..., Iterator[Any]], plan: Any) -> Iterator[Any]:
+    yield from function(iter(()), plan)
+
+
 def commit(reports: beam.PCollection, plan: Any) -> beam.PCollection:
     """Hand everything over to the process that asked for the run, which commits: the end of every graph."""
     return gather(reports, f"commit {plan.stage}", _hand_over, plan.bare)
@@ -147,11 +158,16 @@ def _read_block(url: str) -> Iterator[Work]:
 
 
 def _process(item: Work, plan: Any, process: Process) -> Iterator[Report]:
+    yield from done_or(plan, item, process)
+
+
+def done_or(plan: Any, item: Work, process: Process) -> list[Report]:
+    """The reports of an item: from its record where it is done, else of doing it now."""
     found = recorded(plan.workspace, plan.stage, item.stamp)
     if found is None:
         found = [(table, replace(shard, item=item.name)) for table, shard in process(plan, item)]
         record(plan.workspace, plan.stage, item.stamp, found)
-    yield from found
+    return found
 
 
 def _hand_over(reports: Iterator[Any], plan: Any) -> Iterator[str]:

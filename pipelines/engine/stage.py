@@ -153,7 +153,8 @@ def run_stage(
         if stage.items and stage.whole:
             items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
         plan = replace(plan, work=tuple(items))
-        with Progress(stage.name, workspace, plan.stage, len(items) if stage.items and not stage.whole else None, quiet):
+        expected = len(items) if stage.items and not stage.whole else None
+        with Progress(stage.name, workspace, plan.stage, expected, quiet):
             run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
         made, findings = verbs.handed_over(workspace, plan.stage)
         commits = [_commit(stage, plan, part, made, findings, call) for part in parts]
