@@ -9,7 +9,7 @@ A result stays in force until the next one is committed whole; files that no com
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,6 +80,11 @@ class Commit(BaseModel, frozen=True, extra="forbid"):
     def files(self) -> set[str]:
         """Every file that it names, as TABLE/FILE."""
         return {f"{name}/{shard.file}" for name, table in self.tables.items() for shard in table.shards}
+
+    @property
+    def named(self) -> set[str]:
+        """Copies under plain names that follow from it, as TABLE/NAME."""
+        return {f"{n}/{shard.name}" for n, table in self.tables.items() for shard in table.shards if is_named(n, shard)}
 
     def bytes(self) -> bytes:
         return (json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")) + "\n").encode()
@@ -422,6 +427,12 @@ class Workspace:
         fs, path = filesystem(f"{self.url}/{name}")
         with suppress(FileNotFoundError):
             fs.rm_file(path)
+
+
+def without_items(commit: Commit, items: Collection[str]) -> Commit:
+    """The next generation of a commit, in which some items count as not done: the next run does them again."""
+    work = {name: made if name not in items else Made("", made.made_from) for name, made in commit.work.items()}
+    return commit.model_copy(update={"generation": commit.generation + 1, "previous": commit.fingerprint, "work": work})
 
 
 def total(shards: Sequence[Shard]) -> dict[str, int]:

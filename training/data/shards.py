@@ -1,9 +1,9 @@
 """Token shards: Arrow IPC files, one row per document, read by memory mapping without a copy.
 
 The shard `<split>-<stem>.arrow` of `tokens/<domain>/` belongs to `documents/<stem>.parquet`. A row's tokens are BOS,
-the metadata prefix (`metadata_tokens` of them, often none), the text, and EOS where the tokenizer has one of its own. `n_bytes`
-counts the UTF-8 bytes of the text alone, so bits per byte can always be computed. The schema's metadata carry the
-tokenizer's hash and the totals.
+the metadata prefix (`metadata_tokens` of them, often none), the text, and EOS where the tokenizer has one of its own.
+`n_bytes` counts the UTF-8 bytes of the text alone, so bits per byte can always be computed. The schema's metadata
+carry the tokenizer's hash and the totals.
 
 Refuses to map a workspace that is not on a local disk, and to mix shards of two tokenizers in one domain.
 """
