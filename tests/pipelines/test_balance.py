@@ -1,6 +1,7 @@
 """Balancing as a stage: heads are capped, the tail stays, and neither workers nor shards matter."""
 
 import math
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
