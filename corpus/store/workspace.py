@@ -8,7 +8,8 @@ A result stays in force until the next one is committed whole; files that no com
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -79,6 +80,11 @@ class Commit(BaseModel, frozen=True, extra="forbid"):
     def files(self) -> set[str]:
         """Every file that it names, as TABLE/FILE."""
         return {f"{name}/{shard.file}" for name, table in self.tables.items() for shard in table.shards}
+
+    @property
+    def named(self) -> set[str]:
+        """Copies under plain names that follow from it, as TABLE/NAME."""
+        return {f"{n}/{shard.name}" for n, table in self.tables.items() for shard in table.shards if is_named(n, shard)}
 
     def bytes(self) -> bytes:
         return (json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")) + "\n").encode()
@@ -219,6 +225,11 @@ def writer_of(table: str) -> str:
     return WRITTEN_BY.get(first, last or first)
 
 
+def is_named(table: str, shard: Shard) -> bool:
+    """Whether people name a file by its plain name, so that a copy of it lies under that name."""
+    return table == "mixture" or not shard.name.endswith((".parquet", ".arrow"))
+
+
 # ---- commits
 
 _CACHE: dict[
@@ -349,7 +360,7 @@ class Workspace:
         if (before.fingerprint if before else "") != commit.previous:
             raise self._beaten(commit.stage)
         self._put(url, commit.bytes(), version, commit.stage)
-        self._follow(commit)
+        self.follow(commit)
         self._sweep(before, commit)
 
     def _put(self, url: str, data: bytes, version: Version | None, stage: str) -> None:
@@ -361,17 +372,26 @@ class Workspace:
     def _beaten(self, stage: str) -> WorkspaceError:
         return WorkspaceError(f"another run committed {stage} in {self.url} meanwhile; run the command again")
 
-    def _follow(self, commit: Commit) -> None:
-        """`<table>/_manifest.json`: what the commit says of a table, for whoever opens the folder alone."""
+    def follow(self, commit: Commit) -> None:
+        """Bring what follows from a commit up to date, for whoever opens the folders: `<table>/_manifest.json`, and
+        files that people name (a recipe, a tokenizer, a model) under their plain names."""
         for name, table in commit.tables.items():
-            told = {
-                "table": name,
-                "stage": commit.stage,
-                "generation": commit.generation,
-                **table.model_dump(mode="json"),
-            }
-            with replacing(f"{self.url}/{name}/{MANIFEST}") as scratch, open(scratch, "w", encoding="utf-8") as file:
-                file.write(json.dumps(told, indent=1, sort_keys=True) + "\n")
+            told = {"table": name, "stage": commit.stage, "generation": commit.generation}
+            told |= table.model_dump(mode="json")
+            data = (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
+            fs, path = filesystem(f"{self.url}/{name}/{MANIFEST}")
+            if fs.exists(path) and fs.cat_file(path) == data:
+                continue
+            for shard in table.shards:
+                if is_named(name, shard):
+                    self._copy(f"{self.url}/{name}/{shard.file}", f"{self.url}/{name}/{shard.name}")
+            with replacing(f"{self.url}/{name}/{MANIFEST}") as scratch, open(scratch, "wb") as file:
+                file.write(data)
+
+    def _copy(self, source: str, target: str) -> None:
+        fs, path = filesystem(source)
+        with fs.open(path, "rb") as there, replacing(target) as scratch, open(scratch, "wb") as here:
+            shutil.copyfileobj(there, here)
 
     def _sweep(self, before: Commit | None, commit: Commit | None) -> None:
         """Remove what the generation before named and this one does not."""
@@ -381,6 +401,15 @@ class Workspace:
         kept = set(commit.tables) if commit else set()
         for name in before.files - now:
             self.remove(name)
+        named = (
+            {f"{t}/{s.name}" for t, own in commit.tables.items() for s in own.shards if is_named(t, s)}
+            if commit
+            else set()
+        )
+        for table, own in before.tables.items():
+            for shard in own.shards:
+                if is_named(table, shard) and f"{table}/{shard.name}" not in named:
+                    self.remove(f"{table}/{shard.name}")
         for table in set(before.tables) - kept:
             self.remove(f"{table}/{MANIFEST}")
 
@@ -398,6 +427,12 @@ class Workspace:
         fs, path = filesystem(f"{self.url}/{name}")
         with suppress(FileNotFoundError):
             fs.rm_file(path)
+
+
+def without_items(commit: Commit, items: Collection[str]) -> Commit:
+    """The next generation of a commit, in which some items count as not done: the next run does them again."""
+    work = {name: made if name not in items else Made("", made.made_from) for name, made in commit.work.items()}
+    return commit.model_copy(update={"generation": commit.generation + 1, "previous": commit.fingerprint, "work": work})
 
 
 def total(shards: Sequence[Shard]) -> dict[str, int]:

@@ -34,6 +34,7 @@ class Work:
     source     the documents, where it reads documents
     load       whatever else it needs, picklable and small
     stamp      filled in by the stage
+    lasting    of a stage over the whole set: what it made stays good when the set is another
     """
 
     name: str
@@ -42,11 +43,17 @@ class Work:
     load: Any = None
     stamp: str = ""
     parts: tuple[str, ...] = ()  # the commits that lack it, filled in by the stage
+    lasting: bool = False
 
     @classmethod
     def of(cls, source: Source, load: Any = None, **more: str) -> "Work":
         """The work on one shard of documents; `more` names further things it is made from."""
         return cls(source.shard, {**source.made_from, **more}, source, load)
+
+    @property
+    def key(self) -> str:
+        """What shards say that made them."""
+        return f"{self.name}@{self.stamp}" if self.lasting else self.name
 
     @property
     def documents(self) -> Source:
@@ -111,6 +118,27 @@ def _gathered(group: tuple[int, Iterable[Any]], function: Callable[..., Iterator
     yield from function((block for block in group[1] if block is not None), *more)
 
 
+def run_once(
+    pipeline: beam.Pipeline, label: str, function: Callable[..., Iterator[Any]], plan: Any
+) -> beam.PCollection:
+    """`function(nothing, plan)` on one worker: a graph whose work cannot be divided."""
+    return pipeline | f"begin {label}" >> beam.Create([None]) | label >> beam.FlatMap(_once, function, plan.bare)
+
+
+def _once(_: None, function: Callable[..., Iterator[Any]], plan: Any) -> Iterator[Any]:
+    yield from function(iter(()), plan)
+
+
+def spread(items: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> beam.PCollection:
+    """(key, item) ... -> what `function(item, *more)` yields, each item on whichever worker is free."""
+    return group_by_key(items, label, _each, function, *more)
+
+
+def _each(group: tuple[Any, Iterable[Any]], function: Callable[..., Iterator[Any]], *more: Any) -> Iterator[Any]:
+    for item in group[1]:
+        yield from function(item, *more)
+
+
 def commit(reports: beam.PCollection, plan: Any) -> beam.PCollection:
     """Hand everything over to the process that asked for the run, which commits: the end of every graph."""
     return gather(reports, f"commit {plan.stage}", _hand_over, plan.bare)
@@ -147,11 +175,26 @@ def _read_block(url: str) -> Iterator[Work]:
 
 
 def _process(item: Work, plan: Any, process: Process) -> Iterator[Report]:
+    yield from done_or(plan, item, process)
+
+
+def done_or(plan: Any, item: Work, process: Process) -> list[Report]:
+    """The reports of an item: from its record where it is done, else of doing it now."""
     found = recorded(plan.workspace, plan.stage, item.stamp)
+    if found is None and item.lasting:
+        found = _in_force(plan, item)
     if found is None:
-        found = [(table, replace(shard, item=item.name)) for table, shard in process(plan, item)]
+        found = [(table, replace(shard, item=item.key)) for table, shard in process(plan, item)]
         record(plan.workspace, plan.stage, item.stamp, found)
-    yield from found
+    return found
+
+
+def _in_force(plan: Any, item: Work) -> list[Report] | None:
+    """What an earlier run made of the same item and is in force yet."""
+    held = plan.workspace.commit_of(plan.stage)
+    tables = held.tables if held is not None else {}
+    found = [(name, shard) for name, table in tables.items() for shard in table.shards if shard.item == item.key]
+    return found or None
 
 
 def _hand_over(reports: Iterator[Any], plan: Any) -> Iterator[str]:

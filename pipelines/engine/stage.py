@@ -141,6 +141,9 @@ def run_stage(
     plan = _plan(stage, workspace, settings)
     parts, items = _parts(stage, plan, settings)
     if all(_fresh(stage, plan, part, options) for part in parts):
+        for part in parts:
+            if part.held is not None:
+                workspace.follow(part.held)
         refresh_catalog(workspace)
         return _summary(stage, [part.held for part in parts], skipped=True)
     if not force and not stage.redecides and not (stage.fitted and options.refit):
@@ -153,7 +156,8 @@ def run_stage(
         if stage.items and stage.whole:
             items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
         plan = replace(plan, work=tuple(items))
-        with Progress(stage.name, workspace, plan.stage, len(items) if stage.items and not stage.whole else None, quiet):
+        expected = len(items) if stage.items and not stage.whole else None
+        with Progress(stage.name, workspace, plan.stage, expected, quiet):
             run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
         made, findings = verbs.handed_over(workspace, plan.stage)
         commits = [_commit(stage, plan, part, made, findings, call) for part in parts]
@@ -198,11 +202,16 @@ def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], li
 def _fresh(stage: Stage[S], plan: Plan[S], part: _Part, options: RunnerOptions) -> bool:
     if part.held is None or not _same(part, plan):
         return False
-    if stage.fitted:
-        return not options.refit or part.held.inputs == plan.inputs
+    if stage.fitted and not options.refit:  # the corpus may change behind it, not the files that were named
+        return _files(part.held.inputs) == _files(plan.inputs)
     if stage.items and not stage.whole:
         return part.complete
     return part.held.inputs == plan.inputs
+
+
+def _files(inputs: Mapping[str, str]) -> dict[str, str]:
+    """Of inputs, those that are no tables."""
+    return {name: made for name, made in inputs.items() if ":" in name}
 
 
 def _same(part: _Part, plan: Plan[S]) -> bool:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...corpus.store.errors import RequestError, WorkspaceError, unknown_name
-from ...corpus.store.fate import changed, inputs
+from ...corpus.store.errors import RequestError, unknown_name
+from ...corpus.store.fate import refuse_stale
 from ...corpus.store.shards import filesystem, read_batches
 from ...corpus.store.workspace import Manifest, Workspace
 
@@ -21,7 +21,7 @@ VECTORS = "embedding"  # the column, where none is named
 def stored_schema(workspace: Workspace, manifest: Manifest) -> pa.Schema | None:
     """Columns of a finished table, as its first shard has them; None for a table without shards."""
     for shard in manifest.shards[:1]:
-        fs, path = filesystem(workspace.table(manifest.table).shard_url(shard.name))
+        fs, path = filesystem(workspace.table(manifest.table).file_url(shard))
         with fs.open(path, "rb") as file:
             return pq.read_schema(file)
     return None
@@ -41,9 +41,7 @@ def vectors_made(workspace: Workspace, table: str, column: str, stage: str, opti
         lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
         if not lists or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
             raise RequestError(f"{stage}: {table}.{column} holds {kind}, not vectors")
-    stale = changed(manifest, {k: v for k, v in inputs(workspace, stage, stage).items() if k in manifest.inputs})
-    if stale:
-        raise WorkspaceError(f"{stage} needs {table}/, which was made before {', '.join(stale)} changed")
+    refuse_stale(workspace, table, stage)
     return manifest
 
 

@@ -15,9 +15,8 @@ a key is kept where keys are a column's values, and dropped by the rule `unmatch
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,12 +26,17 @@ from ....corpus.store import fate
 from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
 from ....corpus.store.schema import DECISIONS, DOCUMENTS
-from ....corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
+from ....corpus.store.shards import filesystem, fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.balancing import Concepts, cap_for_tail_share, count, draw, keeps
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, gather, group_by_key, map_blocks, map_shards
 from ...engine.runner import RunnerOptions
-from ...engine.stage import Plan, Report, Stage, commit, run_stage, shard_graph
+from ...engine.stage import Plan, Stage, run_stage
 from ..columns import stored_schema
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 STAGE, DECIDED, TABLE, MATCHES = "balance", "decisions/balance", "concepts", "matches"
 MATCHED = pa.schema([pa.field("id", pa.string(), nullable=False), ("concepts", pa.list_(pa.string()))])
@@ -110,38 +114,33 @@ def _digest(settings: BalanceSettings) -> str:
     return fingerprint(load_concepts(settings.concepts or "").names)
 
 
-def match_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-    return shard_graph(pipeline, plan, _shards(plan.workspace), match_shard, tables=(MATCHES,))
-
-
-def match_shard(plan: Plan, shard: str) -> Iterator[Report]:
+def match_shard(plan: Plan[BalanceSettings], work: Work) -> Iterator[Report]:
     """The concepts that occur in each document of a shard."""
-    url = plan.workspace.table(MATCHES).shard_url(shard)
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
-    if committed(url, stamp) is None:
-        concepts = _concepts(plan.settings.concepts, plan.recorded["concepts"])
-        with open_shard(url, MATCHED, stamp) as out:
-            for batch in fate.read_kept(plan.workspace, shard, ["id", "text"], until=STAGE):
-                found = [[concepts.names[place] for place in concepts.of(text)] for text in batch["text"].to_pylist()]
-                out.write_batch(pa.record_batch([batch["id"], pa.array(found, pa.list_(pa.string()))], schema=MATCHED))
-            out.counts["documents"] = out.rows
-    yield MATCHES, committed(url, stamp)
-
-
-def _shards(workspace: Workspace) -> list[str]:
-    return [shard.name for shard in workspace.table(fate.BEFORE).finished(STAGE).shards]
+    assert plan.settings.concepts is not None
+    concepts = _concepts(plan.settings.concepts, plan.recorded["concepts"])
+    with plan.writer(MATCHES, work.name, MATCHED) as out:
+        for batch in work.documents.read(["id", "text"]):
+            found = [[concepts.names[place] for place in concepts.of(text)] for text in batch["text"].to_pylist()]
+            out.write_batch(pa.record_batch([batch["id"], pa.array(found, pa.list_(pa.string()))], schema=MATCHED))
+        out.counts["documents"] = out.rows
+    yield MATCHES, out.shard
 
 
 MATCH: Stage[BalanceSettings] = Stage(
-    name=STAGE,
+    name=MATCHES,
+    command=STAGE,
     version=1,
     tables=(MATCHES,),
-    inputs=lambda workspace, settings: fate.inputs(workspace, STAGE, until=STAGE),
-    graph=match_graph,
-    work=lambda workspace, settings: len(_shards(workspace)),
+    inputs=lambda workspace, settings: {},
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, match_shard), plan),
+    items=lambda plan: [Work.of(source) for source in _sources(plan.workspace).values()],
     redecides=True,
     recorded=lambda settings: {"concepts": _digest(settings)},
 )
+
+
+def _sources(workspace: Workspace) -> dict[str, fate.Source]:
+    return fate.sources(workspace, STAGE, chain_before(STAGE))
 
 
 # ---- keys
@@ -149,9 +148,16 @@ MATCH: Stage[BalanceSettings] = Stage(
 
 def balance_inputs(workspace: Workspace, settings: BalanceSettings) -> dict[str, str]:
     """What decided before, and the table that has the key where that is not `documents/`."""
-    found = fate.inputs(workspace, STAGE, until=STAGE)
-    table = MATCHES if settings.by is None else key_table(workspace, settings.by)
-    return found if table == fate.BEFORE else {**found, table: workspace.table(table).finished(STAGE).fingerprint}
+    found = fate.inputs(workspace, STAGE, chain_before(STAGE))
+    table = _table(workspace, settings)
+    if table == fate.BEFORE:
+        return found
+    fate.refuse_stale(workspace, table, STAGE)
+    return {**found, table: workspace.table(table).finished(STAGE).fingerprint}
+
+
+def _table(workspace: Workspace, settings: BalanceSettings) -> str:
+    return MATCHES if settings.by is None else key_table(workspace, settings.by)
 
 
 def key_table(workspace: Workspace, column: str) -> str:
@@ -178,20 +184,23 @@ def _keys(schema: pa.Schema | None) -> list[str]:
     return found
 
 
-def keys_of(plan: Plan, shard: str) -> tuple[list[str], list[list[str]]]:
+def keys_of(plan: Plan[BalanceSettings], work: Work) -> tuple[list[str], list[list[str]]]:
     """ids of the documents that enter the stage, and the keys of each, none twice."""
     column = plan.settings.by or "concepts"
-    beside = next((name for name in (MATCHES, "tags", fate.DOMAINS) if name in plan.inputs), None)
+    beside: str | None = work.load
     ids: list[str] = []
     keys: list[list[str]] = []
-    for batch in fate.read_kept(plan.workspace, shard, ["id"] if beside else ["id", column], until=STAGE):
+    for batch in work.documents.read(["id"] if beside else ["id", column]):
         ids += batch["id"].to_pylist()
         keys += [] if beside else _as_keys(batch[column])
     if beside is None:
         return ids, keys
     known: dict[str, list[str]] = {}
-    for batch in read_batches(plan.workspace.table(beside).shard_url(shard), ["id", column]):
+    for batch in read_batches(beside, ["id", column]):
         known.update(zip(batch["id"].to_pylist(), _as_keys(batch[column]), strict=True))
+    absent = next((id for id in ids if id not in known), None)
+    if absent is not None:
+        raise WorkspaceError(f"{STAGE}: document {absent} has no row in {beside}; run the stage that writes it again")
     return ids, [known[id] for id in ids]
 
 
@@ -218,21 +227,22 @@ def _sum(blocks: Iterable[pa.Table]) -> pa.Table:
 # ---- the stage
 
 
-def balance_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
+def balance_graph(pipeline: "beam.Pipeline", plan: Plan[BalanceSettings]) -> "beam.PCollection":
     """Shards -> counts -> one group, which adds them up -> shards of decisions and their counts -> one commit."""
-    return (
-        pipeline
-        | "shards" >> beam.Create([*_shards(plan.workspace), ""])
-        | "spread" >> beam.Reshuffle()
-        | "count" >> beam.Map(count_shard, plan)
-        | "gather counts" >> beam.GroupByKey()
-        | "add up" >> beam.FlatMap(add_up, plan)
-        | "spread counts" >> beam.Reshuffle()
-        | "decide" >> beam.FlatMap(decide_shard, plan)
-        | "one group" >> beam.Map(lambda report: (0, report))
-        | "gather" >> beam.GroupByKey()
-        | "commit" >> beam.FlatMap(commit_with_frequencies, plan)
-    )
+    counts = map_blocks(pipeline, plan, count_shard)
+    decided = group_by_key(gather(counts, "add up", add_up, plan.bare), "decide", decide_shard, plan.bare)
+    return commit(gather(decided, "frequencies", write_frequencies, plan.bare), plan)
+
+
+def balance_items(plan: Plan[BalanceSettings]) -> list[Work]:
+    """Every shard that enters, with the file that has its keys where that is not the documents' own."""
+    name = _table(plan.workspace, plan.settings)
+    table = plan.workspace.table(name)
+    made = {} if name == fate.BEFORE else table.finished(STAGE).by_name
+    return [
+        Work.of(source, table.file_url(made[shard]) if made else None)
+        for shard, source in _sources(plan.workspace).items()
+    ]
 
 
 def balance_recorded(settings: BalanceSettings) -> dict[str, Any]:
@@ -247,56 +257,55 @@ BALANCE: Stage[BalanceSettings] = Stage(
     tables=(DECIDED, TABLE),
     inputs=balance_inputs,
     graph=balance_graph,
-    work=lambda workspace, settings: len(_shards(workspace)),
+    items=balance_items,
+    whole=True,
+    details=lambda plan, shards, findings: findings[0],
+    before=chain_before(STAGE),
     redecides=True,
     recorded=balance_recorded,
 )
 
 
-def count_shard(shard: str, plan: Plan) -> tuple[int, tuple[str, pa.Table | None, int]]:
-    """(0, (shard, documents of each key, documents)); the shard named "" makes sure that a group comes."""
-    if not shard:
-        return 0, (shard, None, 0)
-    _, keys = keys_of(plan, shard)
-    return 0, (shard, counted(keys), len(keys))
+def count_shard(work: Work, plan: Plan[BalanceSettings]) -> Iterator[tuple[Work, pa.Table, int]]:
+    """(item, documents of each key, documents)."""
+    _, keys = keys_of(plan, work)
+    yield work, counted(keys), len(keys)
 
 
-def add_up(group: tuple[int, Iterable[tuple[str, pa.Table | None, int]]], plan: Plan) -> Iterator[tuple[str, Any]]:
-    """(shard, (documents that its keys have in all shards, cap)); the last, named "", has all keys."""
-    settings: BalanceSettings = plan.settings
-    blocks = sorted(((s, table, size) for s, table, size in group[1] if table is not None), key=lambda block: block[0])
-    whole = _sum(table for _, table, _ in blocks)
-    if not len(whole) and sum(size for *_, size in blocks):
+def add_up(blocks: Iterator[tuple[Work, pa.Table, int]], plan: Plan[BalanceSettings]) -> Iterator[tuple[str, Any]]:
+    """(shard, (item, documents that its keys have in all shards, cap)); the one named "" has all keys."""
+    settings = plan.settings
+    ordered = sorted(blocks, key=lambda block: block[0].name)
+    whole = _sum(table for _, table, _ in ordered)
+    if not len(whole) and sum(size for *_, size in ordered):
         what = f"has a value in {settings.by}" if settings.by else "holds any of the concepts"
         raise WorkspaceError(f"{STAGE}: no document {what}; there is nothing to balance by")
     cap = settings.cap
     if cap is None:
         assert settings.tail is not None
         cap = cap_for_tail_share(whole["documents"].to_numpy(), settings.tail)
-    for shard, table, _ in blocks:
-        yield shard, (whole.take(pc.index_in(table["key"], value_set=whole["key"].combine_chunks())), cap)
-    yield "", (whole, cap)
+    for work, table, _ in ordered:
+        own = whole.take(pc.index_in(table["key"], value_set=whole["key"].combine_chunks()))
+        yield work.name, (work, own, cap)
+    yield "", (None, whole, cap)
 
 
-def decide_shard(item: tuple[str, tuple[pa.Table, int]], plan: Plan) -> Iterator[tuple[str, Any]]:
+def decide_shard(group: tuple[str, Iterable[Any]], plan: Plan[BalanceSettings]) -> Iterator[tuple[str, Any]]:
     """Write the decisions of one shard; report them, and the documents of each key that stay."""
-    shard, (whole, cap) = item
-    if not shard:
-        yield "whole", (whole, cap)
-        return
-    counts = dict(zip(whole["key"].to_pylist(), whole["documents"].to_pylist(), strict=True))
-    ids, keys = keys_of(plan, shard)
-    rows = [decision(id, found, counts, cap, plan.settings) for id, found in zip(ids, keys, strict=True)]
-    kept = [found for found, row in zip(keys, rows, strict=True) if row["kept"]]
-    url = plan.workspace.table(DECIDED).shard_url(shard)
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
-    if committed(url, stamp) is None:
-        with open_shard(url, DECISIONS, stamp) as out:
+    for work, whole, cap in group[1]:
+        if work is None:
+            yield "whole", (whole, cap)
+            continue
+        counts = dict(zip(whole["key"].to_pylist(), whole["documents"].to_pylist(), strict=True))
+        ids, keys = keys_of(plan, work)
+        rows = [decision(id, found, counts, cap, plan.settings) for id, found in zip(ids, keys, strict=True)]
+        kept = [found for found, row in zip(keys, rows, strict=True) if row["kept"]]
+        with plan.writer(DECIDED, work.name, DECISIONS) as out:
             out.write_rows(rows)
             out.counts = {"in": len(rows), "kept": len(kept), "dropped": len(rows) - len(kept), "failed": 0}
             out.counts["unmatched"] = sum(not found for found in keys)
-    yield DECIDED, committed(url, stamp)
-    yield "kept", counted(kept)
+        yield DECIDED, out.shard
+        yield "kept", counted(kept)
 
 
 def decision(
@@ -313,18 +322,17 @@ def decision(
     return {"id": id, "kept": False, "stage": STAGE, "rule": STAGE, **drawn}
 
 
-def commit_with_frequencies(group: tuple[int, Iterable[tuple[str, Any]]], plan: Plan) -> Iterator[str]:
-    """Write `concepts/` and the manifests."""
-    reports: list[Report] = []
+def write_frequencies(blocks: Iterator[tuple[str, Any]], plan: Plan[BalanceSettings]) -> Iterator[Any]:
+    """Write `concepts/`; the reports of the decisions pass through."""
     kept: list[pa.Table] = []
     whole, cap = COUNTED.empty_table(), 0
-    for name, content in group[1]:
+    for name, content in blocks:
         if name == "kept":
             kept.append(content)
         elif name == "whole":
             whole, cap = content
         else:
-            reports.append((name, content))
+            yield name, content
     stays = dict(zip(*(column.to_pylist() for column in _sum(kept).columns), strict=True))
     had = dict(zip(*(column.to_pylist() for column in whole.columns), strict=True))
     if plan.settings.concepts is not None:
@@ -334,13 +342,10 @@ def commit_with_frequencies(group: tuple[int, Iterable[tuple[str, Any]]], plan: 
         {"key": key, "documents": size, "kept": stays.get(key, 0), "chance": min(1.0, cap / size) if size else 1.0}
         for key, size in sorted(had.items(), key=lambda row: (-row[1], row[0]))
     ]
-    url = plan.workspace.table(TABLE).shard_url(f"{TABLE}.parquet")
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, TABLE)
-    if committed(url, stamp) is None:
-        with open_shard(url, FREQUENCIES, stamp) as out:
-            out.write_rows(rows)
-            out.counts = {"keys": len(rows), "thinned": sum(row["chance"] < 1 for row in rows)}
-    reports.append((TABLE, committed(url, stamp)))
+    with plan.writer(TABLE, f"{TABLE}.parquet", FREQUENCIES) as out:
+        out.write_rows(rows)
+        out.counts = {"keys": len(rows), "thinned": sum(row["chance"] < 1 for row in rows)}
+    yield TABLE, out.shard
     sizes = np.array([row["documents"] for row in rows], np.int64)
     tail = float(sizes[sizes <= cap].sum() / sizes.sum()) if sizes.sum() else 1.0
-    yield from commit((0, reports), plan, (DECIDED, TABLE), lambda _: {"cap": cap, "tail": round(tail, 6)})
+    yield {"cap": cap, "tail": round(tail, 6)}

@@ -11,7 +11,6 @@ Refuses engines that are not named, and to rewrite what was rewritten with other
 from collections.abc import Iterator
 from typing import Any
 
-import apache_beam as beam
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
@@ -22,8 +21,8 @@ from ....corpus.store.calls import Call, File, asked_again
 from ....corpus.store.errors import WorkspaceError
 from ....corpus.store.identity import document_id, file_fingerprint
 from ....corpus.store.schema import DOCUMENTS
-from ....corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
-from ....corpus.store.workspace import Manifest, Workspace
+from ....corpus.store.shards import Shard, fingerprint, read_batches
+from ....corpus.store.workspace import Manifest, Workspace, without_items
 from ....proxy_models.engines.cache import RequestCache, cache_path
 from ....proxy_models.engines.engine import Spending, answer, cost
 from ....proxy_models.engines.open import engine_settings, open_engine
@@ -36,8 +35,9 @@ from ....proxy_models.rewriting.rephrase import (
     style_record,
 )
 from ....proxy_models.rewriting.rephrase_chunks import token_counter
+from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
-from ...engine.stage import Plan, Report, Stage, run_stage, shard_graph
+from ...engine.stage import Plan, Stage, run_stage
 from ..extract.stage import ExtractSettings, run_extract
 
 STAGE = "rewrite"
@@ -100,71 +100,39 @@ def rewrite_recorded(settings: RewriteSettings) -> dict[str, Any]:
     return {**told, "styles": styles, "engine": engine_settings(settings.engine).recorded()}
 
 
-def rewrite_inputs(workspace: Workspace, settings: RewriteSettings) -> dict[str, str]:
-    """What decides the originals' text. Adopted documents are not part of it, so adopting makes nothing stale."""
-    fate.inputs(workspace, STAGE)
-    return {"originals": fingerprint([(shard, seen(workspace, shard)) for shard in originals(workspace)])}
-
-
-def originals(workspace: Workspace) -> list[str]:
-    """Names of the shards of documents/ that were not adopted from this stage."""
-    shards = workspace.table(fate.BEFORE).finished(STAGE).shards
-    return [shard.name for shard in shards if not shard.name.startswith(SHARD)]
-
-
-def seen(workspace: Workspace, shard: str) -> list[list[str]]:
-    """Checksums of what decides a shard's surviving text: the documents, decisions and edits of its name."""
-    names = [fate.BEFORE]
-    for stage in fate.deciding(workspace):
-        names += [f"decisions/{stage}", f"edits/{stage}"]
-    found = []
-    for name in names:
-        manifest = workspace.table(name).manifest()
-        found += [[name, s.checksum] for s in (manifest.shards if manifest else ()) if s.name == shard]
-    return found
-
-
-def rewrite_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-    return shard_graph(pipeline, plan, originals(plan.workspace), rewrite_shard, tables=TABLES)
+def rewrite_items(plan: Plan[RewriteSettings]) -> list[Work]:
+    """Shards of documents/ that were not adopted from this stage, so adopting makes nothing stale."""
+    sources = fate.sources(plan.workspace, STAGE)
+    return [Work.of(source) for name, source in sources.items() if not name.startswith(SHARD)]
 
 
 REWRITE: Stage[RewriteSettings] = Stage(
     name=STAGE,
     version=1,
     tables=TABLES,
-    inputs=rewrite_inputs,
-    graph=rewrite_graph,
-    work=lambda workspace, settings: len(originals(workspace)),
+    inputs=lambda workspace, settings: {},
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, rewrite_shard), plan),
+    items=rewrite_items,
     recorded=rewrite_recorded,
 )
 
 
-def rewrite_shard(plan: Plan, shard: str) -> Iterator[Report]:
-    """One shard of documents -> its rewritings; `rewrites/`, which marks it as done, is written last.
-
-    The stamp is of the documents themselves: decisions that were made anew and are the same change no byte here, for
-    the ids of adopted documents follow from these files.
-    """
-    documents = list(_chosen(plan, shard))
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, shard, [str(row) for row in documents])
-    marker = plan.workspace.table("rewrites").shard_url(shard)
-    done = committed(marker, stamp)
-    if done is None:
-        rewritings, spending, model = _rewritten(plan, documents)
-        rows = [_synthetic(document, style, r, model) for document, style, r in rewritings if r.text is not None]
-        for domain in sorted({row["domain"] for row in rows}):
-            _write_domain(plan, shard, stamp, domain, [row for row in rows if row["domain"] == domain])
-        with open_shard(marker, REWRITES, stamp) as out:
-            out.write_rows(_told(document, style, rewriting, model) for document, style, rewriting in rewritings)
-            out.counts = _counts(rewritings, spending)
-        done = committed(marker, stamp)
-    yield from _written(plan, shard, stamp, sorted({row["domain"] for row in documents}))
-    yield "rewrites", done
+def rewrite_shard(plan: Plan[RewriteSettings], work: Work) -> Iterator[Report]:
+    """One shard of documents -> its rewritings."""
+    documents = list(_chosen(plan, work))
+    rewritings, spending, model = _rewritten(plan, documents)
+    rows = [_synthetic(document, style, r, model) for document, style, r in rewritings if r.text is not None]
+    for domain in sorted({row["domain"] for row in rows}):
+        yield from _write_domain(plan, work.name, domain, [row for row in rows if row["domain"] == domain])
+    with plan.writer("rewrites", work.name, REWRITES) as out:
+        out.write_rows(_told(document, style, rewriting, model) for document, style, rewriting in rewritings)
+        out.counts = _counts(rewritings, spending)
+    yield "rewrites", out.shard
 
 
-def _chosen(plan: Plan, shard: str) -> Iterator[dict[str, Any]]:
+def _chosen(plan: Plan[RewriteSettings], work: Work) -> Iterator[dict[str, Any]]:
     settings = plan.settings
-    for batch in fate.read_kept(plan.workspace, shard):
+    for batch in work.documents.read():
         for row in batch.to_pylist():
             if (not settings.domains or row["domain"] in settings.domains) and drawn(row["id"], settings.share):
                 yield row
@@ -213,15 +181,15 @@ def synthetic_id(parent: str, style: str, model: str) -> str:
     return fingerprint("synthetic", parent, style, model)
 
 
-def _write_domain(plan: Plan, shard: str, stamp: str, domain: str, rows: Rows) -> None:
+def _write_domain(plan: Plan[RewriteSettings], shard: str, domain: str, rows: Rows) -> Iterator[Report]:
     """The synthetic documents of one domain as one shard, and their lineage: an adopted id follows from the file."""
     name = f"{shard.removesuffix('.parquet')}.{domain}.parquet"
-    url = plan.workspace.table("synthetic").shard_url(name)
-    with open_shard(url, SYNTHETIC, stamp) as out:
-        out.write_rows(rows)
-        out.counts = {"rows": len(rows)}
-    file, _ = file_fingerprint(url)
-    with open_shard(plan.workspace.table("lineage").shard_url(name), LINEAGE, stamp) as out:
+    with plan.writer("synthetic", name, SYNTHETIC) as made:
+        made.write_rows(rows)
+        made.counts = {"rows": len(rows)}
+    yield "synthetic", made.shard
+    file, _ = file_fingerprint(plan.workspace.table("synthetic").file_url(made.shard))
+    with plan.writer("lineage", name, LINEAGE) as out:
         out.write_rows(
             {
                 "id": document_id(file, at),
@@ -231,17 +199,7 @@ def _write_domain(plan: Plan, shard: str, stamp: str, domain: str, rows: Rows) -
             for at, row in enumerate(rows)
         )
         out.counts = {"rows": len(rows)}
-
-
-def _written(plan: Plan, shard: str, stamp: str, domains: list[str]) -> Iterator[Report]:
-    """The synthetic shards of a shard that is done, and their lineage."""
-    for domain in domains:
-        for style in sorted(plan.recorded["styles"]):
-            name = f"{shard.removesuffix('.parquet')}.{domain}.{style}.parquet"
-            for table in ("synthetic", "lineage"):
-                found = committed(plan.workspace.table(table).shard_url(name), stamp)
-                if found is not None:
-                    yield table, found
+    yield "lineage", out.shard
 
 
 def _told(document: dict[str, Any], style: str, rewriting: Rewriting, model: str) -> dict[str, Any]:
@@ -291,13 +249,15 @@ def run_rewrite(
 
 
 def _forget_failed(workspace: Workspace) -> None:
-    """Unmark the shards of `rewrites/` in which a request failed."""
-    table = workspace.table("rewrites")
-    for shard in table.finished("retrying failed requests").shards:
-        if shard.counts.get("failed_requests"):
-            table.remove_manifest()
-            fs, path = filesystem(table.shard_url(shard.name))
-            fs.rm_file(path)
+    """Take the work on those shards back in which a request failed; the rest of the result stays in force."""
+    failed = {
+        shard.item
+        for shard in workspace.table("rewrites").finished("retrying failed requests").shards
+        if shard.counts.get("failed_requests")
+    }
+    held = workspace.commit_of(STAGE)
+    if held is not None and failed:
+        workspace.put_commit(without_items(held, failed))
 
 
 def adopt(
@@ -311,7 +271,7 @@ def adopt(
     manifest = workspace.table("synthetic").finished("adopting rewritten documents")
     if not manifest.shards and not adopted(workspace):
         raise WorkspaceError(f"synthetic/ in {workspace.url} holds no document: every rewriting fell back")
-    inputs = [_input(workspace, manifest, shard.name) for shard in manifest.shards]
+    inputs = [_input(workspace, manifest, shard) for shard in manifest.shards]
     _forget_replaced(workspace, [path for given in inputs for path in given.paths])
     call = workspace.table(fate.BEFORE).finished("adopting rewritten documents").call
     if call is not None and language_model is not None:
@@ -338,7 +298,7 @@ def _forget_replaced(workspace: Workspace, paths: list[str]) -> None:
         write_ledger(workspace, Ledger(files=files, lots=lots))
 
 
-def _input(workspace: Workspace, manifest: Manifest, shard: str) -> Input:
-    url = workspace.table(manifest.table).shard_url(shard)
+def _input(workspace: Workspace, manifest: Manifest, shard: Shard) -> Input:
+    url = workspace.table(manifest.table).file_url(shard)
     row = next(read_batches(url, ["source", "domain"], rows=1)).to_pylist()[0]
     return Input(paths=(url,), source=row["source"], domain=row["domain"], format="parquet")

@@ -9,27 +9,32 @@ it, so neither text nor tokens cross a shuffle.
 Refuses an unknown target, a method without what it needs, and a sample in which a target has no document.
 """
 
+import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from ....corpus.store import fate
-from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
-from ....corpus.store.shards import Shard, checksum, committed, filesystem, fingerprint, open_shard, replacing
+from ....corpus.store.errors import RequestError, unknown_name
+from ....corpus.store.shards import checksum, filesystem
 from ....corpus.store.workspace import Workspace
 from ....proxy_models.model_files import find_model
 from ....proxy_models.scoring.sampling import Samples, draw, is_file, read_target, within
 from ....proxy_models.scoring.scorers import SAMPLED, Scorer, ScoreSettings, fit, open_scorer
 from ....proxy_models.scoring.token_losses import threads
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, done_or, gather, infer_shards, map_blocks
 from ...engine.progress import Note
 from ...engine.runner import RunnerOptions
-from ...engine.stage import Plan, Report, Stage, commit, run_stage
+from ...engine.stage import Plan, Stage, run_stage
 from ..train.model_places import read_file
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 RANDOM = ""  # the purpose under which the sample of the whole corpus is drawn
 SELECT = "select"  # scores are of the documents that every stage before it kept
@@ -51,12 +56,23 @@ def score(
 
 
 def fit_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
-    return Stage(name="score", version=1, tables=(f"proxies/{settings.table}",), inputs=fit_inputs, graph=fit_graph)
+    return Stage(
+        name=f"proxies/{settings.table}",
+        command="score",
+        version=1,
+        tables=(f"proxies/{settings.table}",),
+        inputs=fit_inputs,
+        graph=fit_graph,
+        items=lambda plan: [Work.of(source) for source in _sources(plan.workspace).values()],
+        whole=True,
+        details=lambda plan, shards, findings: findings[0],
+        fitted=True,
+    )
 
 
 def fit_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
     """The documents, and checksums of the files that the request names."""
-    found = fate.inputs(workspace, "score", SELECT)
+    found = fate.inputs(workspace, "score", chain_before(SELECT))
     files = [target for target in settings.targets if is_file(target)]
     models = [find_model(path, name) for name, path in settings.models.items()]
     for path in (*files, *models, *((settings.tokenizer,) if settings.tokenizer else ())):
@@ -70,28 +86,20 @@ def fit_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
     return found
 
 
-def fit_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-    """Shards -> the samples each would give -> one group -> the artefacts and their manifest."""
-    return (
-        pipeline
-        | "shards" >> beam.Create([*_shards(plan.workspace), None])
-        | "spread" >> beam.Reshuffle()
-        | "sample" >> beam.FlatMap(sample_shard, plan)
-        | "one group" >> beam.Map(lambda report: (0, report))
-        | "gather" >> beam.GroupByKey()
-        | "fit" >> beam.FlatMap(fit_and_commit, plan)
-    )
+def fit_graph(pipeline: "beam.Pipeline", plan: Plan[ScoreSettings]) -> "beam.PCollection":
+    """Shards -> the samples each would give -> one group -> the artefacts."""
+    return commit(gather(map_blocks(pipeline, plan, sample_shard), "fit", fit_samples, plan.bare), plan)
 
 
-def sample_shard(shard: str | None, plan: Plan) -> Iterator[tuple[str, pa.RecordBatch, list[str]]]:
-    """(shard, candidates, domains seen): the documents that any sample of the corpus could take."""
-    if shard is None:
-        yield "", pa.RecordBatch.from_pylist([], schema=CANDIDATES), []
-        return
+Sample = tuple[Work, pa.RecordBatch, list[str]]
+
+
+def sample_shard(work: Work, plan: Plan[ScoreSettings]) -> Iterator[Sample]:
+    """(item, candidates, domains seen): the documents that any sample of the corpus could take."""
     settings: ScoreSettings = plan.settings
     candidates: dict[str, list[tuple[int, str, int]]] = {}
     domains: set[str] = set()
-    for batch in fate.read_kept(plan.workspace, shard, ["id", "domain", "text"], SELECT):
+    for batch in work.documents.read(["id", "domain", "text"]):
         for id, domain, text in zip(*(batch[name].to_pylist() for name in ("id", "domain", "text")), strict=True):
             domains.add(domain)
             purposes = [RANDOM] * (settings.method in SAMPLED) + [domain] * (domain in settings.targets)
@@ -103,13 +111,13 @@ def sample_shard(shard: str | None, plan: Plan) -> Iterator[tuple[str, pa.Record
         for purpose, found in sorted(candidates.items())
         for drawn, id, size in within(found, _cap(settings, purpose))
     ]
-    yield shard, pa.RecordBatch.from_pylist(rows, schema=CANDIDATES), sorted(domains)
+    yield work, pa.RecordBatch.from_pylist(rows, schema=CANDIDATES), sorted(domains)
 
 
-def fit_and_commit(group: tuple[int, Iterable[tuple[str, pa.RecordBatch, list[str]]]], plan: Plan) -> Iterator[str]:
+def fit_samples(samples: Iterator[Sample], plan: Plan[ScoreSettings]) -> Iterator[Any]:
     """Read the samples, fit the method and write `proxies/<name>/`."""
-    settings: ScoreSettings = plan.settings
-    reports = sorted((report for report in group[1] if report[0]), key=lambda report: report[0])
+    settings = plan.settings
+    reports = sorted(samples, key=lambda report: report[0].name)
     texts = _sampled(reports, plan)
     domains = sorted({domain for report in reports for domain in report[2]})
     targets = {}
@@ -120,16 +128,15 @@ def fit_and_commit(group: tuple[int, Iterable[tuple[str, pa.RecordBatch, list[st
             targets[_target_name(target)] = texts[target]
         else:
             raise unknown_name("domain", target, domains, "--target")
-    samples = Samples(texts.get(RANDOM, []), targets)
-    table = plan.workspace.table(f"proxies/{settings.table}")
-    with threads(1), Note(table) as tell:
-        artefacts = fit(settings, samples, _tokenizer(plan.workspace, settings), tell)
-    shards = [_write(table.shard_url(name), data) for name, data in sorted(artefacts.items())]
-    details = {"random": len(samples.random), "targets": {name: len(own) for name, own in sorted(targets.items())}}
-    yield table.write_manifest(plan.manifest(table.name, shards, details))
+    given = Samples(texts.get(RANDOM, []), targets)
+    with threads(1), Note(plan.workspace, plan.stage) as tell:
+        artefacts = fit(settings, given, _tokenizer(plan.workspace, settings), tell)
+    for name, data in sorted(artefacts.items()):
+        yield plan.put(f"proxies/{settings.table}", name, data, artefacts=1)
+    yield {"random": len(given.random), "targets": {name: len(own) for name, own in sorted(targets.items())}}
 
 
-def _sampled(reports: list[tuple[str, pa.RecordBatch, list[str]]], plan: Plan) -> dict[str, list[str]]:
+def _sampled(reports: list[Sample], plan: Plan[ScoreSettings]) -> dict[str, list[str]]:
     """purpose -> texts in the order of their draws."""
     rows: dict[str, list[tuple[int, str, int]]] = {}
     for _, batch, _ in reports:
@@ -138,9 +145,9 @@ def _sampled(reports: list[tuple[str, pa.RecordBatch, list[str]]], plan: Plan) -
     chosen = {purpose: [id for _, id, _ in within(r, _cap(plan.settings, purpose))] for purpose, r in rows.items()}
     wanted = {id for ids in chosen.values() for id in ids}
     texts: dict[str, str] = {}
-    for shard, batch, _ in reports:
+    for work, batch, _ in reports:
         if not wanted.isdisjoint(batch["id"].to_pylist()):
-            for documents in fate.read_kept(plan.workspace, shard, ["id", "text"], SELECT):
+            for documents in work.documents.read(["id", "text"]):
                 part = documents.filter(pc.is_in(documents["id"], value_set=pa.array(sorted(wanted), pa.string())))
                 texts.update(zip(part["id"].to_pylist(), part["text"].to_pylist(), strict=True))
     return {purpose: [texts[id] for id in ids] for purpose, ids in chosen.items()}
@@ -163,14 +170,8 @@ def _tokenizer(workspace: Workspace, settings: ScoreSettings) -> str | None:
     if path is None:
         if workspace.table("tokenizer").manifest() is None:
             return None
-        path = workspace.path("tokenizer", "tokenizer.json")
+        path = workspace.table("tokenizer").shard_url("tokenizer.json")
     return read_file(path).decode()
-
-
-def _write(url: str, data: bytes) -> Shard:
-    with replacing(url) as scratch, open(scratch, "wb") as file:
-        file.write(data)
-    return Shard(url.rsplit("/", 1)[-1], 1, len(data), checksum(url), {"artefacts": 1})
 
 
 # ---- scoring
@@ -178,80 +179,59 @@ def _write(url: str, data: bytes) -> Shard:
 
 def score_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
     return Stage(
-        name="score",
+        name=f"scores/{settings.table}",
+        command="score",
         version=1,
         tables=(f"scores/{settings.table}",),
         inputs=score_inputs,
-        graph=score_graph,
-        work=lambda workspace, _: len(_shards(workspace)),
+        graph=lambda pipeline, plan: commit(infer_shards(pipeline, plan, ShardScoring(plan.bare)), plan),
+        items=lambda plan: [Work.of(source) for source in _sources(plan.workspace).values()],
     )
 
 
 def score_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
     proxies = workspace.table(f"proxies/{settings.table}").finished("score")
-    return fate.inputs(workspace, "score", SELECT) | {proxies.table: proxies.fingerprint}
+    return {proxies.table: proxies.fingerprint}
 
 
-def score_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-    """Shards -> RunInference, whose model reads and writes them -> one commit."""
-    return (
-        pipeline
-        | "shards" >> beam.Create([*_shards(plan.workspace), ""])  # "": a graph without elements would never commit
-        | "spread" >> beam.Reshuffle()
-        | "score" >> RunInference(ShardScoring(plan))
-        | "reports" >> beam.FlatMap(lambda result: result.inference)
-        | "one group" >> beam.Map(lambda report: (0, report))
-        | "gather" >> beam.GroupByKey()
-        | "commit" >> beam.FlatMap(commit, plan, (f"scores/{plan.settings.table}",))
-    )
+class ShardScoring(ModelHandler[Work, PredictionResult, Scorer]):
+    """Beam loads and shares the models; an example is a work item, a prediction the reports of its scores."""
 
-
-class ShardScoring(ModelHandler[str, PredictionResult, Scorer]):
-    """Beam loads and shares the models; an example is a shard's name, a prediction the report of its scores."""
-
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan[ScoreSettings]) -> None:
         super().__init__(max_batch_size=1)  # of shards; documents are batched by tokens, within a shard
         self.plan = plan
 
     def load_model(self) -> Scorer:
         table = self.plan.workspace.table(f"proxies/{self.plan.settings.table}")
-        artefacts = {}
-        for shard in table.finished("score").shards:
-            artefacts[shard.name] = read_file(table.shard_url(shard.name))
+        shards = table.finished("score").shards
+        artefacts = {shard.name: read_file(table.file_url(shard)) for shard in shards}
         return open_scorer(self.plan.settings.method, artefacts)
 
     def run_inference(
-        self, batch: Sequence[str], model: Scorer, inference_args: Mapping[str, Any] | None = None
+        self, batch: Sequence[Work], model: Scorer, inference_args: Mapping[str, Any] | None = None
     ) -> Iterator[PredictionResult]:
-        for shard in batch:
+        for work in batch:
             with threads(1):  # more cores: more workers
-                yield PredictionResult(shard, score_shard(self.plan, shard, model))
+                yield PredictionResult(
+                    work.name, done_or(self.plan, work, functools.partial(score_shard, scorer=model))
+                )
 
 
-def score_shard(plan: Plan, shard: str, scorer: Scorer) -> list[Report]:
-    """Write the scores of one shard of documents, unless they are there."""
-    if not shard:
-        return [("", None)]
+def score_shard(plan: Plan[ScoreSettings], work: Work, scorer: Scorer) -> Iterator[Report]:
+    """Write the scores of one shard of documents."""
     table = f"scores/{plan.settings.table}"
-    url = plan.workspace.table(table).shard_url(shard)
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
-    present = committed(url, stamp)
-    if present is None:
-        with open_shard(url, scorer.schema, stamp) as out:
-            counts = {"documents": 0, "unscored": 0, "tokens": 0}
-            for documents in fate.read_kept(plan.workspace, shard, ["id", "text"], SELECT):
-                for rows in scorer.score(documents["id"].to_pylist(), documents["text"].to_pylist()):
-                    out.write_batch(rows)
-                    counts["documents"] += rows.num_rows
-                    counts["unscored"] += rows["score"].null_count
-                    if "n_tokens" in rows.schema.names:
-                        counts["tokens"] += pc.sum(rows["n_tokens"]).as_py() or 0
-            out.counts.update(counts)
-        present = committed(url, stamp)
-        if present is None:
-            raise WorkspaceError(f"{url} was replaced by another run while it was written; run one at a time")
-    return [(table, present)]
+    with plan.writer(table, work.name, scorer.schema) as out:
+        counts = {"documents": 0, "unscored": 0, "tokens": 0}
+        for documents in work.documents.read(["id", "text"]):
+            for rows in scorer.score(documents["id"].to_pylist(), documents["text"].to_pylist()):
+                out.write_batch(rows)
+                counts["documents"] += rows.num_rows
+                counts["unscored"] += rows["score"].null_count
+                if "n_tokens" in rows.schema.names:
+                    counts["tokens"] += pc.sum(rows["n_tokens"]).as_py() or 0
+        out.counts.update(counts)
+    yield table, out.shard
 
 
-def _shards(workspace: Workspace) -> list[str]:
-    return [shard.name for shard in workspace.table(fate.BEFORE).finished("score").shards]
+def _sources(workspace: Workspace) -> dict[str, fate.Source]:
+    return fate.sources(workspace, "score", chain_before(SELECT))

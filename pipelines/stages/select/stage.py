@@ -10,9 +10,8 @@ what there is. A document without a score is dropped, by the rule `unscored`.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,10 +20,15 @@ from pydantic import BaseModel, Field, model_validator
 
 from ....corpus.store import fate, schema
 from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
-from ....corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
+from ....corpus.store.shards import filesystem, read_batches
 from ....corpus.store.workspace import Workspace
 from ....proxy_models.scoring import selection
-from ...engine.stage import Plan, Report, Stage, commit
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, gather, group_by_key, map_blocks
+from ...engine.stage import Plan, Stage
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 SELECT, DECISIONS, EDITS = "select", "decisions/select", "edits/select"
 
@@ -63,19 +67,14 @@ class SelectSettings(BaseModel, frozen=True, extra="forbid"):
 
 def select_inputs(workspace: Workspace, settings: SelectSettings) -> dict[str, str]:
     """The documents and every score table named; a RequestError for what is not there or is too much to ask."""
-    found = fate.inputs(workspace, SELECT, SELECT)
-    documents = dict(found)
+    found = fate.inputs(workspace, SELECT, chain_before(SELECT))
     for name in (*settings.by, *settings.compare):
         table, column = _split(name)
         manifest = workspace.table(f"scores/{table}").manifest()
         if manifest is None:
             known = [t.name.removeprefix("scores/") for t in workspace.tables() if t.name.startswith("scores/")]
             raise unknown_name("score", table, known, "--by")
-        stale = fate.changed(manifest, documents)
-        if stale:
-            raise WorkspaceError(
-                f"scores/{table}/ was made before {', '.join(stale)} changed; run: gristmill score {table} --force"
-            )
+        fate.refuse_stale(workspace, f"scores/{table}", SELECT)
         columns = _columns(workspace, table)
         if column not in columns:
             raise unknown_name("column", column, columns, f"--by {name}")
@@ -94,23 +93,27 @@ def select_inputs(workspace: Workspace, settings: SelectSettings) -> dict[str, s
     return found
 
 
-def _graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
+def select_graph(pipeline: "beam.Pipeline", plan: Plan[SelectSettings]) -> "beam.PCollection":
     """Shards -> scores -> one group, which decides -> shards of decisions -> one commit."""
-    shards = [shard.name for shard in plan.workspace.table(fate.BEFORE).finished(SELECT).shards]
-    return (
-        pipeline
-        | "shards" >> beam.Create([*shards, ""])
-        | "spread" >> beam.Reshuffle()
-        | "scores" >> beam.Map(read_scores, plan)
-        | "all" >> beam.Map(lambda block: (0, block))
-        | "gather scores" >> beam.GroupByKey()
-        | "choose" >> beam.FlatMap(choose, plan)
-        | "spread choices" >> beam.Reshuffle()
-        | "decide" >> beam.FlatMap(decide_shard, plan)
-        | "one group" >> beam.Map(lambda report: (0, report))
-        | "gather" >> beam.GroupByKey()
-        | "commit" >> beam.FlatMap(commit_with_report, plan)
-    )
+    chosen = gather(map_blocks(pipeline, plan, read_scores), "choose", choose, plan.bare)
+    return commit(group_by_key(chosen, "decide", decide_shard, plan.bare), plan)
+
+
+def select_items(plan: Plan[SelectSettings]) -> list[Work]:
+    """Every shard that enters, with its shards of scores and their columns."""
+    settings = plan.settings
+    tables = {_split(name)[0] for name in (*settings.by, *settings.compare)}
+    made = {name: plan.workspace.table(f"scores/{name}").finished(SELECT) for name in sorted(tables)}
+    schemas = {name: _schema(plan.workspace, name, None) for name in made}
+    items = []
+    for shard, source in fate.sources(plan.workspace, SELECT, chain_before(SELECT)).items():
+        urls = {
+            name: plan.workspace.table(f"scores/{name}").file_url(manifest.by_name[shard])
+            for name, manifest in made.items()
+            if shard in manifest.by_name
+        }
+        items.append(Work.of(source, (urls, schemas)))
+    return items
 
 
 select = Stage[SelectSettings](
@@ -118,62 +121,83 @@ select = Stage[SelectSettings](
     version=1,
     tables=(DECISIONS, EDITS),
     inputs=select_inputs,
-    graph=_graph,
+    graph=select_graph,
+    items=select_items,
+    whole=True,
+    details=lambda plan, shards, findings: findings[0] if findings else {},
+    before=chain_before(SELECT),
     redecides=True,
 )
 
 
-def read_scores(shard: str, plan: Plan) -> tuple[str, pa.Table | None]:
-    """(shard, columns id, part, size, s0, s1, ...): the scores to select and compare by, a row for each unit."""
-    if not shard:
-        return shard, None
-    settings: SelectSettings = plan.settings
-    first = _split(settings.by[0])[0]
+def read_scores(work: Work, plan: Plan[SelectSettings]) -> Iterator[tuple[Work, pa.Table]]:
+    """(item, columns id, part, size, s0, s1, ...): the scores to select and compare by, a row for each unit.
+
+    Only documents that are left have rows; one that a score has never seen is refused.
+    """
+    settings = plan.settings
+    ids = [id for batch in work.documents.read(["id"]) for id in batch["id"].to_pylist()]
+    left = pa.array(ids, pa.string())
     if settings.unit == "chunks":
-        return shard, _chunk_rows(plan, shard, first)
+        yield work, _chunk_rows(plan, work, _split(settings.by[0])[0], left)
+        return
     rows = None
     for place, name in enumerate((*settings.by, *settings.compare)):
         table, column = _split(name)
-        wanted = ["id", column, *(["n_tokens"] if place == 0 and "n_tokens" in _columns(plan.workspace, table) else [])]
-        url = plan.workspace.table(f"scores/{table}").shard_url(shard)
-        own = pa.Table.from_batches(list(read_batches(url, wanted)), _schema(plan.workspace, table, wanted))
+        schema = work.load[1][table]
+        wanted = ["id", column, *(["n_tokens"] if place == 0 and "n_tokens" in schema.names else [])]
+        own = _scores(plan, work, table, wanted, left)
         own = own.set_column(1, f"s{place}", own[column].cast(pa.float64()))
         if rows is None:
-            sizes = own["n_tokens"] if "n_tokens" in own.column_names else _bytes(plan, shard)
+            sizes = own["n_tokens"] if "n_tokens" in own.column_names else _bytes(work)
             part = pa.array(np.zeros(len(own), np.int64))
             rows = pa.table({"id": own["id"], "part": part, "size": sizes.cast(pa.int64()), "s0": own["s0"]})
         else:
-            if not rows["id"].equals(own["id"]):
-                raise WorkspaceError(f"scores/{table}/{shard} has other rows than scores/{first}/{shard}; score again")
             rows = rows.append_column(f"s{place}", own[f"s{place}"])
-    return shard, rows
+    assert rows is not None
+    yield work, rows
 
 
-def _chunk_rows(plan: Plan, shard: str, table: str) -> pa.Table:
-    url = plan.workspace.table(f"scores/{table}").shard_url(shard)
+def _scores(plan: Plan[SelectSettings], work: Work, table: str, wanted: list[str], left: pa.Array) -> pa.Table:
+    """Scores of the documents that are left, in their order."""
+    urls, schemas = work.load
+    schema = pa.schema([schemas[table].field(name) for name in wanted])
+    batches = list(read_batches(urls[table], wanted)) if table in urls else []
+    found = pa.Table.from_batches(batches, schema).combine_chunks()
+    place = pc.index_in(left, value_set=found["id"].combine_chunks() if len(found) else pa.array([], pa.string()))
+    if place.null_count:
+        absent = left.filter(pc.is_null(place))[0].as_py()
+        raise WorkspaceError(
+            f"scores/{table}/ has no row for document {absent} and {place.null_count - 1} others of {work.name}, which "
+            f"are kept now; run: gristmill score {table} --workspace {plan.workspace.url}"
+        )
+    return found.take(place)
+
+
+def _chunk_rows(plan: Plan[SelectSettings], work: Work, table: str, left: pa.Array) -> pa.Table:
+    own = _scores(plan, work, table, ["id", "chunks"], left)
     ids, parts, sizes, scores = [], [], [], []
-    for batch in read_batches(url, ["id", "chunks"]):
-        for id, chunks in zip(batch["id"].to_pylist(), batch["chunks"].to_pylist(), strict=True):
-            for part, chunk in enumerate(chunks):
-                losses = [value for name, value in chunk.items() if name.startswith("nll_")]
-                ids.append(id)
-                parts.append(part)
-                sizes.append(chunk["n_tokens"])
-                scores.append(losses[0] - losses[1] if len(losses) == 2 else -losses[0])
+    for id, chunks in zip(own["id"].to_pylist(), own["chunks"].to_pylist(), strict=True):
+        for part, chunk in enumerate(chunks):
+            losses = [value for name, value in chunk.items() if name.startswith("nll_")]
+            ids.append(id)
+            parts.append(part)
+            sizes.append(chunk["n_tokens"])
+            scores.append(losses[0] - losses[1] if len(losses) == 2 else -losses[0])
     kinds = {"id": (ids, pa.string()), "part": (parts, pa.int64()), "size": (sizes, pa.int64())}
     columns = {name: pa.array(values, kind) for name, (values, kind) in kinds.items()}
     return pa.table(columns | {"s0": pa.array(scores, pa.float64())})
 
 
-def choose(group: tuple[int, Iterable[tuple[str, pa.Table | None]]], plan: Plan) -> Iterator[tuple[str, dict | None]]:
-    """(shard, {id, part, key of what is kept or not}) for each shard; the last, named "", carries the report."""
-    settings: SelectSettings = plan.settings
-    blocks = sorted(((shard, table) for shard, table in group[1] if table is not None), key=lambda block: block[0])
+def choose(read: Iterator[tuple[Work, pa.Table]], plan: Plan[SelectSettings]) -> Iterator[tuple[str, Any]]:
+    """(shard, (item, what is kept of it)) for each shard; the one named "" carries the report."""
+    settings = plan.settings
+    blocks = sorted(read, key=lambda block: block[0].name)
     rows = pa.concat_tables([table for _, table in blocks]) if blocks else None
     if rows is None or not len(rows):
-        for shard, _ in blocks:
-            yield shard, {"kept": {}, "keys": {}, "cut": None}
-        yield "", {}
+        for work, _ in blocks:
+            yield work.name, (work, {"kept": {}, "keys": {}, "cut": None})
+        yield "", (None, {})
         return
     units = [f"{id}/{part}" for id, part in zip(rows["id"].to_pylist(), rows["part"].to_pylist(), strict=True)]
     sizes = rows["size"].to_numpy().astype(np.float64)
@@ -195,13 +219,13 @@ def choose(group: tuple[int, Iterable[tuple[str, pa.Table | None]]], plan: Plan)
     shown = np.where(kept, np.nanmax(np.where(np.isnan(keys), -np.inf, keys), axis=0), np.inf)
     cut = float(shown.min()) if len(chosen) and len(keys) == 1 else None
     first = 0
-    for shard, table in blocks:
+    for work, table in blocks:
         part = slice(first, first + len(table))
         first += len(table)
         own = list(zip(table["id"].to_pylist(), table["part"].to_pylist(), strict=True))
         best = keys[0][part] if len(keys) == 1 else np.max(keys, axis=0)[part]
-        yield shard, {"units": own, "kept": kept[part].tolist(), "keys": best.tolist(), "cut": cut}
-    yield "", report
+        yield work.name, (work, {"units": own, "kept": kept[part].tolist(), "keys": best.tolist(), "cut": cut})
+    yield "", (None, report)
 
 
 def _keys(scores: pa.ChunkedArray, units: list[str], settings: SelectSettings) -> np.ndarray:
@@ -224,35 +248,28 @@ def _within(keys: list[np.ndarray], units: list[str], sizes: np.ndarray, budget:
     return selection.prefix(orders[0], sizes, budget) if len(orders) == 1 else selection.in_turn(orders, sizes, budget)
 
 
-def decide_shard(choice: tuple[str, dict | None], plan: Plan) -> Iterator[Any]:
+def decide_shard(group: tuple[str, Iterable[Any]], plan: Plan[SelectSettings]) -> Iterator[Any]:
     """Write the decisions (and the edits) of one shard. The report passes through."""
-    shard, told = choice
-    if not shard:
-        yield "", told
-        return
-    assert told is not None
-    settings: SelectSettings = plan.settings
+    settings = plan.settings
     rule = "+".join(settings.by) if settings.draw == "top" else f"{settings.draw}({'+'.join(settings.by)})"
-    url = {table: plan.workspace.table(table).shard_url(shard) for table in (DECISIONS, EDITS)}
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
-    present = {table: committed(url[table], stamp) for table in (DECISIONS, EDITS)}
-    if present[DECISIONS] is None or present[EDITS] is None:
+    for work, told in group[1]:
+        if work is None:
+            yield told
+            continue
         units: dict[str, list[tuple[bool, float]]] = {}
         for (id, _), kept, key in zip(told.get("units", ()), told["kept"], told["keys"], strict=True):
             units.setdefault(id, []).append((kept, key))
-        _write_edits(plan, shard, url[EDITS], stamp, units)
-        with open_shard(url[DECISIONS], schema.DECISIONS, stamp) as out:
+        yield _write_edits(plan, work, units)
+        with plan.writer(DECISIONS, work.name, schema.DECISIONS) as out:
             counts = {"in": 0, "kept": 0, "dropped": 0}
-            for batch in fate.read_kept(plan.workspace, shard, ["id"], SELECT):
+            for batch in work.documents.read(["id"]):
                 rows = [_decision(id, units.get(id, []), rule, told["cut"], settings) for id in batch["id"].to_pylist()]
                 out.write_rows(rows)
                 counts["in"] += len(rows)
                 counts["kept"] += sum(row["kept"] for row in rows)
             counts["dropped"] = counts["in"] - counts["kept"]
             out.counts.update(counts)
-        present = {table: committed(url[table], stamp) for table in (DECISIONS, EDITS)}
-    yield EDITS, present[EDITS]
-    yield DECISIONS, present[DECISIONS]
+        yield DECISIONS, out.shard
 
 
 def _decision(
@@ -269,17 +286,18 @@ def _decision(
     return row
 
 
-def _write_edits(plan: Plan, shard: str, url: str, stamp: str, units: dict[str, list[tuple[bool, float]]]) -> None:
+def _write_edits(plan: Plan[SelectSettings], work: Work, units: dict[str, list[tuple[bool, float]]]) -> Report:
     """The remaining text of documents of which some chunks are kept and some are not."""
     partly = {id: own for id, own in units.items() if any(k for k, _ in own) and not all(k for k, _ in own)}
-    with open_shard(url, schema.EDITS, stamp) as out:
+    with plan.writer(EDITS, work.name, schema.EDITS) as out:
         if partly:
-            ends = _chunk_ends(plan, shard)
-            for batch in fate.read_kept(plan.workspace, shard, ["id", "text"], SELECT):
+            ends = _chunk_ends(plan, work)
+            for batch in work.documents.read(["id", "text"]):
                 for id, text in zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True):
                     if id in partly:
                         out.write_rows([_edit(id, text, [kept for kept, _ in partly[id]], ends[id])])
         out.counts["edited"] = out.rows
+    return EDITS, out.shard
 
 
 def _edit(id: str, text: str, kept: list[bool], ends: list[int]) -> dict[str, Any]:
@@ -288,25 +306,13 @@ def _edit(id: str, text: str, kept: list[bool], ends: list[int]) -> dict[str, An
     return {"id": id, "text": "".join(text[start:end] for start, end, keep in spans if keep), "removed": removed}
 
 
-def _chunk_ends(plan: Plan, shard: str) -> dict[str, list[int]]:
-    url = plan.workspace.table(f"scores/{_split(plan.settings.by[0])[0]}").shard_url(shard)
+def _chunk_ends(plan: Plan[SelectSettings], work: Work) -> dict[str, list[int]]:
+    url = work.load[0][_split(plan.settings.by[0])[0]]
     ends: dict[str, list[int]] = {}
     for batch in read_batches(url, ["id", "chunks"]):
         for id, chunks in zip(batch["id"].to_pylist(), batch["chunks"].to_pylist(), strict=True):
             ends[id] = [chunk["end"] for chunk in chunks]
     return ends
-
-
-def commit_with_report(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[str]:
-    """Write the manifests; the report of the choice becomes the details of `decisions/select/`."""
-    reports: list[Report] = []
-    told: dict[str, Any] = {}
-    for table, content in group[1]:
-        if table:
-            reports.append((table, content))
-        elif content:
-            told = content
-    yield from commit((0, reports), plan, (DECISIONS, EDITS), lambda _: told)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -323,12 +329,12 @@ def _schema(workspace: Workspace, table: str, columns: list[str] | None) -> pa.S
     shards = workspace.table(f"scores/{table}").finished(SELECT).shards
     if not shards:
         return pa.schema([("id", pa.string()), ("score", pa.float64())])
-    fs, path = filesystem(workspace.table(f"scores/{table}").shard_url(shards[0].name))
+    fs, path = filesystem(workspace.table(f"scores/{table}").file_url(shards[0]))
     with fs.open(path, "rb") as file:
         whole = pq.read_schema(file)
     return pa.schema([whole.field(name) for name in columns or whole.names])
 
 
-def _bytes(plan: Plan, shard: str) -> pa.ChunkedArray:
-    documents = fate.read_kept(plan.workspace, shard, ["id", "text"], SELECT)
+def _bytes(work: Work) -> pa.ChunkedArray:
+    documents = work.documents.read(["id", "text"])
     return pa.chunked_array([pc.binary_length(batch["text"]) for batch in documents], pa.int32())

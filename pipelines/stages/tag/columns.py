@@ -85,7 +85,7 @@ def one_row(workspace: Workspace, table: str, shard: str) -> dict[str, Any]:
 def tag_family(workspace: Workspace) -> Family:
     """The family `tag`: parts of the URL, and a label and its confidence for each taxonomy that has been learnt."""
     manifest = workspace.table("labellers").manifest()
-    made = fingerprint([(shard.name, shard.checksum) for shard in manifest.shards]) if manifest else ""
+    made = fingerprint([(shard.name, shard.content) for shard in manifest.shards]) if manifest else ""
     names = tuple(sorted(learnt(workspace)))
     numbers = numbered(workspace, names, {}, {})
     told = [(f"{name}:{'int64' if name in numbers else 'string'}", f"{name}_confidence") for name in names]

@@ -7,22 +7,25 @@ domain and split out. Refuses a corpus without surviving documents.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
-import apache_beam as beam
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from ....corpus.store import fate
 from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError, WorkspaceError
-from ....corpus.store.shards import Shard, checksum, filesystem, fingerprint, replacing
-from ....corpus.store.workspace import Manifest, Workspace
-from ....training.data.shards import SPLITS, TokenFacts, TokenRows, committed_tokens, held_out, table_name, write_tokens
+from ....corpus.store.shards import Shard, filesystem
+from ....corpus.store.workspace import Workspace, total
+from ....training.data.shards import SPLITS, TokenFacts, TokenRows, held_out, table_name, write_tokens
 from ....training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
+from ...engine.graph import Report, Work, commit, gather, map_blocks, map_shards
 from ...engine.runner import RunnerOptions
-from ...engine.stage import Plan, Report, Stage, run_stage
+from ...engine.stage import Plan, Stage, run_stage
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 TOKENIZER, FILE = "tokenizer", "tokenizer.json"
 PREFIXES = {  # `domain` is what `gristmill tag --domain topic` made of it
@@ -51,7 +54,7 @@ def tokenize(
 ) -> dict[str, Any]:
     """Bring `tokenizer/` and `tokens/` up to date. The summary of both, in one."""
     first = run_stage(TOKENIZER_STAGE, workspace, settings, options, force, quiet)
-    second = run_stage(tokens_stage(workspace), workspace, settings, options, force or not first["skipped"], quiet)
+    second = run_stage(TOKENS_STAGE, workspace, settings, options, force or not first["skipped"], quiet)
     return second | {"skipped": first["skipped"] and second["skipped"], "tables": first["tables"] | second["tables"]}
 
 
@@ -66,27 +69,19 @@ def tokenizer_recorded(settings: TokenizeSettings) -> dict[str, Any]:
     )
 
 
-def tokenizer_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-    """Shards -> the sample each would give -> one group -> the tokenizer and its manifest."""
-    return (
-        pipeline
-        | "shards" >> beam.Create([*_shards(plan.workspace), None])
-        | "spread" >> beam.Reshuffle()
-        | "sample" >> beam.FlatMap(sample_shard, plan)
-        | "one group" >> beam.Map(lambda batch: (0, batch))
-        | "gather" >> beam.GroupByKey()
-        | "train" >> beam.FlatMap(commit_tokenizer, plan)
-    )
+Sample = tuple[Work, pa.RecordBatch, dict[str, list[int]]]
 
 
-def sample_shard(shard: str | None, plan: Plan) -> Iterator[tuple[str, pa.RecordBatch, dict]]:
-    """(shard, candidates, {domain: [documents, bytes]}): the documents that any sample of the corpus could take."""
-    if shard is None:
-        yield "", pa.RecordBatch.from_pylist([], schema=SAMPLED), {}
-        return
+def tokenizer_graph(pipeline: "beam.Pipeline", plan: Plan[TokenizeSettings]) -> "beam.PCollection":
+    """Shards -> the sample each would give -> one group -> the tokenizer."""
+    return commit(gather(map_blocks(pipeline, plan, sample_shard), "train", make_tokenizer, plan.bare), plan)
+
+
+def sample_shard(work: Work, plan: Plan[TokenizeSettings]) -> Iterator[Sample]:
+    """(item, candidates, {domain: [documents, bytes]}): the documents that any sample of the corpus could take."""
     candidates: dict[str, list[tuple[int, str, int]]] = {}
     totals: dict[str, list[int]] = {}
-    for batch in fate.read_kept(plan.workspace, shard, ["id", "domain", "text"]):
+    for batch in work.documents.read(["id", "domain", "text"]):
         for id, domain, text in zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True):
             size = len(text.encode())
             total = totals.setdefault(domain, [0, 0])
@@ -97,12 +92,12 @@ def sample_shard(shard: str | None, plan: Plan) -> Iterator[tuple[str, pa.Record
         for domain, found in sorted(candidates.items())
         for draw, id, size in _until(sorted(found), plan.settings.sample_bytes)
     ]
-    yield shard, pa.RecordBatch.from_pylist(rows, schema=SAMPLED), totals
+    yield work, pa.RecordBatch.from_pylist(rows, schema=SAMPLED), totals
 
 
-def commit_tokenizer(group: tuple[int, Iterable[tuple[str, pa.RecordBatch, dict]]], plan: Plan) -> Iterator[str]:
+def make_tokenizer(samples: Iterator[Sample], plan: Plan[TokenizeSettings]) -> Iterator[Any]:
     """Choose the sample, train (or take the given file), and write `tokenizer/`."""
-    reports = sorted((report for report in group[1] if report[0]), key=lambda report: report[0])
+    reports = sorted(samples, key=lambda report: report[0].name)
     domains: dict[str, dict[str, int]] = {}
     for _, _, totals in reports:
         for domain, (documents, size) in totals.items():
@@ -117,24 +112,20 @@ def commit_tokenizer(group: tuple[int, Iterable[tuple[str, pa.RecordBatch, dict]
     else:
         text = _given(settings.tokenizer)
     facts = token_facts(text, settings.bos, settings.eos, settings.tokenizer or FILE)
-    url = plan.workspace.table(TOKENIZER).shard_url(FILE)
-    with replacing(url) as scratch, open(scratch, "w", encoding="utf-8") as file:
-        file.write(text)
-    shard = Shard(FILE, facts.vocab_size, len(text.encode()), checksum(url), {"vocabulary": facts.vocab_size})
-    details = {"domains": dict(sorted(domains.items())), **_told(facts)}
-    yield plan.workspace.table(TOKENIZER).write_manifest(plan.manifest(TOKENIZER, [shard], details))
+    yield plan.put(TOKENIZER, FILE, text.encode(), facts.vocab_size, vocabulary=facts.vocab_size)
+    yield {"domains": dict(sorted(domains.items())), **_told(facts)}
 
 
-def _sampled_texts(reports: list[tuple[str, pa.RecordBatch, dict]], plan: Plan) -> Iterator[str]:
+def _sampled_texts(reports: list[Sample], plan: Plan[TokenizeSettings]) -> Iterator[str]:
     """Texts of the documents with the smallest draws of each domain, up to the cap."""
     rows: dict[str, list[tuple[int, str, int]]] = {}
     for _, batch, _ in reports:
         for row in batch.to_pylist():
             rows.setdefault(row["domain"], []).append((row["draw"], row["id"], row["bytes"]))
     chosen = {id for found in rows.values() for _, id, _ in _until(sorted(found), plan.settings.sample_bytes)}
-    for shard, batch, _ in reports:
+    for work, batch, _ in reports:
         if not chosen.isdisjoint(batch.column("id").to_pylist()):
-            for documents in fate.read_kept(plan.workspace, shard, ["id", "text"]):
+            for documents in work.documents.read(["id", "text"]):
                 for id, text in zip(documents["id"].to_pylist(), documents["text"].to_pylist(), strict=True):
                     if id in chosen:
                         yield text
@@ -162,10 +153,6 @@ def _given(path: str) -> str:
         return file.read().decode()
 
 
-def _shards(workspace: Workspace) -> list[str]:
-    return [shard.name for shard in workspace.table(fate.BEFORE).finished("tokenize").shards]
-
-
 def _told(facts: TokenFacts) -> dict[str, Any]:
     return {"tokenizer": facts.tokenizer, "vocab_size": facts.vocab_size, "bos": facts.bos, "eos": facts.eos}
 
@@ -175,11 +162,16 @@ def tokenizer_inputs(workspace: Workspace, settings: TokenizeSettings) -> dict[s
 
 
 TOKENIZER_STAGE = Stage(
-    name="tokenizer",
+    name=TOKENIZER,
+    command="tokenize",
     version=1,
     tables=(TOKENIZER,),
     inputs=tokenizer_inputs,
     graph=tokenizer_graph,
+    items=lambda plan: [Work.of(source) for source in fate.sources(plan.workspace, "tokenize").values()],
+    whole=True,
+    details=lambda plan, shards, findings: findings[0],
+    fitted=True,
     recorded=tokenizer_recorded,
 )
 
@@ -192,69 +184,62 @@ def tokens_recorded(settings: TokenizeSettings) -> dict[str, Any]:
 
 
 def tokens_inputs(workspace: Workspace, settings: TokenizeSettings) -> dict[str, str]:
-    found = fate.inputs(workspace, "tokenize")
-    return found | {TOKENIZER: workspace.table(TOKENIZER).finished("tokenize").fingerprint}
+    return {TOKENIZER: workspace.table(TOKENIZER).finished("tokenize").fingerprint}
 
 
-def tokens_stage(workspace: Workspace) -> Stage[TokenizeSettings]:
-    """The stage for the domains that the tokenizer stage counted: one table per domain."""
-    domains = workspace.table(TOKENIZER).finished("tokenize").details["domains"]
-    return Stage(
-        name="tokenize",
-        version=1,
-        tables=tuple(table_name(domain) for domain in domains),
-        inputs=tokens_inputs,
-        graph=tokens_graph,
-        recorded=tokens_recorded,
-    )
+def tokens_items(plan: Plan[TokenizeSettings]) -> list[Work]:
+    """Every shard of documents, with the tokenizer's file and facts."""
+    table = plan.workspace.table(TOKENIZER)
+    told = table.finished("tokenize").details
+    facts = TokenFacts(told["tokenizer"], told["vocab_size"], told["bos"], told["eos"])
+    load = (table.shard_url(FILE), facts)
+    return [Work.of(source, load) for source in fate.sources(plan.workspace, "tokenize").values()]
 
 
-def tokens_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-    """Shards -> reports of token shards -> one group -> a manifest per domain."""
-    return (
-        pipeline
-        | "shards" >> beam.Create([*_shards(plan.workspace), None])
-        | "spread" >> beam.Reshuffle()
-        | "tokenize" >> beam.FlatMap(tokenize_shard, plan)
-        | "one group" >> beam.Map(lambda report: (0, report))
-        | "gather" >> beam.GroupByKey()
-        | "commit" >> beam.FlatMap(commit_tokens, plan)
-    )
+def tokens_details(
+    plan: Plan[TokenizeSettings], shards: Mapping[str, list[Shard]], _: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Of each domain: the tokenizer, and documents, tokens and bytes by split."""
+    told = dict(plan.workspace.table(TOKENIZER).finished("tokenize").details)
+    told.pop("domains")
+    found = {}
+    for table, own in shards.items():
+        counts = total(own)
+        units = ("documents", "tokens", "bytes")
+        found[table] = told | {split: {unit: counts.get(f"{split}_{unit}", 0) for unit in units} for split in SPLITS}
+    return found
 
 
-def tokenize_shard(shard: str | None, plan: Plan) -> Iterator[Report]:
+TOKENS_STAGE: Stage[TokenizeSettings] = Stage(
+    name="tokenize",
+    version=2,
+    tables=(),  # one a domain
+    inputs=tokens_inputs,
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, tokenize_shard), plan),
+    items=tokens_items,
+    details=tokens_details,
+    recorded=tokens_recorded,
+)
+
+
+def tokenize_shard(plan: Plan[TokenizeSettings], work: Work) -> Iterator[Report]:
     """One shard of documents -> its train and held-out token shards, one pair for each domain it holds."""
-    if shard is None:
-        yield "", None
-        return
-    workspace, stem = plan.workspace, shard.removesuffix(".parquet")
-    source = workspace.table(fate.BEFORE).finished("tokenize")
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, _checksum(source, shard))
-    held: set[str] = set()
-    for batch in fate.read_kept(workspace, shard, ["id", "domain"]):
-        held.update(batch["domain"].unique().to_pylist())
-    names = [(table_name(domain), f"{split}-{stem}.arrow") for domain in sorted(held) for split in SPLITS]
-    present = [(table, committed_tokens(workspace.table(table).shard_url(name), stamp)) for table, name in names]
-    if all(found is not None for _, found in present):
-        yield from present
-        return
-    facts, rows = _encoded(plan, shard)
-    for domain in sorted(held):
-        table = table_name(domain)
+    stem = work.name.removesuffix(".parquet")
+    rows = _encoded(plan, work)
+    for domain in sorted({domain for domain, _ in rows}):
         for split in SPLITS:
             part = rows.get((domain, split), TokenRows())
-            counts = {f"{split}_{name}": value for name, value in part.totals().items()}
-            url = workspace.table(table).shard_url(f"{split}-{stem}.arrow")
-            yield table, write_tokens(url, part, facts, stamp, counts)
+            with plan.file(table_name(domain), f"{split}-{stem}.arrow") as out:
+                out.rows = write_tokens(out.path, part, work.load[1])
+                out.counts = {f"{split}_{name}": value for name, value in part.totals().items()}
+            yield table_name(domain), out.shard
 
 
-def _encoded(plan: Plan, shard: str) -> tuple[TokenFacts, dict[tuple[str, str], TokenRows]]:
-    manifest = _manifest(plan)
-    told = manifest.details
-    facts = TokenFacts(told["tokenizer"], told["vocab_size"], told["bos"], told["eos"])
-    tokenizer = load_tokenizer(_given(plan.workspace.table(TOKENIZER).shard_url(FILE)))
+def _encoded(plan: Plan[TokenizeSettings], work: Work) -> dict[tuple[str, str], TokenRows]:
+    url, facts = work.load
+    tokenizer = load_tokenizer(_given(url))
     rows: dict[tuple[str, str], TokenRows] = {}
-    for batch in fate.read_kept(plan.workspace, shard, ["id", "domain", "text", "url", "host", "source"]):
+    for batch in work.documents.read(["id", "domain", "text", "url", "host", "source"]):
         documents = batch.to_pylist()
         texts = [document["text"] for document in documents]
         prefixes = [prefix(document, plan.settings.metadata) for document in documents]
@@ -263,7 +248,7 @@ def _encoded(plan: Plan, shard: str) -> tuple[TokenFacts, dict[tuple[str, str], 
             split = SPLITS[held_out(document["id"], plan.settings.heldout)]
             part = rows.setdefault((document["domain"], split), TokenRows())
             part.append(document["id"], tokens, len(document["text"].encode()), len(head))
-    return facts, rows
+    return rows
 
 
 def prefix(document: dict[str, Any], kind: str) -> str:
@@ -271,33 +256,3 @@ def prefix(document: dict[str, Any], kind: str) -> str:
     if kind == "none" or not document[kind]:
         return ""
     return PREFIXES[kind].format(**{kind: document[kind]})
-
-
-def commit_tokens(group: tuple[int, Iterable[Report]], plan: Plan) -> Iterator[str]:
-    """Manifests of every domain, the first domain's last, and no trace of domains that are gone."""
-    workspace = plan.workspace
-    told = dict(_manifest(plan).details)
-    shards: dict[str, list[Shard]] = {table_name(domain): [] for domain in told.pop("domains")}
-    for table, shard in group[1]:
-        if shard is not None:
-            shards[table].append(shard)
-    fs, path = filesystem(workspace.path("tokens"))
-    for entry in fs.ls(path, detail=False):
-        name = "tokens/" + entry.rstrip("/").rsplit("/", 1)[-1]
-        if name not in shards:
-            fs.rm(entry, recursive=True)
-    for table in reversed(list(shards)):
-        manifest = plan.manifest(table, shards[table])
-        splits = {
-            split: {unit: manifest.counts.get(f"{split}_{unit}", 0) for unit in ("documents", "tokens", "bytes")}
-            for split in SPLITS
-        }
-        yield workspace.table(table).write_manifest(manifest.model_copy(update={"details": told | splits}))
-
-
-def _manifest(plan: Plan) -> Manifest:
-    return plan.workspace.table(TOKENIZER).finished("tokenize")
-
-
-def _checksum(manifest: Manifest, shard: str) -> str:
-    return next(found.checksum for found in manifest.shards if found.name == shard)
