@@ -152,7 +152,6 @@ def run_stage(
             if part.held is not None and not _same(part, plan):
                 raise RequestError(_refusal(part, plan))
     call = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
-    workspace.create()
     with writing(workspace, stage.command or stage.name):
         if stage.items and stage.whole:
             items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
