@@ -226,9 +226,8 @@ class _S3:
     def write(self, fs: Any, path: str, data: bytes, condition: list[Version | None] | None) -> Version:
         """`condition`: None for no condition, else a list of the version that must be there (or None: none)."""
         bucket, key, _ = fs.split_path(path)
-        if condition is None:
-            extra = {}
-        else:
+        extra = {}
+        if condition is not None:
             extra = {"IfNoneMatch": "*"} if condition[0] is None else {"IfMatch": condition[0]}
         for again in (True, True, True, False):
             try:

@@ -179,6 +179,14 @@ class Table:
             raise WorkspaceError(f"{self.name}/ in {self.workspace} has no shard {name}")
         return self.file_url(shard)
 
+    def listed(self) -> set[str]:
+        """Names of the files that lie in the table's folder."""
+        fs, path = filesystem(self.url)
+        try:
+            return {os.path.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False)}
+        except FileNotFoundError:
+            return set()
+
     def file_url(self, shard: Shard) -> str:
         return f"{self.url}/{shard.file}"
 

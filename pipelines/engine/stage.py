@@ -123,6 +123,7 @@ class _Part:
     held: Commit | None
     kept: frozenset[str]
     made: dict[str, Made]  # every item by now
+    damaged: bool  # a file of it is gone
 
     @property
     def complete(self) -> bool:
@@ -185,8 +186,9 @@ def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], li
         held = plan.workspace.commit_of(name)
         made = {item.name: Made(plan.stamp(tables, item), item.made_from) for item in work}
         same = held is not None and set(held.tables) == set(tables or held.tables)
+        lost = _lost(plan.workspace, held) if held else frozenset()
         kept = {i for i, m in made.items() if held and same and i in held.work and held.work[i].stamp == m.stamp}
-        parts.append(_Part(name, tables, held, frozenset(kept), made))
+        parts.append(_Part(name, tables, held, frozenset(kept - lost), made, bool(lost)))
         for item in made.keys() - kept:
             lacking.setdefault(item, []).append(name)
     items = []
@@ -199,8 +201,17 @@ def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], li
     return parts, items
 
 
+def _lost(workspace: Workspace, held: Commit) -> frozenset[str]:
+    """Work items of a commit of which a file is gone, told by one listing of each table."""
+    lost = set()
+    for name, table in held.tables.items():
+        there = workspace.table(name).listed()
+        lost |= {shard.item for shard in table.shards if shard.file not in there}
+    return frozenset(lost)
+
+
 def _fresh(stage: Stage[S], plan: Plan[S], part: _Part, options: RunnerOptions) -> bool:
-    if part.held is None or not _same(part, plan):
+    if part.held is None or part.damaged or not _same(part, plan):
         return False
     if stage.fitted and not options.refit:  # the corpus may change behind it, not the files that were named
         return _files(part.held.inputs) == _files(plan.inputs)

@@ -230,7 +230,6 @@ def test_a_lost_shard_is_made_again_with_the_same_bytes_by_any_number_of_workers
     path = Path(workspace.table("decisions/refine").shard_url("a.parquet"))
     before = path.read_bytes()
     path.unlink()
-    workspace.table("decisions/refine").remove_manifest()
     run(workspace, options=RunnerOptions(workers=2))
     assert path.read_bytes() == before
 

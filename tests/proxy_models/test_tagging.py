@@ -314,7 +314,6 @@ def test_tagging_again_changes_nothing_and_a_lost_shard_comes_back_alike(workspa
     path = Path(workspace.table("tags").shard_url("a.parquet"))
     before = path.read_bytes()
     path.unlink()
-    workspace.table("tags").remove_manifest()
     run(workspace, clusters=2, domain=("cluster", "suffix"))
     assert path.read_bytes() == before
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.corpus.store.made import put_shards
+from gristmill.corpus.store.shards import open_file
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.training.data.shards import (
     TokenFacts,
     TokenRows,
@@ -36,14 +38,12 @@ def store(workspace, domain, parts, facts, split="train"):
         rows = TokenRows()
         for id, tokens in documents:
             rows.append(id, np.array(tokens, facts.dtype), 4 * len(tokens), 0)
-        url = table.shard_url(f"{split}-{number}.arrow")
-        shards.append(write_tokens(url, rows, facts, f"stamp {number}", {"train_documents": len(documents)}))
+        with open_file(table.url, f"{split}-{number}.arrow") as out:
+            out.rows = write_tokens(out.path, rows, facts)
+            out.counts = {"train_documents": len(documents)}
+        shards.append(out.shard)
     details = {"tokenizer": facts.tokenizer, "vocab_size": facts.vocab_size, "bos": facts.bos, "eos": facts.eos}
-    manifest = Manifest(
-        table=table.name, stage="tokenize", version=1, settings={}, inputs={}, shards=tuple(shards), counts={},
-        details=details,
-    )  # fmt: skip
-    table.write_manifest(manifest)
+    put_shards(workspace, table.name, shards, stage="tokenize", details=details)
     return shards
 
 
