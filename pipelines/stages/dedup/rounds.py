@@ -24,7 +24,7 @@ from ...engine.graph import Report, Work, commit, group_by_key, map_blocks
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from .signatures import STAGE
-from .signed import items, put_list, read_columns, shards_at
+from .signed import items, put_shards, read_columns, shards_at
 from .steps import FINDINGS, Item, by_component, compare, edges_of
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def round_items(workspace: Workspace, tables: Iterable[str]) -> list[Work]:
 
 def edges_graph(pipeline: "beam.Pipeline", plan: Plan) -> "beam.PCollection":
     """signatures/ -> edges/."""
-    return commit(edges_of(pipeline, plan, put_list(plan), write_edges), plan)
+    return commit(edges_of(pipeline, plan, put_shards(plan), write_edges), plan)
 
 
 def write_edges(group: tuple[int, Iterable[Any]], plan: Plan, listed: str) -> Iterator[Report]:

@@ -1,12 +1,9 @@
 """The shards of signatures that take part in one run of deduplication: this workspace's own, and those it is compared
-against. Resolved once; their list lies in a file of the stage's unfinished work, because it may be long. Refuses
-signatures that were made otherwise, or of other documents than those that are left now.
+against. Resolved once. Refuses signatures that were made otherwise, or of other documents than those that are left now.
 """
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -15,12 +12,13 @@ import pyarrow.parquet as pq
 from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
 from ....corpus.store.fate import refuse_stale
 from ....corpus.store.freshness import reasons
-from ....corpus.store.shards import filesystem, fingerprint, replacing
+from ....corpus.store.shards import filesystem
 from ....corpus.store.workspace import Manifest, Workspace
 from ....dedup.settings import DedupSettings
 from ....dedup.survivors import signals_of
-from ...engine.graph import Work, folder_of
+from ...engine.graph import Work
 from ...engine.stage import Plan
+from ..listed import list_at, put_list
 from .signatures import STAGE, shingles_name
 
 
@@ -93,21 +91,14 @@ def items(plan: Plan[DedupSettings]) -> list[Work]:
     ]
 
 
-def put_list(plan: Plan[DedupSettings]) -> str:
-    """Write the list of the shards that take part where workers find it."""
-    data = pickle.dumps(tuple(signed_shards(plan.workspace, plan.settings)))
-    url = plan.workspace.path(folder_of(plan.stage), f"signed-{fingerprint(data.hex())}.pickle")
-    with replacing(url) as scratch, open(scratch, "wb") as file:
-        file.write(data)
-    return url
+def put_shards(plan: Plan[DedupSettings]) -> str:
+    """Write the list of the shards that take part where workers find it, by `shards_at`."""
+    return put_list(plan, signed_shards(plan.workspace, plan.settings))
 
 
-@lru_cache(maxsize=2)
 def shards_at(listed: str) -> tuple[Signed, ...]:
-    """The list that `put_list` wrote. Its name bears its content."""
-    fs, path = filesystem(listed)
-    with fs.open(path, "rb") as file:
-        return pickle.load(file)
+    """The list that `put_shards` wrote."""
+    return list_at(listed)
 
 
 def read_columns(url: str, columns: list[str] | None) -> pa.Table:

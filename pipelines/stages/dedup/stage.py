@@ -26,7 +26,7 @@ from ...engine.stage import Plan, Stage, run_stage
 from .repeats import cut_repeats, leave_text
 from .rounds import clustered_by_rounds, connect, round_items
 from .signatures import SIGN, STAGE
-from .signed import in_memory, items, put_list, shards_at, signed_inputs, signed_shards
+from .signed import in_memory, items, put_shards, shards_at, signed_inputs, signed_shards
 from .steps import MEMBERS, TABLES, choose_survivors, cluster, compare, describe, edges_of, write
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def all_items(plan: Plan[DedupSettings]) -> list[Work]:
 
 def graph(pipeline: "beam.Pipeline", plan: Plan[DedupSettings]) -> "beam.PCollection":
     """Edges -> components -> survivors -> the decisions of each shard."""
-    listed = put_list(plan)
+    listed = put_shards(plan)
     shards = shards_at(listed)
     parts = max(1, sum(shard.rows for shard in shards) // MEMBERS)
     more = (plan.bare, listed)
