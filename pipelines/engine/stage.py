@@ -187,7 +187,8 @@ def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], li
         same = held is not None and set(held.tables) == set(tables or held.tables)
         lost = _lost(plan.workspace, held) if held else frozenset()
         kept = {i for i, m in made.items() if held and same and i in held.work and held.work[i].stamp == m.stamp}
-        parts.append(_Part(name, tables, held, frozenset(kept - lost), made, bool(lost)))
+        kept -= lost
+        parts.append(_Part(name, tables, held, frozenset(kept), made, bool(lost)))
         for item in made.keys() - kept:
             lacking.setdefault(item, []).append(name)
     items = []

@@ -5,7 +5,6 @@ import os
 import re
 import threading
 import zlib
-from collections import Counter
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,8 +21,7 @@ from gristmill.corpus.store.shards import open_shard
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
-from gristmill.pipelines.stages.extract.stage import INPUTS
+from gristmill.pipelines.stages.extract.stage import INPUTS, ExtractSettings, run_extract
 from gristmill.pipelines.stages.opt_out import _Changes
 
 from .crawl import PROSE, http, jsonl, page, pages, record, zipped

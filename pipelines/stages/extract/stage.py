@@ -83,7 +83,7 @@ def items(plan: Plan[ExtractSettings]) -> list[Work]:
     ledger = planned(plan.workspace, plan.settings)
     plan.workspace.create()
     write_ledger(plan.workspace, ledger)
-    return [Work(lot.name, {"lot": fingerprint(lot.model_dump(mode="json"))}, load=lot) for lot in ledger.lots]
+    return [Work(lot.name, {"lot:": fingerprint(lot.model_dump(mode="json"))}, load=lot) for lot in ledger.lots]
 
 
 def graph(pipeline: beam.Pipeline, plan: Plan[ExtractSettings]) -> beam.PCollection:
