@@ -8,21 +8,23 @@ Refused: an unknown family or column, a sub-query, an aggregate, a threshold tha
 
 import importlib.resources
 import json
-import math
 import os
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from ..corpus.store.errors import RequestError, unknown_name
 from ..corpus.store.schema import DECISIONS
+from .settings import LineRules as LineRules
+from .settings import Rule as Rule
+from .settings import RuleSet as RuleSet
 from .signals.families import FAMILIES, Family
 from .signals.lines import LINE_COLUMNS
 
@@ -31,100 +33,6 @@ DOCUMENT_COLUMNS: dict[str, pa.DataType] = dict.fromkeys(_DOCUMENT_NAMES, pa.str
 KEPT = pa.struct([(name, pa.int64()) for name in ("lines", "words", "chars", "sentences")])
 _FAILING = "struct(rule varchar, value double, threshold double)"
 _DIALECT = re.compile(r"""("[^"]*"|'[^']*')|\b([a-z][a-z0-9_]*@[a-z0-9_]+)\b""")
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-
-
-class Rule(BaseModel):
-    """One predicate. `keep` is SQL over `value`, `threshold` and signals; a document for which it is not true goes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rule: Name
-    value: str
-    threshold: float | dict[str, float]  # a number, or a number by language with one for `default`
-    keep: str
-
-    @field_validator("threshold")
-    @classmethod
-    def _finite(cls, threshold: float | dict[str, float]) -> float | dict[str, float]:
-        numbers = threshold if isinstance(threshold, dict) else {"default": threshold}
-        if "default" not in numbers:
-            raise ValueError("a threshold by language needs one for `default`")
-        if not all(math.isfinite(number) for number in numbers.values()):
-            raise ValueError("a threshold must be a finite number")
-        return threshold
-
-
-def _distinct_names(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    names = [rule.rule for rule in rules]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"rule names must differ, twice there: {', '.join(twice)}")
-    return rules
-
-
-class LineRules(BaseModel):
-    """Rules over the columns of `lines.LINE_COLUMNS`; a line for which one is not true is cut out of the text.
-
-    Rules of documents may then ask `kept.lines`, `kept.words`, `kept.chars`, `kept.sentences`, `removed.words_ratio`
-    and `removed.RULE`, the number of lines that fell to a line rule.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    split: Literal["lf", "broken"] = "lf"  # at line feeds, or as str.splitlines
-    rules: tuple[Rule, ...]
-
-    _distinct = field_validator("rules")(_distinct_names)
-
-
-class _Overlay(BaseModel):
-    """Thresholds by language and rule."""
-
-    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], dict[str, float]]
-
-
-class RuleSet(BaseModel):
-    """Rules in the order in which they are asked.
-
-    `languages` in a file lays other thresholds over those of the rules, by language: `{de: {min_words: 40}}` makes the
-    threshold of `min_words` one by language, with the rule's own as its `default`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    about: str = ""
-    lines: LineRules | None = None
-    mask: tuple[Literal["email", "ip", "phone", "iban", "card", "api_key"], ...] = ()  # personal data to replace
-    mask_key: str | None = None  # tokens then tell equal data from different ones: <EMAIL:3f2a9c> for <EMAIL>
-    rules: tuple[Rule, ...]
-
-    _distinct = field_validator("rules")(_distinct_names)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _laid_over(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "languages" not in values:
-            return values
-        values = dict(values)
-        over = _Overlay(languages=values.pop("languages")).languages
-        named = {rule.get("rule"): rule for rule in values.get("rules", ()) if isinstance(rule, dict)}
-        for language, thresholds in over.items():
-            if unknown := sorted(set(thresholds) - set(named)):
-                raise ValueError(f"languages.{language}: there is no rule {unknown[0]}")
-        rules = []
-        for rule in values.get("rules", ()):
-            own = rule.get("threshold") if isinstance(rule, dict) else None
-            other = {language: by[rule["rule"]] for language, by in over.items() if rule["rule"] in by}
-            base = own if isinstance(own, dict) else {"default": own}
-            rules.append(rule | {"threshold": base | other} if other else rule)
-        return values | {"rules": rules}
-
-    @property
-    def edits(self) -> bool:
-        """Whether the rules change texts, and therefore read them."""
-        return self.lines is not None or bool(self.mask)
 
 
 def bundled() -> list[str]:

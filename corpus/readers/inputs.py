@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import fsspec
-from pydantic import BaseModel
 
+from ..settings import Input as Input
 from ..store.errors import MissingExtra, RequestError, unknown_name
 from ..store.shards import filesystem
 from .members import codec
@@ -29,15 +29,6 @@ SUFFIXES = {
 }
 COMPRESSED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz")
 PATH_LISTS = (".paths", ".paths.gz", ".paths.txt")
-
-
-class Input(BaseModel, frozen=True, extra="forbid"):
-    """Some files that belong together: one source, one domain."""
-
-    paths: tuple[str, ...]  # files, folders, globs, fsspec URLs, lists of paths
-    source: str | None = None  # default: the name of the file or folder
-    domain: str | None = None  # default: the source
-    format: str = "auto"  # or one of FORMATS
 
 
 @dataclass(frozen=True)

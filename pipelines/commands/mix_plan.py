@@ -32,7 +32,7 @@ def plan(
     from ...corpus.store.shards import fingerprint
     from ...mixing.proxies import open_pool
     from ...proxy_models.fleets.plan import plan_fleet
-    from ..stages.mix.settings import domain_inputs
+    from ..stages.mix.bounds import domain_inputs
     from ..stages.mix.stage import MixSettings
     from .mix import proxy_values
 

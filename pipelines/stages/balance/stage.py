@@ -15,16 +15,14 @@ a key is kept where keys are a column's values, and dropped by the rule `unmatch
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, Field, model_validator
 
 from ....corpus.store import fate
-from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
 from ....corpus.store.schema import DECISIONS, DOCUMENTS
 from ....corpus.store.shards import committed, filesystem, fingerprint, open_shard, read_batches
@@ -33,6 +31,7 @@ from ....filters.balancing import Concepts, cap_for_tail_share, count, draw, kee
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Report, Stage, commit, run_stage, shard_graph
 from ..columns import stored_schema
+from .settings import BalanceSettings as BalanceSettings
 
 STAGE, DECIDED, TABLE, MATCHES = "balance", "decisions/balance", "concepts", "matches"
 MATCHED = pa.schema([pa.field("id", pa.string(), nullable=False), ("concepts", pa.list_(pa.string()))])
@@ -45,36 +44,6 @@ FREQUENCIES = pa.schema(
         pa.field("chance", pa.float64(), nullable=False),  # of each of them to stay on account of this key
     ]
 )
-
-
-class BalanceSettings(BaseModel, frozen=True, extra="forbid"):
-    """What to balance by, and how far: one of by and concepts, one of cap and tail.
-
-    by         a column of documents/ or tags/
-    concepts   a file with one concept per line
-    cap        documents that a key keeps, in expectation
-    tail       instead: the share of all matches that keys which are not thinned hold
-    unmatched  the fate of documents without a key; None: keep with `by`, drop with `concepts`
-    """
-
-    by: str | None = None
-    concepts: File | None = None
-    cap: int | None = Field(default=None, ge=1)
-    tail: float | None = Field(default=None, gt=0, lt=1)
-    unmatched: Literal["keep", "drop"] | None = None
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _complete(self) -> "BalanceSettings":
-        if (self.by is None) == (self.concepts is None):
-            raise ValueError("give exactly one of by and concepts")
-        if (self.cap is None) == (self.tail is None):
-            raise ValueError("give exactly one of cap and tail")
-        return self
-
-    @property
-    def keeps_unmatched(self) -> bool:
-        return self.unmatched == "keep" or (self.unmatched is None and self.by is not None)
 
 
 def run_balance(

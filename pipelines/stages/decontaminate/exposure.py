@@ -16,14 +16,13 @@ from collections.abc import Iterator
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
-from ....corpus.store.calls import File
 from ....corpus.store.shards import checksum, committed, fingerprint, open_shard, read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.decontamination import read_examples
 from ...engine.stage import Plan, Report, Stage, shard_graph
 from ..train.model_places import model_inputs, read_file, tokenizer_of
+from .settings import ExposureSettings as ExposureSettings
 from .stage import HITS_TABLE
 
 STAGE, TABLE = "exposure", "contamination_audit"
@@ -37,15 +36,6 @@ ROWS = pa.schema(
         *((name, pa.float64()) for name in SCORES),  # nll: mean over tokens, nats; null for a text without a token
     ]
 )
-
-
-class ExposureSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which examples, and which model."""
-
-    sets: dict[str, File] = Field(min_length=1)  # task -> JSONL file
-    model: File  # a proxy model: proxies/color/prior.safetensors of a workspace is one
-    tokenizer: File | None = None  # a tokenizer.json; None: the one beside the model, or the workspace's
-    chunk_tokens: int = Field(default=128, ge=2)  # of an example, read at once
 
 
 def _inputs(workspace: Workspace, settings: ExposureSettings) -> dict[str, str]:

@@ -19,7 +19,7 @@ from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, two_phase_pr
 from ....proxy_models.fleets.pool import TokenPool
 from ....training.data.shards import open_tokens, table_name
 from ...engine.stage import Plan
-from .settings import run_tokens
+from .bounds import run_tokens
 
 WAVES, MIXTURE = "mixture/waves", "mixture"
 

@@ -30,9 +30,7 @@ from ....mixing.two_phase import last_mixtures
 from ....mixing.verdict import Choice, choose
 from ....proxy_models.fleets.pool import TokenPool
 from ...engine.stage import Plan, Stage
-from .choice import decide
-from .files import MIXTURE, MIXTURE_TABLE, WAVES, commit_mixture, named_shards, wave_rows
-from .settings import (
+from .bounds import (
     LAST,
     MixSettings,
     compared,
@@ -44,6 +42,8 @@ from .settings import (
     smallest_share,
     validation_seeds,
 )
+from .choice import decide
+from .files import MIXTURE, MIXTURE_TABLE, WAVES, commit_mixture, named_shards, wave_rows
 
 __all__ = ["MIXTURE_TABLE", "MixSettings", "mix"]
 

@@ -10,9 +10,7 @@ from functools import lru_cache
 
 import apache_beam as beam
 import pyarrow as pa
-from pydantic import BaseModel
 
-from ....corpus.store.calls import File
 from ....corpus.store.fate import inputs, read_kept
 from ....corpus.store.shards import committed, fingerprint, open_shard
 from ....corpus.store.workspace import Workspace
@@ -22,15 +20,9 @@ from ....proxy_models.scoring.token_losses import threads
 from ...engine.stage import Plan, Report, Stage, shard_graph
 from ..columns import VECTORS
 from ..train.model_places import model_inputs, read_file, tokenizer_of
+from .settings import EmbedSettings as EmbedSettings
 
 TABLE, BEFORE = "embeddings", "semantic"
-
-
-class EmbedSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which model, a file that `score` wrote, and its tokenizer.json where it is not found: see `tokenizer_of`."""
-
-    model: File
-    tokenizer: File | None = None
 
 
 def embed_inputs(workspace: Workspace, settings: EmbedSettings) -> dict[str, str]:
