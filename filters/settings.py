@@ -33,19 +33,56 @@ class UrlRules(BaseModel, frozen=True, extra="forbid"):
     """Which lists there are: files with an entry a line, as a path, a list of paths, or category -> path."""
 
     folder: Folder | None = Field(
-        None, description="folder of UT1-style categories, each with files `domains` and `urls`; signal url.listed"
+        None,
+        description="folder of UT1-style categories, each with files `domains` and `urls`; signal url.listed",
+        json_schema_extra={"cli": {"option": "--url-lists"}},
     )
-    block_hosts: Files = Field({}, description="lists of hosts that are dropped, these alone")
-    block_domains: Files = Field({}, description="lists of domains that are dropped with their sub-domains")
-    block_urls: Files = Field({}, description="lists of URLs that are dropped")
+    block_hosts: Files = Field(
+        {},
+        description="list of hosts that are dropped, these alone: FILE or CATEGORY=FILE, an entry a line",
+        json_schema_extra={"cli": {"option": "--block-hosts", "parse": "lists"}},
+    )
+    block_domains: Files = Field(
+        {},
+        description="list of domains that are dropped with their sub-domains: FILE or CATEGORY=FILE",
+        json_schema_extra={"cli": {"option": "--block-domains", "parse": "lists"}},
+    )
+    block_urls: Files = Field(
+        {},
+        description="list of URLs that are dropped: FILE or CATEGORY=FILE",
+        json_schema_extra={"cli": {"option": "--block-urls", "parse": "lists"}},
+    )
     block_words: Files = Field(
-        {}, description="lists of words that drop a URL anywhere in host and path, inside of words too"
+        {},
+        description="list of words that drop a URL anywhere in host and path: FILE or CATEGORY=FILE",
+        json_schema_extra={"cli": {"option": "--block-words", "parse": "lists"}},
     )
-    soft_words: Files = Field({}, description="lists of words that drop a URL when several stand in it as whole words")
-    soft_at_least: int = Field(2, ge=1, description="different soft words in a URL that drop it")
-    allow_hosts: Files = Field({}, description="lists of hosts that no list drops, these alone")
-    allow_domains: Files = Field({}, description="lists of domains that no list drops, with their sub-domains")
-    allow_urls: Files = Field({}, description="lists of URLs that no list drops")
+    soft_words: Files = Field(
+        {},
+        description="list of words that drop a URL when several stand in it as whole words: FILE or CATEGORY=FILE",
+        json_schema_extra={"cli": {"option": "--soft-words", "parse": "lists"}},
+    )
+    soft_at_least: int = Field(
+        2,
+        ge=1,
+        description="different soft words in a URL that drop it",
+        json_schema_extra={"cli": {"option": "--soft-at-least"}},
+    )
+    allow_hosts: Files = Field(
+        {},
+        description="list of hosts that no list drops, these alone: FILE or CATEGORY=FILE",
+        json_schema_extra={"cli": {"option": "--allow-hosts", "parse": "lists"}},
+    )
+    allow_domains: Files = Field(
+        {},
+        description="list of domains that no list drops, with their sub-domains: FILE or CATEGORY=FILE",
+        json_schema_extra={"cli": {"option": "--allow-domains", "parse": "lists"}},
+    )
+    allow_urls: Files = Field(
+        {},
+        description="list of URLs that no list drops: FILE or CATEGORY=FILE",
+        json_schema_extra={"cli": {"option": "--allow-urls", "parse": "lists"}},
+    )
 
     @property
     def files(self) -> dict[str, dict[str, str]]:

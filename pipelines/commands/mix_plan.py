@@ -33,8 +33,8 @@ def plan(
     from ...mixing.proxies import open_pool
     from ...proxy_models.fleets.plan import plan_fleet
     from ..stages.mix.bounds import domain_inputs
+    from ..stages.mix.options import proxy_values
     from ..stages.mix.stage import MixSettings
-    from .mix import proxy_values
 
     if minutes <= 0:
         raise RequestError(f"--minutes {minutes:g}: a search takes time")

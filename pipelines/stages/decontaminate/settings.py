@@ -16,7 +16,7 @@ class DecontaminateSettings(BaseModel, frozen=True, extra="forbid"):
     sets: dict[str, File] = Field(
         min_length=1,
         description="JSONL files of evaluation examples, PATH or NAME=PATH",
-        json_schema_extra={"cli": {"argument": True, "parse": "gristmill.pipelines.commands.parsing:named_sets"}},
+        json_schema_extra={"cli": {"argument": True, "parse": "named_sets"}},
     )
     n: int = Field(
         13, ge=5, description="words of an n-gram that must agree", json_schema_extra={"cli": {"option": "--n"}}

@@ -26,6 +26,8 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
     normalise: bool = Field(default=True, description="NFC, no control characters, settled white space")
     repair_mojibake: bool = Field(default=False, description="mend wrongly decoded text with ftfy")
     language_model: File | None = Field(
-        default=OWN, description="gristmill: the model that comes along; none; or a fastText model's path"
+        default=OWN,
+        description="gristmill: the model that comes along; none; or a fastText model's path",
+        json_schema_extra={"cli": {"parse": "path_or_none"}},
     )
     sandbox: bool = Field(default=True, description="extract in a child process; without it the time limit cannot hold")

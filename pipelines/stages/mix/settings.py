@@ -59,7 +59,7 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     groups: dict[str, tuple[str, ...]] = Field(
         {},
         description="NAME=DOMAIN,DOMAIN,…: groups drawn first, then within each; may be repeated",
-        json_schema_extra={"cli": {"option": "--group", "parse": "gristmill.pipelines.commands.parsing:groups"}},
+        json_schema_extra={"cli": {"option": "--group", "parse": "groups"}},
     )
     rounds: int = Field(
         default=2,
@@ -83,12 +83,12 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     validate_mixtures: tuple[str, ...] = Field(
         ("natural", "uniform", "best_of_swarm", "fitted"),
         description="mixture to train with seeds, beside the usual four; may be repeated",
-        json_schema_extra={"cli": {"option": "--validate"}},
+        json_schema_extra={"cli": {"option": None}},
     )
     compare: dict[str, dict[str, float]] = Field(
         {},
         description="NAME:DOMAIN=SHARE,…: a mixture of your own to compare; may be repeated",
-        json_schema_extra={"cli": {"parse": "gristmill.pipelines.commands.parsing:compared"}},
+        json_schema_extra={"cli": {"parse": "compared"}},
     )
     temperature: float = Field(
         default=2.0, gt=0, description="of the row `temperature`: natural shares to the power 1 / this"
@@ -110,7 +110,7 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     target: dict[str, float] = Field(
         {},
         description="DOMAIN or DOMAIN=WEIGHT; may be repeated; default: every domain alike",
-        json_schema_extra={"cli": {"parse": "gristmill.pipelines.commands.parsing:targets"}},
+        json_schema_extra={"cli": {"parse": "targets"}},
     )
     regressors: tuple[str, ...] | None = Field(None, description="candidates of the ensemble, by name; default: all")
     total_tokens: int | None = Field(

@@ -16,7 +16,7 @@ class SelectSettings(BaseModel, frozen=True, extra="forbid"):
         gt=0,
         le=1,
         description="share of all tokens to keep, as 0.125 or 1/8",
-        json_schema_extra={"cli": {"parse": "gristmill.pipelines.commands.parsing:fraction"}},
+        json_schema_extra={"cli": {"parse": "fraction"}},
     )
     tokens: int | None = Field(default=None, ge=1, description="a budget of tokens instead of a share")
     threshold: float | None = Field(None, description="the smallest score to keep, instead of a share")

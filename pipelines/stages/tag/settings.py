@@ -51,7 +51,7 @@ class TagSettings(BaseModel, frozen=True, extra="forbid"):
     domain: tuple[str, ...] = Field(
         (),
         description="tags that make the mixture unit: topic,quality_label or cluster or suffix …",
-        json_schema_extra={"cli": {"parse": "gristmill.pipelines.commands.parsing:by_commas"}},
+        json_schema_extra={"cli": {"parse": "by_commas"}},
     )
     seed: int = Field(0, description="seed of samples, training and clusters; equal seeds give equal bytes")
     request_cache: str | None = Field(
