@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ...corpus.store.errors import RequestError
 
 if TYPE_CHECKING:  # commands that run no graph do not pay for importing Beam
+    from ...corpus.store.workspace import Workspace
     from ..engine.runner import RunnerOptions
 
 M = TypeVar("M", bound=BaseModel)
@@ -30,6 +31,13 @@ PluginOption = Annotated[
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=1, help="local worker processes; ignored with -- --runner=…")
 ]
+
+
+def open_workspace(url: str) -> Workspace:
+    """The workspace at a folder or URL; loads what reads tables only now."""
+    from ...corpus.store.workspace import Workspace
+
+    return Workspace(url)
 
 
 def runner_options(context: typer.Context, workers: int = 1) -> RunnerOptions:
