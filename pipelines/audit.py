@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from ..corpus.readers.planning import Ledger, read_ledger
 from ..corpus.store.catalog import files, open_catalog
+from ..corpus.store.commands import command_for
 from ..corpus.store.fate import changed, deciding
 from ..corpus.store.identity import file_fingerprint, url_fingerprint
 from ..corpus.store.shards import checksum, filesystem
@@ -69,7 +70,7 @@ def stale_inputs(workspace: Workspace, table: Table) -> Iterator[Finding]:
     for name in manifest.inputs:
         upstream = _table_manifest(workspace, name)
         if upstream is not None and changed(manifest, {name: upstream.fingerprint}):
-            message = f"made from another {name}/ than the one that is there; run: gristmill {manifest.stage}"
+            message = f"made from another {name}/ than the one that is there; run: gristmill {command_for(table.name)}"
             yield Finding(check="fingerprint", where=table.name, message=message)
 
 

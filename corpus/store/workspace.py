@@ -16,6 +16,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from .calls import Call
+from .commands import command_for
 from .errors import RequestError, WorkspaceError
 from .shards import Shard, filesystem, fingerprint, read_batches, replacing
 
@@ -74,10 +75,9 @@ class Table:
         """The manifest, or a WorkspaceError that names the stage to run first."""
         manifest = self.manifest()
         if manifest is None:
-            stage = WRITTEN_BY.get(self.name.split("/")[0], self.name.split("/")[-1])
             raise WorkspaceError(
                 f"{needed_by} needs {self.name}/, which is not there or not finished in {self.workspace}; "
-                f"run: gristmill {stage} --workspace {self.workspace}"
+                f"run: gristmill {command_for(self.name)} --workspace {self.workspace}"
             )
         return manifest
 
@@ -109,30 +109,6 @@ class Table:
 
 
 # the command that writes a table, for error messages; tables not named here are written by the command of their name
-WRITTEN_BY = {
-    "documents": "extract",
-    "signals": "filter",
-    "duplicates": "dedup",
-    "signatures": "dedup",
-    "shingles": "dedup",
-    "repeats": "dedup",
-    "edges": "dedup",
-    "components": "dedup",
-    "tokens": "tokenize",
-    "scores": "score",
-    "tags": "tag",
-    "matches": "balance",
-    "concepts": "balance",
-    "domains": "tag",
-    "labels": "tag",
-    "labellers": "tag",
-    "clusters": "tag",
-    "programs": "refine",
-    "synthetic": "rewrite",
-    "lineage": "rewrite",
-    "rewrites": "rewrite",
-    "mixture": "mix",
-}
 
 
 @dataclass(frozen=True)
