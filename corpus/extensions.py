@@ -57,6 +57,12 @@ def plugins() -> tuple[str, ...]:
     return tuple(path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path)
 
 
+def load_plugins() -> None:
+    """Load every plug-in file, so that a worker process can unpickle what they define."""
+    for path in plugins():
+        _module(path)
+
+
 def identity() -> str:
     """Changes when the set of plug-in files does, for caches of what they add."""
     return os.environ.get(VARIABLE, "")

@@ -11,7 +11,8 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -20,12 +21,13 @@ import pyarrow as pa
 import yaml
 from pydantic import ValidationError
 
+from ..corpus.extensions import added
 from ..corpus.store.errors import RequestError, unknown_name
 from ..corpus.store.schema import DECISIONS
 from .settings import LineRules as LineRules
 from .settings import Rule as Rule
 from .settings import RuleSet as RuleSet
-from .signals.families import FAMILIES, Family
+from .signals.families import Family, all_families
 from .signals.lines import LINE_COLUMNS
 
 _DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license")
@@ -41,6 +43,16 @@ def bundled() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
+def rule_text(name: str) -> str:
+    """The text of a bundled rule set, or of a YAML file. RequestError where there is neither."""
+    if name in bundled():
+        return (importlib.resources.files(f"{__package__}.rules") / f"{name}.yaml").read_text(encoding="utf-8")
+    if not os.path.exists(name):
+        raise unknown_name("rule set", name, bundled(), "--rules")
+    with open(name, encoding="utf-8") as file:
+        return file.read()
+
+
 def load_rules(name: str | RuleSet) -> RuleSet:
     """A bundled rule set by name, or a YAML file by path; a RequestError says what is wrong with it and where.
 
@@ -48,13 +60,7 @@ def load_rules(name: str | RuleSet) -> RuleSet:
     """
     if isinstance(name, RuleSet):
         return name
-    if name in bundled():
-        text = (importlib.resources.files(f"{__package__}.rules") / f"{name}.yaml").read_text(encoding="utf-8")
-    elif os.path.exists(name):
-        with open(name, encoding="utf-8") as file:
-            text = file.read()
-    else:
-        raise unknown_name("rule set", name, bundled(), "--rules")
+    text = rule_text(name)
     try:
         rules = RuleSet.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
@@ -71,6 +77,27 @@ def quoted(sql: str) -> str:
     return _DIALECT.sub(lambda match: match[1] or f'"{match[2]}"', sql)
 
 
+@dataclass(frozen=True)
+class RuleFunction:
+    """A function that rules may call, of another package or a plug-in file: the entry's name is its name in SQL.
+
+    call        Arrow arrays of the parameters to one Arrow array, a value a row
+    parameters  DuckDB types, for example ("VARCHAR", "DOUBLE"); returns is one
+    """
+
+    call: Callable[..., pa.Array]
+    parameters: tuple[str, ...]
+    returns: str
+
+
+def add_functions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the functions of other packages and plug-in files known to a connection."""
+    for name, function in added("rules", ()).items():
+        if not isinstance(function, RuleFunction):
+            raise RequestError(f"the function {name!r} of a plug-in is no RuleFunction")
+        connection.create_function(name, function.call, list(function.parameters), function.returns, type="arrow")
+
+
 class Compiled:
     """Rules checked against the columns that exist: what they need to read, and the query that decides."""
 
@@ -84,6 +111,7 @@ class Compiled:
         self.rules = rules
         self._families, self._plain = families, plain
         self._connection = duckdb.connect(config={"enable_external_access": "false", "threads": "1"})
+        add_functions(self._connection)
         self.signals: dict[str, list[str]] = {}  # family -> columns
         self.columns: set[str] = set()  # plain columns
         self._sql = [self._rule_sql(place, rule, where) for place, rule in enumerate(rules)]
@@ -199,13 +227,13 @@ class Compiled:
 
 
 def compiled(
-    rules: RuleSet, where: str = "", families: Mapping[str, Family] = FAMILIES
+    rules: RuleSet, where: str = "", families: Mapping[str, Family] | None = None
 ) -> tuple[Compiled, Compiled | None]:
     """The document rules, and the line rules where there are any, checked against everything that can be measured.
 
     Kept by the thread that asked: to check takes longer than to decide a shard of 50,000 documents.
     """
-    known = {name: family.type for name, family in families.items()}
+    known = {name: family.type for name, family in (all_families() if families is None else families).items()}
     key = (where, rules.model_dump_json(), str(sorted(known.items())))
     if key not in _kept.compiled:
         while len(_kept.compiled) >= 8:

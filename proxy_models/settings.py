@@ -5,14 +5,16 @@ What a method needs is for `ScoreSettings.checked`; whether a device is there, f
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
+from ..corpus.extensions import extensions
 from ..corpus.settings import File, Folder
-from ..corpus.store.errors import RequestError
+from ..corpus.store.errors import RequestError, unknown_name
 
 if TYPE_CHECKING:
     from ..training.transformer import TransformerConfig
 
+METHODS = ("color", "pair", "perplexity", "dsir", "zipfit", "rds", "transport")
 TARGETED = ("color", "dsir", "zipfit", "rds", "transport")  # these need a target
 WINDOW = 32 << 10  # bytes that zlib looks back
 
@@ -142,7 +144,7 @@ class ZipfitSettings(BaseModel, frozen=True, extra="forbid"):
 class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
     """What to score with, and for what."""
 
-    method: Literal["color", "pair", "perplexity", "dsir", "zipfit", "rds", "transport"] = Field(
+    method: str = Field(
         description="color, pair, perplexity, dsir, zipfit, rds or transport",
         json_schema_extra={"cli": {"argument": True}},
     )
@@ -177,6 +179,13 @@ class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
     color: ColorSettings = Field(ColorSettings(), description="of CoLoR-Filter's two models")
     zipfit: ZipfitSettings = Field(ZipfitSettings(), description="of ZIP-FIT")
 
+    @field_validator("method")
+    @classmethod
+    def _known(cls, method: str) -> str:
+        if method not in METHODS and method not in extensions("scores"):
+            raise unknown_name("scoring method", method, (*METHODS, *extensions("scores")))
+        return method
+
     @property
     def table(self) -> str:
         return self.name or self.method
@@ -185,6 +194,8 @@ class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
         """Itself; a RequestError where the method lacks something it needs."""
         if self.method in TARGETED and not self.targets:
             raise RequestError(f"score {self.method} needs a --target: a domain's name, or a file of texts")
+        if self.method not in METHODS:
+            return self  # another package's; it looks at its own needs when it is fitted
         wanted = {"pair": 2, "perplexity": 1, "rds": 1, "transport": 1}.get(self.method, 0)
         if len(self.models) != wanted:
             raise RequestError(f"score {self.method} takes {wanted} --model NAME=FILE, got {len(self.models)}")

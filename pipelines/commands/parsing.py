@@ -21,6 +21,17 @@ def named_files(option: str, given: Sequence[str] | None) -> dict[str, str]:
     return named
 
 
+def labellers(option: str, given: Sequence[str]) -> dict[str, str]:
+    """TAXONOMY=MODEL.bin entries as taxonomy -> model."""
+    models: dict[str, str] = {}
+    for entry in given:
+        name, equals, path = entry.partition("=")
+        if not (name and equals and path) or name in models:
+            raise RequestError(f"{option} {entry}: expected TAXONOMY=MODEL.bin, each taxonomy once")
+        models[name] = path
+    return models
+
+
 def named_sets(option: str, given: Sequence[str]) -> dict[str, str]:
     """PATH or NAME=PATH entries; a path alone is named by its file."""
     named: dict[str, str] = {}
@@ -106,6 +117,7 @@ def path_or_none(option: str, given: str) -> str | None:
 # name in a field's `cli` -> (whether the option may be repeated, what reads it)
 PARSERS: dict[str, tuple[bool, Callable[[str, Any], Any]]] = {
     "named_files": (True, named_files),
+    "labellers": (True, labellers),
     "named_sets": (True, named_sets),
     "lists": (True, lists),
     "shares": (True, shares),

@@ -212,7 +212,15 @@ def test_stages_that_cannot_be_ordered_are_refused(given, said):
 @pytest.mark.parametrize("name", sorted(PARSERS))
 def test_a_value_that_an_option_cannot_read_is_refused_by_the_name_of_the_option(name):
     many, parse = PARSERS[name]
-    wrong = {"named_files": "x", "shares": "x", "targets": "x=y", "groups": "x", "compared": "x", "fraction": "1/0"}
+    wrong = {
+        "named_files": "x",
+        "shares": "x",
+        "labellers": "x",
+        "targets": "x=y",
+        "groups": "x",
+        "compared": "x",
+        "fraction": "1/0",
+    }
     if name in wrong:
         with pytest.raises(RequestError, match="--it"):
             parse("--it", [wrong[name]] if many else wrong[name])

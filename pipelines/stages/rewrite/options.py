@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from ....corpus.settings import File
+from ....corpus.store.errors import RequestError
 from ....proxy_models.engines.options import EngineOptions, with_engine
 
 
@@ -32,4 +33,7 @@ class RewriteOptions(EngineOptions, frozen=True, extra="forbid"):
 
 def gather(values: dict[str, Any], options: RewriteOptions) -> dict[str, Any]:
     """The settings with the engine."""
-    return with_engine(values, options)
+    made = with_engine(values, options)
+    if made.get("engine") is None:
+        raise RequestError("rewriting needs a model: --endpoint and --model, --model FOLDER, or --engine FILE")
+    return made

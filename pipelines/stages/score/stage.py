@@ -24,7 +24,7 @@ from ....corpus.store.shards import Shard, checksum, committed, filesystem, fing
 from ....corpus.store.workspace import Workspace
 from ....proxy_models.model_files import find_model
 from ....proxy_models.scoring.sampling import Samples, draw, is_file, read_target, within
-from ....proxy_models.scoring.scorers import SAMPLED, Scorer, ScoreSettings, fit, open_scorer
+from ....proxy_models.scoring.scorers import Scorer, ScoreSettings, fit, needs_sample, open_scorer
 from ....proxy_models.scoring.token_losses import threads
 from ...engine.progress import Note
 from ...engine.runner import RunnerOptions
@@ -94,7 +94,7 @@ def sample_shard(shard: str | None, plan: Plan) -> Iterator[tuple[str, pa.Record
     for batch in fate.read_kept(plan.workspace, shard, ["id", "domain", "text"], SELECT):
         for id, domain, text in zip(*(batch[name].to_pylist() for name in ("id", "domain", "text")), strict=True):
             domains.add(domain)
-            purposes = [RANDOM] * (settings.method in SAMPLED) + [domain] * (domain in settings.targets)
+            purposes = [RANDOM] * (needs_sample(settings.method)) + [domain] * (domain in settings.targets)
             for purpose in purposes:
                 row = (draw(id, settings.seed, purpose), id, len(text.encode()))
                 candidates.setdefault(purpose, []).append(row)

@@ -35,7 +35,7 @@ class TagSettings(BaseModel, frozen=True, extra="forbid"):
     models: dict[str, str] = Field(
         {},
         description="TAXONOMY=MODEL.bin, a fastText model of your own; may be repeated",
-        json_schema_extra={"cli": {"option": "--labeller"}},
+        json_schema_extra={"cli": {"option": "--labeller", "parse": "labellers"}},
     )
     clusters: int = Field(0, ge=0, le=1000, description="k-means clusters to find; 0: none")
     cluster_sample: int = Field(20_000, ge=10, description="documents that the clusters are found in")
