@@ -23,6 +23,7 @@ from .options import (
     ForceOption,
     JsonOption,
     PluginOption,
+    RefitOption,
     SettingsOption,
     WorkersOption,
     WorkspaceOption,
@@ -182,6 +183,7 @@ COMMON = {
     "workers": WorkersOption,
     "json": JsonOption,
     "force": ForceOption,
+    "refit": RefitOption,
 }
 
 
@@ -206,7 +208,7 @@ def stage_command(record: StageRecord) -> Callable[..., None]:
     parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
     parameters += [option.parameter() for option in both if option.argument]
     for name, kind in COMMON.items():
-        if name != "workers" or record.parallel:
+        if name not in ("workers", "refit") or record.parallel:
             empty = inspect.Parameter.empty if name == "workspace" and not grouped else DEFAULTS[name]
             parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=empty, annotation=kind))
     parameters += [option.parameter() for option in both if not option.argument]
@@ -224,6 +226,7 @@ DEFAULTS: dict[str, Any] = {
     "workers": 1,
     "json": False,
     "force": False,
+    "refit": False,
 }
 
 
@@ -250,7 +253,7 @@ def run_command(
         return made
 
     place = Workspace(given["workspace"])
-    runner = runner_options(context, given.get("workers") or 1)
+    runner = runner_options(context, given.get("workers") or 1, given.get("refit") or False)
     asked = Invocation(record, place, settings, options, runner, given["force"], given["json"], values)
     for summary in asked.summaries():
         show(summary, given["json"])
