@@ -138,6 +138,10 @@ class Manifest:
     def call(self) -> Call | None:
         return self.commit.call
 
+    @property
+    def settings_fingerprint(self) -> str:
+        return fingerprint(self.stage, self.version, self.settings)
+
     @cached_property
     def by_name(self) -> dict[str, Shard]:
         return {shard.name: shard for shard in self.shards}

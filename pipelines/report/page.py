@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 
 from ...corpus.store.catalog import open_catalog
+from ...corpus.store.fate import BEFORE, chain
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import replacing
 from ...corpus.store.workspace import Workspace
@@ -57,6 +58,8 @@ def write_report(workspace: Workspace, settings: ReportSettings) -> dict[str, An
 def render(workspace: Workspace) -> tuple[str, list[Section]]:
     """The page and its sections."""
     finished = {table.name: table.finished("report") for table in workspace.tables()}
+    if BEFORE in finished:
+        chain(workspace, "report")  # figures of a chain that does not fit together would contradict each other
     with open_catalog(workspace) as connection:
         connection.execute("create temp table counted as from funnel")  # the one query that reads every text
         source = Source(workspace, finished, connection)
