@@ -34,9 +34,9 @@ ROUNDS = 100
 class RoundSettings(BaseModel, frozen=True, extra="forbid"):
     """One round: which star, over which table, in how many partitions."""
 
-    number: int
-    source: str
-    partitions: int
+    number: int  # of the round, from 1
+    source: str  # the table that it reads
+    partitions: int  # of the pairs
     made_from: str  # fingerprint of the source
 
     @property
