@@ -31,6 +31,6 @@ class Input(BaseModel, frozen=True, extra="forbid"):
     """Some files that belong together: one source, one domain."""
 
     paths: tuple[str, ...] = Field(description="files, folders, globs, fsspec URLs, or lists of paths (warc.paths.gz)")
-    source: str | None = Field(None, description="name of the input; default: of its file or folder")
-    domain: str | None = Field(None, description="mixture unit of its documents; default: the source")
-    format: str = Field("auto", description="warc, jsonl, parquet, arrow, html or text; auto goes by the name")
+    source: str | None = Field(default=None, description="name of the input; default: of its file or folder")
+    domain: str | None = Field(default=None, description="mixture unit of its documents; default: the source")
+    format: str = Field(default="auto", description="warc, jsonl, parquet, arrow, html or text; auto goes by the name")

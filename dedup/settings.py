@@ -19,20 +19,22 @@ class RepeatSettings(BaseModel, frozen=True, extra="forbid"):
     """What repeated text is cut from the documents that survive."""
 
     lines: int | None = Field(
-        None,
+        default=None,
         description="also cut lines that at least this many surviving documents contain; none: lines stay",
         json_schema_extra={"cli": {"option": "--lines"}},
     )
     unit: Literal["line", "paragraph"] = Field(
-        "line", description="what repeats: a line, or a paragraph between blank lines"
+        default="line", description="what repeats: a line, or a paragraph between blank lines"
     )
-    keep_first: bool = Field(False, description="the document with the smallest rank keeps its copy of a frequent line")
+    keep_first: bool = Field(
+        default=False, description="the document with the smallest rank keeps its copy of a frequent line"
+    )
     substrings: int | None = Field(
-        None,
+        default=None,
         description="also cut runs of at least this many words that another survivor has; none: runs stay",
         json_schema_extra={"cli": {"option": "--substrings"}},
     )
-    protected: float = Field(0.5, description="share of a document's bytes that no cut may touch")
+    protected: float = Field(default=0.5, description="share of a document's bytes that no cut may touch")
 
     def check(self) -> None:
         """Refuse what does not fit together."""
@@ -50,49 +52,61 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the dedup stage."""
 
     threshold: float | None = Field(
-        None, description="Jaccard from which two documents are duplicates; default: the preset's, 0.8 without one"
+        default=None,
+        description="Jaccard from which two documents are duplicates; default: the preset's, 0.8 without one",
     )
     preset: str | None = Field(
-        None, description="fineweb, slimpajama, redpajama-v2, nemo or redstone; default: our own"
+        default=None, description="fineweb, slimpajama, redpajama-v2, nemo or redstone; default: our own"
     )
     measure: Literal["jaccard", "containment"] = Field(
-        "jaccard", description="similarity that verification computes: jaccard, or containment in the shorter document"
+        default="jaccard",
+        description="similarity that verification computes: jaccard, or containment in the shorter document",
     )
     unit: Literal["words", "characters"] | None = Field(
-        None, description="shingles of words or of characters; default: the preset's, words without one"
+        default=None, description="shingles of words or of characters; default: the preset's, words without one"
     )
-    size: int | None = Field(None, description="units in a shingle; default: the preset's, 5 without one")
+    size: int | None = Field(default=None, description="units in a shingle; default: the preset's, 5 without one")
     fold: Literal["lower", "plain", "fineweb", "slimpajama", "redpajama", "raw"] | None = Field(
-        None,
+        default=None,
         description="what each character counts as when texts are compared; default: the preset's, lower without one",
     )
     num_perm: int | None = Field(
-        None, description="permutations of a signature; default: the preset's, 128 without one"
+        default=None, description="permutations of a signature; default: the preset's, 128 without one"
     )
-    bands: int | None = Field(None, description="bands of a signature; default: by threshold and false_negative_weight")
-    rows: int | None = Field(None, description="rows of a band; default: by threshold and false_negative_weight")
+    bands: int | None = Field(
+        default=None, description="bands of a signature; default: by threshold and false_negative_weight"
+    )
+    rows: int | None = Field(
+        default=None, description="rows of a band; default: by threshold and false_negative_weight"
+    )
     false_negative_weight: float = Field(
-        0.98,
+        default=0.98,
         description="weight of a missed pair against a false candidate where bands are derived, 0 to 1",
     )
-    seed: int = Field(1, description="seed of the permutations; equal seeds give equal bytes")
+    seed: int = Field(default=1, description="seed of the permutations; equal seeds give equal bytes")
     exact: tuple[str, ...] = Field(
-        ("text",), description="exact key: text, url, or SQL over documents; may be repeated"
+        default=("text",), description="exact key: text, url, or SQL over documents; may be repeated"
     )
-    minhash: bool = Field(True, description="look for near-duplicates at all")
-    verify: bool = Field(True, description="compare shingle sets before two documents are joined")
+    minhash: bool = Field(default=True, description="look for near-duplicates at all")
+    verify: bool = Field(default=True, description="compare shingle sets before two documents are joined")
     scope: Literal["global", "source", "domain", "crawl"] = Field(
-        "global", description="look for duplicates everywhere, or within each source, domain or crawl"
+        default="global", description="look for duplicates everywhere, or within each source, domain or crawl"
     )
     survivors: tuple[str, ...] = Field(
-        ("earliest", "longest"),
+        default=("earliest", "longest"),
         description="earliest, latest, longest, shortest, highest:FAMILY.SIGNAL, in this order; then the smallest id",
     )
-    leaders: int = Field(16, description="members of a bucket that may lead before the rest is left to the other bands")
-    against: tuple[Elsewhere, ...] = Field((), description="workspace whose documents count as seen; may be repeated")
-    edges_in_memory: int = Field(50_000_000, description="pairs that are joined in memory; more are joined in rounds")
+    leaders: int = Field(
+        default=16, description="members of a bucket that may lead before the rest is left to the other bands"
+    )
+    against: tuple[Elsewhere, ...] = Field(
+        default=(), description="workspace whose documents count as seen; may be repeated"
+    )
+    edges_in_memory: int = Field(
+        default=50_000_000, description="pairs that are joined in memory; more are joined in rounds"
+    )
     repeats: RepeatSettings | None = Field(
-        None, description="lines and substrings that are cut from the survivors; none: texts stay"
+        default=None, description="lines and substrings that are cut from the survivors; none: texts stay"
     )
 
     def check(self) -> None:
@@ -165,40 +179,40 @@ class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the semantic stage."""
 
     model: File | None = Field(
-        None, description="proxy model that makes the vectors, into embeddings/; as score writes them"
+        default=None, description="proxy model that makes the vectors, into embeddings/; as score writes them"
     )
     tokenizer: File | None = Field(
-        None, description="its tokenizer.json, where it does not lie beside it and is not the workspace's"
+        default=None, description="its tokenizer.json, where it does not lie beside it and is not the workspace's"
     )
     table: str = Field(
-        "embeddings", description="or the table that holds the vectors, with shards like those of documents/"
+        default="embeddings", description="or the table that holds the vectors, with shards like those of documents/"
     )
-    column: str = Field("embedding", description="list column of the vectors")
-    centre: bool = Field(True, description="take away what all vectors share before they are compared")
+    column: str = Field(default="embedding", description="list column of the vectors")
+    centre: bool = Field(default=True, description="take away what all vectors share before they are compared")
     components: int | None = Field(
-        None, description="principal directions of that; default: one for each 100 dimensions"
+        default=None, description="principal directions of that; default: one for each 100 dimensions"
     )
-    clusters: int | None = Field(None, description="k-means clusters; default: square root of the documents")
-    sample: int = Field(200_000, description="documents that mean, directions and centroids are fitted on")
+    clusters: int | None = Field(default=None, description="k-means clusters; default: square root of the documents")
+    sample: int = Field(default=200_000, description="documents that mean, directions and centroids are fitted on")
     epsilon: float | None = Field(
-        0.05,
+        default=0.05,
         description="drop what has a cosine above 1 - epsilon with a document that is kept; null: drop none",
     )
-    most: float = Field(0.5, description="refuse to drop more than this share of documents as duplicates")
+    most: float = Field(default=0.5, description="refuse to drop more than this share of documents as duplicates")
     order: Literal["hard", "easy", "random"] = Field(
-        "hard", description="whom duplicates keep: hard (farthest from the centroid), easy, or random"
+        default="hard", description="whom duplicates keep: hard (farthest from the centroid), easy, or random"
     )
     prune: Literal["prototypes", "density"] | None = Field(
-        None, description="prune to the share of the documents, by prototypes or density; default: do not"
+        default=None, description="prune to the share of the documents, by prototypes or density; default: do not"
     )
-    share: float = Field(0.5, description="share of the documents that pruning keeps")
+    share: float = Field(default=0.5, description="share of the documents that pruning keeps")
     prefer: Literal["hard", "easy", "auto"] = Field(
-        "auto", description="prototypes to keep: hard, easy, or auto: easy where the share is under `scarce`"
+        default="auto", description="prototypes to keep: hard, easy, or auto: easy where the share is under `scarce`"
     )
-    scarce: float = Field(0.2, description="share under which auto keeps easy prototypes")
-    balance: float = Field(0.5, description="part of the budget that is spread evenly over clusters")
-    temperature: float = Field(0.1, description="density pruning: the lower, the more the complex clusters get")
-    seed: int = Field(1, description="seed of k-means and random order; equal seeds give equal bytes")
+    scarce: float = Field(default=0.2, description="share under which auto keeps easy prototypes")
+    balance: float = Field(default=0.5, description="part of the budget that is spread evenly over clusters")
+    temperature: float = Field(default=0.1, description="density pruning: the lower, the more the complex clusters get")
+    seed: int = Field(default=1, description="seed of k-means and random order; equal seeds give equal bytes")
 
     def check(self) -> None:
         """Refuse what does not fit together."""

@@ -33,53 +33,53 @@ class UrlRules(BaseModel, frozen=True, extra="forbid"):
     """Which lists there are: files with an entry a line, as a path, a list of paths, or category -> path."""
 
     folder: Folder | None = Field(
-        None,
+        default=None,
         description="folder of UT1-style categories, each with files `domains` and `urls`; signal url.listed",
         json_schema_extra={"cli": {"option": "--url-lists"}},
     )
     block_hosts: Files = Field(
-        {},
+        default={},
         description="list of hosts that are dropped, these alone: FILE or CATEGORY=FILE, an entry a line",
         json_schema_extra={"cli": {"option": "--block-hosts", "parse": "lists"}},
     )
     block_domains: Files = Field(
-        {},
+        default={},
         description="list of domains that are dropped with their sub-domains: FILE or CATEGORY=FILE",
         json_schema_extra={"cli": {"option": "--block-domains", "parse": "lists"}},
     )
     block_urls: Files = Field(
-        {},
+        default={},
         description="list of URLs that are dropped: FILE or CATEGORY=FILE",
         json_schema_extra={"cli": {"option": "--block-urls", "parse": "lists"}},
     )
     block_words: Files = Field(
-        {},
+        default={},
         description="list of words that drop a URL anywhere in host and path: FILE or CATEGORY=FILE",
         json_schema_extra={"cli": {"option": "--block-words", "parse": "lists"}},
     )
     soft_words: Files = Field(
-        {},
+        default={},
         description="list of words that drop a URL when several stand in it as whole words: FILE or CATEGORY=FILE",
         json_schema_extra={"cli": {"option": "--soft-words", "parse": "lists"}},
     )
     soft_at_least: int = Field(
-        2,
+        default=2,
         ge=1,
         description="different soft words in a URL that drop it",
         json_schema_extra={"cli": {"option": "--soft-at-least"}},
     )
     allow_hosts: Files = Field(
-        {},
+        default={},
         description="list of hosts that no list drops, these alone: FILE or CATEGORY=FILE",
         json_schema_extra={"cli": {"option": "--allow-hosts", "parse": "lists"}},
     )
     allow_domains: Files = Field(
-        {},
+        default={},
         description="list of domains that no list drops, with their sub-domains: FILE or CATEGORY=FILE",
         json_schema_extra={"cli": {"option": "--allow-domains", "parse": "lists"}},
     )
     allow_urls: Files = Field(
-        {},
+        default={},
         description="list of URLs that no list drops: FILE or CATEGORY=FILE",
         json_schema_extra={"cli": {"option": "--allow-urls", "parse": "lists"}},
     )
@@ -147,7 +147,9 @@ class LineRules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    split: Literal["lf", "broken"] = Field("lf", description="lf: at line feeds; broken: as Python's str.splitlines")
+    split: Literal["lf", "broken"] = Field(
+        default="lf", description="lf: at line feeds; broken: as Python's str.splitlines"
+    )
     rules: tuple[Rule, ...] = Field(
         description="rules over the columns of a line; a line for which one is not true is cut out"
     )
@@ -173,13 +175,15 @@ class RuleSet(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="name of the rule set")
-    about: str = Field("", description="where the rules come from")
-    lines: LineRules | None = Field(None, description="rules of lines, whose cuts are recorded in edits/filter/")
+    about: str = Field(default="", description="where the rules come from")
+    lines: LineRules | None = Field(
+        default=None, description="rules of lines, whose cuts are recorded in edits/filter/"
+    )
     mask: tuple[Literal["email", "ip", "phone", "iban", "card", "api_key"], ...] = Field(
-        (), description="personal data to replace by a mark"
+        default=(), description="personal data to replace by a mark"
     )
     mask_key: str | None = Field(
-        None,
+        default=None,
         description="key that tells equal data from different ones: <EMAIL:3f2a9c> for <EMAIL>; none: no telling apart",
     )
     rules: tuple[Rule, ...] = Field(description="rules of documents, in the order in which they are asked")

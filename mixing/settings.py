@@ -21,7 +21,7 @@ class OnlineSettings(BaseModel, frozen=True, extra="forbid"):
     """What moves the shares of a run while it trains, and how often."""
 
     policy: Literal["ado"] = Field(
-        "ado",
+        default="ado",
         description="ado: shares follow what still lowers each domain's loss",
         json_schema_extra={"cli": {"option": "--online"}},
     )

@@ -11,9 +11,7 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Annotated, Any
 
-import click
 import typer
-from click.shell_completion import CompletionItem
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -74,13 +72,16 @@ def load_command(name: str) -> Callable[..., Any] | typer.Typer:
     return stage_app(stage_commands()[name], below)
 
 
+CLICK = TyperGroup.__mro__[1].__module__.rpartition(".")[0]  # click, or the copy of it that typer brings
+
+
 class CommandGroup(TyperGroup):
     """The commands, each loaded when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(command_names())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in command_names():
             return None
         if cmd_name not in self.commands:
@@ -95,12 +96,13 @@ class CommandGroup(TyperGroup):
             self.commands[cmd_name] = made
         return self.commands[cmd_name]
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(command_names().items()))
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        found = [CompletionItem(name, help=about) for name, about in command_names().items()]
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        item_of = importlib.import_module(f"{CLICK}.shell_completion").CompletionItem
+        found = [item_of(name, help=about) for name, about in command_names().items()]
         return [item for item in found if item.value.startswith(incomplete)] or super().shell_complete(ctx, incomplete)
 
 

@@ -25,34 +25,38 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
     n_layers: int = Field(default=2, ge=1, description="layers of each model")
     d_model: int = Field(default=64, ge=2, description="width of each model")
     n_heads: int = Field(default=2, ge=1, description="attention heads")
-    n_kv_heads: int | None = Field(None, description="key and value heads; default: as many as heads")
+    n_kv_heads: int | None = Field(default=None, description="key and value heads; default: as many as heads")
     d_ff: int = Field(default=192, ge=1, description="width of the feed-forward layer")
-    tied: bool = Field(False, description="embedding and head are one matrix")
-    qk_norm: bool = Field(True, description="queries and keys are normalised")
+    tied: bool = Field(default=False, description="embedding and head are one matrix")
+    qk_norm: bool = Field(default=True, description="queries and keys are normalised")
     seq_len: int = Field(default=128, ge=2, description="tokens of a row")
     sequences: int = Field(default=4, ge=1, description="rows of each model in each step")
     steps: int = Field(default=200, ge=1, description="training steps")
-    lr: float | tuple[float, ...] = Field(4e-3, description="peak learning rate, one or one a model")
+    lr: float | tuple[float, ...] = Field(default=4e-3, description="peak learning rate, one or one a model")
     warmup: int = Field(default=20, ge=0, description="steps of linear rise")
     schedule: Literal["constant", "cosine", "wsd"] = Field(
-        "wsd",
+        default="wsd",
         description="after the warm-up: constant, cosine to a tenth, or wsd: constant, the last fifth falls to zero",
     )
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's two decays")
-    epsilon: float = Field(1e-8, description="AdamW's epsilon")
-    weight_decay: float = Field(0.1, description="decoupled decay of matrices")
-    clip: float | None = Field(1.0, description="largest norm of a model's gradient; null: no clipping")
+    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW's two decays")
+    epsilon: float = Field(default=1e-8, description="AdamW's epsilon")
+    weight_decay: float = Field(default=0.1, description="decoupled decay of matrices")
+    clip: float | None = Field(default=1.0, description="largest norm of a model's gradient; null: no clipping")
     evaluations: int = Field(
         default=10, ge=1, description="measurements of every model over the run, the last at its end"
     )
     execution: Literal["auto", "stacked", "sequential"] = Field(
-        "auto", description="models stacked into one program or one after another; auto: what a probe finds faster"
+        default="auto",
+        description="models stacked into one program or one after another; auto: what a probe finds faster",
     )
     group: int | None = Field(default=None, ge=1, description="models stacked at a time; default: what execution says")
     threads: int = Field(default=1, ge=1, description="threads of each process")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one, else cpu")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: cuda where there is one, else cpu"
+    )
     compile: bool = Field(
-        False, description="trunk and head by torch.compile, which takes about a minute for each shape of a group"
+        default=False,
+        description="trunk and head by torch.compile, which takes about a minute for each shape of a group",
     )
 
     @model_validator(mode="after")
@@ -112,7 +116,7 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
 class ColorSettings(BaseModel, frozen=True, extra="forbid"):
     """How the two models are trained."""
 
-    prior: FleetSettings = Field(FleetSettings(
+    prior: FleetSettings = Field(default=FleetSettings(
         n_layers=2, d_model=64, n_heads=2, d_ff=192, seq_len=512, sequences=8, steps=300, lr=4e-3, warmup=30,
         evaluations=1, execution="stacked",
     ), description="shape and budget of the two models")  # fmt: skip
@@ -124,7 +128,7 @@ class ColorSettings(BaseModel, frozen=True, extra="forbid"):
     vocab_size: int = Field(
         default=4096, ge=258, description="entries of the tokenizer that is trained where none is given"
     )
-    details: bool = Field(False, description="learnability, Min-K%++ and DC-PDD too")
+    details: bool = Field(default=False, description="learnability, Min-K%++ and DC-PDD too")
 
 
 class ZipfitSettings(BaseModel, frozen=True, extra="forbid"):
@@ -152,20 +156,20 @@ class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
         default=None, pattern="^[a-z][a-z0-9_]*$", description="of the table scores/NAME; default: the method's own"
     )
     targets: tuple[File, ...] = Field(
-        (),
+        default=(),
         description="what is wanted: a domain's name or a file of texts; may be repeated",
         json_schema_extra={"cli": {"option": "--target"}},
     )
     models: dict[str, Folder] = Field(
-        {},
+        default={},
         description="NAME=FILE, or a run's folder; of a pair: the first's loss minus the second's",
         json_schema_extra={"cli": {"option": "--model"}},
     )
     tokenizer: File | None = Field(
-        None,
+        default=None,
         description="a tokenizer.json; default: the workspace's, else one that is trained on the sample",
     )
-    seed: int = Field(0, description="seed of samples and models; equal seeds give equal bytes")
+    seed: int = Field(default=0, description="seed of samples and models; equal seeds give equal bytes")
     sample_bytes: int = Field(
         default=8_000_000, ge=1, description="bytes of the random sample that a method is fitted to"
     )
@@ -173,11 +177,11 @@ class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
     chunk_tokens: int | None = Field(
         default=None, ge=2, description="tokens read at a time by a pair; default: 512, or what its models can read"
     )
-    details: bool = Field(False, description="of pairs: learnability, Min-K%++ and DC-PDD too")
+    details: bool = Field(default=False, description="of pairs: learnability, Min-K%++ and DC-PDD too")
     queries: int = Field(default=256, ge=1, description="documents of each target that embeddings are compared with")
     regularization: float = Field(default=0.05, gt=0, description="of the transport, relative to the mean cost")
-    color: ColorSettings = Field(ColorSettings(), description="of CoLoR-Filter's two models")
-    zipfit: ZipfitSettings = Field(ZipfitSettings(), description="of ZIP-FIT")
+    color: ColorSettings = Field(default=ColorSettings(), description="of CoLoR-Filter's two models")
+    zipfit: ZipfitSettings = Field(default=ZipfitSettings(), description="of ZIP-FIT")
 
     @field_validator("method")
     @classmethod

@@ -18,7 +18,7 @@ class OptimiserSettings(BaseModel, frozen=True, extra="forbid"):
     """`rate` is the peak; a schedule multiplies it. The values below are AdamW's, see PUBLISHED for the others."""
 
     name: Literal["adamw", "muon", "lion", "sophia"] = Field(
-        "adamw",
+        default="adamw",
         description="adamw, muon, lion or sophia; values not given are those published with each",
     )
     rate: float = Field(default=2e-3, gt=0, description="peak of the learning rate, which the schedule multiplies")
@@ -47,12 +47,12 @@ class Reweighting(BaseModel, frozen=True, extra="forbid"):
     """`warmup` is the fraction of the run with uniform weights; the temperature then falls to `temperature`."""
 
     strategy: Strategy = Field(
-        "none", description="none, linupper, quadratic or extremes: how a sample's loss sets its weight"
+        default="none", description="none, linupper, quadratic or extremes: how a sample's loss sets its weight"
     )
     temperature: float = Field(default=1.0, gt=0, description="of the weights once the warm-up is over")
     warmup: float = Field(default=0.1, ge=0, le=1, description="fraction of the run with uniform weights")
     offset: float = Field(
-        0.4, description="linupper: losses are cut above 1 - offset, so outliers weigh no more than hard rows"
+        default=0.4, description="linupper: losses are cut above 1 - offset, so outliers weigh no more than hard rows"
     )
 
 
@@ -70,16 +70,20 @@ class Teacher(BaseModel, frozen=True, extra="forbid"):
 class LoopSettings(BaseModel, frozen=True, extra="forbid"):
     """How to train; what to train on is the loader's."""
 
-    optimiser: OptimiserSettings = Field(OptimiserSettings(), description="what updates the weights")
-    schedule: Schedule = Field(Schedule(), description="how the learning rate moves")
-    reweighting: Reweighting = Field(Reweighting(), description="how a sample's loss sets its weight")
+    optimiser: OptimiserSettings = Field(default=OptimiserSettings(), description="what updates the weights")
+    schedule: Schedule = Field(default=Schedule(), description="how the learning rate moves")
+    reweighting: Reweighting = Field(default=Reweighting(), description="how a sample's loss sets its weight")
     micro_tokens: int | None = Field(
         default=None, ge=1, description="tokens per forward pass and rank; default: the whole step at once"
     )
     z_loss: float = Field(default=0.0, ge=0, description="weight of the squared log-partition in the loss; 0: none")
-    loss_weights: dict[str, float] = Field({}, description="domain -> factor of its tokens' loss; 1 where not named")
-    document_mask: bool = Field(False, description="attention stays within documents")
-    teacher: Teacher | None = Field(None, description="soft labels for the first part of the run; default: none")
+    loss_weights: dict[str, float] = Field(
+        default={}, description="domain -> factor of its tokens' loss; 1 where not named"
+    )
+    document_mask: bool = Field(default=False, description="attention stays within documents")
+    teacher: Teacher | None = Field(
+        default=None, description="soft labels for the first part of the run; default: none"
+    )
     evaluate_every: int = Field(default=0, ge=0, description="steps between two evaluations; 0: at the end only")
     checkpoint_every: int = Field(default=100, ge=1, description="steps between two checkpoints")
     keep: int = Field(default=2, ge=1, description="newest checkpoints that stay on disk")
@@ -89,13 +93,15 @@ class LoopSettings(BaseModel, frozen=True, extra="forbid"):
     )
     spike_window: int = Field(default=64, ge=8, description="losses that a spike is judged by")
     rollbacks: int = Field(default=3, ge=0, description="spikes after which the run fails")
-    device: str = Field("auto", description="auto: cuda where there is one, else cpu")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on cuda, else float32")
-    compile: bool | None = Field(None, description="compile the model; default: on cuda only")
-    parallel: Literal["auto", "ddp", "fsdp"] = Field(
-        "auto", description="how several ranks share the work; auto: by the model's size"
+    device: str = Field(default="auto", description="auto: cuda where there is one, else cpu")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto: bfloat16 on cuda, else float32"
     )
-    tensorboard: bool = Field(False, description="write TensorBoard events beside metrics.jsonl")
+    compile: bool | None = Field(default=None, description="compile the model; default: on cuda only")
+    parallel: Literal["auto", "ddp", "fsdp"] = Field(
+        default="auto", description="how several ranks share the work; auto: by the model's size"
+    )
+    tensorboard: bool = Field(default=False, description="write TensorBoard events beside metrics.jsonl")
 
 
 # what may change between stopping and going on: none of it changes the weights

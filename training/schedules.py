@@ -22,7 +22,7 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
     """Fractions are of the run's steps."""
 
     kind: Literal["constant", "wsd", "cosine", "linear", "power", "infinite"] = Field(
-        "wsd", description="how the learning rate moves after its warm-up"
+        default="wsd", description="how the learning rate moves after its warm-up"
     )
     warmup: float = Field(default=0.05, ge=0, lt=1, description="fraction of the run's steps in which the rate rises")
     decay: float = Field(
@@ -32,7 +32,7 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
         description="wsd, power, infinite: fraction of the steps, at the end, in which the rate falls",
     )
     shape: Literal["linear", "sqrt", "cosine", "exponential"] = Field(
-        "linear", description="of that fall; sqrt is 1 - sqrt(x)"
+        default="linear", description="of that fall; sqrt is 1 - sqrt(x)"
     )
     final: float = Field(default=0.0, ge=0, le=1, description="factor of the rate at the end")
     start: float = Field(default=0.0, ge=0, le=1, description="factor of the rate at which the warm-up begins")

@@ -42,7 +42,7 @@ class Capture:
 
 
 @dataclass(frozen=True)
-class Reader:
+class FileReader:
     """A format of another package or a plug-in file: names of its files end in `suffixes`; a file is read whole.
 
     read  (stream of the decompressed file, limits and column names) -> its records, each at a place of its own

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from ..engine.invocation import Checking, Invocation
 from ..engine.record import StageRecord
@@ -144,7 +143,7 @@ def metavar_of(kind: Any, cli: Mapping[str, Any], arms: list[Any]) -> str | None
 def shown_default(field: FieldInfo) -> str:
     """The default as help shows it; nothing where the description says what happens without one."""
     default = field.default
-    if default is PydanticUndefined or default is None or default in ((), {}):
+    if field.is_required() or default is None or default in ((), {}):
         return ""
     if isinstance(default, bool):
         return "yes" if default else "no"

@@ -43,7 +43,8 @@ class Invocation:
     def run_with(self, work: Any, settings: BaseModel, **more: Any) -> dict[str, Any]:
         """Run a `Stage`, or a function of (workspace, settings, runner options, force=, quiet=)."""
         if callable(work):
-            return work(self.workspace, settings, self.runner, force=self.force, quiet=self.quiet, **more)
+            summary: Any = work(self.workspace, settings, self.runner, force=self.force, quiet=self.quiet, **more)
+            return summary
         from .stage import run_stage
 
         return run_stage(work, self.workspace, settings, self.runner, force=self.force, quiet=self.quiet)

@@ -34,8 +34,8 @@ class RunFile(BaseModel, frozen=True, extra="forbid"):
     """What a settings file holds beside the sections of the stages."""
 
     workspace: str = Field(description="folder or fsspec URL that holds the tables")
-    workers: int = Field(1, ge=1, description="local worker processes")
-    plugins: tuple[str, ...] = Field((), description="Python files that add parts of their own")
+    workers: int = Field(default=1, ge=1, description="local worker processes")
+    plugins: tuple[str, ...] = Field(default=(), description="Python files that add parts of their own")
 
     def sections(self) -> dict[str, Any]:
         """name -> settings of every stage that the file names, in run order; a tuple where there are several."""
@@ -53,10 +53,10 @@ def _run_model(identity: str) -> type[RunFile]:
     for name, record in records().items():
         section = section_model(record)
         if record.many:
-            fields[name] = (tuple[section, ...], Field((), description=record.title))
+            fields[name] = (tuple[section, ...], Field(default=(), description=record.title))
         else:
-            fields[name] = (section | None, Field(None, description=record.title))
-    return create_model("RunSettings", __base__=RunFile, **fields)
+            fields[name] = (section | None, Field(default=None, description=record.title))
+    return create_model("RunSettings", __base__=RunFile, **fields)  # type: ignore[call-overload]
 
 
 def section_model(record: StageRecord) -> type[BaseModel]:
@@ -69,7 +69,7 @@ def section_model(record: StageRecord) -> type[BaseModel]:
     }
     if not extra:
         return model
-    return create_model(model.__name__.replace("Settings", "Section"), __base__=model, **extra)
+    return create_model(model.__name__.replace("Settings", "Section"), __base__=model, **extra)  # type: ignore[call-overload]
 
 
 def invocation_of(
@@ -210,7 +210,7 @@ class UniqueKeys(yaml.SafeLoader):
     """YAML in which a key may stand once in a mapping."""
 
 
-def _mapping(loader: UniqueKeys, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
     seen: dict[Any, int] = {}
     for key, _ in node.value:
         if key.tag == "tag:yaml.org,2002:merge":
@@ -222,10 +222,10 @@ def _mapping(loader: UniqueKeys, node: yaml.MappingNode, deep: bool = False) -> 
         if isinstance(name, str | int | float | bool | None):
             seen[name] = line
     loader.flatten_mapping(node)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=deep)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
 
-UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, lambda a, b: _mapping(a, b, deep=True))
+UniqueKeys.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def parsed(text: str, path: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from string import Template
 from typing import Any
 
 from ...corpus.store.catalog import open_catalog
-from ...corpus.store.fate import BEFORE, chain
 from ...corpus.store.errors import RequestError
+from ...corpus.store.fate import BEFORE, chain
 from ...corpus.store.shards import replacing
 from ...corpus.store.workspace import Workspace
 from .curation import Section, Source, clusters, failures, funnel, samples, steps

@@ -7,5 +7,7 @@ class ReportSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the command."""
 
     output: str | None = Field(
-        None, description="the page; default: report.html in the workspace", json_schema_extra={"cli": {"short": "-o"}}
+        default=None,
+        description="the page; default: report.html in the workspace",
+        json_schema_extra={"cli": {"short": "-o"}},
     )

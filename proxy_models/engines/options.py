@@ -11,12 +11,14 @@ class EngineOptions(BaseModel, frozen=True, extra="forbid"):
     """One of endpoint with model, model alone, and engine."""
 
     endpoint: str | None = Field(
-        None, description="base URL of a server that speaks the OpenAI protocol; its model is --model"
+        default=None, description="base URL of a server that speaks the OpenAI protocol; its model is --model"
     )
     model: str | None = Field(
-        None, description="the model's name at the endpoint, or a folder with a model on this machine"
+        default=None, description="the model's name at the endpoint, or a folder with a model on this machine"
     )
-    engine: str | None = Field(None, description="YAML file of engine settings (kind, url, model, concurrency, …)")
+    engine: str | None = Field(
+        default=None, description="YAML file of engine settings (kind, url, model, concurrency, …)"
+    )
 
     def chosen(self) -> dict[str, Any] | None:
         """Engine settings from the three options; None where none is given."""

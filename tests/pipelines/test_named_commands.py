@@ -4,8 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-import click
 import pytest
+import typer
 from typer.main import get_command
 
 from gristmill.corpus.store.commands import BY_STAGE, WRITTEN_BY, command_for
@@ -41,7 +41,7 @@ def made():
     def walk(command, words):
         found[words] = command
         if hasattr(command, "list_commands"):
-            context = click.Context(command)
+            context = typer.Context(command)
             for name in command.list_commands(context):
                 walk(command.get_command(context, name), f"{words} {name}".strip())
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -105,14 +106,12 @@ for name in [*command_names(), "mix ladder", "mix fit", "recipe export"]:
 
 def commands():
     """words -> click command, sub-commands too."""
-    import click
-
     found = {}
 
     def walk(command, words):
         found[words] = command
         if hasattr(command, "list_commands"):
-            context = click.Context(command)
+            context = typer.Context(command)
             for name in command.list_commands(context):
                 walk(command.get_command(context, name), f"{words} {name}".strip())
 

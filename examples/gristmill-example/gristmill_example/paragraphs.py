@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gristmill.corpus.readers.members import Members
-from gristmill.corpus.readers.records import Raw, Reader, Reading
+from gristmill.corpus.readers.records import FileReader, Raw, Reading
 
 
 def read(stream: Members, reading: Reading) -> Iterator[Raw]:
@@ -16,4 +16,4 @@ def read(stream: Members, reading: Reading) -> Iterator[Raw]:
             yield Raw(number, body=paragraph.strip())
 
 
-PARAGRAPHS = Reader((".paragraphs",), read)
+PARAGRAPHS = FileReader((".paragraphs",), read)

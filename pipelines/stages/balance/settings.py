@@ -10,18 +10,20 @@ from ....corpus.settings import File
 class BalanceSettings(BaseModel, frozen=True, extra="forbid"):
     """What to balance by, and how far: one of by and concepts, one of cap and tail."""
 
-    by: str | None = Field(None, description="column of documents/ or tags/: host, domain, language, topic, cluster …")
+    by: str | None = Field(
+        default=None, description="column of documents/ or tags/: host, domain, language, topic, cluster …"
+    )
     concepts: File | None = Field(
-        None, description="instead: a file with one concept per line, looked for in the texts"
+        default=None, description="instead: a file with one concept per line, looked for in the texts"
     )
     cap: int | None = Field(default=None, ge=1, description="documents that each value keeps, in expectation")
     tail: float | None = Field(
         default=None, gt=0, lt=1, description="instead: share of all matches that values which are not thinned hold"
     )
     unmatched: Literal["keep", "drop"] | None = Field(
-        None, description="keep or drop documents without a value; default: keep with by, drop with concepts"
+        default=None, description="keep or drop documents without a value; default: keep with by, drop with concepts"
     )
-    seed: int = Field(0, description="seed of the draws; equal seeds give equal bytes")
+    seed: int = Field(default=0, description="seed of the draws; equal seeds give equal bytes")
 
     @model_validator(mode="after")
     def _complete(self) -> "BalanceSettings":

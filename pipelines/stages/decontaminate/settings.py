@@ -19,16 +19,16 @@ class DecontaminateSettings(BaseModel, frozen=True, extra="forbid"):
         json_schema_extra={"cli": {"argument": True, "parse": "named_sets"}},
     )
     n: int = Field(
-        13, ge=5, description="words of an n-gram that must agree", json_schema_extra={"cli": {"option": "--n"}}
+        default=13, ge=5, description="words of an n-gram that must agree", json_schema_extra={"cli": {"option": "--n"}}
     )
-    shortest: int = Field(8, ge=3, description="words of the shortest example that is looked for")
+    shortest: int = Field(default=8, ge=3, description="words of the shortest example that is looked for")
     tolerance: float = Field(
-        0.15,
+        default=0.15,
         ge=0,
         le=0.3,
         description="share of an example's words that a near copy may have changed; 0: exact copies only",
     )
-    action: Literal["drop", "mask"] = Field("drop", description="drop the document, or cut the piece out")
+    action: Literal["drop", "mask"] = Field(default="drop", description="drop the document, or cut the piece out")
 
     @property
     def index(self) -> "Index":
@@ -43,6 +43,6 @@ class ExposureSettings(BaseModel, frozen=True, extra="forbid"):
     sets: dict[str, File] = Field(min_length=1, description="task -> JSONL file of evaluation examples")
     model: File = Field(description="the proxy model that may have seen them")
     tokenizer: File | None = Field(
-        None, description="its tokenizer.json; default: the one beside the model, or the workspace's"
+        default=None, description="its tokenizer.json; default: the one beside the model, or the workspace's"
     )
     chunk_tokens: int = Field(default=128, ge=2, description="tokens of an example that are read at once")

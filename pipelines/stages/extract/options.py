@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 class ExtractOptions(BaseModel, frozen=True, extra="forbid"):
     """Of the one input that a command line names; a settings file lists inputs, each with these."""
 
-    source: str | None = Field(None, description="name of the input; default: of its file or folder")
-    domain: str | None = Field(None, description="mixture unit of its documents; default: the source")
-    format: str = Field("auto", description="warc, jsonl, parquet, arrow, html, text; auto goes by the name")
+    source: str | None = Field(default=None, description="name of the input; default: of its file or folder")
+    domain: str | None = Field(default=None, description="mixture unit of its documents; default: the source")
+    format: str = Field(default="auto", description="warc, jsonl, parquet, arrow, html, text; auto goes by the name")
 
 
 def gather(values: dict[str, Any], options: ExtractOptions) -> dict[str, Any]:

@@ -16,13 +16,15 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
         json_schema_extra={"cli": {"argument": True, "metavar": "INPUT..."}},
     )
     engine: Literal["resiliparse", "trafilatura", "raw"] = Field(
-        "resiliparse", description="resiliparse (fast), trafilatura (precision) or raw"
+        default="resiliparse", description="resiliparse (fast), trafilatura (precision) or raw"
     )
     text_column: str = Field(default="text", description="column of JSONL, Parquet and Arrow rows that holds the text")
     shard_bytes: int = Field(default=64 << 20, gt=0, description="input bytes that make a shard")
     max_page_bytes: int = Field(default=16 << 20, gt=0, description="bytes of a record; larger ones become failures")
     max_page_seconds: float = Field(default=10, gt=0, description="CPU seconds of a page; beyond, it becomes a failure")
-    output: Literal["text", "markdown"] = Field("text", description="layout of extracted pages: text or markdown")
+    output: Literal["text", "markdown"] = Field(
+        default="text", description="layout of extracted pages: text or markdown"
+    )
     normalise: bool = Field(default=True, description="NFC, no control characters, settled white space")
     repair_mojibake: bool = Field(default=False, description="mend wrongly decoded text with ftfy")
     language_model: File | None = Field(

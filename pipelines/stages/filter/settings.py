@@ -16,15 +16,15 @@ class Measured(BaseModel, frozen=True, extra="forbid"):
     """What signals are measured with, beside the text."""
 
     classifiers: dict[str, File] = Field(
-        {},
+        default={},
         description="NAME=PATH or NAME=PATH::LABEL of a model; signal classifier_NAME; may be repeated",
         json_schema_extra={"cli": {"option": "--classifier"}},
     )
     urls: UrlRules | None = Field(
-        None, description="lists of hosts, domains, URLs and words, measured as the signal family url"
+        default=None, description="lists of hosts, domains, URLs and words, measured as the signal family url"
     )
     segmenter: Literal["icu", "none"] = Field(
-        "icu", description="words of zh, ja, th, km, lo, my, for gopher@fineweb2; none: null"
+        default="icu", description="words of zh, ja, th, km, lo, my, for gopher@fineweb2; none: null"
     )
 
     def known(self, workspace: "Workspace") -> "dict[str, Family]":
@@ -38,13 +38,15 @@ class Measured(BaseModel, frozen=True, extra="forbid"):
 class FilterSettings(Measured, frozen=True, extra="forbid"):
     """Settings of the command."""
 
-    rules: str | RuleSet = Field("gopher", description="a bundled rule set, or a YAML file of SQL predicates")
+    rules: str | RuleSet = Field(default="gopher", description="a bundled rule set, or a YAML file of SQL predicates")
     families: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="measure this signal family as well; may be repeated",
         json_schema_extra={"cli": {"option": "--signals"}},
     )
-    all_failing: bool = Field(False, description="record every failing rule in failing_rules/, not only the first")
+    all_failing: bool = Field(
+        default=False, description="record every failing rule in failing_rules/, not only the first"
+    )
 
 
 class MeasureSettings(Measured, frozen=True, extra="forbid"):
@@ -57,4 +59,4 @@ class DecideSettings(Measured, frozen=True, extra="forbid"):
     """The rules themselves, not their name: a file may change under its name."""
 
     rules: RuleSet = Field(description="the rules themselves")
-    all_failing: bool = Field(False, description="record every failing rule")
+    all_failing: bool = Field(default=False, description="record every failing rule")

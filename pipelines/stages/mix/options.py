@@ -12,10 +12,10 @@ USUAL = ("natural", "uniform", "best_of_swarm", "fitted")
 class MixOptions(BaseModel, frozen=True, extra="forbid"):
     """The size of a proxy."""
 
-    steps: int | None = Field(None, ge=1, description="training steps of a proxy; default: 200")
-    d_model: int | None = Field(None, ge=2, description="width of a proxy; default: 64")
+    steps: int | None = Field(default=None, ge=1, description="training steps of a proxy; default: 200")
+    d_model: int | None = Field(default=None, ge=2, description="width of a proxy; default: 64")
     also: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="mixture to train with seeds, beside the usual four; may be repeated",
         json_schema_extra={"cli": {"option": "--validate"}},
     )
@@ -24,8 +24,8 @@ class MixOptions(BaseModel, frozen=True, extra="forbid"):
 class LadderOptions(BaseModel, frozen=True, extra="forbid"):
     """The sizes of the models."""
 
-    widths: str | None = Field(None, description="of the models, smallest first; default: 32,64,128")
-    steps: int | None = Field(None, ge=1, description="training steps of each model; default: 200")
+    widths: str | None = Field(default=None, description="of the models, smallest first; default: 32,64,128")
+    steps: int | None = Field(default=None, ge=1, description="training steps of each model; default: 200")
 
 
 def gather(values: dict[str, Any], options: MixOptions) -> dict[str, Any]:

@@ -29,12 +29,14 @@ class Reuse(BaseModel, frozen=True, extra="forbid"):
         description="a recipe.yaml whose unchanged domains act as one", json_schema_extra={"cli": {"option": "--reuse"}}
     )
     changed: tuple[str, ...] | None = Field(
-        None,
+        default=None,
         description="domain to search anew; default: those with other tokens; may be repeated",
         json_schema_extra={"cli": {"option": "--changed"}},
     )
-    shares: dict[str, float] = Field({}, description="what was read from the recipe: domain -> share")
-    shards: dict[str, str] = Field({}, description="what was read from the recipe: domain -> fingerprint of its tokens")
+    shares: dict[str, float] = Field(default={}, description="what was read from the recipe: domain -> share")
+    shards: dict[str, str] = Field(
+        default={}, description="what was read from the recipe: domain -> fingerprint of its tokens"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -54,10 +56,10 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     mixtures: int = Field(default=32, ge=8, description="mixtures in the swarm, one proxy each")
     replicates: int = Field(default=2, ge=0, description="extra seeds of the natural mixture: they measure the noise")
     design: Literal["dirichlet", "spread", "nested"] = Field(
-        "dirichlet", description="dirichlet, spread, or nested (by groups)"
+        default="dirichlet", description="dirichlet, spread, or nested (by groups)"
     )
     groups: dict[str, tuple[str, ...]] = Field(
-        {},
+        default={},
         description="NAME=DOMAIN,DOMAIN,…: groups drawn first, then within each; may be repeated",
         json_schema_extra={"cli": {"option": "--group", "parse": "groups"}},
     )
@@ -69,24 +71,26 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     boldness: float = Field(
         default=1.0, ge=0, description="what a deviation of the fit is worth when a round is chosen"
     )
-    reuse: Reuse | None = Field(None, description="a mixture in use, whose unchanged domains keep their proportions")
+    reuse: Reuse | None = Field(
+        default=None, description="a mixture in use, whose unchanged domains keep their proportions"
+    )
     proxy: FleetSettings = Field(
-        FleetSettings.model_validate({"evaluations": 4}), description="shape and budget of a proxy"
+        default=FleetSettings.model_validate({"evaluations": 4}), description="shape and budget of a proxy"
     )
     repeat_as_run: bool = Field(
-        False, description="proxies see so small a part of each domain that they repeat it as often as the run"
+        default=False, description="proxies see so small a part of each domain that they repeat it as often as the run"
     )
     validation: FleetSettings | None = Field(
-        None, description="models that validate; default: the proxy at twice its steps"
+        default=None, description="models that validate; default: the proxy at twice its steps"
     )
     seeds: int = Field(default=3, ge=1, description="seeds of each validated mixture")
     validate_mixtures: tuple[str, ...] = Field(
-        ("natural", "uniform", "best_of_swarm", "fitted"),
+        default=("natural", "uniform", "best_of_swarm", "fitted"),
         description="mixture to train with seeds, beside the usual four; may be repeated",
         json_schema_extra={"cli": {"option": None}},
     )
     compare: dict[str, dict[str, float]] = Field(
-        {},
+        default={},
         description="NAME:DOMAIN=SHARE,…: a mixture of your own to compare; may be repeated",
         json_schema_extra={"cli": {"parse": "compared"}},
     )
@@ -95,35 +99,37 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     )
     unimax_epochs: float = Field(default=1.0, gt=0, description="passes of the row `unimax`")
     last_phases: tuple[float, ...] = Field(
-        (),
+        default=(),
         description="share of the run to try another mixture in at its end; may be repeated",
         json_schema_extra={"cli": {"option": "--last-phase"}},
     )
     last_mixtures: int = Field(default=16, ge=8, description="branches for each of them")
     choose: Literal["predicted", "measured"] = Field(
-        "predicted", description="the recipe: predicted (the fit's) or measured best"
+        default="predicted", description="the recipe: predicted (the fit's) or measured best"
     )
     wave: int = Field(default=8, ge=1, description="models trained together")
     heldout_tokens: int = Field(
         default=8192, ge=256, description="held-out tokens per domain that a proxy is measured on"
     )
     target: dict[str, float] = Field(
-        {},
+        default={},
         description="DOMAIN or DOMAIN=WEIGHT; may be repeated; default: every domain alike",
         json_schema_extra={"cli": {"parse": "targets"}},
     )
-    regressors: tuple[str, ...] | None = Field(None, description="candidates of the ensemble, by name; default: all")
+    regressors: tuple[str, ...] | None = Field(
+        default=None, description="candidates of the ensemble, by name; default: all"
+    )
     total_tokens: int | None = Field(
         default=None, gt=0, description="tokens of the run the recipe is for; default: every token once"
     )
     max_epochs: float = Field(default=4.0, gt=0, description="passes over a domain that the run may make")
     floors: dict[str, float] = Field(
-        {},
+        default={},
         description="DOMAIN=SHARE that the recipe must reach; may be repeated",
         json_schema_extra={"cli": {"option": "--floor"}},
     )
     ceilings: dict[str, float] = Field(
-        {},
+        default={},
         description="DOMAIN=SHARE that the recipe must not exceed; may be repeated",
         json_schema_extra={"cli": {"option": "--ceiling"}},
     )
@@ -131,14 +137,14 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
         default=0.0, ge=0, description="price of leaving the natural mixture: KL times this is added to the target"
     )
     cost: dict[str, float] = Field(
-        {}, description="DOMAIN=PRICE per token, in bits per byte of the target; may be repeated"
+        default={}, description="DOMAIN=PRICE per token, in bits per byte of the target; may be repeated"
     )
     at_most: dict[str, float] = Field(
-        {}, description="DOMAIN=LOSS in bits per byte of the proxies that the recipe must keep; may be repeated"
+        default={}, description="DOMAIN=LOSS in bits per byte of the proxies that the recipe must keep; may be repeated"
     )
     seq_len: int = Field(default=256, gt=1, description="tokens of a row of the run")
     draws: int = Field(default=20_000, ge=100, description="mixtures that the optimiser draws")
-    seed: int = Field(0, description="seed of the design and of the proxies; equal seeds give equal bytes")
+    seed: int = Field(default=0, description="seed of the design and of the proxies; equal seeds give equal bytes")
 
     @model_validator(mode="after")
     def _fits_together(self) -> "MixSettings":
@@ -184,9 +190,11 @@ class LadderSettings(BaseModel, frozen=True, extra="forbid"):
 
     mixtures: int = Field(default=8, ge=3, description="mixtures trained at every size")
     replicates: int = Field(default=2, ge=0, description="extra seeds of the natural mixture: the noise of a size")
-    proxy: FleetSettings = Field(FleetSettings.model_validate({"evaluations": 4}), description="what the sizes share")
+    proxy: FleetSettings = Field(
+        default=FleetSettings.model_validate({"evaluations": 4}), description="what the sizes share"
+    )
     sizes: dict[str, dict[str, Any]] = Field(
-        {name: {"d_model": int(name[1:])} for name in ("d32", "d64", "d128")},
+        default={name: {"d_model": int(name[1:])} for name in ("d32", "d64", "d128")},
         description="name -> what differs from `proxy`, smallest first",
         json_schema_extra={"cli": {"option": None}},
     )
@@ -194,7 +202,7 @@ class LadderSettings(BaseModel, frozen=True, extra="forbid"):
     heldout_tokens: int = Field(
         default=8192, ge=256, description="held-out tokens per domain that a model is measured on"
     )
-    seed: int = Field(0, description="seed of the design and of the models; equal seeds give equal bytes")
+    seed: int = Field(default=0, description="seed of the design and of the models; equal seeds give equal bytes")
 
     @model_validator(mode="after")
     def _two_sizes(self) -> "LadderSettings":

@@ -13,23 +13,23 @@ class RefineSettings(BaseModel, frozen=True, extra="forbid"):
     """Who writes the programs."""
 
     by: Literal["rules", "model", "engine"] = Field(
-        "rules", description="who writes the programs: rules, model or engine"
+        default="rules", description="who writes the programs: rules, model or engine"
     )
-    line_model: File | None = Field(None, description="a model that --learn wrote, for --by model")
+    line_model: File | None = Field(default=None, description="a model that --learn wrote, for --by model")
     engine: dict[str, Any] | None = Field(
-        None,
+        default=None,
         description="settings of the engine that is asked, for --by engine",
         json_schema_extra={"cli": {"option": None}},
     )
     dialect: Dialect = Field(
-        "instruct", description="how an engine is asked: instruct, or prox for the released ProX models"
+        default="instruct", description="how an engine is asked: instruct, or prox for the released ProX models"
     )
-    window_tokens: int = Field(1500, ge=50, description="most tokens of a document that an engine sees at once")
+    window_tokens: int = Field(default=1500, ge=50, description="most tokens of a document that an engine sees at once")
     tokenizer: File | None = Field(
-        None, description="tokenizer.json that counts the windows' tokens; without it they are estimated"
+        default=None, description="tokenizer.json that counts the windows' tokens; without it they are estimated"
     )
     request_cache: str | None = Field(
-        None, description="file that remembers replies; default: requests/ in the workspace"
+        default=None, description="file that remembers replies; default: requests/ in the workspace"
     )
 
     @model_validator(mode="after")

@@ -13,22 +13,24 @@ class RewriteOptions(EngineOptions, frozen=True, extra="forbid"):
     """Which engine, what becomes of the new documents, and what is done instead of rewriting."""
 
     adopt: bool = Field(
-        False,
+        default=False,
         description="then take the new documents into documents/",
         json_schema_extra={"cli": {"section": True}},
     )
     language_model: File | None = Field(
-        None,
+        default=None,
         description="with --adopt: the model that extract was given, where it was given one",
         json_schema_extra={"cli": {"section": True}},
     )
     retry: bool = Field(
-        False,
+        default=False,
         description="do those shards again in which a request failed",
         json_schema_extra={"cli": {"section": True}},
     )
-    recipe: str | None = Field(None, description="no rewriting: set real to synthetic tokens in this recipe, in place")
-    ratio: float = Field(1.0, description="with --recipe: synthetic tokens for each real one")
+    recipe: str | None = Field(
+        default=None, description="no rewriting: set real to synthetic tokens in this recipe, in place"
+    )
+    ratio: float = Field(default=1.0, description="with --recipe: synthetic tokens for each real one")
 
 
 def gather(values: dict[str, Any], options: RewriteOptions) -> dict[str, Any]:

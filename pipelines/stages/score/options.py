@@ -8,9 +8,11 @@ from pydantic import BaseModel, Field
 class ScoreOptions(BaseModel, frozen=True, extra="forbid"):
     """The size of CoLoR-Filter's two models."""
 
-    steps: int | None = Field(None, ge=1, description="of CoLoR-Filter's prior, 4,096 tokens each; default: 300")
+    steps: int | None = Field(
+        default=None, ge=1, description="of CoLoR-Filter's prior, 4,096 tokens each; default: 300"
+    )
     width: int | None = Field(
-        None, ge=2, description="of CoLoR-Filter's models; time grows with its square; default: 64"
+        default=None, ge=2, description="of CoLoR-Filter's models; time grows with its square; default: 64"
     )
 
 

@@ -19,15 +19,17 @@ class SelectSettings(BaseModel, frozen=True, extra="forbid"):
         json_schema_extra={"cli": {"parse": "fraction"}},
     )
     tokens: int | None = Field(default=None, ge=1, description="a budget of tokens instead of a share")
-    threshold: float | None = Field(None, description="the smallest score to keep, instead of a share")
-    unit: Literal["documents", "chunks"] = Field("documents", description="documents, or chunks of them")
+    threshold: float | None = Field(default=None, description="the smallest score to keep, instead of a share")
+    unit: Literal["documents", "chunks"] = Field(default="documents", description="documents, or chunks of them")
     draw: Literal["top", "gumbel", "random"] = Field(
-        "top", description="top, gumbel (in proportion to exp score) or random"
+        default="top", description="top, gumbel (in proportion to exp score) or random"
     )
     temperature: float = Field(default=1.0, gt=0, description="of gumbel: larger is closer to random")
-    smallest: bool = Field(False, description="keep the smallest scores")
-    compare: tuple[str, ...] = Field((), description="another score: report how far they agree; may be repeated")
-    seed: int = Field(0, description="seed of draws and ties; equal seeds give equal bytes")
+    smallest: bool = Field(default=False, description="keep the smallest scores")
+    compare: tuple[str, ...] = Field(
+        default=(), description="another score: report how far they agree; may be repeated"
+    )
+    seed: int = Field(default=0, description="seed of draws and ties; equal seeds give equal bytes")
 
     @model_validator(mode="after")
     def _one_budget(self) -> "SelectSettings":

@@ -11,5 +11,5 @@ class EmbedSettings(BaseModel, frozen=True, extra="forbid"):
 
     model: File = Field(description="proxy model that makes the vectors")
     tokenizer: File | None = Field(
-        None, description="its tokenizer.json; default: the one beside the model, or the workspace's"
+        default=None, description="its tokenizer.json; default: the one beside the model, or the workspace's"
     )

@@ -1,5 +1,7 @@
 """What of `tokenize` can be refused before anything runs."""
 
+from typing import Any
+
 from ...engine.invocation import Checking
 
 
@@ -14,5 +16,6 @@ def check(asked: Checking) -> None:
     asked.file("tokenizer", settings.tokenizer)
     files, place = filesystem(settings.tokenizer)
     with files.open(place, "rb") as file:
-        text = bytes(file.read()).decode("utf-8", errors="replace")
+        content: Any = file.read()
+    text = bytes(content).decode("utf-8", errors="replace")
     token_facts(text, settings.bos, settings.eos, where=settings.tokenizer)

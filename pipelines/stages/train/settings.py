@@ -19,16 +19,17 @@ class Subset(BaseModel, frozen=True, extra="forbid"):
     until     fraction of the run at which it ends
     """
 
-    shares: dict[str, float] = Field({}, description="domain -> share of its tokens")
+    shares: dict[str, float] = Field(default={}, description="domain -> share of its tokens")
     epochs: dict[str, float] = Field(
-        {}, description="domain -> passes: the part is what the phases' tokens go over so many times"
+        default={}, description="domain -> passes: the part is what the phases' tokens go over so many times"
     )
     best: str | None = Field(
-        None, description="TABLE.COLUMN below scores/: the documents that it puts first; default: rows at random"
+        default=None,
+        description="TABLE.COLUMN below scores/: the documents that it puts first; default: rows at random",
     )
-    smallest: bool = Field(False, description="the smallest scores are the best")
+    smallest: bool = Field(default=False, description="the smallest scores are the best")
     phases: tuple[int, ...] = Field(
-        (), description="numbers of the phases in the recipe as it is cut, from 1; none: all"
+        default=(), description="numbers of the phases in the recipe as it is cut, from 1; none: all"
     )
     until: float = Field(default=1.0, gt=0, le=1, description="fraction of the run at which it ends")
 
@@ -57,7 +58,7 @@ class Conditioning(BaseModel, frozen=True, extra="forbid"):
     """A metadata prefix before every document, without loss, and none in the last part of the run."""
 
     metadata: Literal["host", "url", "source", "domain"] = Field(
-        "host", description="what tokenize wrote before every document"
+        default="host", description="what tokenize wrote before every document"
     )
     cooldown: float = Field(default=0.1, ge=0, lt=1, description="last fraction of the run, without the prefix")
 
@@ -81,17 +82,22 @@ class Upsample(BaseModel, frozen=True, extra="forbid"):
 class Changes(BaseModel, frozen=True, extra="forbid"):
     """What a run changes of its recipe, and how it packs."""
 
-    packing: Literal["concat", "bestfit", "decompose"] = Field("concat", description="how documents are put into rows")
-    curriculum: str = Field("natural", description="decompose: the order of row lengths")
-    conditioning: Conditioning | None = Field(
-        None, description="metadata before every document, then a cooldown without; default: none"
+    packing: Literal["concat", "bestfit", "decompose"] = Field(
+        default="concat", description="how documents are put into rows"
     )
-    upsample: Upsample | None = Field(None, description="other shares in the last part of the run; default: none")
+    curriculum: str = Field(default="natural", description="decompose: the order of row lengths")
+    conditioning: Conditioning | None = Field(
+        default=None, description="metadata before every document, then a cooldown without; default: none"
+    )
+    upsample: Upsample | None = Field(
+        default=None, description="other shares in the last part of the run; default: none"
+    )
     subset: Subset | None = Field(
-        None, description="parts of domains that are repeated instead of reading all of them; default: all"
+        default=None, description="parts of domains that are repeated instead of reading all of them; default: all"
     )
     replay: Replay | None = Field(
-        None, description="some of what the model was trained on before, for a run that goes on from it; default: none"
+        default=None,
+        description="some of what the model was trained on before, for a run that goes on from it; default: none",
     )
     max_epochs: float | None = Field(
         default=None, gt=0, description="most passes over a domain, the others fill in pro rata; default: no cap"
@@ -101,8 +107,8 @@ class Changes(BaseModel, frozen=True, extra="forbid"):
 class Shape(BaseModel, frozen=True, extra="forbid"):
     """What a model size leaves open."""
 
-    tied: bool | None = Field(None, description="embedding and head are one matrix; default: the size's")
-    qk_norm: bool | None = Field(None, description="queries and keys are normalised; default: the size's")
+    tied: bool | None = Field(default=None, description="embedding and head are one matrix; default: the size's")
+    qk_norm: bool | None = Field(default=None, description="queries and keys are normalised; default: the size's")
     n_kv_heads: int | None = Field(
         default=None,
         ge=1,
@@ -115,28 +121,33 @@ class TrainSettings(Changes, frozen=True, extra="forbid"):
     """What the recipe does not say: the model, the batch and the loop; and what the run changes of it."""
 
     recipe: str | None = Field(
-        None,
+        default=None,
         description="a recipe.yaml; default: the one that mix wrote into the workspace",
         json_schema_extra={"cli": {"argument": True}},
     )
-    name: str | None = Field(None, description="name of the run; default: the recipe's name")
+    name: str | None = Field(default=None, description="name of the run; default: the recipe's name")
     model: str | None = Field(
-        None,
+        default=None,
         description="1m, 4m, 15m, 60m, 150m, 350m, 1b, LAYERSxWIDTHxHEADS; default: the branch's shape, or 1m",
     )
-    shape: Shape = Field(Shape(), description="what a model size leaves open, of a model that is not a branch's")
+    shape: Shape = Field(
+        default=Shape(), description="what a model size leaves open, of a model that is not a branch's"
+    )
     tokens: int | None = Field(default=None, ge=1, description="train on so many tokens instead of the recipe's total")
     batch_tokens: int = Field(default=8192, ge=1, description="tokens per step, over all ranks")
-    seed: int = Field(0, description="seed of the weights and of the order of data; equal seeds give equal bytes")
+    seed: int = Field(
+        default=0, description="seed of the weights and of the order of data; equal seeds give equal bytes"
+    )
     evaluation_tokens: int = Field(default=50_000, ge=1, description="held-out tokens per domain that are measured")
     targets: tuple[str, ...] = Field(
-        (), description="JSONL or text file of a target task, scored when held-out text is measured; may be repeated"
+        default=(),
+        description="JSONL or text file of a target task, scored when held-out text is measured; may be repeated",
     )
     target_items: int = Field(default=200, ge=1, description="items of each target")
-    branch: str | None = Field(None, description="a checkpoint, or a run, whose weights to start from")
+    branch: str | None = Field(default=None, description="a checkpoint, or a run, whose weights to start from")
     online: OnlineSettings | None = Field(
-        None, description="what moves the shares while the model trains; default: they are the recipe's"
+        default=None, description="what moves the shares while the model trains; default: they are the recipe's"
     )
     loop: LoopSettings = Field(
-        LoopSettings(), description="optimiser, schedule and everything else of the training loop"
+        default=LoopSettings(), description="optimiser, schedule and everything else of the training loop"
     )

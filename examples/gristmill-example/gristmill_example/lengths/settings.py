@@ -6,4 +6,4 @@ from pydantic import BaseModel, Field
 class LengthsSettings(BaseModel, frozen=True, extra="forbid"):
     """Whatever is in here decides whether a finished table is still the one asked for."""
 
-    strip: bool = Field(False, description="leave out white space at both ends")
+    strip: bool = Field(default=False, description="leave out white space at both ends")
