@@ -159,9 +159,9 @@ def _dedup(again: Again) -> None:
 
 
 def _embed(again: Again) -> None:
-    from ..stages.semantic.embeddings import EmbedSettings, embed
+    from ..stages.semantic.embeddings import EMBED, EmbedSettings
 
-    _run(again, embed, EmbedSettings)
+    _run(again, EMBED, EmbedSettings)
 
 
 def _semantic(again: Again) -> None:
