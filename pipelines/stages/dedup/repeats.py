@@ -21,6 +21,7 @@ from ....corpus.store.fate import inputs, refuse_stale, sources
 from ....corpus.store.schema import EDITS
 from ....corpus.store.workspace import Workspace
 from ....dedup.cuts import Cut, apply_cuts, choose_cuts, merged
+from ....dedup.growth import among
 from ....dedup.keys import ranks
 from ....dedup.repeats import Pieces, Words, places, repeated, seeds, segments, windows, words
 from ....dedup.settings import RepeatSettings
@@ -99,7 +100,7 @@ def pieces_of(kind: str, batch: pa.RecordBatch, plan: Plan) -> tuple[Pieces, Wor
     if kind == "seeds":
         return chosen, found
     known, _, _ = frequent(plan.workspace, "seeds")
-    shared = _among(known, chosen.key)
+    shared = among(known, chosen.key)
     here = Pieces(*(column[shared] for column in (chosen.key, chosen.document, chosen.start, chosen.end)))
     return windows(found, settings.substrings, places(found, here)), found
 
@@ -114,13 +115,6 @@ def _frequent(workspace: Workspace, kind: str, made: str) -> tuple[np.ndarray, n
 def frequent(workspace: Workspace, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keys that repeat, ascending, with how many documents contain them and the smallest rank."""
     return _frequent(workspace, kind, workspace.table(f"repeats/{kind}").finished("dedup").fingerprint)
-
-
-def _among(known: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Which keys are among the known ones, which are ascending: (N,) bool."""
-    if not len(known):
-        return np.zeros(len(key), np.bool_)
-    return known[np.minimum(np.searchsorted(known, key), len(known) - 1)] == key
 
 
 def _partitions(plan: Plan) -> int:
@@ -194,7 +188,7 @@ def cuts_of(batch: pa.RecordBatch, plan: Plan) -> dict[int, list[Cut]]:
     for kind, rule in kinds:
         found, _ = pieces_of(kind, batch, plan)
         known, documents, first = frequent(plan.workspace, kind)
-        hit = _among(known, found.key)
+        hit = among(known, found.key)
         if not hit.any():
             continue
         place = np.minimum(np.searchsorted(known, found.key), len(known) - 1)

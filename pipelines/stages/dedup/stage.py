@@ -1,14 +1,14 @@
 """Deduplicate: `signatures/` in, `duplicates/` and `decisions/dedup/` out.
 
-    bands      each shard's band keys and exact keys, as one block for each partition of the key space
-    compare    leader stars inside buckets, verified on stored shingle hashes; one block of edges a partition
+    bands      each shard's band keys and exact keys, kept in `bands/`
+    compare    leader stars inside buckets, verified on stored shingle hashes, kept in `edges/`
     cluster    connected components over the verified edges, as (shard, row, component)
     describe   each shard looks up ids and survivor keys of its members
     choose     each component picks its survivor
     write      each shard writes its duplicates and its decisions
 
 What crosses a shuffle is integers, ids and dates in blocks, never text. Refuses a workspace whose signatures were
-made from other documents or with other settings: `deduplicate` runs both stages in order.
+made from other documents or with other settings: `deduplicate` runs all stages in order.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,16 @@ from ....corpus.store.workspace import Workspace
 from ....dedup.edges import whole_findings
 from ....dedup.settings import DedupSettings
 from ...engine.chain import chain_before
-from ...engine.graph import Work, commit, gather, group_by_key
+from ...engine.graph import Work, commit, gather, group_by_key, map_blocks
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
+from .bands import BAND
+from .compare import EDGE, stored_items
 from .repeats import cut_repeats, leave_text
-from .rounds import clustered_by_rounds, connect, round_items
+from .rounds import clustered_by_rounds, connect
 from .signatures import SIGN, STAGE
-from .signed import in_memory, items, put_shards, shards_at, signed_inputs, signed_shards
-from .steps import MEMBERS, TABLES, choose_survivors, cluster, compare, describe, edges_of, write
+from .signed import in_memory, put_shards, shards_at, signal_inputs, signature_inputs, signed_shards
+from .steps import MEMBERS, TABLES, choose_survivors, cluster, describe, load_edges, write
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -39,9 +41,11 @@ def deduplicate(
     """Sign what is not signed, decide, cut repeats where asked for. Returns the summary of the deciding stage."""
     settings.check()
     run_stage(SIGN, workspace, settings, options, force=force, quiet=quiet)
-    made_from = inputs(workspace, settings)
-    if not in_memory(tuple(signed_shards(workspace, settings)), settings):
-        connect(workspace, settings, made_from, options, quiet)
+    inputs(workspace, settings)
+    for stage in (BAND, EDGE):
+        run_stage(stage, workspace, settings, options, force=force, quiet=quiet)
+    if not in_memory(signed_shards(workspace, settings), settings):
+        connect(workspace, signed_shards(workspace, settings), options, quiet)
     summary = run_stage(DEDUP, workspace, settings, options, force=force, quiet=quiet)
     if settings.repeats is None:
         leave_text(workspace)
@@ -52,17 +56,17 @@ def deduplicate(
 
 
 def inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
-    """The chain so far, this workspace's signatures, and those it is compared against. Edges and components that were
-    made apart follow from these."""
-    return fate.inputs(workspace, STAGE, chain_before(STAGE)) | signed_inputs(workspace, settings)
+    """The chain so far, this workspace's signatures, those it is compared against, and signals that choose. Edges and
+    components follow from these."""
+    found = fate.inputs(workspace, STAGE, chain_before(STAGE))
+    return found | signature_inputs(workspace, settings) | signal_inputs(workspace, settings)
 
 
-def all_items(plan: Plan[DedupSettings]) -> list[Work]:
-    """Every shard that takes part; with the edges and components, where they were made apart."""
-    own = items(plan)
-    if in_memory(tuple(signed_shards(plan.workspace, plan.settings)), plan.settings):
-        return own
-    return own + round_items(plan.workspace, ("edges", "components"))
+def items(plan: Plan[DedupSettings]) -> list[Work]:
+    """Every shard of edges; with the components, where one worker cannot find them."""
+    if in_memory(signed_shards(plan.workspace, plan.settings), plan.settings):
+        return stored_items(plan, ("edges",))
+    return [*stored_items(plan, ("edges", "components")), Work("shards", {})]
 
 
 def graph(pipeline: "beam.Pipeline", plan: Plan[DedupSettings]) -> "beam.PCollection":
@@ -71,10 +75,12 @@ def graph(pipeline: "beam.Pipeline", plan: Plan[DedupSettings]) -> "beam.PCollec
     shards = shards_at(listed)
     parts = max(1, sum(shard.rows for shard in shards) // MEMBERS)
     more = (plan.bare, listed)
+    unexamined = plan.workspace.table("unexamined").finished(STAGE).counts.get("members", 0)
     if in_memory(shards, plan.settings):
-        clustered = gather(edges_of(pipeline, plan, listed, compare), "cluster", cluster, *more, parts)
+        edges = map_blocks(pipeline, plan, load_edges, listed)
+        clustered = gather(edges, "cluster", cluster, *more, parts, unexamined)
     else:
-        clustered = clustered_by_rounds(pipeline, plan, listed, parts)
+        clustered = clustered_by_rounds(pipeline, plan, listed, parts, unexamined)
     described = group_by_key(clustered, "describe", describe, *more, parts)
     chosen = group_by_key(described, "choose", choose_survivors, *more)
     return commit(group_by_key(chosen, "write", write, *more), plan)
@@ -93,7 +99,7 @@ DEDUP: Stage[DedupSettings] = Stage(
     tables=TABLES,
     inputs=inputs,
     graph=graph,
-    items=all_items,
+    items=items,
     whole=True,
     details=details,
     before=chain_before(STAGE),
