@@ -27,7 +27,6 @@ from ....dedup.repeats import Pieces, Words, places, repeated, seeds, segments, 
 from ....dedup.settings import RepeatSettings
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, group_by_key, map_blocks, map_shards
-from ...engine.leases import writing
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from .signatures import STAGE
@@ -43,6 +42,7 @@ REPEATS = pa.schema(
     ]
 )
 DECIDED, CUT = "decisions/dedup", "edits/dedup"
+MADE = (CUT, "repeats/lines", "repeats/seeds", "repeats/windows")  # the results of this module
 KEYS = 4_000_000  # occurrences that one worker counts at a time
 OCCURRENCES = {"lines": 30, "seeds": 60, "windows": 60}  # per document, to choose the number of partitions
 
@@ -56,15 +56,6 @@ def cut_repeats(
     for kind in kinds:
         run_stage(COUNTING[kind], workspace, settings, options, force=force, quiet=quiet)
     return run_stage(EDIT, workspace, settings, options, force=force, quiet=quiet)
-
-
-def leave_text(workspace: Workspace) -> None:
-    """Take back what was cut, as where no cut was asked for."""
-    made = [name for name in (CUT, *(f"repeats/{kind}" for kind in OCCURRENCES)) if workspace.commit_of(name)]
-    if made:
-        with writing(workspace, STAGE):
-            for name in made:
-                workspace.retire(name)
 
 
 def items(plan: Plan[RepeatSettings]) -> list[Work]:

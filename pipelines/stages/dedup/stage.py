@@ -11,7 +11,7 @@ What crosses a shuffle is integers, ids and dates in blocks, never text. Refuses
 made from other documents or with other settings: `deduplicate` runs all stages in order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ....corpus.store import fate
@@ -21,11 +21,13 @@ from ....dedup.edges import whole_findings
 from ....dedup.settings import DedupSettings
 from ...engine.chain import chain_before
 from ...engine.graph import Work, commit, gather, group_by_key, map_blocks
+from ...engine.leases import writing
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
+from ..listed import put_list
 from .bands import BAND
 from .compare import EDGE, stored_items
-from .repeats import cut_repeats, leave_text
+from .repeats import MADE, cut_repeats
 from .rounds import clustered_by_rounds, connect
 from .signatures import SIGN, STAGE
 from .signed import in_memory, put_shards, shards_at, signal_inputs, signature_inputs, signed_shards
@@ -41,18 +43,30 @@ def deduplicate(
     """Sign what is not signed, decide, cut repeats where asked for. Returns the summary of the deciding stage."""
     settings.check()
     run_stage(SIGN, workspace, settings, options, force=force, quiet=quiet)
-    inputs(workspace, settings)
+    inputs(workspace, settings)  # refuses what cannot be compared before anything is
     for stage in (BAND, EDGE):
         run_stage(stage, workspace, settings, options, force=force, quiet=quiet)
-    if not in_memory(signed_shards(workspace, settings), settings):
-        connect(workspace, signed_shards(workspace, settings), options, quiet)
+    shards = signed_shards(workspace, settings)
+    apart = not in_memory(shards, settings)
+    if apart:
+        connect(workspace, shards, options, quiet)
     summary = run_stage(DEDUP, workspace, settings, options, force=force, quiet=quiet)
+    take_back(workspace, () if apart else ("components",))
     if settings.repeats is None:
-        leave_text(workspace)
+        take_back(workspace, MADE)
         return summary
     edited = cut_repeats(workspace, settings.repeats, options, force=force, quiet=quiet)
     skipped = summary["skipped"] and edited["skipped"]
     return {**summary, "skipped": skipped, "tables": {**summary["tables"], **edited["tables"]}}
+
+
+def take_back(workspace: Workspace, stages: Iterable[str]) -> None:
+    """Take results back that the settings do not ask for."""
+    made = [name for name in stages if workspace.commit_of(name)]
+    if made:
+        with writing(workspace, STAGE):
+            for name in made:
+                workspace.retire(name)
 
 
 def inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
@@ -83,7 +97,9 @@ def graph(pipeline: "beam.Pipeline", plan: Plan[DedupSettings]) -> "beam.PCollec
         clustered = clustered_by_rounds(pipeline, plan, listed, parts, unexamined)
     described = group_by_key(clustered, "describe", describe, *more, parts)
     chosen = group_by_key(described, "choose", choose_survivors, *more)
-    return commit(group_by_key(chosen, "write", write, *more), plan)
+    before = plan.workspace.table(TABLES[0]).manifest()
+    held = put_list(plan, [dict(before.by_name) if before else {}])
+    return commit(group_by_key(chosen, "write", write, *more, held), plan)
 
 
 def details(

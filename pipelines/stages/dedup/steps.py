@@ -5,6 +5,7 @@ bears ids. Blocks are plain columns, one for many documents. The list of shards 
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....corpus.store.schema import DECISIONS, DUPLICATES
+from ....corpus.store.shards import Shard, fingerprint
 from ....dedup.clusters import components
 from ....dedup.edges import closest, distinct, part_findings
 from ....dedup.survivors import choose, order_columns, signals_of
 from ...engine.graph import Work
 from ...engine.stage import Plan
+from ..listed import list_at
 from .compare import read_edges
 from .reading import read_columns
 from .signed import Signed, shards_at
@@ -136,32 +139,42 @@ def choose_survivors(group: tuple[int, Iterable[Item]], plan: Plan, listed: str)
         ],
         schema=DUPLICATES,
     )
+    place = (nodes & LOW).astype(np.int64)
     for number in np.unique(owner[~foreign]).tolist():
-        yield number, ("rows", rows.filter(pa.array(owner == number)))
+        own = owner == number
+        yield number, ("rows", (place[own], rows.filter(pa.array(own))))
 
 
-def write(group: tuple[int, Iterable[Any]], plan: Plan, listed: str) -> Iterator[Any]:
-    """Write the duplicates and the decisions of one shard; findings pass through."""
+def write(group: tuple[int, Iterable[Any]], plan: Plan, listed: str, held: str) -> Iterator[Any]:
+    """Write the duplicates and the decisions of one shard; findings pass through.
+
+    held  where the decisions in force are listed: those that would come out equal are not written again
+    """
     number, blocks = group[0], list(group[1])
     if number < 0:
         yield from (block for _, block in blocks)
         return
     shard = shards_at(listed)[number]
-    ids = read_columns(shard.url, ["id"])["id"].combine_chunks()
-    rows = pa.Table.from_batches([block for what, block in blocks if what == "rows"], DUPLICATES)
-    places = pc.index_in(rows["id"], value_set=ids).to_numpy()
-    rows = rows.take(pa.array(np.argsort(places)))
+    found = [block for what, block in blocks if what == "rows"]
+    rows = pa.Table.from_batches([batch for _, batch in found], DUPLICATES)
+    rows = rows.take(pa.array(np.argsort(np.concatenate([np.zeros(0, np.int64), *(place for place, _ in found)]))))
     with plan.writer("duplicates", shard.name, DUPLICATES) as out:
         for batch in rows.combine_chunks().to_batches():
             out.write_batch(batch)
         out.counts.update({"members": len(rows), "clusters": pc.sum(rows["survivor"]).as_py() or 0})
     yield "duplicates", out.shard
+    threshold = plan.settings.resolved()["threshold"]
+    made_from = fingerprint(plan.version, threshold, shard.content, out.shard.content)
+    before: Shard | None = list_at(held)[0].get(shard.name)
+    if before is not None and before.item == made_from:
+        yield "decisions/dedup", before
+        return
+    ids = read_columns(shard.url, ["id"])["id"].combine_chunks()
     lost = rows.filter(pc.invert(rows["survivor"]))
-    decided = decide(ids, lost, plan.settings.resolved()["threshold"])
     with plan.writer("decisions/dedup", shard.name, DECISIONS) as out:
-        out.write_batch(decided)
+        out.write_batch(decide(ids, lost, threshold))
         out.counts.update({"in": len(ids), "kept": len(ids) - len(lost), "dropped": len(lost), "failed": 0})
-    yield "decisions/dedup", out.shard
+    yield "decisions/dedup", replace(out.shard, item=made_from)
 
 
 def decide(ids: pa.Array, lost: pa.Table, threshold: float) -> pa.RecordBatch:
