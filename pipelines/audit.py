@@ -38,7 +38,7 @@ def audit(workspace: Workspace) -> dict[str, Any]:
     findings += changed_inputs(ledger)
     findings += stale_results(workspace)
     if not damaged:  # counting rows of damaged shards would only repeat the finding as a traceback
-        with open_catalog(workspace) as connection:
+        with open_catalog(workspace, stale=True) as connection:
             stages = deciding(workspace)
             checked["deciding stages"] = len(stages)
             findings += unconserved(workspace, connection, stages)

@@ -37,6 +37,8 @@ def _changed_shards(workspace: Workspace, commit: Commit) -> set[str]:
     seen: set[str] = set()
     for made in commit.work.values():
         for place, content in made.made_from.items():
+            if ":" in place:
+                continue
             table, _, shard = place.rpartition("/")
             seen.add(table)
             if table in changed or (by_document and table.startswith("decisions/")):

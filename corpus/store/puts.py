@@ -25,7 +25,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NewType
+from typing import Any, NewType, cast
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -211,7 +211,7 @@ class _S3:
             async with answer["Body"] as body:
                 return await body.read(), Version(answer["ETag"])
 
-        return sync(fs.loop, got)
+        return cast(tuple[bytes, Version], sync(fs.loop, got))
 
     def read_or_none(self, fs: Any, path: str) -> tuple[bytes, Version] | None:
         try:
@@ -226,9 +226,9 @@ class _S3:
     def write(self, fs: Any, path: str, data: bytes, condition: list[Version | None] | None) -> Version:
         """`condition`: None for no condition, else a list of the version that must be there (or None: none)."""
         bucket, key, _ = fs.split_path(path)
-        extra = {}
-        if condition is not None:
-            extra = {"IfNoneMatch": "*"} if condition[0] is None else {"IfMatch": condition[0]}
+        extra: dict[str, str] = {}
+        for version in condition or ():
+            extra = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
         for again in (True, True, True, False):
             try:
                 return Version(fs.call_s3("put_object", Bucket=bucket, Key=key, Body=data, **extra)["ETag"])

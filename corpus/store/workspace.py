@@ -20,6 +20,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from .calls import Call
+from .commands import command_for
 from .errors import RequestError, WorkspaceError
 from .puts import Conflict, Version, put_if, read
 from .shards import Shard, filesystem, fingerprint, read_batches, replacing
@@ -137,6 +138,10 @@ class Manifest:
     def call(self) -> Call | None:
         return self.commit.call
 
+    @property
+    def settings_fingerprint(self) -> str:
+        return fingerprint(self.stage, self.version, self.settings)
+
     @cached_property
     def by_name(self) -> dict[str, Shard]:
         return {shard.name: shard for shard in self.shards}
@@ -168,7 +173,7 @@ class Table:
         if manifest is None:
             raise WorkspaceError(
                 f"{needed_by} needs {self.name}/, which is not there or not finished in {self.workspace}; "
-                f"run: gristmill {writer_of(self.name)} --workspace {self.workspace}"
+                f"run: gristmill {command_for(self.name)} --workspace {self.workspace}"
             )
         return manifest
 
@@ -194,46 +199,6 @@ class Table:
         """Every batch of the finished table, shards in the order of their names."""
         for shard in self.finished("reading").shards:
             yield from read_batches(self.file_url(shard), columns)
-
-
-# the command that writes a table, for error messages; tables not named here are written by the command of their name
-WRITTEN_BY = {
-    "documents": "extract",
-    "signals": "filter",
-    "duplicates": "dedup",
-    "signatures": "dedup",
-    "shingles": "dedup",
-    "repeats": "dedup",
-    "bands": "dedup",
-    "edges": "dedup",
-    "unexamined": "dedup",
-    "compared": "dedup",
-    "components": "dedup",
-    "embeddings": "semantic",
-    "contamination": "decontaminate",
-    "tokenizer": "tokenize",
-    "tokens": "tokenize",
-    "scores": "score",
-    "proxies": "score",
-    "tags": "tag",
-    "matches": "balance",
-    "concepts": "balance",
-    "domains": "tag",
-    "labels": "tag",
-    "labellers": "tag",
-    "clusters": "tag",
-    "programs": "refine",
-    "synthetic": "rewrite",
-    "lineage": "rewrite",
-    "rewrites": "rewrite",
-    "mixture": "mix",
-}
-
-
-def writer_of(table: str) -> str:
-    """The command that writes a table which is not there yet."""
-    first, _, last = table.partition("/")
-    return WRITTEN_BY.get(first, last or first)
 
 
 def is_named(table: str, shard: Shard) -> bool:

@@ -76,7 +76,7 @@ def map_blocks(
     pipeline: beam.Pipeline, plan: Any, function: Callable[..., Iterator[Any]], *more: Any
 ) -> beam.PCollection:
     """Work items -> whatever `function(item, plan, *more)` yields for the next verb; nothing is recorded as done."""
-    return _work(pipeline, plan) | f"read {plan.stage}" >> beam.FlatMap(function, plan.bare, *more)
+    return _work(pipeline, plan) | f"read {plan.stage}" >> beam.FlatMap(_call, function, plan.bare, *more)
 
 
 def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> beam.PCollection:
@@ -94,7 +94,7 @@ def group_by_key(
     blocks: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any
 ) -> beam.PCollection:
     """(key, block) ... -> what `function((key, blocks), *more)` yields, once for each key."""
-    return blocks | f"group {label}" >> beam.GroupByKey() | label >> beam.FlatMap(function, *more)
+    return blocks | f"group {label}" >> beam.GroupByKey() | label >> beam.FlatMap(_call, function, *more)
 
 
 def gather(
@@ -145,6 +145,11 @@ def commit(reports: beam.PCollection, plan: Any) -> beam.PCollection:
 
 
 # ---- how it is done
+
+
+def _call(element: Any, function: Callable[..., Iterator[Any]], *more: Any) -> Iterator[Any]:
+    """Keeps annotations of a stage's own functions, which name its settings, from Beam's type checks."""
+    yield from function(element, *more)
 
 
 def _work(pipeline: beam.Pipeline, plan: Any) -> beam.PCollection:

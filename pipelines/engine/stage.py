@@ -152,7 +152,6 @@ def run_stage(
             if part.held is not None and not _same(part, plan):
                 raise RequestError(_refusal(part, plan))
     call = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
-    workspace.create()
     with writing(workspace, stage.command or stage.name):
         if stage.items and stage.whole:
             items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
@@ -188,7 +187,8 @@ def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], li
         same = held is not None and set(held.tables) == set(tables or held.tables)
         lost = _lost(plan.workspace, held) if held else frozenset()
         kept = {i for i, m in made.items() if held and same and i in held.work and held.work[i].stamp == m.stamp}
-        parts.append(_Part(name, tables, held, frozenset(kept - lost), made, bool(lost)))
+        kept -= lost
+        parts.append(_Part(name, tables, held, frozenset(kept), made, bool(lost)))
         for item in made.keys() - kept:
             lacking.setdefault(item, []).append(name)
     items = []

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -146,10 +147,9 @@ def test_a_threshold_may_depend_on_the_language(workspace, rules):
 def test_workers_shards_and_order_do_not_change_the_bytes(workspace, tmp_path):
     run(workspace, "gopher")
     other = Workspace(str(tmp_path / "other"))
-    other.create()
-    import shutil
-
     shutil.copytree(workspace.path("documents"), other.path("documents"))
+    os.makedirs(other.path("commits"))
+    shutil.copy(workspace.path("commits", "extract.json"), other.path("commits"))
     settings = stage.FilterSettings(rules="gopher")
     stage.run_filter(other, settings, RunnerOptions(workers=2), quiet=True)
     for name in ("signals/gopher@paper", "decisions/filter"):

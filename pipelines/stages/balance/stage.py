@@ -15,15 +15,13 @@ a key is kept where keys are a column's values, and dropped by the rule `unmatch
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, Field, model_validator
 
 from ....corpus.store import fate
-from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
 from ....corpus.store.schema import DECISIONS, DOCUMENTS
 from ....corpus.store.shards import filesystem, fingerprint, read_batches
@@ -34,6 +32,7 @@ from ...engine.graph import Report, Work, commit, gather, group_by_key, map_bloc
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from ..columns import stored_schema
+from .settings import BalanceSettings as BalanceSettings
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -49,36 +48,6 @@ FREQUENCIES = pa.schema(
         pa.field("chance", pa.float64(), nullable=False),  # of each of them to stay on account of this key
     ]
 )
-
-
-class BalanceSettings(BaseModel, frozen=True, extra="forbid"):
-    """What to balance by, and how far: one of by and concepts, one of cap and tail.
-
-    by         a column of documents/ or tags/
-    concepts   a file with one concept per line
-    cap        documents that a key keeps, in expectation
-    tail       instead: the share of all matches that keys which are not thinned hold
-    unmatched  the fate of documents without a key; None: keep with `by`, drop with `concepts`
-    """
-
-    by: str | None = None
-    concepts: File | None = None
-    cap: int | None = Field(default=None, ge=1)
-    tail: float | None = Field(default=None, gt=0, lt=1)
-    unmatched: Literal["keep", "drop"] | None = None
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _complete(self) -> "BalanceSettings":
-        if (self.by is None) == (self.concepts is None):
-            raise ValueError("give exactly one of by and concepts")
-        if (self.cap is None) == (self.tail is None):
-            raise ValueError("give exactly one of cap and tail")
-        return self
-
-    @property
-    def keeps_unmatched(self) -> bool:
-        return self.unmatched == "keep" or (self.unmatched is None and self.by is not None)
 
 
 def run_balance(

@@ -15,9 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
-from ....corpus.store.calls import File
 from ....corpus.store.fate import refuse_stale
 from ....corpus.store.shards import checksum, read_batches
 from ....corpus.store.workspace import Workspace
@@ -25,6 +23,7 @@ from ....filters.decontamination import read_examples
 from ...engine.graph import Report, Work, commit, map_blocks
 from ...engine.stage import Plan, Stage
 from ..train.model_places import model_inputs, read_file, tokenizer_of
+from .settings import ExposureSettings as ExposureSettings
 from .stage import HITS_TABLE
 
 STAGE, TABLE = "exposure", "contamination_audit"
@@ -38,15 +37,6 @@ ROWS = pa.schema(
         *((name, pa.float64()) for name in SCORES),  # nll: mean over tokens, nats; null for a text without a token
     ]
 )
-
-
-class ExposureSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which examples, and which model."""
-
-    sets: dict[str, File] = Field(min_length=1)  # task -> JSONL file
-    model: File  # a proxy model: proxies/color/prior.safetensors of a workspace is one
-    tokenizer: File | None = None  # a tokenizer.json; None: the one beside the model, or the workspace's
-    chunk_tokens: int = Field(default=128, ge=2)  # of an example, read at once
 
 
 def _inputs(workspace: Workspace, settings: ExposureSettings) -> dict[str, str]:

@@ -6,20 +6,18 @@ files, which must be readable there; a changed file is another input.
 """
 
 from collections.abc import Iterator
-from typing import Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
 from ....corpus.store import fate
-from ....corpus.store.calls import File
 from ....corpus.store.schema import DECISIONS, EDITS
 from ....corpus.store.shards import checksum
 from ....corpus.store.workspace import Workspace
-from ....filters.decontamination import Index, index_of, masked, read_examples, search
+from ....filters.decontamination import masked, read_examples, search
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.stage import Plan, Stage
+from .settings import DecontaminateSettings as DecontaminateSettings
 
 STAGE = "decontaminate"
 DECISIONS_TABLE, HITS_TABLE, EDITS_TABLE = "decisions/decontaminate", "contamination", "edits/decontaminate"
@@ -34,20 +32,6 @@ HITS = pa.schema(
         pa.field("edits", pa.int64(), nullable=False),  # words that differ; 0: n in a row agree
     ]
 )
-
-
-class DecontaminateSettings(BaseModel, frozen=True, extra="forbid"):
-    """Settings of the stage."""
-
-    sets: dict[str, File] = Field(min_length=1)  # task -> JSONL file
-    n: int = Field(13, ge=5)  # words of an n-gram
-    shortest: int = Field(8, ge=3)  # words of the shortest example that is looked for
-    tolerance: float = Field(0.15, ge=0, le=0.3)  # share of an example's words that a near copy may change; 0: none
-    action: Literal["drop", "mask"] = "drop"
-
-    @property
-    def index(self) -> Index:
-        return index_of(tuple(sorted(self.sets.items())), self.n, self.shortest, self.tolerance)
 
 
 def _inputs(workspace: Workspace, settings: DecontaminateSettings) -> dict[str, str]:

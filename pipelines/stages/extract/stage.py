@@ -9,21 +9,19 @@ Refuses inputs that do not exist, and other settings over the same workspace unl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import apache_beam as beam
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
-from ....corpus.languages.identification import OWN, check_model
+from ....corpus.languages.identification import check_model
 from ....corpus.languages.identification import identity as model_identity
 from ....corpus.metadata.licences import class_of
-from ....corpus.readers.inputs import Input, resolve
+from ....corpus.readers.inputs import resolve
 from ....corpus.readers.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
 from ....corpus.readers.records import Raw, Reading, read_piece
 from ....corpus.store import schema
-from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError
 from ....corpus.store.identity import document_id
 from ....corpus.store.removals import OptOut, read_optout
@@ -36,25 +34,10 @@ from ....corpus.text.sandbox import sandbox
 from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
+from .settings import ExtractSettings as ExtractSettings
 
 TABLES = ("documents", "failures/extract", "captures", "inputs")
 TOLD_FILES = 1000  # files that the manifest lists; beyond, `inputs/` alone has them
-
-
-class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
-    """What to read and how."""
-
-    inputs: tuple[Input, ...] = Field(default=(), description="files to add; none: finish what was begun")
-    engine: Literal["resiliparse", "trafilatura", "raw"] = "resiliparse"
-    text_column: str = Field(default="text", description="column of JSONL, Parquet and Arrow rows that holds the text")
-    shard_bytes: int = Field(default=64 << 20, gt=0, description="input bytes that make a shard")
-    max_page_bytes: int = Field(default=16 << 20, gt=0, description="larger records become failures")
-    max_page_seconds: float = Field(default=10, gt=0, description="CPU time of a page; beyond, it becomes a failure")
-    output: Literal["text", "markdown"] = "text"
-    normalise: bool = Field(default=True, description="NFC, no control characters, settled white space")
-    repair_mojibake: bool = Field(default=False, description="mend wrongly decoded text with ftfy")
-    language_model: File | None = Field(default=OWN, description="ours, or the path of a fastText model; None: none")
-    sandbox: bool = Field(default=True, description="extract in a child process; without it the time limit cannot hold")
 
 
 def recorded(settings: ExtractSettings) -> dict[str, Any]:
@@ -83,7 +66,7 @@ def items(plan: Plan[ExtractSettings]) -> list[Work]:
     ledger = planned(plan.workspace, plan.settings)
     plan.workspace.create()
     write_ledger(plan.workspace, ledger)
-    return [Work(lot.name, {"lot": fingerprint(lot.model_dump(mode="json"))}, load=lot) for lot in ledger.lots]
+    return [Work(lot.name, {"lot:": fingerprint(lot.model_dump(mode="json"))}, load=lot) for lot in ledger.lots]
 
 
 def graph(pipeline: beam.Pipeline, plan: Plan[ExtractSettings]) -> beam.PCollection:

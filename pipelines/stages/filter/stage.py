@@ -8,13 +8,11 @@ text with what was cut. `failing_rules/` tells every rule that a document failed
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel
 
-from ....corpus.store.calls import File
 from ....corpus.store.errors import MissingExtra, WorkspaceError
 from ....corpus.store.fate import Source
 from ....corpus.store.freshness import reasons
@@ -24,13 +22,16 @@ from ....corpus.store.workspace import Workspace
 from ....filters.cuts import Cut, cut_lines, masked
 from ....filters.rule_sets import DECIDED, Compiled, Rule, RuleSet, compiled, load_rules
 from ....filters.signals import by_language
-from ....filters.signals.families import Family, families, known_families, measure_batch
-from ....filters.urls import UrlRules
+from ....filters.signals.families import Family, families, measure_batch
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
-from ..tag.columns import FAMILY, learnt, tag_family
+from ..tag.columns import FAMILY, learnt
+from .settings import DecideSettings as DecideSettings
+from .settings import FilterSettings as FilterSettings
+from .settings import Measured as Measured
+from .settings import MeasureSettings as MeasureSettings
 
 STAGE = "filter"
 DECISIONS_TABLE, FAILING, EDITS_TABLE = "decisions/filter", "failing_rules", "edits/filter"
@@ -38,39 +39,6 @@ URLS, SEGMENTED = "url", "gopher@fineweb2"  # families that need lists, or may n
 LISTED = Rule(rule="listed_url", value="url.listed", threshold=0, keep="value <= threshold")  # unless the rules use it
 MADE_HERE = ("kept", "removed")  # families that line rules make, not measured ahead
 FAILING_SCHEMA = pa.schema([DECIDED.field("id"), DECIDED.field("failing")])
-
-
-class Measured(BaseModel, frozen=True, extra="forbid"):
-    """What signals are measured with, beside the text."""
-
-    classifiers: dict[str, File] = {}  # name -> path of a model; its family is classifier_NAME
-    urls: UrlRules | None = None  # lists of hosts, domains, URLs and words; their family is url
-    segmenter: Literal["icu", "none"] = "icu"  # of languages without white space between words: gopher@fineweb2
-
-    def known(self, workspace: Workspace) -> dict[str, Family]:
-        """Families there are: those of the package, of these models and lists, and the workspace's own tags."""
-        return {**known_families(self.classifiers, self.urls, self.segmenter), FAMILY: tag_family(workspace)}
-
-
-class FilterSettings(Measured, frozen=True, extra="forbid"):
-    """Settings of the command."""
-
-    rules: str | RuleSet = "gopher"  # a bundled rule set, the path of a YAML file, or the rules themselves
-    families: tuple[str, ...] = ()  # signal families to measure beside those that the rules need
-    all_failing: bool = False  # record every failing rule, not only the first
-
-
-class MeasureSettings(Measured, frozen=True, extra="forbid"):
-    """Families to measure together, in one pass over the text."""
-
-    families: tuple[str, ...]
-
-
-class DecideSettings(Measured, frozen=True, extra="forbid"):
-    """The rules themselves, not their name: a file may change under its name."""
-
-    rules: RuleSet
-    all_failing: bool = False
 
 
 def run_filter(

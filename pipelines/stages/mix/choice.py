@@ -19,8 +19,8 @@ from ....mixing.two_phase import LastPhase, best_last_phase
 from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, best_measured, validate
 from ....proxy_models.fleets.pool import TokenPool
 from ...engine.stage import Plan
+from .bounds import LAST, run_limits, smallest_share, validation_seeds
 from .files import final_losses, named_shards, wave_rows
-from .settings import LAST, run_limits, smallest_share, validation_seeds
 
 FRESH = 2000  # added to the seeds of the validation: no seed is used twice
 

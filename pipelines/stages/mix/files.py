@@ -20,7 +20,7 @@ from ....proxy_models.fleets.pool import TokenPool
 from ....training.data.shards import open_tokens, table_name
 from ...engine.graph import Report
 from ...engine.stage import Plan
-from .settings import run_tokens
+from .bounds import run_tokens
 
 WAVES, MIXTURE = "mixture/waves", "mixture"
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, Field, model_validator
 
 from ....corpus.store.shards import Shard, filesystem, fingerprint
 from ....corpus.store.workspace import Workspace
@@ -21,41 +20,13 @@ from ....mixing.proxies import Wave, open_pool, proxy_schema, swarm_of, train_wa
 from ....mixing.recipe import rounded
 from ....mixing.search.designs import dirichlet_swarm
 from ....mixing.search.simplex import Limits
-from ....proxy_models.fleets.fleet import FleetSettings
 from ....proxy_models.fleets.ladder import rungs
 from ...engine.graph import Report, Work, commit, done_or, map_blocks
 from ...engine.stage import Plan, Stage
-from .settings import domain_inputs
+from .bounds import domain_inputs
+from .settings import LadderSettings as LadderSettings
 
 LADDER = "mixture/ladder"
-
-
-class LadderSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which sizes, and what each is trained on. `sizes`: name -> what differs from `proxy`, smallest first."""
-
-    mixtures: int = Field(default=8, ge=3)
-    replicates: int = Field(default=2, ge=0)  # extra seeds of the natural mixture: they measure the noise of a size
-    proxy: FleetSettings = FleetSettings.model_validate({"evaluations": 4})
-    sizes: dict[str, dict[str, Any]] = {name: {"d_model": int(name[1:])} for name in ("d32", "d64", "d128")}
-    wave: int = Field(default=8, ge=1)  # models trained together
-    heldout_tokens: int = Field(default=8192, ge=256)
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _two_sizes(self) -> "LadderSettings":
-        if len(self.sizes) < 2:
-            raise ValueError(f"sizes: a ladder needs two at least, got {', '.join(self.sizes) or 'none'}")
-        for name in self.sizes:
-            self.fleet(name)
-        return self
-
-    def fleet(self, size: str) -> FleetSettings:
-        """Settings of a size; groups are fixed, because a probe's choice would change the bytes."""
-        changes = self.sizes[size]
-        if "d_model" in changes:
-            changes = {"d_ff": 3 * changes["d_model"], **changes}
-        fixed = {"group": self.wave, "execution": "stacked", "threads": 1}
-        return FleetSettings(**(self.proxy.model_dump() | changes | fixed))
 
 
 def ladder_inputs(workspace: Workspace, settings: LadderSettings) -> dict[str, str]:

@@ -29,9 +29,7 @@ from ....mixing.verdict import Choice, choose
 from ....proxy_models.fleets.pool import TokenPool
 from ...engine.graph import Report, Work, commit, done_or, gather, run_once, spread
 from ...engine.stage import Plan, Stage
-from .choice import decide
-from .files import MIXTURE, MIXTURE_TABLE, WAVES, named_shards, wave_rows, write_mixture
-from .settings import (
+from .bounds import (
     LAST,
     MixSettings,
     compared,
@@ -43,6 +41,8 @@ from .settings import (
     smallest_share,
     validation_seeds,
 )
+from .choice import decide
+from .files import MIXTURE, MIXTURE_TABLE, WAVES, named_shards, wave_rows, write_mixture
 
 if TYPE_CHECKING:
     import apache_beam as beam

@@ -12,39 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....corpus.store import fate
-from ....corpus.store.errors import RequestError
 from ....corpus.store.schema import DECISIONS
 from ....corpus.store.shards import read_batches
 from ....corpus.store.workspace import Workspace
-from ....filters.rule_sets import DECIDED, Compiled, RuleSet, compiled, load_rules
+from ....filters.rule_sets import DECIDED, Compiled, compiled
 from ....filters.signals.families import Family, families, known_families, measure_batch
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from ..filter.stage import Measured, aligned
+from .settings import Again as Again
+from .settings import RefilterSettings as RefilterSettings
 
 STAGE, DECISIONS_TABLE, SIGNALS = "refilter", "decisions/refilter", "refiltered"
-
-
-class RefilterSettings(Measured, frozen=True, extra="forbid"):
-    """Settings of the command."""
-
-    rules: str | RuleSet  # a bundled rule set, the path of a YAML file, or the rules themselves
-
-    def check(self) -> RuleSet:
-        """The rules; a RequestError where they name an unknown signal or edit texts."""
-        rules = load_rules(self.rules)
-        if rules.edits:
-            raise RequestError(f"{rules.name}: rules that cut lines or mask edit texts, which only filter does")
-        compiled(rules, families=_known(self))
-        return rules
-
-
-class Again(Measured, frozen=True, extra="forbid"):
-    """The rules themselves, not their name: a file may change under its name."""
-
-    rules: RuleSet
 
 
 def _known(settings: Measured) -> dict[str, Family]:

@@ -6,13 +6,11 @@ A document whose program could not be had stays as it is, counted as `unrefined`
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, Field, model_validator
 
 from ....corpus.store import fate
-from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError
 from ....corpus.store.schema import DECISIONS, EDITS
 from ....corpus.store.shards import fingerprint, read_batches
@@ -21,13 +19,14 @@ from ....proxy_models.engines.cache import RequestCache, cache_path
 from ....proxy_models.engines.engine import Spending, answer
 from ....proxy_models.engines.open import engine_settings, open_engine
 from ....proxy_models.rewriting.programs import Outcome, Program, difference, execute, parse
-from ....proxy_models.rewriting.refine import Dialect, program_of, refine_requests
+from ....proxy_models.rewriting.refine import program_of, refine_requests
 from ....proxy_models.rewriting.refine_model import LineModel, load_line_model, train_line_model
 from ....proxy_models.rewriting.refine_rules import refine_program
 from ....proxy_models.rewriting.rephrase_chunks import token_counter
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.stage import Plan, Stage
+from .settings import RefineSettings as RefineSettings
 
 STAGE = "refine"
 TABLES = ("decisions/refine", "programs", "edits/refine")
@@ -40,30 +39,6 @@ PROGRAMS = pa.schema(
     ]
 )
 Rows = list[dict[str, Any]]
-
-
-class RefineSettings(BaseModel, frozen=True, extra="forbid"):
-    """Who writes the programs."""
-
-    by: Literal["rules", "model", "engine"] = "rules"
-    line_model: File | None = Field(None, description="what --learn wrote, for --by model")
-    engine: dict[str, Any] | None = Field(None, description="engine settings, for --by engine")
-    dialect: Dialect = "instruct"
-    window_tokens: int = Field(1500, ge=50)
-    tokenizer: File | None = Field(
-        None, description="tokenizer.json that counts the windows' tokens; default: estimate"
-    )
-    request_cache: str | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> "RefineSettings":
-        for who, given, option in (
-            ("model", self.line_model, "--line-model"),
-            ("engine", self.engine, "--endpoint, --model or --engine"),
-        ):
-            if (self.by == who) != (given is not None):
-                raise ValueError(f"--by {who} and {option} go together")
-        return self
 
 
 def refine_recorded(settings: RefineSettings) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
 from ....corpus.readers.inputs import Input
 from ....corpus.readers.planning import Ledger, read_ledger, write_ledger
 from ....corpus.store import fate
-from ....corpus.store.calls import Call, File, asked_again
+from ....corpus.store.calls import Call, asked_again
 from ....corpus.store.errors import WorkspaceError
 from ....corpus.store.identity import document_id, file_fingerprint
 from ....corpus.store.schema import DOCUMENTS
@@ -27,7 +26,6 @@ from ....proxy_models.engines.cache import RequestCache, cache_path
 from ....proxy_models.engines.engine import Spending, answer, cost
 from ....proxy_models.engines.open import engine_settings, open_engine
 from ....proxy_models.rewriting.rephrase import (
-    CHUNK_TOKENS,
     Rewriting,
     assemble,
     load_styles,
@@ -39,6 +37,7 @@ from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from ..extract.stage import ExtractSettings, run_extract
+from .settings import RewriteSettings as RewriteSettings
 
 STAGE = "rewrite"
 TABLES = ("rewrites", "lineage", "synthetic")
@@ -73,23 +72,6 @@ REWRITES = pa.schema(
     ]
 )
 Rows = list[dict[str, Any]]
-
-
-class RewriteSettings(BaseModel, frozen=True, extra="forbid"):
-    """In which styles, by which model, of which documents."""
-
-    engine: dict[str, Any] = Field(description="engine settings")
-    styles: tuple[str, ...] = Field(("medium",), min_length=1)
-    styles_file: File | None = None
-    domains: tuple[str, ...] = Field((), description="only these domains; none: all")
-    share: float = Field(1.0, gt=0, le=1, description="of the documents, drawn by id hash")
-    chunk_tokens: int = Field(CHUNK_TOKENS, ge=16)
-    most_fallen: float = Field(0.25, ge=0, le=1, description="largest share of a document's chunks that may fall back")
-    tokenizer: File | None = None
-    seed: int = 0
-    prompt_price: float = Field(0.0, ge=0, description="per million tokens, for the account")
-    completion_price: float = Field(0.0, ge=0)
-    request_cache: str | None = None
 
 
 def rewrite_recorded(settings: RewriteSettings) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from ....corpus.store.shards import checksum, filesystem
 from ....corpus.store.workspace import Workspace
 from ....proxy_models.model_files import find_model
 from ....proxy_models.scoring.sampling import Samples, draw, is_file, read_target, within
-from ....proxy_models.scoring.scorers import SAMPLED, Scorer, ScoreSettings, fit, open_scorer
+from ....proxy_models.scoring.scorers import Scorer, ScoreSettings, fit, needs_sample, open_scorer
 from ....proxy_models.scoring.token_losses import threads
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, done_or, gather, infer_shards, map_blocks
@@ -102,7 +102,7 @@ def sample_shard(work: Work, plan: Plan[ScoreSettings]) -> Iterator[Sample]:
     for batch in work.documents.read(["id", "domain", "text"]):
         for id, domain, text in zip(*(batch[name].to_pylist() for name in ("id", "domain", "text")), strict=True):
             domains.add(domain)
-            purposes = [RANDOM] * (settings.method in SAMPLED) + [domain] * (domain in settings.targets)
+            purposes = [RANDOM] * (needs_sample(settings.method)) + [domain] * (domain in settings.targets)
             for purpose in purposes:
                 row = (draw(id, settings.seed, purpose), id, len(text.encode()))
                 candidates.setdefault(purpose, []).append(row)

@@ -10,13 +10,12 @@ what there is. A document without a score is dropped, by the rule `unscored`.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, Field, model_validator
 
 from ....corpus.store import fate, schema
 from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
@@ -29,40 +28,9 @@ from ...engine.stage import Plan, Stage
 
 if TYPE_CHECKING:
     import apache_beam as beam
+from .settings import SelectSettings as SelectSettings
 
 SELECT, DECISIONS, EDITS = "select", "decisions/select", "edits/select"
-
-
-class SelectSettings(BaseModel, frozen=True, extra="forbid"):
-    """What to select by, and how much: exactly one of share, tokens and threshold.
-
-    by           scores as TABLE.COLUMN or TABLE (its column score); several are taken from in turn
-    share        of the tokens of all documents (of their bytes, where the table does not count tokens); 1/tau
-    threshold    the smallest score that is kept
-    draw         top: the largest scores; gumbel: in proportion to exp(score / temperature); random: by hash alone
-    compare      other scores whose selections of the same size are reported against this one
-    """
-
-    by: tuple[str, ...] = Field(min_length=1)
-    share: float | None = Field(default=None, gt=0, le=1)
-    tokens: int | None = Field(default=None, ge=1)
-    threshold: float | None = None
-    unit: Literal["documents", "chunks"] = "documents"
-    draw: Literal["top", "gumbel", "random"] = "top"
-    temperature: float = Field(default=1.0, gt=0)
-    smallest: bool = False  # the smallest scores are the best
-    compare: tuple[str, ...] = ()
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> "SelectSettings":
-        if sum(given is not None for given in (self.share, self.tokens, self.threshold)) != 1:
-            raise ValueError("give exactly one of share, tokens and threshold")
-        if self.threshold is not None and (self.draw != "top" or len(self.by) > 1):
-            raise ValueError("a threshold goes with one score and no draw")
-        if self.unit == "chunks" and (len(self.by) > 1 or self.compare):
-            raise ValueError("chunks are selected by one score and compared with none")
-        return self
 
 
 def select_inputs(workspace: Workspace, settings: SelectSettings) -> dict[str, str]:

@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import pyarrow as pa
-from pydantic import BaseModel
 
-from ....corpus.store.calls import File
 from ....corpus.store.fate import sources
 from ....corpus.store.shards import fingerprint
 from ....corpus.store.workspace import Workspace
@@ -23,15 +21,9 @@ from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.stage import Plan, Stage
 from ..columns import VECTORS
 from ..train.model_places import model_inputs, read_file, tokenizer_of
+from .settings import EmbedSettings as EmbedSettings
 
 TABLE, STAGE = "embeddings", "semantic"
-
-
-class EmbedSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which model, a file that `score` wrote, and its tokenizer.json where it is not found: see `tokenizer_of`."""
-
-    model: File
-    tokenizer: File | None = None
 
 
 def embed_inputs(workspace: Workspace, settings: EmbedSettings) -> dict[str, str]:

@@ -20,8 +20,8 @@ from ....filters.signals.families import Family
 from ....proxy_models.rewriting.tagging import FastTextLabeller, Labeller, open_labeller
 from ....proxy_models.rewriting.tagging_urls import url_tags
 from ....proxy_models.rewriting.taxonomy import excerpt, load_taxonomies
+from .settings import BUNDLED
 
-BUNDLED = ("format", "quality_label", "topic")
 FAMILY = "tag"
 
 

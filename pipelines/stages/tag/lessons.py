@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
 from ....corpus.store import fate
-from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError
 from ....corpus.store.schema import FAILURES
 from ....corpus.store.shards import fingerprint
@@ -22,12 +20,15 @@ from ....proxy_models.engines.cache import RequestCache, cache_path
 from ....proxy_models.engines.engine import Request, answer
 from ....proxy_models.engines.open import engine_settings, open_engine
 from ....proxy_models.rewriting.clusters import find_clusters, to_bytes
-from ....proxy_models.rewriting.tagging import Learner, learn
-from ....proxy_models.rewriting.taxonomy import Taxonomy, excerpt, load_taxonomies
+from ....proxy_models.rewriting.tagging import learn
+from ....proxy_models.rewriting.taxonomy import excerpt
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_blocks, map_shards, run_once
 from ...engine.stage import Plan, Stage
 from ..columns import VECTORS, read_vectors, vectors_for, vectors_made
+from .settings import ClusterSettings as ClusterSettings
+from .settings import LabelSettings as LabelSettings
+from .settings import LearnSettings as LearnSettings
 
 TAG = "tag"  # place in the chain: what these stages read is what entered the tag stage
 LABELS = pa.schema(
@@ -82,20 +83,6 @@ def _documents(workspace: Workspace) -> dict[str, str]:
 
 
 # ---- labels
-
-
-class LabelSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which engine labels how many documents in which taxonomies."""
-
-    engine: dict[str, Any]
-    taxonomies: tuple[str, ...]
-    taxonomies_file: File | None = None
-    sample: int = Field(2000, ge=10)
-    seed: int = 0
-    request_cache: str | None = None
-
-    def loaded(self) -> dict[str, Taxonomy]:
-        return load_taxonomies(self.taxonomies, self.taxonomies_file)
 
 
 def label_recorded(settings: LabelSettings) -> dict[str, Any]:
@@ -163,13 +150,6 @@ LABEL: Stage[LabelSettings] = Stage(
 # ---- labellers
 
 
-class LearnSettings(BaseModel, frozen=True, extra="forbid"):
-    """How to distil."""
-
-    learner: Learner = "linear"
-    seed: int = 0
-
-
 def learn_items(plan: Plan[LearnSettings]) -> list[Work]:
     taxonomies = plan.workspace.table("labels").finished("learn").settings["taxonomies"]
     return [Work(name, {}) for name in sorted(taxonomies)]
@@ -206,15 +186,6 @@ LEARN: Stage[LearnSettings] = Stage(
 
 
 # ---- clusters
-
-
-class ClusterSettings(BaseModel, frozen=True, extra="forbid"):
-    """How many clusters, from how many documents, by their words or by stored vectors: TABLE or TABLE:COLUMN."""
-
-    clusters: int = Field(ge=2, le=1000)
-    vectors: str | None = None
-    sample: int = Field(20_000, ge=10)
-    seed: int = 0
 
 
 def find_all(_: Iterator[Any], plan: Plan[ClusterSettings]) -> Iterator[Report]:

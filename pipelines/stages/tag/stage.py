@@ -14,17 +14,15 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
 from ....corpus.store import fate
-from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError, unknown_name
 from ....corpus.store.schema import DECISIONS, DOMAINS
 from ....corpus.store.shards import read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.rule_sets import DOCUMENT_COLUMNS, Compiled, RuleSet, load_rules
 from ....proxy_models.rewriting.clusters import Clusters, from_bytes, unit
-from ....proxy_models.rewriting.tagging import FastTextLabeller, Labeller, Learner, domain_name
+from ....proxy_models.rewriting.tagging import FastTextLabeller, Labeller, domain_name
 from ....proxy_models.rewriting.tagging_urls import url_tags
 from ....proxy_models.rewriting.taxonomy import excerpt
 from ...engine.chain import chain_before
@@ -32,7 +30,7 @@ from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from ..columns import read_vectors, vectors_for
-from .columns import BUNDLED, FAMILY, columns, distilled, learnt, numbered, one_row
+from .columns import FAMILY, columns, distilled, learnt, numbered, one_row
 from .lessons import (
     CLUSTER,
     LABEL,
@@ -44,42 +42,12 @@ from .lessons import (
     vectors_input,
     vectors_named,
 )
+from .settings import ApplySettings as ApplySettings
+from .settings import TagSettings as TagSettings
 
 READ = ["id", "text", "url"]
 BESIDE = ("domain", "host", "source", "language")  # columns of documents that predicates and units may name, too
 Rows = list[dict[str, Any]]
-
-
-class TagSettings(BaseModel, frozen=True, extra="forbid"):
-    """What to tag, who teaches it, what to keep, what makes a mixture unit."""
-
-    taxonomies: tuple[str, ...] = BUNDLED
-    taxonomies_file: str | None = None
-    engine: dict[str, Any] | None = None  # labels a sample; without one, labellers already there are used
-    sample: int = Field(2000, ge=10, description="documents that the engine labels")
-    learner: Learner = "linear"
-    models: dict[str, str] = {}  # taxonomy -> a fastText model of the user's own
-    clusters: int = Field(0, ge=0, le=1000)
-    cluster_sample: int = Field(20_000, ge=10)
-    vectors: str | None = None  # TABLE or TABLE:COLUMN, to be clustered instead of words
-    keep: tuple[str, ...] = ()  # SQL over the tags
-    rules: str | None = None  # a YAML file of rules over `tag.COLUMN` and columns of documents
-    domain: tuple[str, ...] = ()  # columns whose values make the mixture unit
-    seed: int = 0
-    request_cache: str | None = None
-
-
-class ApplySettings(BaseModel, frozen=True, extra="forbid"):
-    """What the tag stage itself does, once everything is learnt."""
-
-    taxonomies: tuple[str, ...]  # by the workspace's labellers
-    models: dict[str, File] = {}
-    clusters: bool = False
-    vectors: str | None = None
-    numbers: tuple[str, ...] = ()  # taxonomies whose labels are whole numbers
-    keep: tuple[str, ...] = ()
-    rules: RuleSet | None = None
-    domain: tuple[str, ...] = ()
 
 
 def run_tag(

@@ -8,13 +8,11 @@ domain and split out. Refuses a corpus without surviving documents.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
 from ....corpus.store import fate
-from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError, WorkspaceError
 from ....corpus.store.shards import Shard, filesystem
 from ....corpus.store.workspace import Workspace, total
@@ -26,6 +24,7 @@ from ...engine.stage import Plan, Stage, run_stage
 
 if TYPE_CHECKING:
     import apache_beam as beam
+from .settings import TokenizeSettings as TokenizeSettings
 
 TOKENIZER, FILE = "tokenizer", "tokenizer.json"
 PREFIXES = {  # `domain` is what `gristmill tag --domain topic` made of it
@@ -35,18 +34,6 @@ PREFIXES = {  # `domain` is what `gristmill tag --domain topic` made of it
     "domain": "Topic: {domain}\n\n",
 }
 SAMPLED = pa.schema([("domain", pa.string()), ("draw", pa.uint64()), ("id", pa.string()), ("bytes", pa.int64())])
-
-
-class TokenizeSettings(BaseModel, frozen=True, extra="forbid"):
-    """How to make the tokenizer and the shards."""
-
-    tokenizer: File | None = None  # path of a tokenizer.json; None: train one on the corpus
-    vocab_size: int = Field(default=4096, ge=258)
-    sample_bytes: int = Field(default=1_000_000, ge=1)  # text per domain that the tokenizer is trained on
-    heldout: float = Field(default=0.05, ge=0.0, lt=1.0)  # share of documents held out, by id hash
-    metadata: Literal["none", "host", "url", "source", "domain"] = "none"  # prefix for metadata conditioning
-    bos: str | None = None  # tokens that start and end a document, where their names are not the customary ones
-    eos: str | None = None
 
 
 def tokenize(
