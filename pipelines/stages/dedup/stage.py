@@ -83,6 +83,11 @@ def items(plan: Plan[DedupSettings]) -> list[Work]:
     return [*stored_items(plan, ("edges", "components")), Work("shards", {})]
 
 
+def recorded(settings: DedupSettings) -> dict[str, Any]:
+    """The settings that decide, and whether decisions count for nothing until text was cut, too."""
+    return settings.deciding() | ({fate.CUTS: True} if settings.repeats is not None else {})
+
+
 def graph(pipeline: "beam.Pipeline", plan: Plan[DedupSettings]) -> "beam.PCollection":
     """Edges -> components -> survivors -> the decisions of each shard."""
     listed = put_shards(plan)
@@ -120,5 +125,5 @@ DEDUP: Stage[DedupSettings] = Stage(
     details=details,
     before=chain_before(STAGE),
     redecides=True,
-    recorded=DedupSettings.deciding,
+    recorded=recorded,
 )
