@@ -125,27 +125,28 @@ def test_a_killed_scoring_goes_on_with_the_shards_that_are_missing(make_document
     workspace = make_documents(shards_of(DOCUMENTS, 6))
     real, done = score_module.score_shard, []
 
-    def dying(plan, shard, scorer):
-        if len(done) == 2 and shard:
+    def dying(plan, work, scorer):
+        if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(shard)
-        return real(plan, shard, scorer)
+        done.append(work.name)
+        return real(plan, work, scorer)
 
     monkeypatch.setattr(score_module, "score_shard", dying)
     with pytest.raises(BaseException):  # noqa: B017, PT011 (Beam wraps what a worker raised)
         score(workspace, DSIR, ONE, quiet=True)
-    monkeypatch.setattr(score_module, "score_shard", real)
-    opened = []
-    monkeypatch.setattr(score_module, "open_shard", lambda url, *a: opened.append(url) or real_open(url, *a))
+    again = []
+
+    def counting(plan, work, scorer):
+        again.append(work.name)
+        return real(plan, work, scorer)
+
+    monkeypatch.setattr(score_module, "score_shard", counting)
     score(workspace, DSIR, ONE, quiet=True)
-    assert len(opened) == 4 - len([shard for shard in done if shard])
+    assert sorted(done + again) == sorted(shard.name for shard in workspace.table("documents").finished("t").shards)
     whole = make_documents(shards_of(DOCUMENTS, 6), "whole")
     score(whole, DSIR, ONE, quiet=True)
     sums = [{s.name: s.checksum for s in w.table("scores/dsir").finished("t").shards} for w in (workspace, whole)]
     assert sums[0] == sums[1]
-
-
-real_open = score_module.open_shard
 
 
 def test_selected_chunks_leave_the_rest_of_the_text_behind(make_documents, models):
@@ -211,7 +212,9 @@ def test_scores_of_other_documents_are_refused(make_documents):
     score(workspace, DSIR, ONE, quiet=True)
     changed = [*DOCUMENTS[1:], DOCUMENTS[0] | {"text": "something else"}]
     workspace = make_documents(shards_of(changed, 10))
-    with pytest.raises(WorkspaceError, match="scores/dsir/ was made before documents changed"):
+    with pytest.raises(
+        WorkspaceError, match="needs scores/dsir/, which was made before documents changed; run: gristmill score dsir"
+    ):
         run_stage(select, workspace, SelectSettings(by=("dsir",), share=0.1), ONE, quiet=True)
 
 
@@ -222,9 +225,9 @@ def test_an_unknown_target_lists_the_domains(make_documents):
 
 
 def test_a_fit_says_how_far_it_has_come_and_leaves_no_trace_of_it(make_documents, tmp_path):
-    table = make_documents(shards_of(DOCUMENTS, 10)).table("proxies/color")
-    progress = Progress("score", table, None, quiet=True)
-    with Note(table) as tell:
+    workspace = make_documents(shards_of(DOCUMENTS, 10))
+    progress = Progress("score", workspace, "proxies/color", None, quiet=True)
+    with Note(workspace, "proxies/color") as tell:
         tell("training the prior, step 3 of 9")
         tell("said too soon after")
         assert progress.line() == "score: training the prior, step 3 of 9"

@@ -58,7 +58,7 @@ def score(
 def fit_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
     return Stage(
         name=f"proxies/{settings.table}",
-        command="score",
+        command=f"score {settings.method}",
         version=1,
         tables=(f"proxies/{settings.table}",),
         inputs=fit_inputs,
@@ -180,7 +180,7 @@ def _tokenizer(workspace: Workspace, settings: ScoreSettings) -> str | None:
 def score_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
     return Stage(
         name=f"scores/{settings.table}",
-        command="score",
+        command=f"score {settings.method}",
         version=1,
         tables=(f"scores/{settings.table}",),
         inputs=score_inputs,
