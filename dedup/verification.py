@@ -37,6 +37,11 @@ def _open(url: str) -> tuple[pa.ipc.RecordBatchFileReader, mmap.mmap | None]:
     return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped))), mapped
 
 
+def ipc_batches(url: str) -> pa.ipc.RecordBatchFileReader:
+    """An Arrow IPC file, memory-mapped where it is local; a content has one URL, so it stays open."""
+    return _open(url)[0]
+
+
 class ShingleStore:
     """The shingle sets of a list of shards, by handle. Local shards are memory-mapped, others read by record batch."""
 
