@@ -234,7 +234,7 @@ def edit_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
 COUNTING = {
     kind: Stage(
         name=kind,
-        version=1,
+        version=2,
         tables=(f"repeats/{kind}",),
         inputs=window_inputs if kind == "windows" else lambda workspace, settings: kept_inputs(workspace),
         graph=counting_graph,
@@ -249,7 +249,7 @@ COUNTING = {
 }
 edit = Stage(
     name="edits",
-    version=1,
+    version=2,
     tables=("edits/dedup",),
     inputs=edit_inputs,
     graph=edit_graph,

@@ -141,7 +141,7 @@ class SetWriter:
             self._file.close()
 
     def write(self, rank: np.ndarray, offsets: np.ndarray, hashes: np.ndarray) -> None:
-        """Append D sets: rank (D,) uint64, offsets (D+1,) int64 from 0, hashes (H,) uint32."""
+        """Append D sets: rank (D,) uint64, offsets (D+1,) int64 from 0, hashes (H,) uint64."""
         start = 0
         while start < len(offsets) - 1:
             end = min(len(offsets) - 1, start + ROWS - self._rows)
@@ -168,7 +168,7 @@ def signatures_graph(pipeline: beam.Pipeline, plan: Plan[DedupSettings]) -> beam
 
 signing = Stage(
     name="signatures",
-    version=1,
+    version=2,
     tables=TABLES,
     inputs=documents_and_chain,
     graph=signatures_graph,
