@@ -120,8 +120,9 @@ def known_families(
         known[f"classifier_{name}"] = Family(f"classifier_{name}", 1, ("score",), score, "text", made_with=made)
     if url_rules is not None:
         made = url_rules.fingerprint()
+        urls.lists_of(url_rules.model_dump_json(), made)  # refuses what cannot be read before anything runs
         judge = functools.partial(urls.judge_all, rules=url_rules.model_dump_json(), digest=made)
-        known["url"] = Family("url", 2, ("listed:int64", "rule:string", "entry:string"), judge, "url", made_with=made)
+        known["url"] = Family("url", 3, ("listed:int64", "rule:string", "entry:string"), judge, "url", made_with=made)
     return known
 
 

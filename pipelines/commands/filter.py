@@ -9,7 +9,7 @@ import typer
 
 from ...corpus.store.errors import RequestError
 from ...corpus.store.workspace import Workspace
-from ...filters.urls import UrlRules
+from ...filters.urls import UrlRules, described
 from ..stages.filter import FilterSettings, run_filter
 from .options import ForceOption, JsonOption, WorkersOption, named_files, runner_options, settings_of, show
 
@@ -78,6 +78,8 @@ def filter_(
         urls=_url_rules(url_lists, {kind: given for kind, given in lists.items() if given}, soft_at_least),
         segmenter=segmenter,
     )
+    for line in described(settings.urls) if settings.urls is not None and not json else ():
+        typer.echo(line, err=True)
     show(run_filter(Workspace(workspace), settings, runner_options(context, workers), force, quiet=json), json)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from ...corpus.languages.identification import unpack_model
 from ...corpus.store.errors import RequestError
-from ...corpus.store.removals import parse
+from ...corpus.store.removals import parse, read_lines
 from ...corpus.store.workspace import Workspace
 from .options import JsonOption, WorkersOption, WorkspaceOption, runner_options, show
 
@@ -33,8 +33,7 @@ def opt_out(
     lines: list[str] = []
     for entry in entries:
         if os.path.isfile(entry):
-            with open(entry, encoding="utf-8") as file:
-                lines += file.read().splitlines()
+            lines += read_lines(entry)
         else:
             lines.append(entry)
     asked = parse(lines, ", ".join(entries)[:80])
