@@ -172,7 +172,9 @@ class EndpointEngine:
             choice = told["choices"][0]
             message = choice["message"]
             finish = choice.get("finish_reason")
-            content = message["content"] if "content" in message else message.get("refusal")
+            content = message["content"] if "content" in message else None
+            if not message.keys() & {"content", "refusal", "tool_calls", "reasoning_content", "reasoning"}:
+                raise KeyError("content")
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise Malformed(f"not a chat completion: {answer[:100].decode('utf-8', 'replace')!r}") from error
         counted = told.get("usage")

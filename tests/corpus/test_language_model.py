@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.languages.identification.identification import BEST, OWN, identify
+from gristmill.corpus.languages.identification import BEST, OWN, identify
 from gristmill.corpus.languages.identification.model import (
     LONGEST,
     SLICE,

@@ -12,7 +12,7 @@ from gristmill.corpus.store.shards import read_batches
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
 from gristmill.pipelines.stages.refine import REFINE, RefineSettings, learn, preview
-from gristmill.proxy_models.engines.engine.cache import Reply
+from gristmill.proxy_models.engines.cache import Reply
 from gristmill.proxy_models.rewriting.programs import DropDoc, Normalize, Program, RemoveLines, execute
 from gristmill.proxy_models.rewriting.refine import head, program_of, refine_requests, windows
 from gristmill.proxy_models.rewriting.refine_model import load_line_model, save_line_model, train_line_model

@@ -21,7 +21,7 @@ from gristmill.pipelines.engine.stage import run_stage
 from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
 from gristmill.pipelines.stages.refine import REFINE, RefineSettings
 from gristmill.pipelines.stages.rewrite import RewriteSettings, adopt, drawn, run_rewrite
-from gristmill.proxy_models.engines.engine.cache import Reply
+from gristmill.proxy_models.engines.cache import Reply
 from gristmill.proxy_models.rewriting.rephrase import (
     assemble,
     bundled_styles,
