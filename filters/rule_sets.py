@@ -22,6 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..corpus.store.errors import RequestError, unknown_name
+from ..corpus.store.plain_yaml import load_yaml
 from ..corpus.store.schema import DECISIONS
 from .signals.families import FAMILIES, Family
 from .signals.lines import LINE_COLUMNS
@@ -31,6 +32,8 @@ DOCUMENT_COLUMNS: dict[str, pa.DataType] = dict.fromkeys(_DOCUMENT_NAMES, pa.str
 KEPT = pa.struct([(name, pa.int64()) for name in ("lines", "words", "chars", "sentences")])
 _FAILING = "struct(rule varchar, value double, threshold double)"
 _DIALECT = re.compile(r"""("[^"]*"|'[^']*')|\b([a-z][a-z0-9_]*@[a-z0-9_]+)\b""")
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -44,6 +47,14 @@ class Rule(BaseModel):
     value: str
     threshold: float | dict[str, float]  # a number, or a number by language with one for `default`
     keep: str
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _a_number(cls, threshold: Any) -> Any:
+        for one in threshold.values() if isinstance(threshold, dict) else (threshold,):
+            if isinstance(one, bool) or (isinstance(one, str) and not _NUMBER.fullmatch(one.strip())):
+                raise ValueError(f"a threshold is a number such as 0.5, and {one!r} is a word")
+        return threshold
 
     @field_validator("threshold")
     @classmethod
@@ -83,6 +94,17 @@ class _Overlay(BaseModel):
 
     languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], dict[str, float]]
 
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _named(cls, languages: Any) -> Any:
+        for name in languages if isinstance(languages, dict) else ():
+            if not isinstance(name, str):
+                raise ValueError(f"a language is named by its code, and {name!r} is none; put codes in quotes")
+            for one in languages[name].values() if isinstance(languages[name], dict) else ():
+                if isinstance(one, bool) or (isinstance(one, str) and not _NUMBER.fullmatch(one.strip())):
+                    raise ValueError(f"a threshold is a number such as 0.5, and {one!r} is a word")
+        return languages
+
 
 class RuleSet(BaseModel):
     """Rules in the order in which they are asked.
@@ -101,6 +123,11 @@ class RuleSet(BaseModel):
     rules: tuple[Rule, ...]
 
     _distinct = field_validator("rules")(_distinct_names)
+
+    @field_validator("name", "about", mode="before")
+    @classmethod
+    def _words(cls, told: Any) -> Any:
+        return str(told) if isinstance(told, int | float) else told  # a rule set may be called 2024
 
     @model_validator(mode="before")
     @classmethod
@@ -148,7 +175,7 @@ def load_rules(name: str | RuleSet) -> RuleSet:
     else:
         raise unknown_name("rule set", name, bundled(), "--rules")
     try:
-        rules = RuleSet.model_validate(yaml.safe_load(text))
+        rules = RuleSet.model_validate(load_yaml(text))
     except yaml.YAMLError as error:
         raise RequestError(f"{name}: not YAML: {error}") from error
     except ValidationError as error:
