@@ -80,25 +80,25 @@ def _digits(text: str) -> int:
 def _abroad(match: re.Match[str]) -> tuple[int, int] | None:
     """Where the number is that begins with a match: all of it, or as many of its groups as make one."""
     number, start = match.group(), match.start()
-    if _is_abroad(number):
+    if _is_abroad(number, True):
         return match.span()
     ends = [group.end() for group in re.finditer(r"\d+", number)]
     for place in range(len(ends) - 2, 1 if number.startswith("00") else 0, -1):
         shorter = number[: ends[place]]
         if shorter.count("(") == shorter.count(")") and _is_abroad(shorter, True):
             return start, start + ends[place]
-    return None
+    return match.span() if _is_abroad(number) else None
 
 
-def _is_abroad(number: str, part: bool = False) -> bool:
+def _is_abroad(number: str, strictly: bool = False) -> bool:
     """Whether what begins with + or 00 can be a phone number: calling code, length, and no amount or row of numbers.
 
-    part  more digits follow, so it must be a number that its country gives out, not one that is merely possible
+    strictly  it is a number that its country gives out, not one that is merely possible
     """
     international = number.removeprefix("00")
     plain = re.sub(r"\D", "", re.sub(r"\(0\)", "", international))
     groups = re.findall(r"\d+", number)
-    if not 8 <= len(plain) <= 15 or len(set(plain[2:])) == 1 or not _planned(plain, part):
+    if not 8 <= len(plain) <= 15 or len(set(plain[2:])) == 1 or not _planned(plain, strictly):
         return False
     if number.startswith("00"):  # numbers with leading zeros stand in tables and dumps as well
         return len(groups) > 2 and len(groups[0]) < 6 and {len(group) for group in groups[:-1]} != {4}

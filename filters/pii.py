@@ -43,16 +43,18 @@ _NATIVE = (
     "ഭാരതം|ලංකා|السعودية|امارات|مصر|قطر|عمان|الاردن|سورية|سودان|تونس|المغرب|فلسطين|الجزائر|العراق|مليسيا|ایران|"
     "پاکستان|بھارت|شبكة|موقع|بازار|كوم|عرب|همراه"
 )
-_SCRIPTS = "A-Za-z0-9\u00c0-\u024f\u0370-\u052f\u0531-\u0587\u05d0-\u05ea\u0620-\u06d3\u0900-\u0dff\u10d0-\u10ff"
+_SCRIPTS = "\u0370-\u052f\u0531-\u0587\u05d0-\u05ea\u0620-\u06d3\u0900-\u0dff\u10d0-\u10ff"
+_LATIN = "A-Za-z0-9\u00c0-\u024f"
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _EMAIL = re.compile(
     r"(?<![A-Za-z0-9.+%-])[A-Za-z0-9](?:[A-Za-z0-9._%+'-]{0,62}[A-Za-z0-9_])?@"
     rf"(?:{_LABEL}\.){{1,9}}(?:[A-Za-z]{{2,24}}|xn--[A-Za-z0-9-]{{2,59}}|{_NATIVE})"
     r"(?![A-Za-z0-9@]|\.[A-Za-z]|_[A-Za-z0-9]|\()"
 )
-_NATIVE_EMAIL = re.compile(  # the name before the @ in another script
-    rf"(?<![{_SCRIPTS}.+%-])(?=[{_SCRIPTS}._%+-]{{0,64}}[^\x00-\x7f])[{_SCRIPTS}](?:[{_SCRIPTS}._%+-]{{0,62}}[{_SCRIPTS}_])?@"
-    rf"(?:{_LABEL}\.){{1,9}}(?:[A-Za-z]{{2,24}}|xn--[A-Za-z0-9-]{{2,59}}|{_NATIVE})(?![A-Za-z0-9@]|\.[A-Za-z]|\()"
+_HOST = rf"@(?:{_LABEL}\.){{1,9}}(?:[A-Za-z]{{2,24}}|xn--[A-Za-z0-9-]{{2,59}}|{_NATIVE})(?![A-Za-z0-9@]|\.[A-Za-z]|\()"
+_NATIVE_EMAIL = re.compile(  # the name before the @ in another script, or in Latin letters with diacritics
+    rf"(?<![{_SCRIPTS}.+%-])[{_SCRIPTS}](?:[{_SCRIPTS}0-9._%+-]{{0,62}}[{_SCRIPTS}0-9_])?{_HOST}"
+    rf"|(?<![{_LATIN}.+%-])(?=[A-Za-z0-9._%+-]{{0,62}}[\u00c0-\u024f])[{_LATIN}](?:[{_LATIN}._%+-]{{0,62}}[{_LATIN}_])?{_HOST}"
     rf"|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{{1,16}}@(?:{_LABEL}\.){{1,9}}(?:{_NATIVE})"
 )
 _IPV4 = re.compile(r"(?<![A-Za-z0-9.+-])(?<![A-Za-z]/)(?:\d{1,3}\.){3}\d{1,3}(?![A-Za-z0-9-]|\.\d|/\d\d\d)")
@@ -277,7 +279,8 @@ def _cards_in(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, i
     first = 0
     while first < len(groups):
         digits, found = "", None
-        for last in range(first, len(groups)):
+        fraction = first > 0 and text[groups[first][0] - 1] == "."
+        for last in range(first, first if fraction else len(groups)):
             digits += text[groups[last][0] : groups[last][1]]
             if len(digits) > 19:
                 break
