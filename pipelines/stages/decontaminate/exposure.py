@@ -61,7 +61,7 @@ def _graph(pipeline: beam.Pipeline, plan: Plan[ExposureSettings]) -> beam.PColle
 
 exposure: Stage[ExposureSettings] = Stage(
     name=STAGE,
-    version=1,
+    version=2,
     tables=(TABLE,),
     inputs=_inputs,
     graph=_graph,

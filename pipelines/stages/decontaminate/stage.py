@@ -67,7 +67,7 @@ def _graph(pipeline: beam.Pipeline, plan: Plan[DecontaminateSettings]) -> beam.P
 
 decontaminate: Stage[DecontaminateSettings] = Stage(
     name=STAGE,
-    version=2,
+    version=3,
     tables=(DECISIONS_TABLE, HITS_TABLE, EDITS_TABLE),
     inputs=_inputs,
     graph=_graph,
