@@ -342,7 +342,9 @@ def _words(data, ends, table, spelt):
                 what = OTHER
             if (what == LETTER and inside == 1) or (what == EXTEND and inside > 0):
                 word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
-                while left == 0 and inside == 1 and i < end and data[i] < 0x80:  # the same for the letters of ASCII that follow
+                while (
+                    left == 0 and inside == 1 and i < end and data[i] < 0x80
+                ):  # the same for the letters of ASCII that follow
                     entry = np.int64(table[data[i]])
                     if entry >> 24 != LETTER:
                         break

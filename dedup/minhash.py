@@ -15,8 +15,8 @@ import rensa
 from datasketch import MinHashLSH
 
 from ..corpus.compiling import compiled
-from ..corpus.store.errors import RequestError, unknown_name
 from ..corpus.folding import SEED, mix
+from ..corpus.store.errors import RequestError, unknown_name
 
 SIGNATURES = f"rensa r{rensa.RMinHash.ALGORITHM_VERSION}, splitmix64 of 64-bit shingles"
 

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..corpus.compiling import compiled
-from ..corpus.folding import BASE, Words, mix, words
+from ..corpus.folding import BASE, Words, mix
 from .shingles import shingle
 
 

@@ -197,7 +197,7 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
                 position += 1
         if unit == 0:
             word, inside = SEED, 0
-            if what != OTHER and what != SPACE:  # noqa: PLR1714
+            if what != OTHER and what != SPACE:
                 word = (SEED ^ np.uint64(point)) * np.uint64(0x100000001B3)
                 inside = 2 if what == IDEOGRAPH else 1
     if tokens == 0:  # no token: the visible bytes are all there is

@@ -4,17 +4,15 @@ import math
 import sys
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import duckdb
-import pyarrow as pa
 import typer
 
-from ...corpus.store.catalog import open_catalog
 from ...corpus.store.errors import RequestError
-from ...corpus.store.workspace import Workspace
-from ..printing import as_table
-from .options import JsonOption, WorkspaceOption
+from .options import JsonOption, WorkspaceOption, open_workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Format(StrEnum):
@@ -40,7 +38,11 @@ def sql(
 
     Example: gristmill sql "select stage, rule, count(*) n from decisions group by all order by n desc" --workspace W
     """
-    with open_catalog(Workspace(workspace)) as connection:
+    import duckdb
+
+    from ...corpus.store.catalog import open_catalog
+
+    with open_catalog(open_workspace(workspace)) as connection:
         try:
             answer = connection.sql(query)
             if answer is None:
@@ -51,7 +53,7 @@ def sql(
     write(table, Format.json if json else format, output)
 
 
-def write(table: pa.Table, format: Format, output: str | None) -> None:
+def write(table: "pa.Table", format: Format, output: str | None) -> None:
     """Print an Arrow table, or write it to a file."""
     table = named_apart(table)
     if format is Format.parquet:
@@ -61,6 +63,8 @@ def write(table: pa.Table, format: Format, output: str | None) -> None:
             raise RequestError("Parquet is binary: give --output FILE, or redirect the output to a file")
         pq.write_table(table, output or sys.stdout.buffer, compression="zstd")
         return
+    from ..printing import as_table
+
     text = {Format.table: as_table, Format.csv: as_csv, Format.json: as_json}[format](table)
     if output:
         with open(output, "w", encoding="utf-8") as file:
@@ -69,7 +73,7 @@ def write(table: pa.Table, format: Format, output: str | None) -> None:
         sys.stdout.write(text)
 
 
-def as_json(table: pa.Table) -> str:
+def as_json(table: "pa.Table") -> str:
     """An array of objects, one a row. What JSON has no form for becomes null, and standard error says how often."""
     import json
 
@@ -97,7 +101,7 @@ def _plain(value: Any, lost: list[int]) -> Any:
     return value
 
 
-def named_apart(table: pa.Table) -> pa.Table:
+def named_apart(table: "pa.Table") -> "pa.Table":
     """The table with columns of one name told apart: n, n_2, n_3; standard error says so."""
     names: list[str] = []
     for name in table.column_names:
@@ -111,7 +115,7 @@ def named_apart(table: pa.Table) -> pa.Table:
     return table.rename_columns(names)
 
 
-def as_csv(table: pa.Table) -> str:
+def as_csv(table: "pa.Table") -> str:
     """A header and one line a row; nested values as JSON."""
     import csv
     import io

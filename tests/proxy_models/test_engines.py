@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from gristmill.corpus.store.errors import RequestError
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages.rewrite import RewriteSettings, run_rewrite
+from gristmill.pipelines.stages.rewrite.stage import RewriteSettings, run_rewrite
 from gristmill.pipelines.stages.tag.lessons import LABEL, LabelSettings
 from gristmill.proxy_models.engines.cache import RequestCache
 from gristmill.proxy_models.engines.engine import Request, Spending, answer, choice_of, cost
