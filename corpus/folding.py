@@ -203,7 +203,7 @@ def joins(data, i, end, table, before):
         return False
     point, _ = decoded(data, i, end)
     what = np.int64(table[point]) >> 24 if point < TABLE else 0
-    return (what == LETTER or what == SPELT) and not 48 <= point < 58
+    return (what == LETTER or what == SPELT) and not 48 <= point < 58  # noqa: SIM109 (numba)
 
 
 @partial(compiled, inline="always")
@@ -342,9 +342,7 @@ def _words(data, ends, table, spelt):
                 what = OTHER
             if (what == LETTER and inside == 1) or (what == EXTEND and inside > 0):
                 word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
-                while (
-                    left == 0 and inside == 1 and i < end and data[i] < 0x80
-                ):  # the same for the letters of ASCII that follow
+                while left == 0 and inside == 1 and i < end and data[i] < 0x80:
                     entry = np.int64(table[data[i]])
                     if entry >> 24 != LETTER:
                         break

@@ -1,7 +1,7 @@
 """Text that repeats across documents: lines, paragraphs and exact runs of words, found by hashes alone.
 
-Lines and paragraphs are compared as their words (see `corpus/folding.py`) with every digit as 0, and counted by how many
-documents contain them.
+Lines and paragraphs are compared as their words (see `corpus/folding.py`) with every digit as 0, and counted by how
+many documents contain them.
 
 Runs of at least `length` words are found exactly without a suffix array and without shuffling a hash for each word:
 

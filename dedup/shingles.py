@@ -179,7 +179,7 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
             gap = False
             inside = 1
         for t in range(ready):
-            if unit == 1:
+            if unit == 1:  # noqa: SIM108 (one line is too long)
                 token = mix(SEED ^ np.uint64(32 if t < ready - 1 else point))
             else:
                 token = mix(word)

@@ -57,7 +57,8 @@ def phones(text: str) -> Iterator[tuple[int, int]]:
             len({b - a for a, b in itertools.pairwise(pairs)}) == 1 and pairs[1] == pairs[0] + 1
         )  # 01 02 03 04 05
         least, most = (9, 11) if match[1] else (8, 15)
-        if least <= _digits(number) <= most and not counting:
+        amount = number.endswith("000 000")
+        if least <= _digits(number) <= most and not counting and not amount:
             found.append(match.span())
     for match in _CALLED.finditer(text):
         number = match[1]

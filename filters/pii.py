@@ -186,6 +186,8 @@ def iban_is_valid(iban: str) -> bool:
     """Length of the country and remainder 1 modulo 97."""
     if _IBAN_LENGTH.get(iban[:2]) != len(iban):
         return False
+    if iban[2:4] in ("00", "01", "99"):  # no remainder gives these
+        return False
     return int("".join(str(int(char, 36)) for char in iban[4:] + iban[:4])) % 97 == 1
 
 
@@ -279,17 +281,21 @@ def _cards_in(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, i
     first = 0
     while first < len(groups):
         digits, found = "", None
+        account = _ACCOUNT.search(text, max(0, groups[first][0] - 5), groups[first][0]) is not None
         fraction = first > 0 and text[groups[first][0] - 1] == "."
         for last in range(first, first if fraction else len(groups)):
             digits += text[groups[last][0] : groups[last][1]]
             if len(digits) > 19:
                 break
-            if len(digits) >= 12 and _is_card(digits) and _stands_apart(text, groups, first, last):
+            if len(digits) >= 12 and _is_card(digits) and not account and _stands_apart(text, groups, first, last):
                 found = last
         if found is not None:
             yield groups[first][0], groups[found][1]
             first = found
         first += 1
+
+
+_ACCOUNT = re.compile(r"[A-Z]{2}\d\d ?$")  # what an account number begins with
 
 
 def _is_card(digits: str) -> bool:

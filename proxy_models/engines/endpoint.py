@@ -146,7 +146,7 @@ class EndpointEngine:
             choice = told["choices"][0]
             message = choice["message"]
             finish = choice.get("finish_reason")
-            content = message["content"] if "content" in message else None
+            content = message.get("content")
             if not message.keys() & {"content", "refusal", "tool_calls", "reasoning_content", "reasoning"}:
                 raise KeyError("content")
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:

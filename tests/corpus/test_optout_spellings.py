@@ -51,8 +51,10 @@ hosts = st.from_regex(r"[a-z][a-z0-9]{0,5}(\.[a-z][a-z0-9]{0,5}){1,3}", fullmatc
     hosts, st.sampled_from(["{}", "{}.", "http://{}/", "www.{}", "{}:81"]), st.sampled_from(["/", "/a/b", "/?q", ""])
 )
 def test_a_host_that_is_named_is_covered(host, spelling, path):
-    assert parse([spelling.format(host)], "list").covers("0" * 32, f"http://sub.{host.upper()}.:8080{path}" if "/" not in spelling
-                                                         else f"https://{host}:1{path}")  # fmt: skip
+    asked = parse([spelling.format(host)], "list")
+    assert asked.covers("0" * 32, f"https://{host.upper()}.:1{path}")
+    if "/" not in spelling:
+        assert asked.covers("0" * 32, f"http://sub.{host}:8080{path}")
 
 
 def test_what_names_nothing_is_refused_with_its_line(tmp_path):
