@@ -311,7 +311,7 @@ def main() -> int:
     sentences: dict[str, list[str]] = {}
     for row in rows:
         sentences.setdefault(row["lang"], []).append(unicodedata.normalize("NFC", row["text"]))
-    unrelated = [" ".join(dice.sample(sentences[language][100:], 4)) for language in LANGUAGES for _ in range(8_400)]
+    unrelated = [" ".join(dice.sample(sentences[language][100:], 4)) for language in LANGUAGES for _ in range(8_500)]
     print("decontamination")
     good &= decontamination(dice, sentences, unrelated)
     print("duplicates")

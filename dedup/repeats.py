@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from ..corpus.compiling import compiled
 from ..corpus.folding import BASE, Words, mix
+from ..corpus.folding import words as words
 from .shingles import shingle
 
 
