@@ -13,10 +13,13 @@ from .inputs import sniffed_format
 from .members import Members, codec, open_bytes
 from .planning import Piece
 from .rows import read_arrow, read_jsonl, read_parquet
-from .warc import NEXT, Gap, Record, parse_date, read_records
+from .segments import Segments
+from .warc import Gap, Record, opens, parse_date, read_records
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 TEXT_TYPES = ("text/plain",)
+PAGE_KINDS = ("response", "resource", "conversion")
+OWN_NOTES = ("metadata:", "warcinfo:", "filedesc:", "urn:", "dns:", "whois:")  # what a crawler writes of its own work
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
             rows = read_jsonl(stream, piece.start, piece.end, reading.max_page_bytes, reading.text_column)
             yield from (_row(row) for row in rows)
         elif piece.format == "warc":
-            yield from _warc(piece, Members(file, piece.start, compression), reading)
+            yield from _warc(piece, Members(file, piece.start if compression else 0, compression), reading)
         else:
             yield from _whole(Members(file, 0, compression), piece.format == "html", reading)
 
@@ -108,51 +111,71 @@ def too_large(size: int | None, limit: int) -> str:
 
 
 def _warc(piece: Piece, stream: Members, reading: Reading) -> Iterator[Raw]:
+    """The records of a crawl; those in segments are put together, from beyond the end of the piece where need be."""
     if piece.start:
-        seek_record(stream)
-    else:
-        head = stream.peek(4096)
-        if head and sniffed_format(head) != "warc" and b"WARC/" not in head.upper():
-            found = sniffed_format(head)
-            yield Raw(0, body=head[:200], error=f"not a WARC or ARC file; it looks like {found}", counted=False)
-            return
-    records = 0
+        seek_record(stream, piece.start)
+    head = stream.peek(4096)
+    records, gaps, segments = 0, list[Raw](), Segments(reading.max_page_bytes)
+    foreign = piece.start == 0 and bool(head) and not opens(head)
     for record in read_records(stream, reading.max_page_bytes, piece.end):
         if isinstance(record, Gap):
-            yield Raw(record.place, body=record.excerpt, error=record.error, counted=False)
+            gap = Raw(record.place, body=record.excerpt, error=record.error, counted=False)
+            if foreign and not records:
+                gaps.append(gap)  # perhaps the file is no crawl at all
+            else:
+                yield gap
             continue
         records += 1
-        yield _capture(record, reading)
+        yield from gaps
+        gaps = []
+        if whole := segments.take(record):
+            yield _capture(whole, reading)
+    if not records and foreign and not stream.damage:
+        found = sniffed_format(head)
+        yield Raw(0, body=head[:200], error=f"not a WARC or ARC file; it looks like {found}", counted=False)
+        return
+    yield from gaps
     if not records and piece.start == 0 and not stream.damage and piece.end is None:
         yield Raw(0, error="the file holds no record", counted=False)
+    if segments.waiting and piece.end is not None:
+        for record in read_records(stream, reading.max_page_bytes):
+            if not segments.waiting:
+                break
+            if isinstance(record, Record) and segments.continues(record) and (whole := segments.take(record)):
+                yield _capture(whole, reading)
+    yield from (_capture(record, reading) for record in segments.unfinished())
 
 
-def seek_record(stream: Members) -> None:
-    """Go from an arbitrary byte of a file to the first record that begins after it."""
+def seek_record(stream: Members, start: int) -> None:
+    """Go to the first record that begins at or after a byte of the file.
+
+    In plain bytes that is found by reading from the beginning, because a header in a content looks like any other.
+    """
     if stream.compression is not None:
-        stream.seek_member(b"WARC/")
+        stream.seek_member(opens)
         return
-    while True:
-        window = stream.peek(1 << 20)
-        found = NEXT.search(window)
-        if found or len(window) < 1 << 20:
-            stream.skip(found.start() if found else len(window))
-            return
-        stream.skip(len(window) - 256)
+    for _ in read_records(stream, 0, start):
+        pass
 
 
 def _capture(record: Record, reading: Reading) -> Raw:
     """A WARC record as a page, or why it is none."""
     raw = Raw(record.place, record.inner, url=record.url, date=record.date, capture=_identity(record))
     declared = record.headers.get("content-type", "").split(";")[0].strip().lower()
-    if record.kind not in ("response", "resource", "conversion"):
+    if record.kind not in PAGE_KINDS:
         raw.ignored = record.kind
+        return raw
+    if (record.url or "").lower().startswith(OWN_NOTES):
+        raw.ignored = f"{record.kind} of the crawler"
         return raw
     if record.kind == "conversion" and declared not in TEXT_TYPES:
         raw.ignored = f"conversion {declared}"
         return raw
     if record.kind == "resource" and declared not in (*HTML_TYPES, *TEXT_TYPES):
         raw.ignored = f"resource {declared}"
+        return raw
+    if record.damage:
+        raw.error, raw.body = record.damage, (record.content or b"")[:200]
         return raw
     if record.content is None:
         raw.error = too_large(record.length, reading.max_page_bytes)
@@ -171,8 +194,8 @@ def _capture(record: Record, reading: Reading) -> Raw:
     if response.status is not None and not 200 <= response.status < 300:
         raw.ignored = f"response status {response.status}"
         return raw
-    kind = response.content_type
-    if kind is None:
+    kind = response.content_type or record.headers.get("arc-content-type")
+    if kind is None or (response.content_type is None and "/" not in kind):
         kind = "text/html" if sniffed_format(response.body[:4096]) == "html" else "untyped"
     raw.charset = response.charset
     return _typed(raw, record, kind, response)
@@ -195,6 +218,4 @@ def _typed(raw: Raw, record: Record, kind: str, response: Response) -> Raw:
         raw.ignored = f"{record.kind} {kind}"
         return raw
     raw.body, raw.markup = response.body, kind in HTML_TYPES
-    if record.truncated:
-        raw.error = f"the file ends within the record: {record.read} of {record.length} bytes are there"
     return raw
