@@ -184,7 +184,7 @@ def _capture(record: Record, reading: Reading) -> Raw:
     if record.kind != "response" or not http:
         return _typed(raw, record, declared, Response(None, {}, record.content))
     try:
-        response = parse_response(record.content, reading.max_page_bytes)
+        response = parse_response(record.content, reading.max_page_bytes, "warc-truncated" in record.headers)
     except TooLarge as error:
         raw.error, raw.body = str(error), record.content[:200]
         return raw

@@ -212,8 +212,11 @@ def _warc_header(stream: Members) -> dict[str, str] | None:
     return parse_fields(stream.read(found.end()).split(b"\n")[1:])
 
 
-def parse_fields(lines: list[bytes]) -> dict[str, str]:
-    """Header fields by lower-case name; a line that begins with white space goes on with the one before it."""
+def parse_fields(lines: list[bytes], joined: tuple[str, ...] = ()) -> dict[str, str]:
+    """Header fields by lower-case name; a line that begins with white space goes on with the one before it.
+
+    Of a field that is repeated the first counts; those of `joined` become one list.
+    """
     fields: dict[str, str] = {}
     name = ""
     for raw in lines:
@@ -226,6 +229,9 @@ def parse_fields(lines: list[bytes]) -> dict[str, str]:
             continue
         name, colon, value = line.partition(":")
         name = name.strip().lower()
+        if name in joined and name in fields:
+            fields[name] = f"{fields[name]}, {value.strip()}"
+            continue
         if not colon or name in fields:
             name = ""
             continue
