@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from .dates import parse_date
 from .http_message import Response, TooLarge, parse_response
 from .inputs import sniffed_format
+from .jsonl import in_utf8, read_jsonl
 from .members import Members, codec, open_bytes
 from .planning import Piece
-from .rows import read_arrow, read_jsonl, read_parquet
+from .rows import read_arrow, read_parquet
 from .segments import Segments
-from .warc import Gap, Record, opens, parse_date, read_records
+from .warc import Gap, Record, opens, read_records
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 TEXT_TYPES = ("text/plain",)
@@ -78,19 +80,24 @@ def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
         compression = codec(head)
         if piece.format in ("parquet", "arrow"):
             reader = read_parquet if piece.format == "parquet" else read_arrow
-            yield from (_row(row) for row in reader(file, piece.start, piece.end, reading.text_column))
+            yield from _rows(reader(file, piece.start, piece.end, reading.text_column))
         elif piece.format == "jsonl":
             stream = Members(file, max(0, piece.start - 1), compression)
-            rows = read_jsonl(stream, piece.start, piece.end, reading.max_page_bytes, reading.text_column)
-            yield from (_row(row) for row in rows)
+            stream = in_utf8(stream) if piece.start == 0 else stream
+            yield from _rows(read_jsonl(stream, piece.start, piece.end, reading.max_page_bytes, reading.text_column))
         elif piece.format == "warc":
             yield from _warc(piece, Members(file, piece.start if compression else 0, compression), reading)
         else:
             yield from _whole(Members(file, 0, compression), piece.format == "html", reading)
 
 
-def _row(row: dict) -> Raw:
-    return Raw(**row)
+def _rows(rows: Iterator[dict]) -> Iterator[Raw]:
+    """Rows as records; a value that had to be left out of one is told of beside it."""
+    for row in rows:
+        left_out = row.pop("left_out", None)
+        yield Raw(**row)
+        for why in left_out or ():
+            yield Raw(row["place"], error=why, counted=False)
 
 
 def _whole(stream: Members, markup: bool, reading: Reading) -> Iterator[Raw]:

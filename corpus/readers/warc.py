@@ -10,9 +10,10 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from . import arc
+from .dates import parse_date
 from .members import CUT_OFF, ENDS, LINE, Members
 
 HEADER_LIMIT = 64 << 10
@@ -57,18 +58,6 @@ class Gap:
     place: int
     error: str
     excerpt: bytes = field(default=b"")
-
-
-def parse_date(text: str | None) -> datetime | None:
-    """A WARC (ISO 8601) or ARC (14 digits) date as UTC, None where it is neither."""
-    text = (text or "").strip().upper()
-    try:
-        if re.fullmatch(r"\d{14}", text):
-            return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-        found = datetime.fromisoformat(text)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def read_records(stream: Members, limit: int, end: int | None = None) -> Iterator[Record | Gap]:
