@@ -63,7 +63,7 @@ def from_epoch(value: int, unit: str) -> datetime:
 
 
 def _number(value: int | float | Decimal) -> datetime:
-    if not math.isfinite(value):
+    if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
         raise NoDate(f"{value} is no date")
     whole = int(value)
     digits = str(abs(whole)) if abs(whole) < 10**20 else ""

@@ -18,6 +18,7 @@ from ..store.identity import file_fingerprint, url_fingerprint
 from ..store.shards import checksum, filesystem, fingerprint, replacing
 from ..store.workspace import Workspace
 from .inputs import Source, reached, sniffed_format
+from .jsonl import wide_codec
 from .members import Members, codec, open_bytes
 
 LEDGER = "plans/extract.json"
@@ -86,7 +87,7 @@ def extend(ledger: Ledger, sources: Sequence[Source], shard_bytes: int) -> Ledge
         if source.listed:
             seen, size = url_fingerprint(source.path), 0
         else:
-            seen, size = reached(source.path, file_fingerprint)
+            seen, size = _seen(source.path)
         if (source.path, seen) not in known:
             fresh[seen].append((source, size))
     files = list(ledger.files)
@@ -100,6 +101,15 @@ def extend(ledger: Ledger, sources: Sequence[Source], shard_bytes: int) -> Ledge
     new = [file for file in files if (file.path, file.seen) not in old and not file.repeats]
     lots = sorted([*ledger.lots, *_group(new, shard_bytes)], key=lambda lot: lot.name)
     return Ledger(files=tuple(files), lots=tuple(lots))
+
+
+def _seen(path: str) -> tuple[str, int]:
+    """(quick fingerprint, size) of a file; of one that cannot be opened what stands for its name: reading it fails,
+    and is told."""
+    try:
+        return reached(path, file_fingerprint)
+    except OSError:
+        return url_fingerprint(path), 0
 
 
 def _tell_apart(seen: str, group: list[tuple[Source, int]], earlier: list[File]) -> list[File]:
@@ -141,9 +151,12 @@ def _there(path: str) -> bool:
 def _format(source: Source) -> str:
     if source.format != "auto" or source.listed:
         return source.format if source.format != "auto" else "warc"
-    with open_bytes(source.path) as file:
-        head = file.read(16)
-        return sniffed_format(Members(file, 0, codec(head)).peek(4096))
+    try:
+        with open_bytes(source.path) as file:
+            head = file.read(16)
+            return sniffed_format(Members(file, 0, codec(head)).peek(4096))
+    except OSError:
+        return "text"
 
 
 def _group(files: Iterable[File], shard_bytes: int) -> list[Lot]:
@@ -163,6 +176,8 @@ def _lot(key: tuple[str, str], pieces: list[Piece]) -> Lot:
     source, domain = key
     digest = fingerprint(source, domain, [(piece.file, piece.start, piece.end) for piece in pieces])[:12]
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in source)[:60]
+    if len(safe.encode()) > 200:  # a file name holds 255 bytes
+        safe = safe.encode()[:200].decode("utf-8", "ignore")
     return Lot(name=f"{safe}-{digest}.parquet", source=source, domain=domain, pieces=tuple(pieces))
 
 
@@ -175,6 +190,9 @@ def _pieces(file: File, shard_bytes: int) -> list[Piece]:
         return _row_groups(file, shard_bytes) or [whole]
     with open_bytes(file.path) as opened:
         compression = codec(opened.read(8))
+        opened.seek(0)
+        if file.format == "jsonl" and wide_codec(opened.read(1024)):
+            return [whole]
         opened.seek(0)
         warc = file.format == "warc" and Members(opened, 0, compression).peek(5).upper() == b"WARC/"
     if not (warc and compression in (None, "gzip")) and not (file.format == "jsonl" and compression is None):

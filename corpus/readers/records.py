@@ -7,6 +7,7 @@ for gives one failure; the rest of the input goes on. Memory is bounded by the l
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import IO
 
 from .dates import parse_date
 from .http_message import Response, TooLarge, parse_response
@@ -72,12 +73,21 @@ def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
     except FileNotFoundError:
         yield Raw(0, error="the file was there when the work was planned and is gone now", counted=False)
         return
+    except OSError as error:
+        if "://" in piece.path:
+            raise
+        yield Raw(0, error=f"the file cannot be opened: {error.strerror or error}", counted=False)
+        return
     with file:
         head = file.read(16)
         if not head:
             yield Raw(0, error="the file is empty", counted=False)
             return
         compression = codec(head)
+        if archive := archived(file, compression):
+            yield Raw(0, error=archive, counted=False)
+            return
+        file.seek(len(head))
         if piece.format in ("parquet", "arrow"):
             reader = read_parquet if piece.format == "parquet" else read_arrow
             yield from _rows(reader(file, piece.start, piece.end, reading.text_column))
@@ -89,6 +99,14 @@ def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
             yield from _warc(piece, Members(file, piece.start if compression else 0, compression), reading)
         else:
             yield from _whole(Members(file, 0, compression), piece.format == "html", reading)
+
+
+def archived(file: IO[bytes], compression: str | None) -> str | None:
+    """What to do with a file that is an archive of files, None where it is none."""
+    file.seek(0)
+    head = Members(file, 0, compression).peek(512)
+    kind = "zip" if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) else "tar" if head[257:262] == b"ustar" else None
+    return f"it is a {kind} archive: unpack it, and name the files in it as inputs" if kind else None
 
 
 def _rows(rows: Iterator[dict]) -> Iterator[Raw]:

@@ -159,7 +159,7 @@ def files(workspace: Workspace, name: str) -> str | None:
     if not shards:
         return None
     quoted = ", ".join("'" + workspace.table(name).shard_url(shard).replace("'", "''") + "'" for shard in shards)
-    return f"read_parquet([{quoted}])"
+    return f"read_parquet([{quoted}], hive_partitioning = false)"  # a folder `domain=law` above is no column
 
 
 def empty(name: str) -> str:

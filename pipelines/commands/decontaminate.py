@@ -1,5 +1,6 @@
 """`gristmill decontaminate`: drop or cut what evaluation sets hold."""
 
+import os
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -41,7 +42,7 @@ def decontaminate(
     """
     named: dict[str, str] = {}
     for entry in sets:
-        name, _, path = entry.partition("=") if "=" in entry else (PurePosixPath(entry).stem, "", entry)
+        name, _, path = entry.partition("=") if _names(entry) else (PurePosixPath(entry).stem, "", entry)
         if name in named:
             raise RequestError(f"two evaluation sets named {name!r}; name them apart: NAME=PATH")
         named[name] = path
@@ -56,3 +57,8 @@ def decontaminate(
         run_and_show(
             context, exposure, workspace, ExposureSettings(sets=named, model=audit, tokenizer=tokenizer), **run
         )
+
+
+def _names(entry: str) -> bool:
+    """Whether an entry is NAME=PATH, and not the path of a file that has `=` in it."""
+    return "=" in entry and not os.path.exists(entry) and "/" not in entry.partition("=")[0]
