@@ -15,7 +15,7 @@ from typing import Any
 import zstandard
 from zlib_ng import zlib_ng as zlib
 
-from .members import DAMAGED, decompressor
+from .compression import DAMAGED, decompressor
 from .warc import parse_fields
 
 STATUS = re.compile(rb"\s*(?:HTTPX?|ICY)(?:/[\d.]*)?[ \t]+(\d{3})\b", re.IGNORECASE)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from ..store.errors import MissingExtra, RequestError, unknown_name
 from ..store.shards import filesystem, spelled, unspelled
-from .members import codec
+from .compression import codec
 
 FORMATS = ("warc", "jsonl", "parquet", "arrow", "html", "text")
 COMMON_CRAWL = "https://data.commoncrawl.org/"

@@ -4,116 +4,25 @@ Memory is bounded whatever the compression ratio: output is drawn in blocks. A m
 the next one that opens, and each such gap is noted in `damage`; nothing is skipped in silence.
 """
 
-import bz2
-import lzma
 import re
 from collections import deque
 from collections.abc import Callable
 from typing import IO, Any, cast
 
-from zlib_ng import zlib_ng as zlib  # twice as fast as the standard library's, with its interface
-
-from ..store.errors import MissingExtra
 from ..store.shards import filesystem
+from .compression import MAGIC, decompressor, errors, is_skippable
 
-DAMAGED = cast(type[Exception], zlib.error)  # its stub takes the class for an instance
 BLOCK = 256 << 10
 HEAD = 4 << 10  # compressed bytes by which the beginning of a member is judged
 LINE = 4 << 10  # bytes in which the first line of a record is recognised
 ENDS = "the file ends"
 CUT_OFF = "the compressed file ends in the middle of a member"
-MAGIC = {
-    "gzip": b"\x1f\x8b\x08",
-    "zstd": b"\x28\xb5\x2f\xfd",
-    "lz4": b"\x04\x22\x4d\x18",
-    "bzip2": b"BZh",
-    "xz": b"\xfd7zXZ\x00",
-}
 
 
 def open_bytes(url: str) -> IO[bytes]:
     """A file of any file system, for reading."""
     fs, path = filesystem(url)
     return cast(IO[bytes], fs.open(path, "rb"))
-
-
-def codec(head: bytes) -> str | None:
-    """Name of the compression that a file's first bytes show, None for plain bytes."""
-    return next((name for name, magic in MAGIC.items() if head.startswith(magic)), None)
-
-
-class _Zstd:
-    """zstandard's object with a bounded step: 1 KiB of input expands to at most some tens of MiB."""
-
-    def __init__(self) -> None:
-        import zstandard
-
-        self._inner = zstandard.ZstdDecompressor().decompressobj()
-        self._held = b""
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data + self._held if self._inner.eof else b""
-
-    @property
-    def unconsumed_tail(self) -> bytes:
-        return b"" if self._inner.eof else self._held
-
-    def decompress(self, data: bytes, limit: int) -> bytes:
-        parts, size, place = [], 0, 0
-        while place < len(data) and size < limit and not self._inner.eof:
-            parts.append(self._inner.decompress(data[place : place + 1024]))
-            size += len(parts[-1])
-            place += 1024
-        self._held = data[place:]
-        return b"".join(parts)
-
-
-class _Stepwise:
-    """lz4, bzip2 and xz objects keep unread input themselves; this gives them zlib's manner."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data or b""
-
-    @property
-    def unconsumed_tail(self) -> bytes:
-        return b""
-
-    @property
-    def needs_input(self) -> bool:
-        return self._inner.needs_input
-
-    def decompress(self, data: bytes, limit: int) -> bytes:
-        return self._inner.decompress(data, limit)
-
-
-def decompressor(name: str) -> Any:
-    """A fresh decompressor with zlib's interface: decompress(data, limit), eof, unused_data, unconsumed_tail."""
-    if name == "gzip":
-        return zlib.decompressobj(31)
-    if name == "zstd":
-        return _Zstd()
-    if name == "bzip2":
-        return _Stepwise(bz2.BZ2Decompressor())
-    if name == "xz":
-        return _Stepwise(lzma.LZMADecompressor())
-    try:
-        import lz4.frame
-    except ImportError:
-        raise MissingExtra("lz4", "codecs") from None
-    return _Stepwise(lz4.frame.LZ4FrameDecompressor())
 
 
 class Members:
@@ -307,7 +216,7 @@ class Members:
         fed = len(self._raw)
         try:
             block = member.decompress(self._raw, BLOCK)
-        except (DAMAGED, OSError, EOFError, RuntimeError, lzma.LZMAError, _zstd_error()) as error:
+        except errors() as error:
             self._lost(f"damaged {self.compression} member: {error}")
             return b""
         rest = member.unused_data if member.eof else member.unconsumed_tail
@@ -326,11 +235,21 @@ class Members:
         self._raw, self._raw_at = self._raw[padding:], self._raw_at + padding
         if not self._raw:
             return False
+        if is_skippable(self._raw) and str(self.compression) in ("zstd", "lz4"):
+            self._pass_frame()
+            return False
         if not self._raw.startswith(magic):
             self._lost("bytes between compressed members that belong to none")
             return False
         self._begin()
         return True
+
+    def _pass_frame(self) -> None:
+        """Pass over a skippable frame: the seek table of a seekable file, or a writer's own notes."""
+        size = 8 + int.from_bytes(self._raw[4:8], "little")
+        if size > len(self._raw):
+            self.file.seek(self._raw_at + size)
+        self._raw, self._raw_at = self._raw[size:], self._raw_at + size
 
     def _begin(self) -> None:
         self._object = decompressor(str(self.compression))
@@ -381,12 +300,6 @@ def next_member(data: bytes, name: str, opens: Callable[[bytes], bool] | None = 
             first = decompressor(name).decompress(data[at : at + HEAD], LINE if opens else 64)
             if first and (opens is None or opens(first)):
                 return at
-        except (DAMAGED, OSError, EOFError, RuntimeError, lzma.LZMAError, _zstd_error()):
+        except errors():
             continue
     return -1
-
-
-def _zstd_error() -> type[Exception]:
-    import zstandard
-
-    return zstandard.ZstdError

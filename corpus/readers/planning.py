@@ -2,7 +2,7 @@
 
 The ledger only grows: a second crawl adds shards for its new files and leaves every earlier shard as it is. Many small
 files share a shard, large ones are split at records (plain or gzip-per-record WARC, plain JSONL, row groups of
-Parquet). A shard is named after the identities of its pieces, so the same input gives the same names anywhere.
+Parquet). Files of the same bytes, source and domain are read once. A shard is named after the identities of its pieces, so the same input gives the same names anywhere.
 """
 
 import itertools
@@ -17,9 +17,10 @@ from pydantic import BaseModel
 from ..store.identity import file_fingerprint, url_fingerprint
 from ..store.shards import checksum, filesystem, fingerprint, replacing
 from ..store.workspace import Workspace
+from .compression import codec
 from .inputs import Source, reached, sniffed_format
 from .jsonl import wide_codec
-from .members import Members, codec, open_bytes
+from .members import Members, open_bytes
 
 LEDGER = "plans/extract.json"
 
@@ -113,19 +114,26 @@ def _seen(path: str) -> tuple[str, int]:
 
 
 def _tell_apart(seen: str, group: list[tuple[Source, int]], earlier: list[File]) -> list[File]:
-    """Files of one quick fingerprint: equal bytes are a repeat of the first by path; others get their checksum."""
+    """Files of one quick fingerprint. Equal bytes of the same source and domain are a repeat of the first by path; of
+    another they are documents of their own, whose ids tell source and domain; other bytes get their checksum."""
     alone = len(group) == 1 and not earlier
-    by_content: dict[str, str] = {}
-    for file in earlier:
-        if _there(file.path):
-            by_content[checksum(file.path)] = file.path
-    held = dict(by_content)
+    there = {file.path: checksum(file.path) for file in earlier if _there(file.path)}
+    held = set(there.values())
+    places = {(there[f.path], f.source, f.domain): f.path for f in earlier if f.path in there}
+    taken = {f.file for f in earlier}
     contents = [seen if alone else checksum(source.path) for source, _ in group]
     several = len({*contents, *held}) > 1
     files = []
     for (source, size), content in sorted(zip(group, contents, strict=True), key=lambda pair: pair[0][0].path):
-        first = by_content.setdefault(content, source.path)
         identity = fingerprint(seen, content) if several or (earlier and not held) else seen
+        key = (content, source.source, source.domain)
+        first = places.setdefault(key, source.path)
+        if first == source.path and content in held:
+            identity = fingerprint(identity, source.source, source.domain)
+        if identity in taken and first == source.path:  # the earlier one is gone, so that its bytes cannot be compared
+            identity = fingerprint(identity, content, source.source, source.domain)
+        held.add(content)
+        taken.add(identity)
         files.append(_file(source, seen, identity, size, first if first != source.path else None))
     return files
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO
 
+from .compression import codec
 from .dates import parse_date
 from .http_message import Response, TooLarge, parse_response
 from .inputs import sniffed_format
 from .jsonl import in_utf8, read_jsonl
-from .members import Members, codec, open_bytes
+from .members import Members, open_bytes
 from .planning import Piece
 from .rows import read_arrow, read_parquet
 from .segments import Segments

@@ -82,7 +82,7 @@ def _work(job: Job, options: Options) -> Outcome:
         text, about = found, Stated()
         about.license, about.license_class = from_text(text)
     text = mend(text)
-    if text.count("\ufffd") > len(text) // 20:
+    if text.count("\ufffd") > len(text) // 20 + 1:
         return Outcome(error="not text: more than a twentieth of it cannot be decoded")
     if options.normalise:
         text = normalise(text, layout=job.markup, repair=options.repair)

@@ -6,8 +6,12 @@ import typer
 
 from ...corpus.languages.identification import OWN
 from ...corpus.readers.inputs import Input
+from ...corpus.store.errors import WorkspaceError
+from ...corpus.store.shards import spelled
+from ...corpus.store.workspace import Workspace
 from ..stages.extract import EXTRACT, ExtractSettings
-from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
+from ..taken import nothing_came, taken
+from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of, show
 
 
 def extract(
@@ -43,7 +47,7 @@ def extract(
     """
     settings = settings_of(
         ExtractSettings,
-        inputs=(Input(paths=tuple(inputs), source=source, domain=domain, format=format),),
+        inputs=(Input(paths=tuple(map(spelled, inputs)), source=source, domain=domain, format=format),),
         engine=engine,
         text_column=text_column,
         shard_bytes=shard_bytes,
@@ -53,4 +57,16 @@ def extract(
         repair_mojibake=repair_mojibake,
         language_model=None if language_model == "none" else language_model,
     )
-    run_and_show(context, EXTRACT, workspace, settings, workers=workers, force=force, as_json=json)
+    summary = run_and_show(
+        context, EXTRACT, workspace, settings, workers=workers, force=force, as_json=json, last=not json
+    )
+    found = taken(Workspace(workspace), settings.inputs)
+    if json:
+        call = [{"input": one.named, "files": one.files, **one.counts, "reasons": one.reasons} for one in found]
+        show(summary | {"call": call}, json)
+    else:
+        typer.echo("this call:")
+        for one in found:
+            typer.echo(f"  {one.line()}")
+    if nothing_came(found):
+        raise WorkspaceError("no document came out of the inputs; failures/ says why")

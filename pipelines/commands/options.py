@@ -58,15 +58,24 @@ def settings_file(path: str) -> dict[str, Any]:
 
 
 def run_and_show(
-    context: typer.Context, stage: Stage[S], workspace: str, settings: S, *, workers: int, force: bool, as_json: bool
+    context: typer.Context,
+    stage: Stage[S],
+    workspace: str,
+    settings: S,
+    *,
+    workers: int,
+    force: bool,
+    as_json: bool,
+    last: bool = True,
 ) -> dict[str, Any]:
-    """Run one stage as a command does, print its summary, and return it."""
+    """Run one stage as a command does, print its summary (where it is the last word), and return it."""
     from ..engine.stage import run_stage
 
     summary = run_stage(
         stage, Workspace(workspace), settings, runner_options(context, workers), force=force, quiet=as_json
     )
-    show(summary, as_json)
+    if last:
+        show(summary, as_json)
     return summary
 
 

@@ -9,7 +9,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.corpus.readers.members import Members, codec
+from gristmill.corpus.readers.compression import codec
+from gristmill.corpus.readers.members import Members
 from gristmill.corpus.readers.warc import Gap, Record, read_records
 
 from .crawl import http, record

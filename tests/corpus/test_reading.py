@@ -10,8 +10,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.corpus.readers.compression import codec
 from gristmill.corpus.readers.inputs import Input, resolve
-from gristmill.corpus.readers.members import Members, codec
+from gristmill.corpus.readers.members import Members
 from gristmill.corpus.readers.warc import Gap, Record, read_records
 from gristmill.corpus.store.errors import RequestError
 
