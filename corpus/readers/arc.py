@@ -19,8 +19,10 @@ SURE = re.compile(
 # one that is recognised where a record has to begin
 LIKELY = re.compile(rb"(" + SCHEME + rb"[^\r\n]{0,8000}?) (" + ADDRESS + rb"|-|0) (\d{1,17}|-)" + END, re.IGNORECASE)
 LOOSE = re.compile(rb"(" + SCHEME + rb"[^\r\n]{0,8000}) (\S+) (\S+)" + END, re.IGNORECASE)
+SCHEMES = rb"(?:https?|ftp|dns|filedesc|warcinfo|whois|metadata|gopher):"
+KNOWN = re.compile(SCHEMES, re.IGNORECASE)
 ANYWHERE = (  # for a search in running bytes
-    rb"(?<=\n)(?:https?|ftp|dns|filedesc|warcinfo|whois|metadata|gopher):[^\r\n]{0,3000}? "
+    rb"(?<=\n)" + SCHEMES + rb"[^\r\n]{0,3000}? "
     rb"(?:" + ADDRESS + rb" (?:\d{12,17}|-|0)|\S{1,60} \d{14}) (?:\S[^\r\n]{0,900} |[ ]*)\d{1,18}[ \t]*\r*\n"
 )
 

@@ -2,7 +2,8 @@
 
 The ledger only grows: a second crawl adds shards for its new files and leaves every earlier shard as it is. Many small
 files share a shard, large ones are split at records (plain or gzip-per-record WARC, plain JSONL, row groups of
-Parquet). Files of the same bytes, source and domain are read once. A shard is named after the identities of its pieces, so the same input gives the same names anywhere.
+Parquet). Files of the same bytes, source and domain are read once. A shard is named after the identities of its pieces,
+so the same input gives the same names anywhere.
 """
 
 import itertools

@@ -138,7 +138,7 @@ def _ending(stream: Members, length: int, old: bool) -> str | None:
     likely where the line ends follow that a writer puts there, but no record after them."""
     tail = stream.following(length, LINE if old else 64)
     rest = tail.lstrip(b"\r\n")
-    if not rest or opens(rest):
+    if not rest or (opens(rest) and (tail != rest or not old or arc.KNOWN.match(rest))):
         return SURE
     return LIKELY if tail.startswith((b"\n", b"\r\n", b"\r\r\n") if old else (b"\r\n\r\n", b"\n\n")) else None
 
