@@ -3,7 +3,8 @@
 Per phase an arguments file (`--data-args-path`) and a per-split JSON (`--per-split-data-args-path`); more than one
 phase also gets the iterations at which Megatron must save, exit and be started with the next file. Zero weights are
 left out (Megatron asserts), as are held-out files without a document, which it cannot map; weights are plain decimals
-and paths are never numbers (its parser tells a weight from a path by trying). Refuses a share that would be less than one sample of its phase.
+and paths are never numbers (its parser tells a weight from a path by trying). Refuses a share that would be less than
+one sample of its phase.
 """
 
 import os
