@@ -267,7 +267,7 @@ def _brotli(body: bytes, limit: int) -> bytes:
                     break
                 if inner.is_finished():
                     break
-            if inner.is_finished():
+            if failed < 0 and inner.is_finished():
                 after = b"".join(pieces[number + 1 :]).strip(b"\0\r\n")
                 if len(after) <= (0 if looks_like_text(body) else JUNK):  # a word of text may be a whole br stream
                     return b"".join(parts)
