@@ -17,7 +17,8 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import brotli
@@ -32,6 +33,7 @@ from gristmill.corpus.text.pages import Job, Options, work_on
 from ._extraction_pages import Report
 
 INPUTS = int(os.environ.get("GRISTMILL_HOSTILE_INPUTS", "10000"))
+pack_gzip = partial(gzip.compress, mtime=0)  # the same bytes in every run
 WORDS = "ferry harbour lamp baker loaf snow village comet mill wheel grain stone river autumn yard flour".split()
 
 
@@ -45,7 +47,6 @@ class Drawn:
     sound: list[str]
     crawl: bool = False
     name: str = "input"
-    extra: dict[str, str] = field(default_factory=dict)
 
 
 def text(draw: random.Random, size: int = 30) -> str:
@@ -87,7 +88,7 @@ def members(draw: random.Random, make: Callable) -> Drawn:
     off = draw.choice([0, 0, -9, 5, 40, 700, 10**7])
     made = [make(http(page.encode()), n, off if n == bad else 0) for n, page in enumerate(pages)]
     packed = draw.random() < 0.6
-    parts = [gzip.compress(one, 1) if packed else one for one in made]
+    parts = [pack_gzip(one) if packed else one for one in made]
     if off == 0:
         parts[bad] = damaged(draw, parts[bad]) if packed else parts[bad]
     sound = [page for n, page in enumerate(pages) if n != bad or (off == 0 and not packed)]
@@ -106,7 +107,7 @@ def arcs(draw: random.Random) -> Drawn:
     bad = draw.randrange(5)
     made = [arc(http(page.encode()), n, **(odd if n == bad else {})) for n, page in enumerate(pages)]
     packed = draw.random() < 0.5
-    return Drawn(b"".join(map(gzip.compress, made)) if packed else b"".join(made), "warc", pages, pages, True)
+    return Drawn(b"".join(map(pack_gzip, made)) if packed else b"".join(made), "warc", pages, pages, True)
 
 
 def no_pages(draw: random.Random) -> Drawn:
@@ -124,7 +125,7 @@ def no_pages(draw: random.Random) -> Drawn:
     whole = draw.random() < 0.7
     if whole:
         parts.insert(draw.randrange(1, 4), warc(content[cut:], 1, kind="continuation", extra=rest))
-    return Drawn(b"".join(map(gzip.compress, parts)), "warc", [page, other], [page, other] if whole else [page])
+    return Drawn(b"".join(map(pack_gzip, parts)), "warc", [page, other], [page, other] if whole else [page])
 
 
 def bodies(draw: random.Random) -> Drawn:
@@ -132,11 +133,11 @@ def bodies(draw: random.Random) -> Drawn:
     body, extra = page.encode(), ""
     coding, encode = draw.choice(
         [
-            ("gzip", gzip.compress),
+            ("gzip", pack_gzip),
             ("deflate", zlib.compress),
             ("br", brotli.compress),
             ("zstd", zstandard.compress),
-            ("gzip, br", lambda data: brotli.compress(gzip.compress(data))),
+            ("gzip, br", lambda data: brotli.compress(pack_gzip(data))),
             ("identity", bytes),
         ]
     )
@@ -184,7 +185,7 @@ def charsets(draw: random.Random) -> Drawn:
         page = "".join(draw.choice(words) for _ in range(200)).strip() + LETTERS[label]
         pages.append(" ".join(page.split()))
         records.append(warc(http(pages[-1].encode(label), f"text/plain; charset={label}"), n))
-    return Drawn(b"".join(map(gzip.compress, records)), "warc", pages, pages)
+    return Drawn(b"".join(map(pack_gzip, records)), "warc", pages, pages)
 
 
 def values(draw: random.Random) -> Drawn:
@@ -233,7 +234,7 @@ def compressions(draw: random.Random) -> Drawn:
     pages = [text(draw) for _ in range(6)]
     lines = [json.dumps({"text": page}).encode() + b"\n" for page in pages]
     skipped = b"\x50\x2a\x4d\x18\x05\0\0\0notes"
-    pack = draw.choice([gzip.compress, bz2.compress, lzma.compress, lz4.frame.compress, zstandard.compress])
+    pack = draw.choice([pack_gzip, bz2.compress, lzma.compress, lz4.frame.compress, zstandard.compress])
     ends = [len(b"".join(lines[:n])) for n in range(7)]
     data = b"".join(lines)
     cut = sorted(draw.sample(range(1, len(data)), 2)) if draw.random() < 0.5 else [ends[2], ends[4]]

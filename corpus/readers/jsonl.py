@@ -28,7 +28,7 @@ def read_jsonl(stream: Members, start: int, end: int | None, limit: int, column:
 
     The stream stands at start - 1, because the byte there tells whether a line begins at start.
     """
-    stream.opens = _opens
+    stream.opens = begins_row
     base = max(0, start - 1)
     lines = Lines(stream, base, limit, column)
     if start:
@@ -49,7 +49,8 @@ def read_jsonl(stream: Members, start: int, end: int | None, limit: int, column:
         yield {"place": place, "error": why, "counted": False}
 
 
-def _opens(data: bytes) -> bool:
+def begins_row(data: bytes) -> bool:
+    """Whether bytes may begin a row or an array of them."""
     return data.lstrip(SPACE)[:1] in (b"{", b"[")
 
 

@@ -7,15 +7,15 @@ for gives one failure; the rest of the input goes on. Memory is bounded by the l
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO
+from typing import IO, cast
 
 from ..extensions import added
 from .compression import codec
 from .dates import parse_date
 from .http_message import Response, TooLarge, parse_response
 from .inputs import FORMATS, sniffed_format
-from .jsonl import in_utf8, read_jsonl
-from .members import Members, open_bytes
+from .jsonl import begins_row, in_utf8, read_jsonl
+from .members import Members, next_member, open_bytes
 from .planning import Piece
 from .rows import read_arrow, read_parquet
 from .segments import Segments
@@ -106,9 +106,11 @@ def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
             yield from _rows(reader(file, piece.start, piece.end, reading.text_column))
         elif piece.format == "jsonl":
             stream = Members(file, max(0, piece.start - 1), compression)
+            stream.opens = begins_row
             stream = in_utf8(stream) if piece.start == 0 else stream
             yield from _rows(read_jsonl(stream, piece.start, piece.end, reading.max_page_bytes, reading.text_column))
         elif piece.format == "warc":
+            compression = compression or _hidden_compression(file)
             yield from _warc(piece, Members(file, piece.start if compression else 0, compression), reading)
         elif piece.format in ("html", "text"):
             yield from _whole(Members(file, 0, compression), piece.format == "html", reading)
@@ -125,6 +127,15 @@ def _foreign(kind: str, stream: Members, reading: Reading) -> Iterator[Raw]:
     yield from known[kind].read(stream, reading)
     for place, why, _ in stream.damage:
         yield Raw(place, error=why, counted=False)
+
+
+def _hidden_compression(file: IO[bytes]) -> str | None:
+    """The compression of a crawl whose first bytes are damaged: that of a member further on that begins a record."""
+    file.seek(0)
+    head = cast(bytes, file.read(1 << 20))
+    if opens(head[:4096]):
+        return None
+    return next((name for name in ("gzip", "zstd") if next_member(head, name, opens) >= 0), None)
 
 
 def archived(file: IO[bytes], compression: str | None) -> str | None:
@@ -163,6 +174,7 @@ def too_large(size: int | None, limit: int) -> str:
 
 def _warc(piece: Piece, stream: Members, reading: Reading) -> Iterator[Raw]:
     """The records of a crawl; those in segments are put together, from beyond the end of the piece where need be."""
+    stream.opens = opens  # before the first byte is read
     if piece.start:
         seek_record(stream, piece.start)
     head = stream.peek(4096)
