@@ -142,13 +142,9 @@ def test_a_query_reads_the_workspace_and_nothing_else(extract, tmp_path: Path, q
 
 
 def test_a_refusal_of_a_worker_is_that_refusal_whatever_it_was_wrapped_in():
-    try:
-        try:
-            raise WorkspaceError("a is gone; run: x [while running 'process']")
-        except WorkspaceError as inner:
-            raise RuntimeError("wrapped") from inner
-    except RuntimeError as outer:
-        assert str(refusal_in(outer)) == "a is gone; run: x"
+    outer = RuntimeError("wrapped")
+    outer.__cause__ = WorkspaceError("a is gone; run: x [while running 'process']")
+    assert str(refusal_in(outer)) == "a is gone; run: x"
     text = "Traceback\n  at y\ngristmill.corpus.store.errors.RequestError: no b [while running 'p']\n\nmore"
     assert isinstance(refusal_in(RuntimeError(text)), RequestError)
     assert str(refusal_in(RuntimeError(text))) == "no b"
