@@ -226,3 +226,31 @@ def write_json(job: Job, export: Export, name: str, content: Any) -> str:
 
 def used_domains(job: Job) -> list[str]:
     return [name for name, share in job.recipe.run_shares().items() if share > 0]
+
+
+def held_domains(job: Job, export: Export) -> list[str]:
+    """The used domains that have held-out documents; the others are noted, for trainers that validate on what is there.
+
+    Raises RequestError where a used domain has nothing to train on: an empty file stops a trainer, or hangs it.
+    """
+    used = used_domains(job)
+    empty = [name for name in used if not job.tokens(name).documents]
+    if empty:
+        raise RequestError(
+            f"{export.trainer}: {', '.join(empty)} has no document to train on, and the recipe gives it a share"
+        )
+    held = [name for name in used if job.tokens(name, "heldout").documents]
+    bare = [name for name in used if name not in held]
+    if bare:
+        export.notes.append(f"not validated on, because they have no held-out documents: {', '.join(bare)}")
+    return held
+
+
+def need_held_out(job: Job, export: Export, tokens: int = 1) -> None:
+    """Refuse where there are fewer held-out tokens than the trainer's validation file must have."""
+    there = sum(job.tokens(name, "heldout").tokens for name in held_domains(job, export))
+    if there < tokens:
+        raise RequestError(
+            f"{export.trainer} reads a validation file of at least {tokens} tokens, and {there} are held out; run: "
+            f"gristmill tokenize --heldout SHARE --force"
+        )

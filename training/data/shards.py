@@ -121,9 +121,19 @@ def held_out(id: str, share: float) -> bool:
     return int.from_bytes(digest, "big") < share * 2.0**64
 
 
+LONGEST = 240  # bytes of a folder's name
+
+
 def table_name(domain: str) -> str:
-    """`tokens/<domain>`, with what a folder name cannot hold percent-encoded."""
+    """`tokens/<domain>`, with what a folder name cannot hold percent-encoded; of a long name only that.
+
+    Raises RequestError for a name that no file system takes.
+    """
     name = quote(domain, safe=" ,;=+@()[]'!&")
+    if len(name) > LONGEST:
+        name = "".join(c if ord(c) > 127 else quote(c, safe=" ,;=+@()[]'!&") for c in domain)
+    if len(name.encode()) > LONGEST:
+        raise RequestError(f"domain {domain[:40]}…: its name has {len(name.encode())} bytes, a folder's has {LONGEST}")
     return f"tokens/{name.replace('.', '%2E', 1) if name.startswith(('.', '_')) else name}"
 
 

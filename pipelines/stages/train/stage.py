@@ -35,6 +35,15 @@ from .settings import TrainSettings as TrainSettings
 RUNS = "runs"
 
 
+def run_name(name: str) -> str:
+    """The name of a run, once it is that of a folder in `runs/` and leads nowhere else. Raises RequestError."""
+    if not name.strip() or name.startswith(".") or "/" in name or "\0" in name or len(name.encode()) > 240:
+        raise RequestError(
+            f"{name[:60]!r} cannot be the name of a run: a folder in runs/ bears it; give another by --name"
+        )
+    return name
+
+
 def train(
     workspace: Workspace, settings: TrainSettings, resume: bool = False, force: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
@@ -43,7 +52,7 @@ def train(
     recipe = load_recipe(path)
     if not workspace.is_local:
         raise RequestError(f"{workspace.url}: training maps tokens and writes checkpoints on a local disk")
-    folder = workspace.path(RUNS, settings.name or recipe.name)
+    folder = workspace.path(RUNS, run_name(settings.name or recipe.name))
     if resume and not checkpoint.steps(f"{folder}/{CHECKPOINTS}"):
         raise RequestError(f"--resume: {folder} has no checkpoint to go on from; leave --resume out to start")
     pool = {name: open_tokens(workspace, name) for name in domains(workspace)}
