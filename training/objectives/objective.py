@@ -34,7 +34,7 @@ class Objective(nn.Module):
         documents  (B, T) int: of text that is measured, read as the model was trained
         """
         vocab = self.model.config.vocab_size
-        if scale is None and shares is None and mask is None:
+        if scale is None and shares is None and mask is None:  # measured
             return self.model.read(ids, targets, documents)
         hidden, weight = self.model(ids, mask).flatten(0, 1), self.model.head_weight
         if draw is not None:  # the seed of labels that the model draws itself; ignored positions stay so
