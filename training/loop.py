@@ -32,6 +32,7 @@ from .objectives.reweighting import sample_weights
 from .optimisers import Optimiser, plain
 from .run_card import run_card
 from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, changes_that_cannot_be, read_json, refusal, write_json
+from .spikes import is_spike
 from .transformer import Reading, Transformer, document_mask, flops_per_token
 
 Probe = Callable[[nn.Module], dict[str, dict[str, float]]]  # what gives the loss per token -> target -> scores
@@ -392,12 +393,3 @@ class Run:
         if found:
             self.restore(found[-1])
         return finished
-
-
-def is_spike(loss: float, window: list[float], sigma: float) -> bool:
-    """Not finite, or `sigma` deviations above the mean of a window that is at least 16 steps long."""
-    if not np.isfinite(loss):
-        return True
-    if len(window) < 16:
-        return False
-    return loss > float(np.mean(window)) + sigma * max(float(np.std(window)), 0.01)

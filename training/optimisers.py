@@ -189,7 +189,9 @@ class Optimiser:
             owner[id(parameter)].state[parameter][key] = like(value.to(place, copy=True), parameter)
         for part in self.parts:
             wanted = STATE[type(part).__name__]
-            lacking = [p for buffers in part.state.values() if not wanted <= buffers.keys() for p in wanted - buffers.keys()]
+            lacking = [
+                p for buffers in part.state.values() if not wanted <= buffers.keys() for p in wanted - buffers.keys()
+            ]
             if lacking:
                 raise WorkspaceError(
                     f"the checkpoint's optimiser state lacks {sorted(set(lacking))[0]}, which {self.settings.name} needs; "

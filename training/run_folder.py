@@ -36,7 +36,9 @@ def changes_that_cannot_be(
     found = []
     batch = state.get("batch_tokens", loader.batch_tokens)
     if batch != loader.batch_tokens:
-        found.append(f"its steps are of {batch:,} tokens, not of {loader.batch_tokens:,}, so its tokens would be lost count of")
+        found.append(
+            f"its steps are of {batch:,} tokens, not of {loader.batch_tokens:,}, so its tokens would be lost count of"
+        )
     elif state["step"] > loader.steps:
         found.append(f"its newest checkpoint is of step {state['step']}, and the run asked for ends at {loader.steps}")
     names = [one["settings"].get("optimiser", {}).get("name") for one in (before, now)]

@@ -237,7 +237,9 @@ def held_out_rows(target: HeldOut, pool: TokenPool, seq_len: int) -> tuple[np.nd
     if offsets is None:
         starts = np.flatnonzero(target.tokens == pool.start)
         offsets = np.unique(np.concatenate(([0], starts, [len(target.tokens)])))
-    bare = [begin for begin in offsets[:-1].tolist() if begin < len(target.tokens) and target.tokens[begin] != pool.start]
+    bare = [
+        begin for begin in offsets[:-1].tolist() if begin < len(target.tokens) and target.tokens[begin] != pool.start
+    ]
     tokens = np.insert(target.tokens, bare, pool.start)
     offsets = offsets + np.searchsorted(bare, offsets, side="left")
     ids, targets, _ = text_rows(tokens, offsets, np.zeros(len(offsets) - 1, np.int64), pool.start, pool.end, seq_len)

@@ -65,7 +65,8 @@ class AdamW:
             for models, rate, chosen in jobs:
                 if chosen:
                     parts = [
-                        [tensors[i][models] for i in chosen] for tensors in (weights, gradients, state.first, state.second)
+                        [tensors[i][models] for i in chosen]
+                        for tensors in (weights, gradients, state.first, state.second)
                     ]
                     self._fused(parts, count, rate, self.weight_decay if decays else 0.0)
 

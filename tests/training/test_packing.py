@@ -52,7 +52,9 @@ def learnt(domain, kind, length, keep):
 
 @given(
     lengths,
-    st.sampled_from([("concat", 5), ("concat", 16), ("bestfit", 2), ("bestfit", 9), ("decompose", 4), ("decompose", 16)]),
+    st.sampled_from(
+        [("concat", 5), ("concat", 16), ("bestfit", 2), ("bestfit", 9), ("decompose", 4), ("decompose", 16)]
+    ),
     st.integers(0, 3),
     st.booleans(),
     st.sampled_from([EOS, None]),

@@ -19,7 +19,9 @@ from gristmill.training.transformer import Transformer, TransformerConfig
 
 TEXT = train_tokenizer(["one two three four five six seven"] * 5, 300)
 TOKENIZER, FACTS = load_tokenizer(TEXT), token_facts(TEXT)
-TEXTS = st.text(st.sampled_from("ab \u00e9\u03b1\u0436\u05d0\u0928\u093e\u4e2d\uac00\U0001f600"), min_size=1, max_size=40).filter(str.strip)
+TEXTS = st.text(
+    st.sampled_from("ab \u00e9\u03b1\u0436\u05d0\u0928\u093e\u4e2d\uac00\U0001f600"), min_size=1, max_size=40
+).filter(str.strip)
 CONFIG = TransformerConfig(1, 16, 2, 2, 24, 300, 24)
 
 
@@ -136,7 +138,9 @@ def test_a_line_that_is_no_item_is_refused_by_its_number(tmp_path, line, said):
 
 def test_choices_are_compared_by_token_byte_character_and_against_their_cost_alone():
     made = model()
-    target = Target("t", (joined("one two", ["three", "\u00e9\u00e9 six", "five"], 1), joined("six", ["two", "one"])), True)
+    target = Target(
+        "t", (joined("one two", ["three", "\u00e9\u00e9 six", "five"], 1), joined("six", ["two", "one"])), True
+    )
     found = score(made, target, TOKENIZER, FACTS)
     expected = {name: [] for name in ("", "_per_token", "_per_byte", "_per_character", "_unconditioned")}
     for item in target.items:

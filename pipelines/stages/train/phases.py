@@ -27,7 +27,7 @@ from ....corpus.store.workspace import Workspace
 from ....mixing.recipe import Phase as RecipePhase
 from ....mixing.recipe import Recipe, load_recipe
 from ....training.data.loader import Phase
-from ....training.data.repetition import fill_in
+from ....training.data.repetition import fill_in_phases
 from ....training.data.shards import TokenDomain, document_ids
 from ..columns import stored_schema
 
@@ -98,7 +98,9 @@ class Changes(BaseModel, frozen=True, extra="forbid"):
     upsample: Upsample | None = None  # other shares in the last part of the run
     subset: Subset | None = None  # parts of domains that are repeated instead of reading all of them
     replay: Replay | None = None  # some of what the model was trained on before, for a run that goes on from it
-    max_epochs: float | None = Field(default=None, gt=0)  # no domain is repeated more; the others fill in pro rata
+    max_epochs: float | None = Field(
+        default=None, gt=0
+    )  # in the whole run no domain is repeated more; the others fill in
 
 
 def plan_phases(recipe: Recipe, total: int, available: Mapping[str, int], changes: Changes) -> list[Phase]:
@@ -113,9 +115,10 @@ def plan_phases(recipe: Recipe, total: int, available: Mapping[str, int], change
     if replay is not None:
         before = _whole(load_recipe(replay.recipe))
         shares = [_mixed(own, before, replay.share) for own in shares]
-    if max_epochs is not None:  # the loader refuses a domain that is not there
-        shares = [own if own.keys() - available.keys() else fill_in(own, available, total, max_epochs)
-                  for own in shares]  # fmt: skip
+    if max_epochs is not None and not {name for own in shares for name in own} - available.keys():
+        begins = [0.0, *(phase.until for phase in phases)]  # the loader refuses a domain that is not there
+        spans = [phase.until - begin for begin, phase in zip(begins, phases, strict=False)]
+        shares = fill_in_phases(list(zip(spans, shares, strict=True)), available, total, max_epochs)
     parts = _parts(subset, phases, shares, total, available)
     return [
         Phase(
