@@ -23,7 +23,8 @@ MODEL, OPTIMISER, STATE = "model.safetensors", "optimizer.safetensors", "state.j
 
 
 def save(folder: str, model: dict[str, Tensor], optimiser: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write a checkpoint at `folder`, atomically; one that is already there is replaced. Refuses a place that has no room for it."""
+    """Write a checkpoint at `folder`, atomically; one that is already there is replaced. Refuses a place
+    that has no room for it."""
     scratch = f"{os.path.dirname(folder)}/.{os.path.basename(folder)}.tmp"
     try:
         shutil.rmtree(scratch, ignore_errors=True)

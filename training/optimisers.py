@@ -194,7 +194,7 @@ class Optimiser:
             ]
             if lacking:
                 raise WorkspaceError(
-                    f"the checkpoint's optimiser state lacks {sorted(set(lacking))[0]}, which {self.settings.name} needs; "
+                    f"the checkpoint's optimiser state lacks {min(lacking)}, which {self.settings.name} needs; "
                     f"it is that of another optimiser, so train under another --name"
                 )
 

@@ -7,8 +7,9 @@ linear    warm-up, a line down to `final`
 power     warm-up, then min(1, (step / knee)^-0.51), decay over the last part (Shen et al. 2024)
 infinite  warm-up, cosine down to `plateau` over `cooldown`, constant, exponential anneal (Ibrahim et al. 2024)
 
-Refuses a warm-up that overlaps the decay, or that ends where a power schedule falls already: the rate would drop in one
-step. Re-warming for continual pre-training is a warm-up that starts from `start`, the factor at which the run before ended.
+Refuses a warm-up that overlaps the decay, or that ends where a power schedule falls already: the rate would drop in
+one step. Re-warming for continual pre-training is a warm-up that starts from `start`, the factor at which the run
+before ended.
 """
 
 import math
@@ -44,8 +45,9 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"{told} are fractions of the run and overlap: they sum to {sum(parts.values()):g}")
         if self.kind == "power" and self.warmup > self.knee:
             raise ValueError(
-                f"warmup {self.warmup:g} ends behind the knee {self.knee:g}, where the rate has fallen to "
-                f"{(self.warmup / self.knee) ** EXPONENT:.2f} of its peak already; choose a knee of {self.warmup:g} or more"
+                f"warmup {self.warmup:g} ends behind the knee {self.knee:g}, where the rate has "
+                f"fallen to {(self.warmup / self.knee) ** EXPONENT:.2f} of its peak already; choose a "
+                f"knee of {self.warmup:g} or more"
             )
         return self
 

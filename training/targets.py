@@ -155,9 +155,9 @@ def score(
     }
     if not target.choices:
         return found
-    alone = encode_pairs(tokenizer, [("", text) for text in dict.fromkeys(text for _, text in pairs)])
-    apart = dict(zip(dict.fromkeys(text for _, text in pairs),
-                     sequence_losses(model, [([facts.bos], end) for _, end in alone], length, rows), strict=True))  # fmt: skip
+    known = list(dict.fromkeys(text for _, text in pairs))
+    alone = [([facts.bos], end) for _, end in encode_pairs(tokenizer, [("", text) for text in known])]
+    apart = dict(zip(known, sequence_losses(model, alone, length, rows), strict=True))
     texts = [text.lstrip() for _, text in pairs]
     scores = {
         "": -losses,

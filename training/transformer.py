@@ -72,6 +72,9 @@ class Reading:
     metadata: bool = False
 
 
+PLAIN = Reading()  # one text after the other, without prefixes
+
+
 # name -> layers, width, heads, key/value heads, feed-forward width. A name counts the parameters of the blocks alone:
 # embedding and head depend on the vocabulary and would swamp the small sizes.
 SIZES = {

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import pyarrow.compute as pc
+
 from ...corpus.store.errors import RequestError
 from ...corpus.store.fate import read_kept
 from ...corpus.store.workspace import Workspace
-from ...training.data.shards import TokenDomain, held_out, open_tokens, table_name
+from ...training.data.shards import TokenDomain, document_ids, open_tokens
 from ..recipe import Phase, Recipe
 
 Unit = Literal["rows", "documents", "tokens"]
@@ -59,12 +61,14 @@ class Job:
     def texts(self, domain: str, split: str = "train") -> Iterator[dict[str, Any]]:
         """id, text and url of each document of a domain and split, in the order of the token shards."""
         assert self.workspace is not None
-        share = self.workspace.table(table_name(domain)).finished("recipe export").settings["heldout"]
+        held = document_ids(self.workspace, domain, "heldout")
         for shard in self.workspace.table("documents").finished("recipe export").shards:
             found = []
             for batch in read_kept(self.workspace, shard.name, ["id", "text", "url", "domain"]):
+                aside = pc.is_in(batch["id"], value_set=held)
+                batch = batch.filter(aside if split == "heldout" else pc.invert(aside))
                 for row in batch.to_pylist():
-                    if row["domain"] == domain and held_out(row["id"], share) == (split == "heldout"):
+                    if row["domain"] == domain:
                         found.append({"id": row["id"], "text": row["text"], "url": row["url"]})
             yield from sorted(found, key=lambda row: row["id"])
 

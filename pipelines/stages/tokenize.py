@@ -19,10 +19,11 @@ from ...corpus.store.calls import File
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import Shard, checksum, filesystem, fingerprint, replacing
 from ...corpus.store.workspace import Manifest, Workspace
-from ...training.data.shards import SPLITS, TokenFacts, TokenRows, committed_tokens, held_out, table_name, write_tokens
+from ...training.data.shards import SPLITS, TokenFacts, TokenRows, committed_tokens, table_name, write_tokens
 from ...training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
 from ..engine.runner import RunnerOptions
 from ..engine.stage import Plan, Report, Stage, run_stage
+from .held_out import drawn, grouped_first, grouping_inputs
 
 TOKENIZER, FILE = "tokenizer", "tokenizer.json"
 PREFIXES = {  # `domain` is what `gristmill tag --domain topic` made of it
@@ -193,6 +194,7 @@ def tokens_recorded(settings: TokenizeSettings) -> dict[str, Any]:
 
 def tokens_inputs(workspace: Workspace, settings: TokenizeSettings) -> dict[str, str]:
     found = fate.inputs(workspace, "tokenize")
+    found |= grouping_inputs(workspace)
     return found | {TOKENIZER: workspace.table(TOKENIZER).finished("tokenize").fingerprint}
 
 
@@ -201,7 +203,7 @@ def tokens_stage(workspace: Workspace) -> Stage[TokenizeSettings]:
     domains = workspace.table(TOKENIZER).finished("tokenize").details["domains"]
     return Stage(
         name="tokenize",
-        version=1,
+        version=2,  # groups of documents are held out together
         tables=tuple(table_name(domain) for domain in domains),
         inputs=tokens_inputs,
         graph=tokens_graph,
@@ -211,10 +213,9 @@ def tokens_stage(workspace: Workspace) -> Stage[TokenizeSettings]:
 
 def tokens_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
     """Shards -> reports of token shards -> one group -> a manifest per domain."""
+    shards = pipeline | "shards" >> beam.Create([*_shards(plan.workspace), None]) | "spread" >> beam.Reshuffle()
     return (
-        pipeline
-        | "shards" >> beam.Create([*_shards(plan.workspace), None])
-        | "spread" >> beam.Reshuffle()
+        grouped_first(shards, plan)
         | "tokenize" >> beam.FlatMap(tokenize_shard, plan)
         | "one group" >> beam.Map(lambda report: (0, report))
         | "gather" >> beam.GroupByKey()
@@ -254,13 +255,14 @@ def _encoded(plan: Plan, shard: str) -> tuple[TokenFacts, dict[tuple[str, str], 
     facts = TokenFacts(told["tokenizer"], told["vocab_size"], told["bos"], told["eos"])
     tokenizer = load_tokenizer(_given(plan.workspace.table(TOKENIZER).shard_url(FILE)))
     rows: dict[tuple[str, str], TokenRows] = {}
+    held = drawn(plan, sum(found["documents"] for found in told["domains"].values()))
     for batch in fate.read_kept(plan.workspace, shard, ["id", "domain", "text", "url", "host", "source"]):
         documents = batch.to_pylist()
         texts = [document["text"] for document in documents]
         prefixes = [prefix(document, plan.settings.metadata) for document in documents]
         heads = encode_prefixes(tokenizer, prefixes)
         for document, head, tokens in zip(documents, heads, encode(tokenizer, facts, texts, prefixes), strict=True):
-            split = SPLITS[held_out(document["id"], plan.settings.heldout)]
+            split = SPLITS[held(document["id"])]
             part = rows.setdefault((document["domain"], split), TokenRows())
             part.append(document["id"], tokens, len(document["text"].encode()), len(head))
     return facts, rows

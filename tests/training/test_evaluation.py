@@ -1,5 +1,6 @@
 """Bits per byte against loops over single tokens: by the loop, by fleets, with masks, prefixes and every tokenizer."""
 
+import itertools
 import math
 
 import numpy as np
@@ -16,12 +17,12 @@ from gristmill.training.branches import Ensemble
 from gristmill.training.data.shards import TokenDomain, TokenFacts
 from gristmill.training.evaluation import bits_per_byte, held_out_rows
 from gristmill.training.objectives.objective import Objective
-from gristmill.training.transformer import Reading, Transformer, TransformerConfig
+from gristmill.training.transformer import PLAIN, Reading, Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(2, 16, 2, 2, 24, 50, 8)
 
 
-def model(reading=Reading()):
+def model(reading=PLAIN):
     made = Transformer(CONFIG, 1)
     made.reading = reading
     with torch.no_grad():
@@ -86,7 +87,7 @@ def test_held_out_text_is_measured_as_the_model_was_trained(domain, seq_len, mas
 def test_a_fleet_measures_what_the_loop_measures(domain, seq_len):
     made = model()
     documents, offsets = domain.plain()
-    own = [documents[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    own = [documents[a:b] for a, b in itertools.pairwise(offsets)]
     pool = TokenPool.from_documents({"d": own * 4}, {"d": (own, domain.bytes)}, 50, 0, domain.facts.eos)
     net = StackedTransformer.stack(CONFIG, [made.state_dict()] * 2, "cpu")
     found = HeldOutRows(pool, seq_len, "cpu").bits_per_byte(net)

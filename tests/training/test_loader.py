@@ -13,7 +13,7 @@ from gristmill.training.data.lengths import bucket_order, bucket_sizes
 from gristmill.training.data.loader import Loader, Phase, apportion, stretch
 from gristmill.training.data.packing import IGNORED
 from gristmill.training.data.permutation import key_of
-from gristmill.training.data.repetition import effective_epochs, fill_in, repetition_warnings
+from gristmill.training.data.repetition import effective_epochs, fill_in, fill_in_phases, repetition_warnings
 from gristmill.training.data.shards import TokenDomain, TokenFacts
 
 FACTS = TokenFacts("t", 60_000, 0, 1)
@@ -310,6 +310,32 @@ def test_repetition_is_worth_what_the_law_says():
     assert effective_epochs(4) == pytest.approx(1 + 15.387756 * (1 - np.exp(-3 / 15.387756)))
     loader = Loader({"a": POOL["a"]}, [Phase(1.0, {"a": 1}, 16)], 12_000, 64)
     assert "a is repeated for 9" in repetition_warnings(loader.plan())[0]
+
+
+@given(
+    st.lists(st.lists(st.floats(0.02, 1), min_size=3, max_size=3), min_size=1, max_size=4),
+    st.lists(st.integers(50, 2000), min_size=3, max_size=3),
+    st.integers(100, 4000),
+    st.floats(0.5, 4),
+)
+def test_a_cap_holds_over_the_phases_of_a_run_and_changes_nothing_where_it_is_kept(weights, sizes, total, cap):
+    available = dict(zip("abc", sizes, strict=True))
+    shares = [dict(zip("abc", (w / sum(row) for w in row), strict=True)) for row in weights]
+    spans = [1 / len(shares)] * len(shares)
+    if cap * sum(sizes) < 1.02 * total:
+        if cap * sum(sizes) < 0.98 * total:
+            with pytest.raises(RequestError, match="cannot be filled"):
+                fill_in_phases(list(zip(spans, shares, strict=True)), available, total, cap)
+        return
+    found = fill_in_phases(list(zip(spans, shares, strict=True)), available, total, cap)
+
+    def epochs(phases, name):
+        return sum(s * phase[name] for s, phase in zip(spans, phases, strict=True)) * total / available[name]
+
+    assert all(sum(phase.values()) == pytest.approx(1, abs=1e-9) for phase in found)
+    assert all(epochs(found, name) <= cap * (1 + 1e-5) for name in "abc")
+    if all(epochs(shares, name) <= cap for name in "abc"):
+        assert found == [pytest.approx(phase) for phase in shares]
 
 
 def test_what_a_small_domain_lacks_is_filled_in_by_the_others():

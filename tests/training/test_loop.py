@@ -345,7 +345,7 @@ def test_no_room_for_a_checkpoint_is_said_in_words_and_the_run_goes_on_when_ther
 
         with monkeypatch.context() as patch:
             patch.setattr(checkpoint, "save_file", failing)
-            with pytest.raises(WorkspaceError, match="cannot be written: .*No space left on device; make room"):
+            with pytest.raises(WorkspaceError, match=r"cannot be written: .*No space left on device; make room"):
                 run(pool, {}, folder, steps=30)
         again, _ = run(pool, {}, folder, steps=30)
         assert torch.equal(weights(again), weights(whole))

@@ -30,7 +30,7 @@ from ....training.loop import Probe, pretrain
 from ....training.loop_settings import LoopSettings
 from ....training.run_folder import CHECKPOINTS
 from ....training.targets import load_target, score
-from ....training.transformer import Reading, Transformer, size
+from ....training.transformer import PLAIN, Reading, Transformer, size
 from .phases import Changes, arranged, plan_phases, with_quality
 
 RUNS = "runs"
@@ -157,7 +157,7 @@ def probe(workspace: Workspace, targets: Sequence[str], items: int, facts: Token
 
 
 def held_out(
-    workspace: Workspace, pool: Iterable[str], tokens: int, seq_len: int, reading: Reading = Reading()
+    workspace: Workspace, pool: Iterable[str], tokens: int, seq_len: int, reading: Reading = PLAIN
 ) -> dict[str, HeldOut]:
     """What these domains of the workspace are measured by, those without held-out text left out."""
     found = {}
