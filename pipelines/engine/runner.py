@@ -14,6 +14,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineRunner
 
+from ...corpus.store.errors import RequestError, WorkspaceError
+
 
 @dataclass(frozen=True)
 class RunnerOptions:
@@ -41,13 +43,20 @@ def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Beam's own log from errors upwards: its notes about coders and bundles say nothing about the work."""
-    log = logging.getLogger("apache_beam")
+    log, steps = logging.getLogger("apache_beam"), logging.getLogger("apache_beam.runners.common")
     before = log.level
     log.setLevel(logging.ERROR)
+    steps.addFilter(_unforeseen)
     try:
         yield
     finally:
         log.setLevel(before)
+        steps.removeFilter(_unforeseen)
+
+
+def _unforeseen(record: logging.LogRecord) -> bool:
+    """Whether a record is more than a refusal in words, which the command line prints without its traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], (RequestError, WorkspaceError)))
 
 
 def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str]]:

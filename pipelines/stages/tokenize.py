@@ -19,12 +19,14 @@ from ...corpus.store.calls import File
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import Shard, checksum, filesystem, fingerprint, replacing
 from ...corpus.store.workspace import Manifest, Workspace
+from ...training.data.round_trip import check_round_trip, measure_of
 from ...training.data.shards import SPLITS, TokenFacts, TokenRows, committed_tokens, table_name, write_tokens
 from ...training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
 from ..engine.runner import RunnerOptions
 from ..engine.stage import Plan, Report, Stage, run_stage
 from .held_out import drawn, grouped_first, grouping_inputs
 
+TRIED = 200_000  # bytes of each domain that a given tokenizer is tried on
 TOKENIZER, FILE = "tokenizer", "tokenizer.json"
 PREFIXES = {  # `domain` is what `gristmill tag --domain topic` made of it
     "host": "URL: {host}\n\n",
@@ -117,6 +119,8 @@ def commit_tokenizer(group: tuple[int, Iterable[tuple[str, pa.RecordBatch, dict]
         text = train_tokenizer(_sampled_texts(reports, plan), settings.vocab_size)
     else:
         text = _given(settings.tokenizer)
+        samples = _first_texts(reports, plan)
+        check_round_trip(text, load_tokenizer(text, settings.tokenizer), samples, settings.tokenizer)
     facts = token_facts(text, settings.bos, settings.eos, settings.tokenizer or FILE)
     url = plan.workspace.table(TOKENIZER).shard_url(FILE)
     with replacing(url) as scratch, open(scratch, "w", encoding="utf-8") as file:
@@ -139,6 +143,23 @@ def _sampled_texts(reports: list[tuple[str, pa.RecordBatch, dict]], plan: Plan) 
                 for id, text in zip(documents["id"].to_pylist(), documents["text"].to_pylist(), strict=True):
                     if id in chosen:
                         yield text
+
+
+def _first_texts(reports: list[tuple[str, pa.RecordBatch, dict]], plan: Plan) -> dict[str, list[str]]:
+    """Texts of each domain's documents with the smallest draws, up to `TRIED` of their bytes."""
+    rows: dict[str, list[tuple[int, str, int]]] = {}
+    for _, batch, _ in reports:
+        for row in batch.to_pylist():
+            rows.setdefault(row["domain"], []).append((row["draw"], row["id"], row["bytes"]))
+    chosen = {id: domain for domain, found in rows.items() for _, id, _ in _until(sorted(found), TRIED)}
+    texts: dict[str, list[str]] = {}
+    for shard, batch, _ in reports:
+        if not chosen.keys().isdisjoint(batch.column("id").to_pylist()):
+            for documents in fate.read_kept(plan.workspace, shard, ["id", "text"]):
+                for id, text in zip(documents["id"].to_pylist(), documents["text"].to_pylist(), strict=True):
+                    if id in chosen:
+                        texts.setdefault(chosen[id], []).append(text)
+    return texts
 
 
 def _until(ordered: Iterable[tuple[int, str, int]], cap: int) -> Iterator[tuple[int, str, int]]:
@@ -253,7 +274,9 @@ def _encoded(plan: Plan, shard: str) -> tuple[TokenFacts, dict[tuple[str, str], 
     manifest = _manifest(plan)
     told = manifest.details
     facts = TokenFacts(told["tokenizer"], told["vocab_size"], told["bos"], told["eos"])
-    tokenizer = load_tokenizer(_given(plan.workspace.table(TOKENIZER).shard_url(FILE)))
+    text = _given(plan.workspace.table(TOKENIZER).shard_url(FILE))
+    tokenizer = load_tokenizer(text)
+    lost = measure_of(text, tokenizer)
     rows: dict[tuple[str, str], TokenRows] = {}
     held = drawn(plan, sum(found["documents"] for found in told["domains"].values()))
     for batch in fate.read_kept(plan.workspace, shard, ["id", "domain", "text", "url", "host", "source"]):
@@ -261,10 +284,15 @@ def _encoded(plan: Plan, shard: str) -> tuple[TokenFacts, dict[tuple[str, str], 
         texts = [document["text"] for document in documents]
         prefixes = [prefix(document, plan.settings.metadata) for document in documents]
         heads = encode_prefixes(tokenizer, prefixes)
-        for document, head, tokens in zip(documents, heads, encode(tokenizer, facts, texts, prefixes), strict=True):
+        encoded = encode(tokenizer, facts, texts, prefixes)
+        bodies = [
+            own[1 + len(head) : None if facts.eos is None else -1] for own, head in zip(encoded, heads, strict=True)
+        ]
+        missing = lost(texts, bodies)
+        for document, head, tokens, gone in zip(documents, heads, encoded, missing, strict=True):
             split = SPLITS[held(document["id"])]
             part = rows.setdefault((document["domain"], split), TokenRows())
-            part.append(document["id"], tokens, len(document["text"].encode()), len(head))
+            part.append(document["id"], tokens, len(document["text"].encode()) - gone, len(head), gone)
     return facts, rows
 
 

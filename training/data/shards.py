@@ -2,8 +2,9 @@
 
 `tokens/<domain>/<split>-<stem>.arrow` belongs to `documents/<stem>.parquet`. A row's tokens are BOS, the metadata
 prefix (`metadata_tokens` of them, often none), the text, and EOS where the tokenizer has one of its own. `n_bytes`
-counts the UTF-8 bytes of the text alone, so bits per byte can always be computed. The schema's metadata carry the
-stamp and counts that a committed shard is recognised by, the tokenizer's hash and the totals.
+counts the UTF-8 bytes of the text alone, as far as its tokens give them back, so bits per byte can always be computed.
+The schema's metadata carry the stamp and counts that a committed shard is recognised by, the tokenizer's hash and the
+totals.
 
 Refuses to map a workspace that is not on a local disk, and to mix shards of two tokenizers in one domain.
 """
@@ -62,8 +63,10 @@ class TokenRows:
     tokens: list[np.ndarray] = field(default_factory=list)
     n_bytes: list[int] = field(default_factory=list)
     metadata_tokens: list[int] = field(default_factory=list)
+    lost_bytes: int = 0  # of the texts, which the tokenizer does not give back
 
-    def append(self, id: str, tokens: np.ndarray, n_bytes: int, metadata_tokens: int) -> None:
+    def append(self, id: str, tokens: np.ndarray, n_bytes: int, metadata_tokens: int, lost_bytes: int = 0) -> None:
+        self.lost_bytes += lost_bytes
         self.ids.append(id)
         self.tokens.append(tokens)
         self.n_bytes.append(n_bytes)
@@ -74,6 +77,7 @@ class TokenRows:
             "documents": len(self.ids),
             "tokens": sum(len(tokens) for tokens in self.tokens),
             "bytes": sum(self.n_bytes),
+            **({"lost_bytes": self.lost_bytes} if self.lost_bytes else {}),
         }
 
 
