@@ -214,6 +214,23 @@ def spans(job: Job) -> list[Span]:
     return found
 
 
+RANKS = 64  # an export to which every table has at least so many documents says nothing of small tables
+
+
+def say_small_tables(job: Job, export: Export) -> None:
+    """Note domains of fewer documents than ranks may read: these trainers give each rank documents of its own, and a
+    rank without one waits for ever or fails."""
+    sizes = {
+        name: round(one.tokens_available / one.mean_tokens_per_document) for name, one in job.recipe.domains.items()
+    }
+    small = [f"{name} has {sizes[name]}" for name in used_domains(job) if sizes[name] < RANKS]
+    if small:
+        export.notes.append(
+            f"{export.trainer} gives each rank documents of its own: {', '.join(small)} documents, so use no more "
+            f"ranks, or merge the domain with another"
+        )
+
+
 def write_text(job: Job, export: Export, name: str, text: str) -> str:
     """Write a settings file of the export."""
     path = job.path(name)
