@@ -119,10 +119,9 @@ def bits_per_byte(model: nn.Module, held_out: Mapping[str, HeldOut], rows: int =
     for name, held in held_out.items():
         total = torch.zeros((), dtype=torch.float64, device=device)
         for start in range(0, len(held.ids), rows):
-            ids, targets, documents = (
-                None if part is None else torch.from_numpy(part[start : start + rows]).to(device)
-                for part in (held.ids, held.targets, held.documents)
-            )
+            part = slice(start, start + rows)
+            ids, targets = (torch.from_numpy(whole[part]).to(device) for whole in (held.ids, held.targets))
+            documents = None if held.documents is None else torch.from_numpy(held.documents[part]).to(device)
             total += nll(ids, targets, documents=documents).sum(dtype=torch.float64)
         found[name] = float(total) / math.log(2) / held.bytes
     return found

@@ -49,7 +49,7 @@ def compared(workspace: Workspace) -> bool:
 
 def grouped_first(shards: beam.PCollection, plan: Plan) -> beam.PCollection:
     """Shards of documents and one None -> the same, once the groups are written."""
-    return (
+    return (  # type: ignore[return-value]
         shards
         | "what belongs together" >> beam.FlatMap(keys_of_shard, plan)
         | "by key" >> beam.GroupByKey()

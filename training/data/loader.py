@@ -281,7 +281,7 @@ class Loader:
 
     def _refuse_shares_without_a_row(self, phase: Phase) -> None:
         parts = self._parts[-1]
-        drawn = sum(part.stretch.draws for part in parts)
+        drawn = np.sum([part.stretch.draws for part in parts], 0)
         rows = sum(part.stretch.rows for part in parts)
         lost = [name for d, name in enumerate(self.names) if phase.shares.get(name, 0.0) > 0 and drawn[d] == 0]
         if lost:
