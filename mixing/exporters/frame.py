@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pyarrow.compute as pc
 
 from ...corpus.store.errors import RequestError
-from ...corpus.store.fate import read_kept
+from ...corpus.store.fate import sources
 from ...corpus.store.workspace import Workspace
 from ...training.data.shards import TokenDomain, document_ids, open_tokens
 from ..recipe import Phase, Recipe
@@ -62,9 +62,9 @@ class Job:
         """id, text and url of each document of a domain and split, in the order of the token shards."""
         assert self.workspace is not None
         held = document_ids(self.workspace, domain, "heldout")
-        for shard in self.workspace.table("documents").finished("recipe export").shards:
+        for source in sources(self.workspace, "recipe export").values():
             found = []
-            for batch in read_kept(self.workspace, shard.name, ["id", "text", "url", "domain"]):
+            for batch in source.read(["id", "text", "url", "domain"]):
                 aside = pc.is_in(batch["id"], value_set=held)
                 batch = batch.filter(aside if split == "heldout" else pc.invert(aside))
                 for row in batch.to_pylist():
