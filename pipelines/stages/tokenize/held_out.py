@@ -106,9 +106,8 @@ def _rewritings(plan: Plan[TokenizeSettings]) -> Iterator[list[str]]:
     table = plan.workspace.table(LINEAGE)
     if plan.settings.heldout and table.manifest() is not None:
         for batch in table.read(["id", "parent"]):
-            yield from (
-                [parent, id] for id, parent in zip(*(batch[c].to_pylist() for c in ("id", "parent")), strict=True)
-            )
+            for id, parent in zip(batch["id"].to_pylist(), batch["parent"].to_pylist(), strict=True):
+                yield [parent, id]
 
 
 GROUPS_STAGE: Stage[TokenizeSettings] = Stage(
