@@ -34,6 +34,7 @@ WRITTEN_BY = {  # the first words of a table's name -> the command
     "synthetic": "rewrite",
     "tags": "tag",
     "tokenizer": "tokenize",
+    "groups": "tokenize",
     "tokens": "tokenize",
 }
 BY_STAGE = ("decisions", "edits", "failures")  # their tables bear the name of the stage
