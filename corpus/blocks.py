@@ -33,6 +33,7 @@ class Blocks(NamedTuple):
     node_cues: np.ndarray  # (N,) int64 cues of the element alone
     pre: np.ndarray  # (B,) int64 the `pre` element around the block, 0 for none
     formulas: bool  # whether the page may hold formulas
+    look: np.ndarray  # (N,) int64 hash of the classes of the element, digits left out; 0 for none
 
 
 def segment(data: bytes, marks: bool = False) -> Blocks:
@@ -40,7 +41,7 @@ def segment(data: bytes, marks: bool = False) -> Blocks:
     numbers, kinds, bits, _ = elements()
     table, found = cue_automaton()
     tags = data.count(b"<") + 2  # at most so many blocks and elements, one more level, twice as many segments
-    blocks, nodes = np.empty((5, tags), np.int64), np.empty((3, tags), np.int64)
+    blocks, nodes = np.empty((5, tags), np.int64), np.empty((4, tags), np.int64)
     counts, segments = np.empty((tags, 10), np.int64), np.empty((2 * tags, 4), np.int64)
     stack, state = np.empty((tags + 1, 7), np.int64), np.zeros(7, np.int64)
     known = (numbers, kinds, bits, table, found)
@@ -49,9 +50,9 @@ def segment(data: bytes, marks: bool = False) -> Blocks:
     )
     b, n, s = state[_BLOCKS], state[_NODES], state[_SEGMENTS]
     node, cues, own, ancestors, pre = blocks[:, :b]
-    parent, tag, node_cues = nodes[:, :n]
+    parent, tag, node_cues, look = nodes[:, :n]
     formulas = bool(state[_FORMULAS])
-    return Blocks(node, cues, own, ancestors, counts[:b], segments[:s], parent, tag, node_cues, pre, formulas)
+    return Blocks(node, cues, own, ancestors, counts[:b], segments[:s], parent, tag, node_cues, pre, formulas, look)
 
 
 _BR, _PRE, _B, _STRONG, _A, _MATH, _MJX, _IMG = (
@@ -68,8 +69,9 @@ _DEPTH, _NODES, _BLOCKS, _SEGMENTS, _SKIPPING, _FRESH, _FORMULAS = 0, 1, 2, 3, 4
 
 @compiled
 def _cues(data, start, end, table, found):
-    """Cues in the values of class, id, role and itemprop within a tag's attributes, and whether it is hidden."""
-    mask, i = 0, start
+    """(cues in the values of class, id, role and itemprop within a tag's attributes, and whether it is hidden;
+    hash of its classes)."""
+    mask, look, i = 0, 0, start
     while i < end:
         while i < end and (data[i] <= 32 or data[i] == 47):
             i += 1
@@ -96,6 +98,10 @@ def _cues(data, start, end, table, found):
             or (size == 8 and first == 105 and data[name + 4] == 112)  # itemprop
         )
         if wanted:
+            if size == 5:
+                for j in range(value, i):
+                    if data[j] < 48 or data[j] > 57:
+                        look = (look * 131 + data[j]) & 0xFFFFFFFFFFF
             state, lower = table[0, 0], False
             mask |= found[state]
             for j in range(value, i):
@@ -123,8 +129,12 @@ def _cues(data, start, end, table, found):
                         back -= 1
                     if data[back] == 58 and data[back - 1] == 121 and data[back - 2] == 97:
                         mask |= 1 << 62
+        elif size == 11 and first == 97 and data[name + 5] == 104 and i > value and data[value] == 116:
+            mask |= 1 << 59  # aria-hidden="true"
+        elif size == 6 and first == 104 and data[name + 1] == 105 and data[name + 3] == 100:
+            mask |= 1 << 59  # hidden=""
         i += 1
-    return mask
+    return mask, look
 
 
 @compiled
@@ -146,7 +156,7 @@ def _segment(data, words, numbers, kinds, bits, table, found, stack, state, bloc
     nodes, counts, segments = bare(nodes), bare(counts), bare(segments)
     size, i = len(data), 0
     state[_NODES], state[_FRESH] = 1, 1
-    nodes[0, 0], nodes[1, 0], nodes[2, 0] = -1, -1, 0
+    nodes[0, 0], nodes[1, 0], nodes[2, 0], nodes[3, 0] = -1, -1, 0, 0
     stack[0] = 0
     while i < size:
         if data[i] != 60:  # text up to the next <
@@ -258,7 +268,7 @@ def _open(data, words, i, numbers, kinds, bits, table, found, stack, state, node
     at = index(numbers, value)
     kind = kinds[at] if at >= 0 else 0
     if kind == 3:
-        if value == _IMG and not state[_FORMULAS] and _cues(data, start, end, table, found) >> 61 & 1:
+        if value == _IMG and not state[_FORMULAS] and _cues(data, start, end, table, found)[0] >> 61 & 1:
             state[_FORMULAS] = 1
         if value == _BR and not state[_SKIPPING] and not state[_FRESH]:
             counts[state[_BLOCKS] - 1, 7] += 1
@@ -282,14 +292,14 @@ def _open(data, words, i, numbers, kinds, bits, table, found, stack, state, node
         if index(_RAW, value) >= 0:  # its content is not markup: go to its own end tag
             return raw_end(data, words, end + 1, value)
         return end + 1
-    mask = _cues(data, start, end, table, found) if end > start + 3 else 0
+    mask, look = _cues(data, start, end, table, found) if end > start + 3 else (0, 0)
     if kind == 1:
         n = state[_NODES]
         state[_NODES] += 1
         state[_FRESH] = 1
         if value == _PRE and not own[_IN_PRE]:
             own[_IN_PRE] = n
-        nodes[0, n], nodes[1, n], nodes[2, n] = own[_NODE], at, mask
+        nodes[0, n], nodes[1, n], nodes[2, n], nodes[3, n] = own[_NODE], at, mask, look
         own[_NODE] = n
         own[_BITS] |= bits[at]
     elif marks:

@@ -28,12 +28,15 @@ class Thin(NamedTuple):
     structured: tuple[bytes, ...]  # contents of JSON-LD scripts
 
 
-def thin(source: bytes, addresses: bool = False) -> Thin:
-    """The thin source; with `addresses` the links keep theirs."""
+def thin(source: bytes, addresses: bool = False, noscript: bool = True) -> Thin:
+    """The thin source; with `addresses` the links keep theirs.
+
+    noscript   turn each `noscript` element of the body that holds `NOSCRIPT_CHARS` of text into `<div class="noscript">`
+    """
     data = np.frombuffer(source, np.uint8)
     out = np.empty(len(source) + len(source) // 2 + 16, np.uint8)
     facts, spans = np.zeros(FACTS, np.int64), np.zeros((16, 2), np.int64)
-    size = _thin(data, by_eight(source), addresses, _attribute_kinds(), out, facts, spans)
+    size = _thin(data, by_eight(source), addresses, noscript, _attribute_kinds(), out, facts, spans)
     start, end = facts[_LANGUAGE : _LANGUAGE + 2].tolist()
     return Thin(
         out[:size].tobytes(),
@@ -52,8 +55,9 @@ def primary_language(tag: str) -> str | None:
     return language if language.isalpha() and language.isascii() and 2 <= len(language) <= 3 else None
 
 
-FACTS = 7
-_LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE = 0, 1, 2, 3, 4, 5
+FACTS = 9
+_LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE, _BODY, _SHOWN = 0, 1, 2, 3, 4, 5, 7, 8
+NOSCRIPT_CHARS = 120  # visible characters, spaces not counted: what asks for JavaScript or counts visits has fewer
 _KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 _TABLE = 211  # no two of the names below meet in it
 _ATTRIBUTES = {
@@ -82,9 +86,12 @@ def _attribute_kinds() -> np.ndarray:
     return table
 
 
-_A, _HTML, _META_TAG, _STYLE_TAG, _TIME_TAG, _TITLE, _TEXTAREA, _PLAIN, _SVG, _MATH = (
-    number(one) for one in "a html meta style time title textarea plaintext svg math".split()
+_A, _HTML, _META_TAG, _STYLE_TAG, _TIME_TAG, _TITLE, _TEXTAREA, _PLAIN, _SVG, _MATH, _NOSCRIPT = (
+    number(one) for one in "a html meta style time title textarea plaintext svg math noscript".split()
 )
+# elements that no head holds
+_BODIED = np.array(sorted(number(one) for one in "body div p header main section article nav table form h1 a ul".split()))
+_SHOWN_AS = np.frombuffer(b'<div class="noscript">', np.uint8)
 _EMPTIED = np.array(sorted(number(one) for one in "iframe noembed noframes xmp".split()))
 # elements that end an unclosed `svg` or `math`
 _BREAKOUT = np.array(sorted(number(one) for one in "body div p span ul ol li table img h1 h2 h3 h4 br".split()))
@@ -106,7 +113,7 @@ def _copy(data, start, end, out, o):
 
 
 @compiled
-def _thin(data, words, addresses, kinds, out, facts, spans):
+def _thin(data, words, addresses, noscript, kinds, out, facts, spans):
     """Write the thin source to `out` and return its size."""
     data, words, kinds = bare(data), bare(words), bare(kinds)
     out, facts, spans = bare(out), bare(facts), bare(spans)
@@ -122,12 +129,23 @@ def _thin(data, words, addresses, kinds, out, facts, spans):
         if 97 <= (after | 32) <= 122:
             value, at = name(data, i + 1)
             begin = o
+            if value == _NOSCRIPT and noscript and facts[_BODY] and not facts[_SHOWN] and not foreign:
+                past = _attributes(data, at, 0, False, kinds, out, o, facts)[0]
+                if past < 0:
+                    return begin
+                if _holds_text(data, past, raw_end(data, words, past, value)):
+                    facts[_SHOWN] = 1
+                    o = _copy(_SHOWN_AS, 0, len(_SHOWN_AS), out, o)
+                    i = past
+                    continue
             o = _copy(data, i, at, out, o)
             i, o, script, closed = _attributes(data, at, value, addresses, kinds, out, o, facts)
             if i < 0:
                 return begin  # the source ends within the tag, which is then none
             out[o] = 62
             o += 1
+            if not facts[_BODY] and index(_BODIED, value) >= 0:
+                facts[_BODY] = 1
             if value in (_SVG, _MATH):
                 foreign += not closed
             elif foreign and index(_BREAKOUT, value) >= 0:
@@ -152,6 +170,23 @@ def _thin(data, words, addresses, kinds, out, facts, spans):
 
 
 @compiled
+def _holds_text(data, start, end):
+    """Whether so much stands between tags in data[start:end]."""
+    seen, tag = 0, False
+    for i in range(start, end):
+        c = data[i]
+        if c == 60:
+            tag = True
+        elif c == 62:
+            tag = False
+        elif not tag and c > 32 and (c < 128 or c >= 192):
+            seen += 1
+            if seen >= NOSCRIPT_CHARS:
+                return True
+    return False
+
+
+@compiled
 def _gap(out, o):
     """An empty comment in place of what was left out, where its neighbours might join to something else."""
     if o and out[o - 1] > 32 and out[o - 1] != 62:
@@ -167,7 +202,12 @@ def _end_tag(data, i, kinds, out, o, facts, foreign):
         return i + 2, _copy(data, i, min(i + 2, len(data)), out, o), foreign
     begin = o
     value, at = name(data, i + 2)
-    o = _copy(data, i, at, out, o)
+    if value == _NOSCRIPT and facts[_SHOWN]:
+        facts[_SHOWN] = 0
+        out[o], out[o + 1], out[o + 2], out[o + 3], out[o + 4] = 60, 47, 100, 105, 118  # </div
+        o += 5
+    else:
+        o = _copy(data, i, at, out, o)
     i = at + 1
     if at >= len(data) or data[at] != 62:  # attributes, which say nothing in an end tag
         i, _, _, _ = _attributes(data, at, 0, False, kinds, out, o, facts)
