@@ -13,8 +13,8 @@ from typing import cast
 
 import numpy as np
 
-from ..corpus.refusal import RequestError, unknown_name
-from ..corpus.shards import filesystem
+from ..corpus.store.errors import RequestError, unknown_name
+from ..corpus.store.shards import filesystem
 
 ID_COLUMNS = ("run", "index", "id", "run_id")
 LABEL_COLUMNS = (*ID_COLUMNS, "name", "run_name")

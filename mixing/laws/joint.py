@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...corpus.refusal import RequestError, unknown_name
+from ...corpus.store.errors import RequestError, unknown_name
 from .repetition import Bucket, best_cutoff
 
 PARTS = 200  # the budget is handed out in so many equal parts

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.swarm import match_target, plain, read_swarm
 from gristmill.pipelines.cli import main
 from gristmill.pipelines.commands.mix import parse_shares
