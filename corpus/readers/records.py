@@ -5,7 +5,7 @@ for gives one failure; the rest of the input goes on. Memory is bounded by the l
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from .http_message import Response, TooLarge, parse_response
@@ -17,6 +17,7 @@ from .warc import NEXT, Gap, Record, parse_date, read_records
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 TEXT_TYPES = ("text/plain",)
+KEPT_FIELDS = ("link", "content-language", "x-robots-tag")  # what a page's metadata is read from, beside the page
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Raw:
     ignored: str | None = None  # what it is: request, warcinfo, response image/png, ...
     counted: bool = True  # False for a gap, which is no record
     capture: Capture | None = None  # of records of crawls
+    fields: dict[str, str] = field(default_factory=dict)  # of the HTTP head, those in KEPT_FIELDS
 
 
 def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
@@ -175,6 +177,7 @@ def _capture(record: Record, reading: Reading) -> Raw:
     if kind is None:
         kind = "text/html" if sniffed_format(response.body[:4096]) == "html" else "untyped"
     raw.charset = response.charset
+    raw.fields = {name: response.fields[name] for name in KEPT_FIELDS if name in response.fields}
     return _typed(raw, record, kind, response)
 
 

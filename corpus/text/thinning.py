@@ -6,6 +6,7 @@ pass, which also notes what `metadata.py` asks for: links, licence links, struct
 be UTF-8; a page in another charset is re-encoded first.
 """
 
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -51,8 +52,26 @@ def thin(source: bytes, addresses: bool = False, noscript: bool = True) -> Thin:
 
 def primary_language(tag: str) -> str | None:
     """`pt` of `pt-BR` or `pt_BR`; None for what is no language tag, or several."""
-    language = tag.strip().split("-")[0].split("_")[0].lower()
-    return language if language.isalpha() and language.isascii() and 2 <= len(language) <= 3 else None
+    found = LANGUAGE_TAG.fullmatch(tag.strip().replace("_", "-").lower())
+    if not found or found[1] in NO_LANGUAGES:
+        return None
+    return found[1] if len(found[1]) == 3 or found[1] in TWO_LETTERS else None
+
+
+# of BCP 47: script, region, variants, extensions; "utf-8" is none of these
+LANGUAGE_TAG = re.compile(
+    r"([a-z]{2,3})(?:-[a-z]{3}){0,3}(?:-[a-z]{4})?(?:-(?:[a-z]{2}|\d{3}))?(?:-(?:[a-z\d]{5,8}|\d[a-z\d]{3}))*"
+    r"(?:-[a-z\d](?:-[a-z\d]{2,8})+)*(?:[.@][a-z\d-]+)?"
+)
+NO_LANGUAGES = ("utf", "iso", "und", "mul", "zxx", "mis", "win", "url", "non", "all", "any", "ltr", "rtl", "yes", "nul")
+TWO_LETTERS = frozenset(  # ISO 639-1, with those that were withdrawn and are still in use
+    "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en "
+    "eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik in io is it iu iw "
+    "ja ji jv jw ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mo mr ms mt "
+    "my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm "
+    "sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh "
+    "zu".split()
+)
 
 
 FACTS = 9
@@ -61,7 +80,7 @@ NOSCRIPT_CHARS = 120  # visible characters, spaces not counted: what asks for Ja
 _KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 _TABLE = 211  # no two of the names below meet in it
 _ATTRIBUTES = {
-    _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan start datetime open close",
+    _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan rowspan start datetime open close",
     _META: "name property http-equiv",
     _HREF: "href",
     _SRC: "src",
@@ -86,11 +105,13 @@ def _attribute_kinds() -> np.ndarray:
     return table
 
 
-_A, _HTML, _META_TAG, _STYLE_TAG, _TIME_TAG, _TITLE, _TEXTAREA, _PLAIN, _SVG, _MATH, _NOSCRIPT = (
-    number(one) for one in "a html meta style time title textarea plaintext svg math noscript".split()
+_A, _HTML, _META_TAG, _STYLE_TAG, _TIME_TAG, _TITLE, _TEXTAREA, _PLAIN, _SVG, _MATH, _NOSCRIPT, _LINK_TAG = (
+    number(one) for one in "a html meta style time title textarea plaintext svg math noscript link".split()
 )
 # elements that no head holds
-_BODIED = np.array(sorted(number(one) for one in "body div p header main section article nav table form h1 a ul".split()))
+_BODIED = np.array(
+    sorted(number(one) for one in "body div p header main section article nav table form h1 a ul".split())
+)
 _SHOWN_AS = np.frombuffer(b'<div class="noscript">', np.uint8)
 _EMPTIED = np.array(sorted(number(one) for one in "iframe noembed noframes xmp".split()))
 # elements that end an unclosed `svg` or `math`
@@ -322,11 +343,16 @@ def _counts(data, first, last, kind, tag, addresses, facts):
     if kind == _META:
         return tag == _META_TAG
     if kind == _HREF:
+        if tag == _LINK_TAG:
+            return True
         facts[_LINKS] += tag == _A
         licence = holds(data, first, last, _LICENS) or holds(data, first, last, _PUBLIC)
         facts[_LICENCE] |= licence
         return licence or (addresses and tag == _A)
     if kind == _REL:
+        if tag == _LINK_TAG:
+            facts[_LICENCE] |= holds(data, first, last, _LICENS)
+            return True
         licence = holds(data, first, last, _LICENS)
         facts[_LICENCE] |= licence
         return licence

@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field
 
 from ...corpus.languages.identification import OWN, check_model
 from ...corpus.languages.identification import identity as model_identity
-from ...corpus.metadata.licences import class_of
+from ...corpus.metadata.licences import class_of, settled
+from ...corpus.metadata.page import Sent
 from ...corpus.readers.inputs import Input, resolve
 from ...corpus.readers.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
 from ...corpus.readers.records import Raw, Reading, read_piece
@@ -44,12 +45,16 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
     """What to read and how."""
 
     inputs: tuple[Input, ...] = Field(default=(), description="files to add; none: finish what was begun")
-    engine: Literal["resiliparse", "trafilatura", "raw"] = "resiliparse"
+    engine: Literal["resiliparse", "resiliparse-v1", "trafilatura", "trafilatura-fast", "raw"] = Field(
+        default="resiliparse", description="how text is taken from pages; v1: as before there were page types"
+    )
     text_column: str = Field(default="text", description="column of JSONL, Parquet and Arrow rows that holds the text")
     shard_bytes: int = Field(default=64 << 20, gt=0, description="input bytes that make a shard")
     max_page_bytes: int = Field(default=16 << 20, gt=0, description="larger records become failures")
     max_page_seconds: float = Field(default=10, gt=0, description="CPU time of a page; beyond, it becomes a failure")
     output: Literal["text", "markdown"] = "text"
+    headline: bool = Field(default=False, description="put a page's headline at the head of its text")
+    captions: bool = Field(default=False, description="keep the captions of figures in the text")
     normalise: bool = Field(default=True, description="NFC, no control characters, settled white space")
     repair_mojibake: bool = Field(default=False, description="mend wrongly decoded text with ftfy")
     language_model: File | None = Field(default=OWN, description="ours, or the path of a fastText model; None: none")
@@ -199,7 +204,7 @@ def _documents(settings: ExtractSettings, lot: Lot, aside: Aside, optout: OptOut
         failed: list[dict[str, Any]] = []
         captured: list[dict[str, Any]] = []
         for batch in _batches(read_piece(piece, reading)):
-            jobs = [Job(raw.body, raw.markup, raw.charset) for raw in batch if _is_page(raw) and raw.body is not None]
+            jobs = [_job(raw) for raw in batch if _is_page(raw) and raw.body is not None]
             outcomes = _outcomes(settings, jobs)
             for raw in batch:
                 outcome = next(outcomes) if _is_page(raw) else None
@@ -224,6 +229,12 @@ def _is_page(raw: Raw) -> bool:
     return not raw.ignored and not raw.error
 
 
+def _job(raw: Raw) -> Job:
+    assert raw.body is not None
+    captured = raw.capture.captured if raw.capture is not None else None
+    return Job(raw.body, raw.markup, raw.charset, Sent(raw.url, raw.fields, captured) if raw.markup else None)
+
+
 def _batches(raws: Iterator[Raw]) -> Iterator[list[Raw]]:
     """Records in runs of at most `BATCH_PAGES` and about `BATCH_BYTES`."""
     batch: list[Raw] = []
@@ -242,6 +253,8 @@ def _outcomes(settings: ExtractSettings, jobs: list[Job]) -> Iterator[Outcome]:
     options = Options(
         settings.engine,
         settings.output == "markdown",
+        settings.headline,
+        settings.captions,
         settings.normalise,
         settings.repair_mojibake,
         settings.language_model,
@@ -255,7 +268,7 @@ def _document(lot: Lot, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, A
     """The row of a document. What the input itself states goes before what the page states."""
     about = outcome.stated
     languages = [{"label": label, "score": score} for label, score in outcome.languages]
-    licence = raw.license or about.license
+    licence = settled(raw.license) if raw.license else about.license
     return {
         "id": document_id(piece.file, raw.place, raw.inner),
         "text": outcome.text,
@@ -273,6 +286,10 @@ def _document(lot: Lot, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, A
         "languages": languages or None,
         "language_stated": about.language,
         "links": about.links if raw.markup else None,
+        "page_type": about.page_type,
+        "page_type_score": about.page_type_score,
+        "canonical": about.canonical,
+        "robots": about.robots,
     }
 
 
@@ -309,7 +326,7 @@ def run_extract(
 
 EXTRACT = Stage(
     "extract",
-    3,
+    4,
     TABLES,
     inputs,
     graph,
