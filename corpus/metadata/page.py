@@ -80,12 +80,12 @@ def stated(page: Thin, head: str, body: Any, sent: Sent | None = None) -> Stated
     sent = sent or Sent()
     metas = head_metas(head)
     links = list(_head_links(head, sent))
-    data = of_the_page(page.structured, (b"datePublished", b"license", b"dateCreated"))
+    licensed = of_the_page(page.structured, (b'"license"',)) if page.structured else []
     licence, licence_class = (None, None)
-    if page.licensed or data or any(name in metas for name in METAS) or any("license" in rel for rel, _ in links):
+    if page.licensed or licensed or any(name in metas for name in METAS) or any("license" in rel for rel, _ in links):
         licence, licence_class = stated_licence(
             [target for rel, target in links if "license" in rel],
-            values(data, "license"),
+            values(licensed, "license"),
             metas,
             body_links(body) if page.licensed and body is not None else (),
         )
@@ -93,7 +93,7 @@ def stated(page: Thin, head: str, body: Any, sent: Sent | None = None) -> Stated
     languages = (*languages, sent.fields.get("content-language", ""))
     return Stated(
         title=_title(metas, head),
-        date=_date(metas, page, data, body, sent.captured),
+        date=_date(metas, page, body, sent.captured),
         language=page.language or next(filter(None, map(primary_language, languages)), None),
         links=page.links,
         license=licence,
@@ -144,12 +144,10 @@ def _canonical(links: list[tuple[list[str], str]], metas: dict[str, str], base: 
     return None
 
 
-def _date(
-    metas: dict[str, str], page: Thin, data: list[dict[str, Any]], body: Any, captured: datetime | None
-) -> datetime | None:
+def _date(metas: dict[str, str], page: Thin, body: Any, captured: datetime | None) -> datetime | None:
     """The first date that is stated; where it is a day alone, the first time of that day that is stated after it."""
     first = None
-    for text in _dates(metas, page, data, body):
+    for text in _dates(metas, page, body):
         when = parse_date(text)
         if when is None or (captured is not None and when > captured + LATE):
             continue
@@ -159,9 +157,10 @@ def _date(
     return first
 
 
-def _dates(metas: dict[str, str], page: Thin, data: list[dict[str, Any]], body: Any) -> Iterator[str]:
+def _dates(metas: dict[str, str], page: Thin, body: Any) -> Iterator[str]:
     """Meta elements go before structured data, that before properties in the text, those before the first `time`."""
     yield from (metas[name] for name in DATES if name in metas)
+    data = of_the_page(page.structured, (b"datePublished", b"dateCreated")) if page.structured else []
     yield from values(data, "datePublished")
     if page.timed and body is not None:
         for query in ("[itemprop='datePublished']", "time[datetime]"):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..compiling import compiled
 from .markup import number
-from .scanning import SCRIPT, bare, by_eight, comment_end, holds, index, name, raw_end, space, spelt
+from .scanning import SCRIPT, bare, by_eight, comment_end, find, holds, index, name, raw_end, space, spelt
 
 
 class Thin(NamedTuple):
@@ -76,6 +76,7 @@ TWO_LETTERS = frozenset(  # ISO 639-1, with those that were withdrawn and are st
 
 FACTS = 9
 _LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE, _BODY, _SHOWN = 0, 1, 2, 3, 4, 5, 7, 8
+DRAWING_BYTES = 1 << 16  # a longer drawing goes through the parser
 NOSCRIPT_CHARS = 120  # visible characters, spaces not counted: what asks for JavaScript or counts visits has fewer
 _KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 _TABLE = 211  # no two of the names below meet in it
@@ -105,13 +106,15 @@ def _attribute_kinds() -> np.ndarray:
     return table
 
 
-_A, _HTML, _META_TAG, _STYLE_TAG, _TIME_TAG, _TITLE, _TEXTAREA, _PLAIN, _SVG, _MATH, _NOSCRIPT, _LINK_TAG = (
-    number(one) for one in "a html meta style time title textarea plaintext svg math noscript link".split()
+_A, _HTML, _META_TAG, _STYLE_TAG, _TIME_TAG, _TITLE, _TEXTAREA, _PLAIN, _SVG, _MATH, _NOSCRIPT, _LINK_TAG, _FOREIGN = (
+    number(one)
+    for one in "a html meta style time title textarea plaintext svg math noscript link foreignobject".split()
 )
 # elements that no head holds
 _BODIED = np.array(
     sorted(number(one) for one in "body div p header main section article nav table form h1 a ul".split())
 )
+_EMPTY_SVG = np.frombuffer(b"<svg></svg>", np.uint8)
 _SHOWN_AS = np.frombuffer(b'<div class="noscript">', np.uint8)
 _EMPTIED = np.array(sorted(number(one) for one in "iframe noembed noframes xmp".split()))
 # elements that end an unclosed `svg` or `math`
@@ -159,6 +162,11 @@ def _thin(data, words, addresses, noscript, kinds, out, facts, spans):
                     o = _copy(_SHOWN_AS, 0, len(_SHOWN_AS), out, o)
                     i = past
                     continue
+            if value == _SVG and not foreign:
+                past = _drawing_end(data, words, at)
+                if past > 0:  # a drawing, of which nothing is read
+                    i, o = past, _copy(_EMPTY_SVG, 0, len(_EMPTY_SVG), out, begin)
+                    continue
             o = _copy(data, i, at, out, o)
             i, o, script, closed = _attributes(data, at, value, addresses, kinds, out, o, facts)
             if i < 0:
@@ -188,6 +196,28 @@ def _thin(data, words, addresses, noscript, kinds, out, facts, spans):
             o += 1
             i += 1
     return o
+
+
+@compiled
+def _drawing_end(data, words, i):
+    """The place after the end tag of an `svg` whose name ends at `i`; -1 where other markup may stand in it."""
+    size, limit = len(data), min(len(data), i + DRAWING_BYTES)
+    while i < limit:
+        i = find(data, words, i, 60)
+        if i + 4 >= size:
+            return -1
+        if data[i + 1] == 33:  # a comment may hold anything
+            return -1
+        end = data[i + 1] == 47
+        value, at = name(data, i + 1 + end)
+        if value == _SVG:
+            if not end or at >= size or data[at] != 62:
+                return -1
+            return at + 1
+        if value == _FOREIGN or value in (SCRIPT, _STYLE_TAG, _MATH) or index(_BREAKOUT, value) >= 0:
+            return -1
+        i = at
+    return -1
 
 
 @compiled
@@ -336,6 +366,15 @@ def _value(data, i):
 
 
 @compiled
+def _of_a_file(data, first, last):
+    """Whether an address names a style sheet, as those of most links do."""
+    for i in range(max(first, last - 60), last - 3):
+        if data[i] == 46 and (data[i + 1] | 32 == 99 and data[i + 2] | 32 == 115 and data[i + 3] | 32 == 115):
+            return True  # .css
+    return False
+
+
+@compiled
 def _counts(data, first, last, kind, tag, addresses, facts):
     """Whether an attribute of that kind is read by anyone, given its value data[first:last]."""
     if kind == _KEEP:
@@ -344,7 +383,7 @@ def _counts(data, first, last, kind, tag, addresses, facts):
         return tag == _META_TAG
     if kind == _HREF:
         if tag == _LINK_TAG:
-            return True
+            return last - first < 2000 and not _of_a_file(data, first, last)
         facts[_LINKS] += tag == _A
         licence = holds(data, first, last, _LICENS) or holds(data, first, last, _PUBLIC)
         facts[_LICENCE] |= licence

@@ -12,7 +12,7 @@ from gristmill.corpus.text.thinning import is_utf8, thin
 
 ATTRIBUTES = re.compile(r"<([^\s>/!]+)(?:\s(?:\"[^\"]*\"|[^\">])*)?>")
 DROPPED = re.compile(
-    r"<script>(?:<!--.*?-->)?.*?</script>|<!--.*?-->|<(style|iframe|textarea)>.*?</\1>",
+    r"<script>(?:<!--.*?-->)?.*?</script>|<!--.*?-->|<(style|iframe|textarea|svg)>.*?</\1>",
     re.DOTALL,
 )
 
