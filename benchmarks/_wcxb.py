@@ -43,7 +43,7 @@ class Labelled:
 
     @property
     def fold(self) -> int:
-        return zlib.crc32(self.host.encode()) % FOLDS
+        return fold_of(self.host)
 
 
 def truth() -> list[dict[str, Any]]:
@@ -58,6 +58,11 @@ def source(name: str) -> bytes:
 
 def host(url: str) -> str:
     return (urlsplit(url).hostname or "").removeprefix("www.")
+
+
+def fold_of(name: str) -> int:
+    """The fold of a host."""
+    return zlib.crc32(name.encode()) % FOLDS
 
 
 def words(text: str) -> list[str]:

@@ -22,7 +22,7 @@ import numpy as np
 from gristmill.corpus.layout import model as layout_model
 from gristmill.corpus.layout.choice import choose
 from gristmill.corpus.layout.measures import measures, names
-from gristmill.corpus.layout.page_type import described, page_type, said
+from gristmill.corpus.layout.page_type import described, said
 from gristmill.corpus.layout.trees import flattened
 from gristmill.corpus.layout.types import OTHER, TYPES
 
@@ -50,8 +50,8 @@ SETTINGS: dict[str, Any] = {
 TYPE_SETTINGS: dict[str, Any] = {
     "objective": "multiclass",
     "num_class": len(TYPES),
-    "learning_rate": 0.05,
-    "num_leaves": 8,
+    "learning_rate": 0.06,
+    "num_leaves": 10,
     "min_data_in_leaf": 12,
     "feature_fraction": 0.4,
     "bagging_fraction": 0.7,
@@ -62,6 +62,8 @@ TYPE_SETTINGS: dict[str, Any] = {
     "deterministic": True,
     "seed": 1,
 }
+TYPE_BALANCE = 0.4  # power of a type's number of pages by which its pages weigh less
+GOLD_WEIGHT = 2.5  # of a page of the multilingual gold, which alone is of other languages
 HOSTS = 3  # on which a name or wording has to stand to be in the lexicon
 PRIOR = 0.35  # share of text that is content, as that of two more hosts
 Shares = dict[int, dict[str, float]]  # hash -> host -> share of the text there that is content
@@ -174,7 +176,8 @@ class Tokens:
 
 def weight(page: Labelled, crowd: int) -> np.ndarray:
     rough = np.sqrt(page.words) + 0.3
-    return (0.5 * rough / rough.sum() + 0.5 * page.words / max(1, page.words.sum())) / crowd**0.5
+    part = 0.5 * rough / rough.sum() + 0.5 * page.words / max(1, page.words.sum())
+    return part * (GOLD_WEIGHT if page.type is None else 1) / crowd**0.5
 
 
 def fit(pages: Sequence[Labelled]) -> dict[str, np.ndarray]:
@@ -206,8 +209,13 @@ def fit(pages: Sequence[Labelled]) -> dict[str, np.ndarray]:
     weights[idle] /= PART
     data = lightgbm.Dataset(table[part], label[part], weight=weights[part] / weights.mean())
     blocks = lightgbm.train(SETTINGS, data, ROUNDS)
-    typed = [1 / crowd[page.host] ** 0.5 for page in pages if page.type is not None]
-    kinds = lightgbm.train(TYPE_SETTINGS, lightgbm.Dataset(np.array(rows), types, weight=typed), TYPE_ROUNDS)
+    of_type = np.bincount(types)
+    typed = [
+        1 / crowd[page.host] ** 0.5 / of_type[TYPES.index(page.type)] ** TYPE_BALANCE
+        for page in pages
+        if page.type is not None
+    ]
+    kinds = lightgbm.train(TYPE_SETTINGS, lightgbm.Dataset(np.array(rows), types, weight=np.array(typed) / np.mean(typed)), TYPE_ROUNDS)
     lexica = {
         of: (
             np.array(sorted(sums), np.int64),
@@ -242,7 +250,7 @@ def main() -> int:
                 spoken = said(page.tokens, held.tokens)
                 choice = choose(page.blocks, spoken, held)
                 if page.type is not None:
-                    kind = page_type(described(page.blocks, choice.table, spoken), held).name
+                    kind = choice.type.name
                     confusion[TYPES.index(page.type), len(TYPES) if kind == OTHER else TYPES.index(kind)] += 1
         report(f"fold {fold} is done")
     _tell_types(report, confusion)

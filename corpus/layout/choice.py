@@ -2,20 +2,24 @@
 
 A classifier of layout (`measures.py`, `model.py`) gives each block a probability; kept are the blocks that make the
 expected F1 of the page's words largest, so that a page of doubtful blocks keeps more of them than one of clear ones.
-Text that the page hides is no content, unless nearly all of its text is hidden until a script shows it. Where a page's
+On pages of articles the priors of `text/content.py` are added, at half their weight: what crawls show of comments,
+newsletters and captions, and reviewed pages rarely do. Text that the page hides is no content, unless nearly all of its text is hidden until a script shows it. Where a page's
 largest text would fall though nothing speaks against it, it stays: to lose an article is worse than to keep a margin.
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from ..compiling import compiled
 from ..text.blocks import Blocks
+from ..text.content import PRIORS
 from ..text.markup import ANCESTORS, CUE_NAMES, UNSEEN, VEILED
 from .measures import measures, names
 from .model import Model, looked_up, model
+from .page_type import PageType, described, page_type
 from .trees import UNIT, scores
 
 TABLED = 12  # log-odds beyond which a probability is taken for 0 or 1
@@ -27,6 +31,7 @@ _AGAINST = sum(
     for name in ("comment", "navigation", "footer", "sidebar", "related", "advertising", "subscribe", "social")
 )
 _AGAINST_IN = sum(1 << ANCESTORS.index(name) for name in ("nav", "footer", "aside", "form", "header"))
+WITH_PRIORS, PRIOR_WEIGHT = ("article",), 0.5  # types of pages
 LOST_CHARS = 300  # of running text without links in one block
 
 
@@ -35,13 +40,16 @@ class Choice(NamedTuple):
 
     kept: np.ndarray  # (B,) bool
     probability: np.ndarray  # (B,) int64 of 65536
+    type: PageType
     table: np.ndarray  # (B, F) float32 the measures
 
 
 def choose(blocks: Blocks, spoken: np.ndarray, held: Model | None = None) -> Choice:
     """The choice of a page's blocks, given what speaks for each type of page (K,), see `page_type.said`."""
     if not len(blocks.node):
-        return Choice(np.zeros(0, bool), np.zeros(0, np.int64), np.zeros((0, len(names())), np.float32))
+        table = np.zeros((0, len(names())), np.float32)
+        kind = page_type(described(blocks, table, spoken), held)
+        return Choice(np.zeros(0, bool), np.zeros(0, np.int64), kind, table)
     held = held or model()
     table = measures(
         blocks,
@@ -49,7 +57,11 @@ def choose(blocks: Blocks, spoken: np.ndarray, held: Model | None = None) -> Cho
         looked_up(np.where(blocks.counts[:, 0] <= 40, blocks.counts[:, 14], 0), held.wordings, 0.0),
         spoken,
     )
+    kind = page_type(described(blocks, table, spoken), held)
     score = scores(table, held.blocks)[:, 0]
+    if kind.name in WITH_PRIORS:
+        at, worth = _priors()
+        score = score + table[:, at].astype(np.int64) @ worth
     place = np.clip(score * 64 // UNIT, -64 * TABLED, 64 * TABLED) + 64 * TABLED
     probability = PROBABILITIES[place]
     hidden = _hidden(blocks, table)
@@ -58,7 +70,7 @@ def choose(blocks: Blocks, spoken: np.ndarray, held: Model | None = None) -> Cho
     order = np.argsort(-probability, kind="stable")
     _largest(probability, weights(blocks), order, kept)
     _rescue(blocks, hidden, kept)
-    return Choice(kept, probability, table)
+    return Choice(kept, probability, kind, table)
 
 
 def weights(blocks: Blocks) -> np.ndarray:
@@ -77,6 +89,15 @@ def _hidden(blocks: Blocks, table: np.ndarray) -> np.ndarray:
     if running[hidden].sum() > HIDDEN_SHARE * max(running.sum(), 1):
         return np.zeros(len(hidden), bool)
     return hidden
+
+
+@cache
+def _priors() -> tuple[np.ndarray, np.ndarray]:
+    """(columns of flags, what each adds to a score)."""
+    columns = names()
+    worth = {"unseen" if name == "cue_unseen" else name: value for name, value in PRIORS.items() if name[:4] != "tag_"}
+    at = np.array([columns.index(name) for name in worth])
+    return at, np.array([round(PRIOR_WEIGHT * value * UNIT) for value in worth.values()], np.int64)
 
 
 @compiled

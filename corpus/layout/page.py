@@ -14,7 +14,7 @@ from ..text.inline import plain
 from ..text.markup import ANCESTORS, elements, number
 from .choice import Choice, choose
 from .measures import names
-from .page_type import PageType, described, page_type, said
+from .page_type import PageType, said
 from .model import model
 
 LETTERS = re.compile(r"[^\W_]+")
@@ -22,6 +22,8 @@ SHORT_TEXT = 200  # characters of a page that is all but empty, whose JSON-LD th
 LEAST_ADDED = 80  # characters that a text of JSON-LD must have
 PROBE = 60  # letters of a line by which it is looked for in the page
 TITLE_SHARE = 0.4  # of the stated title that a heading has to hold
+HEADED = ("article", "documentation", "forum")  # pages whose first heading is their title and no part of their text
+WITHOUT_CAPTIONS = ("article",)  # pages whose captions belong to pictures; elsewhere they are text in a figure's clothes
 _H1, _H2 = number("h1"), number("h2")
 _MARGINS = sum(1 << ANCESTORS.index(name) for name in ("nav", "footer", "aside"))
 _FIGURE = 1 << ANCESTORS.index("figure")
@@ -30,7 +32,7 @@ _FIGURE = 1 << ANCESTORS.index("figure")
 class Laid(NamedTuple):
     """A page as its layout shows it."""
 
-    kept: np.ndarray  # (B,) bool, without the headline
+    kept: np.ndarray  # (B,) bool, of articles, documentation and threads without the headline
     headline: str | None
     type: PageType
     posts: np.ndarray | None  # (B,) bool blocks that begin a post, of a forum page
@@ -50,15 +52,14 @@ def lay_out(
     spoken = said(tokens, held.tokens)
     choice = choose(blocks, spoken, held)
     kept = choice.kept.copy()
-    kind = page_type(described(blocks, choice.table, spoken), held)
     settle_tables(blocks, kept)
     keep_exact(blocks, kept, marked)
-    if not captions:
+    if not captions and choice.type.name in WITHOUT_CAPTIONS:
         kept &= ~_captions(blocks)
     at, headline = headline_of(data, blocks, title)
-    if at >= 0:
+    if at >= 0 and choice.type.name in HEADED:
         kept[at] = False
-    return Laid(kept, headline, kind, _posts(choice, kept) if kind.name == "forum" else None)
+    return Laid(kept, headline, choice.type, _posts(choice, kept) if choice.type.name == "forum" else None)
 
 
 def _captions(blocks: Blocks) -> np.ndarray:

@@ -13,16 +13,18 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from ..compiling import compiled
-from ..text.blocks import Blocks
+from ..text.blocks import WORDING_CHARS, Blocks
 from ..text.markup import CUE_NAMES
 from .measures import PAGE, names
 from .model import SIXTEENTHS, Lexicon, Model, model, places
 from .trees import UNIT, scores
 from .types import OTHER, TYPES
 
-LIKELY = 0.4  # least probability of a type that is told
+LIKELY = 0.3  # least probability of a type that is told
 JSON_TYPE = re.compile(rb'"@type"\s*:\s*\[?\s*"([A-Za-z]{1,40})"')
 WORD = re.compile(r"[a-z]{2,24}")
+RATIOS = ("signs", "questions", "headings", "chars", "good", "long", "several", "outer", "alike", "largest")
+LONG_CHARS = 200
 NAMED_METAS = ("og:type", "generator", "twitter:card", "application-name", "twitter:label1")
 
 
@@ -40,15 +42,23 @@ def said_names() -> list[str]:
 
 def described_names() -> list[str]:
     """Columns of `described`."""
-    return [*(f"page_{name}" for name in PAGE), *(f"share_{name}" for name in CUE_NAMES), *said_names()]
+    return [
+        *(f"page_{name}" for name in PAGE),
+        *(f"share_{name}" for name in CUE_NAMES),
+        *(f"by_{name}" for name in RATIOS),
+        *said_names(),
+    ]
 
 
 def tokens(blocks: Blocks, metas: Mapping[str, str], scripts: Sequence[bytes], address: str | None) -> np.ndarray:
-    """Hashes of what a page is told by, each once: names of its classes and ids, and words of its head and address."""
+    """Hashes of what a page is told by, each once: names of its classes and ids, wordings of its short blocks, and words
+    of its head and address."""
     found: set[str] = set()
     for name in NAMED_METAS:
         if name in metas:
             found.update(f"{name}={word}" for word in WORD.findall(metas[name].lower())[:4])
+    for word in WORD.findall(metas.get("og:title", "").lower())[:20]:
+        found.add(f"title={word}")
     for script in scripts:
         found.update(f"json={kind.decode().lower()}" for kind in JSON_TYPE.findall(script[:200_000])[:50])
     if address:
@@ -63,7 +73,8 @@ def tokens(blocks: Blocks, metas: Mapping[str, str], scripts: Sequence[bytes], a
         found.add(f"steps={min(len(steps), 5)}")
         found.update(f"query={word}" for word in re.findall(r"([a-z_]{1,20})=", parts.query)[:5])
     head = np.array(sorted(hashed(one) for one in found), np.int64)
-    return np.unique(np.concatenate([blocks.words[:, 1], head]))
+    short = blocks.counts[blocks.counts[:, 0] <= WORDING_CHARS, 14]
+    return np.unique(np.concatenate([blocks.words[:, 1], head, (short[short > 0] * 31 + 7) & 0xFFFFFFFFFFF]))
 
 
 def hashed(text: str) -> int:
@@ -95,7 +106,28 @@ def described(blocks: Blocks, table: np.ndarray, spoken: np.ndarray) -> np.ndarr
         _shares(blocks.cues, blocks.counts, shares)
         start = names().index(f"page_{PAGE[0]}")
         page = table[0, start : start + len(PAGE)]
-    return np.concatenate([page, shares, spoken])
+    return np.concatenate([page, shares, _ratios(blocks, table), spoken])
+
+
+def _ratios(blocks: Blocks, table: np.ndarray) -> np.ndarray:
+    """(R,) float32 shares of a page that its sums do not show, see RATIOS."""
+    size = len(blocks.node)
+    if not size:
+        return np.zeros(len(RATIOS), np.float32)
+    columns = names()
+    chars = blocks.counts[:, 0].astype(np.float64)
+    total = max(float(chars.sum()), 1.0)
+    several, outer, alike, share = (
+        table[:, columns.index(name)].astype(np.float64)
+        for name in ("several_count", "outer_count", "alike_count", "outer_share")
+    )
+    heads = table[0, columns.index("page_headings")]
+    found = (
+        *(blocks.counts[:, 11].sum() / size, blocks.counts[:, 12].sum() / size, heads / size, total / size),
+        *(table[0, columns.index("page_good")] / total, chars[chars >= LONG_CHARS].sum() / total),
+        *((several * chars).sum() / total, (outer * chars).sum() / total, (alike * chars).sum() / total, share.max()),
+    )
+    return np.array(found, np.float32)
 
 
 @compiled

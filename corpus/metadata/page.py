@@ -45,9 +45,19 @@ DATES = (
     "publication_date",
     "sailthru.date",
     "date",
+    *("parsely-pub-date", "article:published", "article.published", "dcterms.created", "dc.date.created", "dc.created"),
+    *("dcterms.issued", "dc.issued", "datecreated", "publish-date", "publish_date", "published_time", "release_date"),
+    *("og:pubdate", "og:published_time", "og:release_date", "rnews:datepublished", "bt:pubdate", "article_date_original"),
+    *("cxenseparse:recs:publishtime", "cxenseparse:publishtime", "mediator_published_time", "citation_online_date"),
+    *("citation_date", "eprints.date", "article.created", "shareaholic:article_published_time", "published_at"),
+    *("created", "pub_date", "displaydate", "originalpublicationdate", "datepublished", "published"),
 )
 
 LANGUAGES = ("content-language", "dc.language", "language", "og:locale")  # where the html element names none
+WRITTEN = ", ".join(f"[class*='{word}']" for word in ("date", "publish", "posted", "time", "Date", "Publish")) + ", time"
+WRITTEN_CHARS = 60  # of a text that is a date, with the words around it
+LABEL = re.compile(r"^[^\d:]{0,24}:\s*|^(?:published|posted|created|written|added)(?:\s+(?:on|at))?\s+", re.IGNORECASE)
+MODIFIED = re.compile(r"updat|modif|edited|revis|review|join|member|expire|event|start|end|aktuali|mise|изм", re.IGNORECASE)
 LATE = timedelta(days=1)  # by which a page may be dated after its capture: a day has 24 zones
 TIMES_READ = 8  # elements of the body with dates that are looked at
 
@@ -168,7 +178,17 @@ def _dates(metas: dict[str, str], page: Thin, body: Any) -> Iterator[str]:
                 text = element.getattr("datetime") or element.getattr("content") or element.text or ""
                 if text and _dates_the_page(element):
                     yield text
+    if body is not None:
+        yield from _written_dates(body)
     yield from values(data, "dateCreated")
+
+
+def _written_dates(body: Any) -> Iterator[str]:
+    """Texts of elements whose classes call them a date and that hold hardly more than one."""
+    for element in body.query_selector_all(WRITTEN)[: 3 * TIMES_READ]:
+        text = " ".join((element.text or "").split())
+        if 6 <= len(text) <= WRITTEN_CHARS and _dates_the_page(element) and not MODIFIED.search(text):
+            yield LABEL.sub("", text)
 
 
 def _dates_the_page(element: Any) -> bool:
