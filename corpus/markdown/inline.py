@@ -13,7 +13,7 @@ from ..text.blocks import BREAK, CLOSE, MARKED, OPEN, TEXT
 from ..text.formulas import OPEN as FORMULA
 from ..text.inline import SIGNS, _address, _unescaped
 
-_ALWAYS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|`|\*(?!\s)|(?<!\s)\*|(?<![^\W_])_+(?=\S)|(?<=[^\s_])_+(?![^\W_])|~(?=~)|(?<=~)~|[\[\]]|"
+_ALWAYS = re.compile(r"\\(?=[!-/:-@\[-`{-~]|\s*\Z)|`|\*(?!\s)|(?<!\s)\*|(?<![^\W_])_+(?=\S)|(?<=[^\s_])_+(?![^\W_])|~(?=~)|(?<=~)~|[\[\]]|"
     r"<(?=[a-zA-Z/!?])|&(?=#?\w+;)|!(?=\[)")
 _AT_START = re.compile(r"^(#{1,6})(?=\s|$)|^([-+*])(?=\s|$)|^(>)|^(\d{1,9})([.)])(?=\s|$)|^(=+|-{2,}|_{3,}|(?:[-_*]\s*){3,})\s*$|^(\|)")
 _RULE = re.compile(r"^:?-+:?(?:\s*\|\s*:?-+:?)*\|?\s*$")
@@ -137,8 +137,12 @@ def _marks(text: str) -> str:
     for n, (opening, _, partner) in enumerate(marks):
         before, after = _beside(pieces, n, -1), _beside(pieces, n + 1, 1)
         adjoining = pieces[n] == "" and n > 0 or pieces[n + 1] == "" and n + 1 < len(marks)
-        if adjoining or not (_flanks(before, after) if opening else _flanks(after, before)):
+        if not (_flanks(before, after) if opening else _flanks(after, before)):
             written[n] = written[partner] = False
+        elif adjoining:  # of two marks in a row the inner one goes
+            inner = n if (opening and pieces[n] == "" and n > 0) or (not opening and pieces[n + 1] == "") else -1
+            if inner >= 0:
+                written[n] = written[partner] = False
     out = [pieces[0]]
     for n, (_, sign, _) in enumerate(marks):
         out += [sign if written[n] else "", pieces[n + 1]]

@@ -168,7 +168,8 @@ class _Writer:
             if container.kind == "item":
                 self.count[self._holder(container, wanted)] += 1
         head, rest = self._prefix(wanted, new), self._prefix(wanted, set())
-        self.out.append("\n".join(((head if n == 0 else rest) + line).rstrip() for n, line in enumerate(lines)))
+        before = (head if n == 0 else rest for n in range(len(lines)))
+        self.out.append("\n".join(a + line if line else a.rstrip() for a, line in zip(before, lines, strict=True)))
         self.open = wanted
         self._before = ""
         self.tight = tight
@@ -207,7 +208,7 @@ class _Writer:
             return
         if heading >= 0:
             line = " ".join(written.split("\n"))
-            line = re.sub(r"(#+)$", lambda found: "\\" + found[1], line)
+            line = re.sub(r"(?<=\s)(#+)$", lambda found: "\\" + found[1], line)
             self.put(node, ["#" * int(self.name(node)[1]) + " " + line], tight=False)
         else:
             self.put(node, written.split("\n"))
