@@ -2,7 +2,7 @@
 
 A classifier of layout (`measures.py`, `model.py`) gives each block a probability; kept are the blocks that make the
 expected F1 of the page's words largest, so that a page of doubtful blocks keeps more of them than one of clear ones.
-On pages of articles the priors of `text/content.py` are added, at half their weight: what crawls show of comments,
+The priors of `text/content.py` are added in the measure that a page is likely an article: what crawls show of comments,
 newsletters and captions, and reviewed pages rarely do. Text that the page hides is no content, unless nearly all of its text is hidden until a script shows it. Where a page's
 largest text would fall though nothing speaks against it, it stays: to lose an article is worse than to keep a margin.
 """
@@ -31,7 +31,7 @@ _AGAINST = sum(
     for name in ("comment", "navigation", "footer", "sidebar", "related", "advertising", "subscribe", "social")
 )
 _AGAINST_IN = sum(1 << ANCESTORS.index(name) for name in ("nav", "footer", "aside", "form", "header"))
-WITH_PRIORS, PRIOR_WEIGHT = ("article",), 0.5  # types of pages
+PRIOR_WEIGHT = 1.0  # of the priors, times the probability that the page is an article
 LOST_CHARS = 300  # of running text without links in one block
 
 
@@ -59,9 +59,8 @@ def choose(blocks: Blocks, spoken: np.ndarray, held: Model | None = None) -> Cho
     )
     kind = page_type(described(blocks, table, spoken), held)
     score = scores(table, held.blocks)[:, 0]
-    if kind.name in WITH_PRIORS:
-        at, worth = _priors()
-        score = score + table[:, at].astype(np.int64) @ worth
+    at, worth = _priors()
+    score = score + (table[:, at].astype(np.int64) @ worth) * kind.article // 65536
     place = np.clip(score * 64 // UNIT, -64 * TABLED, 64 * TABLED) + 64 * TABLED
     probability = PROBABILITIES[place]
     hidden = _hidden(blocks, table)

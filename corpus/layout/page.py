@@ -8,10 +8,10 @@ import numpy as np
 
 from ..metadata.linked_data import texts
 from ..text.blocks import Blocks
-from ..text.data_tables import settle_tables
+from ..text.data_tables import data_tables, settle_tables
 from .exact_blocks import keep_exact
 from ..text.inline import plain
-from ..text.markup import ANCESTORS, elements, number
+from ..text.markup import ANCESTORS, CUE_NAMES, elements, number
 from .choice import Choice, choose
 from .measures import names
 from .page_type import PageType, said
@@ -21,12 +21,13 @@ LETTERS = re.compile(r"[^\W_]+")
 SHORT_TEXT = 200  # characters of a page that is all but empty, whose JSON-LD then is its text
 LEAST_ADDED = 80  # characters that a text of JSON-LD must have
 PROBE = 60  # letters of a line by which it is looked for in the page
+LEAST_CELLS, SPECIFIED_LINKS = 4, 0.2  # of a table of values: cells with text, share of its text that is links
 TITLE_SHARE = 0.4  # of the stated title that a heading has to hold
 HEADED = ("article", "documentation", "forum")  # pages whose first heading is their title and no part of their text
 WITHOUT_CAPTIONS = ("article",)  # pages whose captions belong to pictures; elsewhere they are text in a figure's clothes
 _H1, _H2 = number("h1"), number("h2")
 _MARGINS = sum(1 << ANCESTORS.index(name) for name in ("nav", "footer", "aside"))
-_FIGURE = 1 << ANCESTORS.index("figure")
+_AGAINST = sum(1 << CUE_NAMES.index(name) for name in ("comment", "navigation", "footer", "related", "advertising"))
 
 
 class Laid(NamedTuple):
@@ -53,6 +54,8 @@ def lay_out(
     choice = choose(blocks, spoken, held)
     kept = choice.kept.copy()
     settle_tables(blocks, kept)
+    if choice.type.name == "product":
+        _keep_specifications(blocks, kept)
     keep_exact(blocks, kept, marked)
     if not captions and choice.type.name in WITHOUT_CAPTIONS:
         kept &= ~_captions(blocks)
@@ -60,6 +63,15 @@ def lay_out(
     if at >= 0 and choice.type.name in HEADED:
         kept[at] = False
     return Laid(kept, headline, choice.type, _posts(choice, kept) if choice.type.name == "forum" else None)
+
+
+def _keep_specifications(blocks: Blocks, kept: np.ndarray) -> None:
+    """Keep the tables of values of a product: they look like no prose, and are what its page is for."""
+    for own in data_tables(blocks):
+        chars, links = blocks.counts[own, 0].sum(), blocks.counts[own, 2].sum()
+        against = (blocks.cues[own] & _AGAINST).any() or (blocks.ancestors[own] & _MARGINS).any()
+        if len(own) >= LEAST_CELLS and links <= SPECIFIED_LINKS * chars and not against:
+            kept[own] = True
 
 
 def _captions(blocks: Blocks) -> np.ndarray:

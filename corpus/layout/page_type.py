@@ -5,6 +5,7 @@ it, types of JSON-LD, the words of its address). Trees weigh these (`model.py`);
 of WCXB (Web Content Extraction Benchmark).
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -25,6 +26,7 @@ JSON_TYPE = re.compile(rb'"@type"\s*:\s*\[?\s*"([A-Za-z]{1,40})"')
 WORD = re.compile(r"[a-z]{2,24}")
 RATIOS = ("signs", "questions", "headings", "chars", "good", "long", "several", "outer", "alike", "largest")
 LONG_CHARS = 200
+POWERS = np.array([round(2**40 * math.exp(-n / 64)) for n in range(64 * 24)], np.int64)  # the same on any machine
 NAMED_METAS = ("og:type", "generator", "twitter:card", "application-name", "twitter:label1")
 
 
@@ -33,6 +35,7 @@ class PageType(NamedTuple):
 
     name: str
     probability: float
+    article: int = 0  # probability of an article, of 65536
 
 
 def said_names() -> list[str]:
@@ -144,11 +147,12 @@ def _shares(cues, counts, out):
 
 def page_type(row: np.ndarray, held: Model | None = None) -> PageType:
     """The type of a page from its row of `described`."""
-    score = scores(row[None], (held or model()).types, early=False)[0].astype(np.float64) / UNIT
-    power = np.exp(score - score.max())
-    share = power / power.sum()
+    score = scores(row[None], (held or model()).types, early=False)[0]
     best = int(np.argmax(score))
-    if share[best] < LIKELY:
-        return PageType(OTHER, round(float(1 - share[best]), 4))
-    return PageType(TYPES[best], round(float(share[best]), 4))
+    power = POWERS[np.minimum((score[best] - score) * 64 // UNIT, len(POWERS) - 1)]
+    whole = int(power.sum())
+    share, article = int(power[best]) / whole, int(power[TYPES.index("article")]) * 65536 // whole
+    if share < LIKELY:
+        return PageType(OTHER, round(1 - share, 4), article)
+    return PageType(TYPES[best], round(share, 4), article)
 

@@ -22,7 +22,7 @@ META = re.compile(r"<meta ([^>]*)>")
 ATTRIBUTE = re.compile(r'([a-zA-Z:_-]+)="([^"]*)"')
 TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.DOTALL)
 LINK = re.compile(r"<link ([^>]*)>")
-HTTP_LINK = re.compile(r"<([^>]*)>((?:\s*;\s*[^,;\"]+(?:=\"[^\"]*\")?)*)")
+HTTP_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^,;"=]+(?:="[^"]*"|=[^,;"]*)?)*)')
 RELATION = re.compile(r"rel\s*=\s*\"?([^\";]*)", re.IGNORECASE)
 # elements whose dates are of something else than the page
 OTHER_DATES = re.compile(

@@ -171,12 +171,31 @@ def _cues(data, start, end, table, found, names, at):
                         back -= 1
                     if data[back] == 58 and data[back - 1] == 121 and data[back - 2] == 97:
                         mask |= 1 << 62
+            if _says_none(data, value, i):
+                mask |= 1 << 59
         elif size == 11 and first == 97 and data[name + 5] == 104 and i > value and data[value] == 116:
             mask |= 1 << 59  # aria-hidden="true"
         elif size == 6 and first == 104 and data[name + 1] == 105 and data[name + 3] == 100:
             mask |= 1 << 59  # hidden=""
         i += 1
     return mask, look, at
+
+
+@compiled
+def _says_none(data, value, end):
+    """Whether a style of these bytes has `display: none`, wherever it stands and in whatever case."""
+    for j in range(value, end - 11):
+        if data[j] | 32 == 100 and data[j + 1] | 32 == 105 and data[j + 2] | 32 == 115 and data[j + 6] | 32 == 121:
+            k = j + 7
+            while k < end and data[k] <= 32:
+                k += 1
+            if k < end and data[k] == 58:
+                k += 1
+                while k < end and data[k] <= 32:
+                    k += 1
+                if k + 3 < end and data[k] | 32 == 110 and data[k + 1] | 32 == 111 and data[k + 3] | 32 == 101:
+                    return True
+    return False
 
 
 @compiled

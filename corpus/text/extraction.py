@@ -103,7 +103,7 @@ def extract_page(
     address = about.canonical or (sent.url if sent else None)
     tokens = page_tokens(blocks, head_metas(head), page.structured, address)
     laid = lay_out(data, blocks, tokens, about.title, data if formulas else b"", captions)
-    about.page_type, about.page_type_score = laid.type
+    about.page_type, about.page_type_score = laid.type[:2]
     about.title = laid.headline or about.title
     writer = render_markdown(data, blocks, laid.kept, formulas, laid.posts) if markdown else None
     text = writer if writer is not None else render(data, blocks, laid.kept, formulas)
