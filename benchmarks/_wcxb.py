@@ -8,6 +8,7 @@ import zlib
 from bisect import bisect
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,7 +85,7 @@ def labelled(name: str, url: str, kind: str | None, body: bytes, text: str) -> L
     data = (tree.body.html if tree.body else "").encode("utf-8", "replace")
     blocks = segment(data)
     first = np.searchsorted(blocks.segments[:, 2], np.arange(len(blocks.node) + 1))
-    held = [words(plain(data, blocks.segments[a:b].tolist())) for a, b in zip(first[:-1], first[1:], strict=True)]
+    held = [words(plain(data, blocks.segments[a:b].tolist())) for a, b in pairwise(first)]
     about = tokens(blocks, head_metas(tree.head.html if tree.head else ""), page.structured, url or None)
     sizes = np.array([len(one) for one in held], np.int64)
     return Labelled(name, host(url), kind, blocks, labels(held, words(text)), sizes, about)

@@ -1,5 +1,5 @@
-"""Claim: the default engine takes the text of seven types of pages at word F1 >= 0.87 over all (WCXB, 1,497 pages), at a
-fraction of trafilatura's CPU seconds; its bars by type count as met within one standard error.
+"""Claim: the default engine takes the text of seven types of pages at word F1 >= 0.87 over all (WCXB, 1,497 pages), at
+a fraction of trafilatura's CPU seconds; its bars by type count as met within one standard error.
 
 Each page is judged with a model that saw no page of its host: run `train_layout_model` first, which leaves the four
 models of its folds behind. F1 is of words (`\\w+`, lower case, as multisets), the mean over pages; snippets are those
@@ -104,7 +104,9 @@ def _tell(report: Report, name: str, rows: list[dict], texts: dict[str, str], ch
         mean, error = float(np.mean(by[kind])), float(np.std(by[kind]) / np.sqrt(len(by[kind])))
         holds = mean >= bar - (error if kind != "all" else 0)
         met = met and (holds or not check)
-        parts.append(f"{kind} {mean:.4f} ± {error:.4f}" + (f" (bar {bar}: {'met' if holds else 'MISSED'})" if check else ""))
+        parts.append(
+            f"{kind} {mean:.4f} ± {error:.4f}" + (f" (bar {bar}: {'met' if holds else 'MISSED'})" if check else "")
+        )
     report(f"{name}: F1 " + ", ".join(parts))
     wanted, unwanted = with_hits / max(1, with_all), without_hits / max(1, without_all)
     report(

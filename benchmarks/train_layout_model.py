@@ -2,12 +2,13 @@
 
 Training pages: the 1,497 development pages of WCXB (human-reviewed text, CC-BY-4.0) and the 50 multilingual news pages.
 The 181 article pages of the claim in `extraction_quality.py` are not among them. Figures are out of fold: in each of
-four folds of hosts a model is fitted on the pages of other hosts and judged on those of the fold, by the code that
-ships. What the lexicon tells of a page's class names is counted on pages of other hosts alone, in the fit as well.
+four folds of hosts a model is fitted on the pages of other hosts and judged on those of the fold, by the code that is
+shipped. What the lexicon tells of a page's class names is counted on pages of other hosts alone, in the fit as well.
 
 A block's label is the share of its word 4-grams that stand in the page's text. Blocks weigh by their words, pages alike,
 crowded hosts less. With `--write` the model in corpus/ is replaced; without, the fit is done and compared with the one
-that is there. One thread, so that the bytes are the same again: about ten minutes.
+that is there. One thread, so that the bytes are the same again: three minutes of CPU. The models of the folds are left
+in the user's cache for `extraction_wcxb.py`.
 """
 
 import sys
@@ -108,7 +109,9 @@ def log_odds(total: float, hosts: int) -> float:
     return round(layout_model.SIXTEENTHS * float(np.log(share / (1 - share)))) / layout_model.SIXTEENTHS
 
 
-def told(found: Shares, sums: dict[int, tuple[float, int]], host: str, wanted: np.ndarray, unknown: float) -> np.ndarray:
+def told(
+    found: Shares, sums: dict[int, tuple[float, int]], host: str, wanted: np.ndarray, unknown: float
+) -> np.ndarray:
     """Log-odds of hashes, counted without a host; as the lexicon would tell them of a page of another one."""
     out = np.full(len(wanted), unknown, np.float32)
     known: dict[int, float] = {}
@@ -215,7 +218,9 @@ def fit(pages: Sequence[Labelled]) -> dict[str, np.ndarray]:
         for page in pages
         if page.type is not None
     ]
-    kinds = lightgbm.train(TYPE_SETTINGS, lightgbm.Dataset(np.array(rows), types, weight=np.array(typed) / np.mean(typed)), TYPE_ROUNDS)
+    kinds = lightgbm.train(
+        TYPE_SETTINGS, lightgbm.Dataset(np.array(rows), types, weight=np.array(typed) / np.mean(typed)), TYPE_ROUNDS
+    )
     lexica = {
         of: (
             np.array(sorted(sums), np.int64),

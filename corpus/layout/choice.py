@@ -2,9 +2,10 @@
 
 A classifier of layout (`measures.py`, `model.py`) gives each block a probability; kept are the blocks that make the
 expected F1 of the page's words largest, so that a page of doubtful blocks keeps more of them than one of clear ones.
-The priors of `text/content.py` are added in the measure that a page is likely an article: what crawls show of comments,
-newsletters and captions, and reviewed pages rarely do. Text that the page hides is no content, unless nearly all of its text is hidden until a script shows it. Where a page's
-largest text would fall though nothing speaks against it, it stays: to lose an article is worse than to keep a margin.
+The priors of `text/content.py` are added in the measure that a page is likely an article: they say what crawls show of
+comments, newsletters and captions, and reviewed pages rarely do. Text that the page hides is no content, unless nearly
+all of its text is hidden until a script shows it. Where a page's largest text would fall though nothing speaks against
+it, it stays: to lose an article is worse than to keep a margin.
 """
 
 import math
@@ -23,7 +24,9 @@ from .page_type import PageType, described, page_type
 from .trees import UNIT, scores
 
 TABLED = 12  # log-odds beyond which a probability is taken for 0 or 1
-PROBABILITIES = np.array([round(65536 / (1 + math.exp(-n / 64))) for n in range(-64 * TABLED, 64 * TABLED + 1)], np.int64)
+PROBABILITIES = np.array(
+    [round(65536 / (1 + math.exp(-n / 64))) for n in range(-64 * TABLED, 64 * TABLED + 1)], np.int64
+)
 HIDDEN_SHARE = 0.5  # of a page's running text; where more is hidden, it is shown by a script
 _HIDING = 1 << UNSEEN | 1 << VEILED
 _AGAINST = sum(

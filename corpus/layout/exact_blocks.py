@@ -5,6 +5,7 @@ import numpy as np
 from ..text.blocks import Blocks
 from ..text.formulas import OPEN
 
+
 def keep_exact(blocks: Blocks, kept: np.ndarray, marked: bytes) -> None:
     """Keep code and formulas between kept blocks: they look like no prose and are not to be judged as such.
 

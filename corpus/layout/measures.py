@@ -13,7 +13,6 @@ from ..text.markup import ANCESTORS, CUE_NAMES, elements
 from .types import TYPES
 
 LEVELS = 5
-REPEATED = 3  # alike elements side by side that make a repetition
 OWN = (
     *("chars", "words", "links", "commas", "stops", "digits", "capitals", "breaks", "ends", "bold", "word_length"),
     *("colons", "signs", "questions", "first", "tag", "around", "unseen", "veiled", "noscript"),
@@ -45,9 +44,7 @@ def names() -> list[str]:
     ]
 
 
-def measures(
-    blocks: Blocks, names_said: np.ndarray, wordings_said: np.ndarray, type_said: np.ndarray
-) -> np.ndarray:
+def measures(blocks: Blocks, names_said: np.ndarray, wordings_said: np.ndarray, type_said: np.ndarray) -> np.ndarray:
     """(B, F) float32, columns as `names()`; the page's own measures, alike for all blocks, come last.
 
     names_said      (W,) float32 log-odds that the names in `blocks.words` speak for content, NaN where not known
@@ -294,8 +291,16 @@ def _measure(
         at = _AT_GROUPS
         g = alike[b]
         seen[g] += 1
-        out[b, at], out[b, at + 1], out[b, at + 2] = same[g, 0], same[g, 1] / same[g, 0], same[g, 2] / max(same[g, 1], 1)
-        out[b, at + 3], out[b, at + 4], out[b, at + 5] = same[g, 1] / max(inside[0, 0], 1), same[g, 3], seen[g] / same[g, 0]
+        out[b, at], out[b, at + 1], out[b, at + 2] = (
+            same[g, 0],
+            same[g, 1] / same[g, 0],
+            same[g, 2] / max(same[g, 1], 1),
+        )
+        out[b, at + 3], out[b, at + 4], out[b, at + 5] = (
+            same[g, 1] / max(inside[0, 0], 1),
+            same[g, 3],
+            seen[g] / same[g, 0],
+        )
         _repeated(out[b], at + 6, inner[n], group, held, inside, b)
         _repeated(out[b], at + 12, several[n], group, held, inside, b)
         _repeated(out[b], at + 18, outer[n], group, held, inside, b)
@@ -323,9 +328,17 @@ def _own(out, counts, links, tag, around, all_cues, cues, own, bits):
     for end in SENTENCE_ENDS:
         if counts[8] == end:
             out[8] = 1
-    out[9], out[10], out[11], out[12], out[13] = counts[9] / chars, counts[0] / words, counts[10], counts[11], counts[12]
+    out[9], out[10], out[11], out[12], out[13] = (
+        counts[9] / chars,
+        counts[0] / words,
+        counts[10],
+        counts[11],
+        counts[12],
+    )
     first = counts[13]
-    out[14] = 1 if 97 <= first <= 122 else 2 if 65 <= first <= 90 else 3 if 48 <= first <= 57 else 4 if first > 127 else 0
+    out[14] = (
+        1 if 97 <= first <= 122 else 2 if 65 <= first <= 90 else 3 if 48 <= first <= 57 else 4 if first > 127 else 0
+    )
     out[15], out[16] = tag + 1, around + 1
     out[17], out[18], out[19] = cues >> 62 & 1, cues >> 59 & 1, all_cues >> 60 & 1
     at = 20

@@ -9,13 +9,13 @@ import numpy as np
 from ..metadata.linked_data import texts
 from ..text.blocks import Blocks
 from ..text.data_tables import data_tables, settle_tables
-from .exact_blocks import keep_exact
 from ..text.inline import plain
 from ..text.markup import ANCESTORS, CUE_NAMES, elements, number
 from .choice import Choice, choose
+from .exact_blocks import keep_exact
 from .measures import names
-from .page_type import PageType, said
 from .model import model
+from .page_type import PageType, said
 
 LETTERS = re.compile(r"[^\W_]+")
 SHORT_TEXT = 200  # characters of a page that is all but empty, whose JSON-LD then is its text
@@ -24,7 +24,9 @@ PROBE = 60  # letters of a line by which it is looked for in the page
 LEAST_CELLS, SPECIFIED_LINKS = 4, 0.2  # of a table of values: cells with text, share of its text that is links
 TITLE_SHARE = 0.4  # of the stated title that a heading has to hold
 HEADED = ("article", "documentation", "forum")  # pages whose first heading is their title and no part of their text
-WITHOUT_CAPTIONS = ("article",)  # pages whose captions belong to pictures; elsewhere they are text in a figure's clothes
+WITHOUT_CAPTIONS = (
+    "article",
+)  # pages whose captions belong to pictures; elsewhere they are text in a figure's clothes
 _H1, _H2 = number("h1"), number("h2")
 _MARGINS = sum(1 << ANCESTORS.index(name) for name in ("nav", "footer", "aside"))
 _AGAINST = sum(1 << CUE_NAMES.index(name) for name in ("comment", "navigation", "footer", "related", "advertising"))
@@ -39,9 +41,7 @@ class Laid(NamedTuple):
     posts: np.ndarray | None  # (B,) bool blocks that begin a post, of a forum page
 
 
-def lay_out(
-    data: bytes, blocks: Blocks, tokens: np.ndarray, title: str | None, marked: bytes, captions: bool
-) -> Laid:
+def lay_out(data: bytes, blocks: Blocks, tokens: np.ndarray, title: str | None, marked: bytes, captions: bool) -> Laid:
     """Choose the blocks of a page.
 
     tokens     see `page_type.tokens`
@@ -92,9 +92,9 @@ def headline_of(data: bytes, blocks: Blocks, title: str | None) -> tuple[int, st
     for b in top or np.flatnonzero(tags == _H2).tolist()[:5]:
         text = _text(data, blocks, b)
         bare = _bare(text)
-        if wanted and bare and bare in wanted and len(bare) > len(_bare(best_text)):
-            best, best_text = b, text
-        elif wanted and bare and wanted in bare and len(text) <= 300 and best < 0:
+        if (wanted and bare and bare in wanted and len(bare) > len(_bare(best_text))) or (
+            wanted and bare and wanted in bare and len(text) <= 300 and best < 0
+        ):
             best, best_text = b, text
     if best >= 0 and len(_bare(best_text)) >= TITLE_SHARE * len(wanted):
         return best, best_text

@@ -1,8 +1,9 @@
-"""The type of a page: article, collection, documentation, forum, listing, product or service; `other` where none is likely.
+"""The type of a page: article, collection, documentation, forum, listing, product or service; `other` where none is
+likely.
 
-Judged by the page itself: its layout, the names of its classes, and what its head says (`og:type`, the program that made
-it, types of JSON-LD, the words of its address). Trees weigh these (`model.py`); the probability is theirs. Types are those
-of WCXB (Web Content Extraction Benchmark).
+Judged by the page itself: its layout, the names of its classes, its short wordings, and what its head says (`og:type`,
+the program that made it, types of JSON-LD, the words of its address). Trees weigh these (`model.py`) and give the
+probability. Types are those of WCXB (Web Content Extraction Benchmark).
 """
 
 import math
@@ -54,8 +55,8 @@ def described_names() -> list[str]:
 
 
 def tokens(blocks: Blocks, metas: Mapping[str, str], scripts: Sequence[bytes], address: str | None) -> np.ndarray:
-    """Hashes of what a page is told by, each once: names of its classes and ids, wordings of its short blocks, and words
-    of its head and address."""
+    """Hashes of what a page is told by, each once: names of its classes and ids, wordings of its short blocks, and
+    words of its head and address."""
     found: set[str] = set()
     for name in NAMED_METAS:
         if name in metas:
@@ -155,4 +156,3 @@ def page_type(row: np.ndarray, held: Model | None = None) -> PageType:
     if share < LIKELY:
         return PageType(OTHER, round(1 - share, 4), article)
     return PageType(TYPES[best], round(share, 4), article)
-

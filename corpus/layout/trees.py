@@ -1,7 +1,7 @@
 """Gradient-boosted trees as a few arrays, and the compiled walk through them.
 
-Values of leaves are whole numbers (units of 1 / `UNIT` log-odds), so the sum over the trees is exact and the same on any
-machine. Trees come in the order of the fit: most rows are settled by the first ones, and a row whose score is below
+Values of leaves are whole numbers (units of 1 / `UNIT` log-odds), so the sum over the trees is exact and the same on
+any machine. Trees come in the order of the fit: most rows are settled by the first ones, and a row whose score is below
 `HOPELESS` after `FIRST` trees goes through no more of them.
 """
 

@@ -13,9 +13,13 @@ from ..text.blocks import BREAK, CLOSE, MARKED, OPEN, TEXT
 from ..text.formulas import OPEN as FORMULA
 from ..text.inline import SIGNS, _address, _unescaped
 
-_ALWAYS = re.compile(r"\\(?=[!-/:-@\[-`{-~]|\s*\Z)|`|\*(?!\s)|(?<!\s)\*|(?<![^\W_])_+(?=\S)|(?<=[^\s_])_+(?![^\W_])|~(?=~)|(?<=~)~|[\[\]]|"
-    r"<(?=[a-zA-Z/!?])|&(?=#?\w+;)|!(?=\[)")
-_AT_START = re.compile(r"^(#{1,6})(?=\s|$)|^([-+*])(?=\s|$)|^(>)|^(\d{1,9})([.)])(?=\s|$)|^(=+|-{2,}|_{3,}|(?:[-_*]\s*){3,})\s*$|^(\|)")
+_ALWAYS = re.compile(
+    r"\\(?=[!-/:-@\[-`{-~]|\s*\Z)|`|\*(?!\s)|(?<!\s)\*|(?<![^\W_])_+(?=\S)|(?<=[^\s_])_+(?![^\W_])|~(?=~)|(?<=~)~|[\[\]]|"
+    r"<(?=[a-zA-Z/!?])|&(?=#?\w+;)|!(?=\[)"
+)
+_AT_START = re.compile(
+    r"^(#{1,6})(?=\s|$)|^([-+*])(?=\s|$)|^(>)|^(\d{1,9})([.)])(?=\s|$)|^(=+|-{2,}|_{3,}|(?:[-_*]\s*){3,})\s*$|^(\|)"
+)
 _RULE = re.compile(r"^:?-+:?(?:\s*\|\s*:?-+:?)*\|?\s*$")
 
 
@@ -35,7 +39,7 @@ def inline(data: bytes, segments: Sequence[Sequence[int]], without: Iterable[str
             name = MARKED[kind - OPEN]
             sign = _address(data[start:end]) if name == "a" else SIGNS[name]
             around = {held for _, held, _ in stack}
-            if name == "a" and _in_link(stack) or sign in around or sign in without or _in_code(stack):
+            if (name == "a" and _in_link(stack)) or sign in around or sign in without or _in_code(stack):
                 sign = ""
             stack.append((name, sign, []))
         elif any(name == MARKED[kind - CLOSE] for name, _, _ in stack):
@@ -136,7 +140,7 @@ def _marks(text: str) -> str:
     written = [True] * len(marks)
     for n, (opening, _, partner) in enumerate(marks):
         before, after = _beside(pieces, n, -1), _beside(pieces, n + 1, 1)
-        adjoining = pieces[n] == "" and n > 0 or pieces[n + 1] == "" and n + 1 < len(marks)
+        adjoining = (pieces[n] == "" and n > 0) or (pieces[n + 1] == "" and n + 1 < len(marks))
         if not (_flanks(before, after) if opening else _flanks(after, before)):
             written[n] = written[partner] = False
         elif adjoining:  # of two marks in a row the inner one goes

@@ -13,18 +13,29 @@ from typing import NamedTuple
 import numpy as np
 
 from ..text.blocks import Blocks
-from ..text.formulas import OPEN as FORMULA
 from ..text.formulas import restore
-from ..text.inline import exact, plain
+from ..text.inline import exact
+from ..text.markup import elements
 from ..text.rendering import CELL_BLOCKS, CELLS, HEADINGS
 from .inline import inline
-from ..text.markup import elements
 
 LISTS = ("ul", "ol", "menu", "dir")
 LANGUAGE = re.compile(
-    r"(?:^|[\s\"])(?:language|lang|highlight-source|highlight|brush:?|sourceCode|prettyprint lang|code)[-\s:]\s?([A-Za-z][\w+#-]{0,19})"
+    r"(?:^|[\s\"])(?:language|lang|highlight-source|highlight|brush:?|sourceCode|prettyprint lang|code)[-\s:]\s?"
+    r"([A-Za-z][\w+#-]{0,19})"
 )
-NO_CODE_LANGUAGES = ("default", "none", "text", "plaintext", "source", "wrapper", "block", "toolbar", "notranslate", "code")
+NO_CODE_LANGUAGES = (
+    "default",
+    "none",
+    "text",
+    "plaintext",
+    "source",
+    "wrapper",
+    "block",
+    "toolbar",
+    "notranslate",
+    "code",
+)
 SPAN = re.compile(rb'\b(colspan|rowspan)="(\d{1,3})"')
 WIDEST = 200  # columns of a table
 
@@ -106,9 +117,7 @@ class _Writer:
         nested = {self.around(self.parents[table], ("table",)) for table in self._tables(of.values())}
         wide = {self.around(cell, ("table",)) for cell in of.values() if cell >= 0 and held[cell] > CELL_BLOCKS}
         return {
-            node: cell
-            for node, cell in of.items()
-            if cell >= 0 and self.around(cell, ("table",)) not in nested | wide
+            node: cell for node, cell in of.items() if cell >= 0 and self.around(cell, ("table",)) not in nested | wide
         }
 
     def _tables(self, cells) -> set[int]:
@@ -144,7 +153,9 @@ class _Writer:
                 continue
             ordered = self.name(container.node) == "ol"
             pair = (".", ")") if ordered else ("-", "*")
-            before = self.sign.get(ended[0].node, "") if ended and depth == same else self._before if depth == same else ""
+            before = (
+                self.sign.get(ended[0].node, "") if ended and depth == same else self._before if depth == same else ""
+            )
             self.sign[container.node] = pair[1] if before == pair[0] else pair[0]
 
     _before = ""
@@ -161,7 +172,22 @@ class _Writer:
         shared = wanted[:same]
         gap = self._prefix(shared, set()).rstrip()
         if self.out:
-            between = "\n" if (fresh_item or (opened and opened[0].kind == "list" and shared and shared[-1].kind == "item" and tight and self.tight)) and self.tight else f"\n{gap}\n"
+            between = (
+                "\n"
+                if (
+                    fresh_item
+                    or (
+                        opened
+                        and opened[0].kind == "list"
+                        and shared
+                        and shared[-1].kind == "item"
+                        and tight
+                        and self.tight
+                    )
+                )
+                and self.tight
+                else f"\n{gap}\n"
+            )
             self.out.append(between)
         new = {c.node for c in opened if c.kind == "item"}
         for container in opened:
@@ -224,7 +250,9 @@ class _Writer:
 
     def _language(self, pre: int, held: list) -> str:
         """What the classes of the code, its `pre` or the two elements around that call its language."""
-        told = [self.data[start:end] for _, _, _, segments in held[:1] for start, end, _, kind in segments[:2] if kind >= 2]
+        told = [
+            self.data[start:end] for _, _, _, segments in held[:1] for start, end, _, kind in segments[:2] if kind >= 2
+        ]
         node = pre
         for _ in range(3):
             if node > 0:
@@ -251,9 +279,7 @@ class _Writer:
         if not rows:
             return
         width = max(max(row) for row in rows.values()) + 1
-        lines = [
-            "| " + " | ".join(row.get(c, "") for c in range(width)) + " |" for _, row in sorted(rows.items())
-        ]
+        lines = ["| " + " | ".join(row.get(c, "") for c in range(width)) + " |" for _, row in sorted(rows.items())]
         self.put(table, [lines[0], "|" + " --- |" * width, *lines[1:]], tight=False)
 
     def _grid(self, table: int) -> dict[int, tuple[int, int]]:
@@ -280,11 +306,3 @@ class _Writer:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|") if "\\|" not in text else re.sub(r"(?<!\\)\|", r"\\|", text)
-
-
-def settled_text(data: bytes, segments: list) -> str:
-    """A block's text without marks."""
-    return plain(data, segments)
-
-
-assert FORMULA  # formulas stay marks until the end, so that nothing in them is escaped

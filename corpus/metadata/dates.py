@@ -29,15 +29,22 @@ es enero febrero marzo abril mayo junio julio agosto septiembre/setiembre octubr
 it gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre
 pt janeiro fevereiro marco abril maio junho julho agosto setembro outubro novembro dezembro
 nl januari februari maart/mrt april mei juni juli augustus september oktober november december
-pl stycznia/styczen lutego/luty marca/marzec kwietnia/kwiecien maja/maj czerwca/czerwiec lipca/lipiec sierpnia/sierpien wrzesnia/wrzesien pazdziernika/pazdziernik listopada/listopad grudnia/grudzien
-ru января/январь февраля/февраль марта/март апреля/апрель мая/маи июня/июнь июля/июль августа/август сентября/сентябрь октября/октябрь ноября/ноябрь декабря/декабрь
+pl stycznia/styczen lutego/luty marca/marzec kwietnia/kwiecien maja/maj czerwca/czerwiec lipca/lipiec
+    sierpnia/sierpien wrzesnia/wrzesien pazdziernika/pazdziernik listopada/listopad grudnia/grudzien
+ru января/январь февраля/февраль марта/март апреля/апрель мая/маи июня/июнь июля/июль августа/август
+    сентября/сентябрь октября/октябрь ноября/ноябрь декабря/декабрь
 uk сiчня/січня лютого березня квітня травня червня липня серпня вересня жовтня листопада грудня
 bg януари февруари март април май юни юли август септември октомври ноември декември
-el ιανουαριου/ιανουαριος φεβρουαριου/φεβρουαριος μαρτιου/μαρτιος απριλιου/απριλιος μαιου/μαιος ιουνιου/ιουνιος ιουλιου/ιουλιος αυγουστου/αυγουστος σεπτεμβριου/σεπτεμβριος οκτωβριου/οκτωβριος νοεμβριου/νοεμβριος δεκεμβριου/δεκεμβριος
-cs ledna/leden unora/unor brezna/brezen dubna/duben kvetna/kveten cervna/cerven cervence/cervenec srpna/srpen zari rijna/rijen listopadu prosince/prosinec
+el ιανουαριου/ιανουαριος φεβρουαριου/φεβρουαριος μαρτιου/μαρτιος απριλιου/απριλιος μαιου/μαιος ιουνιου/ιουνιος
+    ιουλιου/ιουλιος αυγουστου/αυγουστος σεπτεμβριου/σεπτεμβριος οκτωβριου/οκτωβριος νοεμβριου/νοεμβριος
+    δεκεμβριου/δεκεμβριος
+cs ledna/leden unora/unor brezna/brezen dubna/duben kvetna/kveten cervna/cerven cervence/cervenec srpna/srpen
+    zari rijna/rijen listopadu prosince/prosinec
 sv januari februari mars april maj juni juli augusti september oktober november december
 da januar februar marts april maj juni juli august september oktober november december
-fi tammikuuta/tammikuu helmikuuta/helmikuu maaliskuuta/maaliskuu huhtikuuta/huhtikuu toukokuuta/toukokuu kesakuuta/kesakuu heinakuuta/heinakuu elokuuta/elokuu syyskuuta/syyskuu lokakuuta/lokakuu marraskuuta/marraskuu joulukuuta/joulukuu
+fi tammikuuta/tammikuu helmikuuta/helmikuu maaliskuuta/maaliskuu huhtikuuta/huhtikuu toukokuuta/toukokuu
+    kesakuuta/kesakuu heinakuuta/heinakuu elokuuta/elokuu syyskuuta/syyskuu lokakuuta/lokakuu
+    marraskuuta/marraskuu joulukuuta/joulukuu
 tr ocak subat mart nisan mayıs/mayis haziran temmuz agustos eylul ekim kasım/kasim aralık/aralik
 ro ianuarie februarie martie aprilie mai iunie iulie august septembrie octombrie noiembrie decembrie
 hu januar februar marcius aprilis majus junius julius augusztus szeptember oktober november december
@@ -63,7 +70,7 @@ _WORD = re.compile(r"[^\W\d_]+|\d+")
 def _months() -> dict[str, int]:
     """Name of a month, whole or cut short where that is of one month alone, to its number."""
     of: dict[str, set[int]] = {}
-    for line in _MONTHS.strip().splitlines():
+    for line in _MONTHS.replace("\n    ", " ").strip().splitlines():
         for month, names in enumerate(line.split()[1:], 1):
             for name in names.split("/") if names != "-" else ():  # a name that means another month next door
                 of.setdefault(_bare(name), set()).add(month)

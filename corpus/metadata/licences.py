@@ -25,20 +25,40 @@ CREATIVE_WORDS = re.compile(
 METAS = "license licence dc.rights dcterms.license dc.rights.license rights cc:license og:license".split()
 SPDX = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+-]+)")
 SOFTWARE = (  # pattern -> SPDX name
-    (re.compile(r"apache\.org/licenses/LICENSE-2\.0|\bApache(?: Software)?(?: License)?,?[\s-]*(?:Version\s*)?v?2(?:\.0)?\b", re.I), "Apache-2.0"),
+    (
+        re.compile(
+            r"apache\.org/licenses/LICENSE-2\.0|"
+            r"\bApache(?: Software)?(?: License)?,?[\s-]*(?:Version\s*)?v?2(?:\.0)?\b",
+            re.I,
+        ),
+        "Apache-2.0",
+    ),
     (re.compile(r"opensource\.org/licenses?/mit\b|\bMIT License\b|\bExpat License\b|^mit$", re.I), "MIT"),
-    (re.compile(r"opensource\.org/licenses?/bsd-3|\bBSD[\s-]?3[\s-]?Clause|\bNew BSD\b|\b3-Clause BSD", re.I), "BSD-3-Clause"),
-    (re.compile(r"opensource\.org/licenses?/bsd-2|\bBSD[\s-]?2[\s-]?Clause|\bSimplified BSD\b|\b2-Clause BSD", re.I), "BSD-2-Clause"),
+    (
+        re.compile(r"opensource\.org/licenses?/bsd-3|\bBSD[\s-]?3[\s-]?Clause|\bNew BSD\b|\b3-Clause BSD", re.I),
+        "BSD-3-Clause",
+    ),
+    (
+        re.compile(r"opensource\.org/licenses?/bsd-2|\bBSD[\s-]?2[\s-]?Clause|\bSimplified BSD\b|\b2-Clause BSD", re.I),
+        "BSD-2-Clause",
+    ),
     (re.compile(r"opensource\.org/licenses?/isc\b|\bISC License\b|^isc$", re.I), "ISC"),
     (re.compile(r"unlicense\.org|\bThe Unlicense\b|^unlicense$", re.I), "Unlicense"),
     (re.compile(r"boost\.org/LICENSE|\bBoost Software License|^bsl-1\.0$", re.I), "BSL-1.0"),
-    (re.compile(r"mozilla\.org/(?:[a-z-]+/)?MPL/2|\bMozilla Public License,?\s*(?:v|version)?\s*\.?\s*2|^mpl-2\.0$", re.I), "MPL-2.0"),
+    (
+        re.compile(
+            r"mozilla\.org/(?:[a-z-]+/)?MPL/2|\bMozilla Public License,?\s*(?:v|version)?\s*\.?\s*2|^mpl-2\.0$", re.I
+        ),
+        "MPL-2.0",
+    ),
     (re.compile(r"gnu\.org/licenses/(?:old-licenses/)?lgpl|GNU Lesser General Public License", re.I), "LGPL"),
     (re.compile(r"gnu\.org/licenses/agpl|GNU Affero General Public License", re.I), "AGPL"),
     (re.compile(r"gnu\.org/licenses/(?:old-licenses/)?gpl|GNU General Public License", re.I), "GPL"),
     (re.compile(r"gnu\.org/licenses/fdl|GNU Free Documentation License", re.I), "GFDL"),
 )
-_URL = re.compile(r"(?:spdx\.org/licenses|opensource\.org/licenses?|choosealicense\.com/licenses)/([A-Za-z0-9.+-]+?)(?:\.html|/|$)")
+_URL = re.compile(
+    r"(?:spdx\.org/licenses|opensource\.org/licenses?|choosealicense\.com/licenses)/([A-Za-z0-9.+-]+?)(?:\.html|/|$)"
+)
 PERMISSIVE = (
     *("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD", "Zlib", "PSF-2.0", "BSL-1.0", "MIT-0"),
     *("BSD-3-Clause-Clear", "BSD-4-Clause", "NCSA", "PostgreSQL", "UPL-1.0", "Python-2.0", "X11", "AFL-3.0"),
@@ -73,12 +93,14 @@ LICENSING = re.compile(
 )
 CREDIT = re.compile(
     r"\b(?:photo\w*|image|images|picture\w*|illustration\w*|icons?|fonts?|logo|video|music|audio|foto\w*|bild\w*|imagen|immagine|"
-    r"zdj\w+|cover art|artwork|thumbnail|via flickr|flickr|unsplash|wikimedia commons|pixabay|map data|data by)\b|фото|рисун|εικόν",
+    r"zdj\w+|cover art|artwork|thumbnail|via flickr|flickr|unsplash|wikimedia commons|pixabay|map data|data by)\b|"
+    r"фото|рисун|εικόν",
     re.IGNORECASE,
 )
 OWN_WORK = re.compile(
     r"\bth(?:is|e) (?:page|article|work|site|website|web site|content|text|post|blog|document|wiki|book|documentation)|"
-    r"content (?:on|of) this|(?:text|content|article)s? (?:is|are) (?:available|licensed)|except (?:where|as)|unless otherwise",
+    r"content (?:on|of) this|(?:text|content|article)s? (?:is|are) (?:available|licensed)|except (?:where|as)|"
+    r"unless otherwise",
     re.IGNORECASE,
 )
 ASIDE = re.compile(
@@ -116,7 +138,7 @@ def stated_licence(
 
 
 def body_links(body: Any) -> Iterator[tuple[bool, str]]:
-    """(whether by `rel=license`, address) of the links in a body (an element of `resiliparse`) that license the page."""
+    """(whether by `rel=license`, address) of the links in a body (element of `resiliparse`) that license the page."""
     for link in body.query_selector_all("a[href], link[href]"):
         words = (link.getattr("rel") or "").lower().split()
         target = link.getattr("href") or ""
@@ -147,8 +169,11 @@ def _of_the_page(link: Any, relation: bool) -> bool:
         pictures = block.query_selector_all("img") if block is not None and not footer else []
         if len(text) <= 200 and not OWN_WORK.search(text) and any(not _within(one, link) for one in pictures):
             return False
-    return relation or footer or bool(OWN_WORK.search(text[:2000])) or (
-        len(text) <= 400 and bool(LICENSING.search(text)) and len(text) >= 1
+    return (
+        relation
+        or footer
+        or bool(OWN_WORK.search(text[:2000]))
+        or (len(text) <= 400 and bool(LICENSING.search(text)) and len(text) >= 1)
     )
 
 
@@ -177,7 +202,7 @@ def phrased(text: str) -> str | None:
 
 
 def named(text: str) -> str | None:
-    """The SPDX name of the licence that a URL, a name as catalogues write it, or a phrase stands for; None: not known."""
+    """The SPDX name of the licence that a URL, a name of a catalogue or a phrase stands for; None: not known."""
     text = text.strip()
     if found := CREATIVE.search(text):
         kind, name, version = found[1].lower(), found[2].lower(), found[3]

@@ -71,7 +71,7 @@ def values(things: Sequence[dict[str, Any]], key: str) -> Iterator[str]:
 
 
 def texts(scripts: Sequence[bytes]) -> list[str]:
-    """Paragraphs of content that JSON-LD states: bodies of articles, descriptions of products, questions and answers."""
+    """Paragraphs of content in JSON-LD: bodies of articles, descriptions of products, questions with their answers."""
     found: list[str] = []
     for thing in of_the_page(scripts, (b"articleBody", b"Product", b"QAPage", b"FAQPage", b"Question")):
         kinds = types(thing)

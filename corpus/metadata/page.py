@@ -1,5 +1,4 @@
-"""What a page says of itself: title, date of publication, language, links, licence, canonical address. Nothing is guessed
-from the text.
+"""What a page says of itself: title, date of publication, language, links, licence, canonical address.
 
 Reads the serialised head with two patterns, because attributes there are always in double quotes; costs some tens of
 microseconds a page. A date is that of the page: not of a comment, a picture or an event, and not after the capture.
@@ -13,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from ..text.thinning import Thin, primary_language
+from ..languages.tags import primary_language
+from ..text.thinning import Thin
 from .dates import parse_date
 from .licences import METAS, body_links, stated_licence
 from .linked_data import of_the_page, values
@@ -47,17 +47,28 @@ DATES = (
     "date",
     *("parsely-pub-date", "article:published", "article.published", "dcterms.created", "dc.date.created", "dc.created"),
     *("dcterms.issued", "dc.issued", "datecreated", "publish-date", "publish_date", "published_time", "release_date"),
-    *("og:pubdate", "og:published_time", "og:release_date", "rnews:datepublished", "bt:pubdate", "article_date_original"),
+    *(
+        "og:pubdate",
+        "og:published_time",
+        "og:release_date",
+        "rnews:datepublished",
+        "bt:pubdate",
+        "article_date_original",
+    ),
     *("cxenseparse:recs:publishtime", "cxenseparse:publishtime", "mediator_published_time", "citation_online_date"),
     *("citation_date", "eprints.date", "article.created", "shareaholic:article_published_time", "published_at"),
     *("created", "pub_date", "displaydate", "originalpublicationdate", "datepublished", "published"),
 )
 
 LANGUAGES = ("content-language", "dc.language", "language", "og:locale")  # where the html element names none
-WRITTEN = ", ".join(f"[class*='{word}']" for word in ("date", "publish", "posted", "time", "Date", "Publish")) + ", time"
+WRITTEN = (
+    ", ".join(f"[class*='{word}']" for word in ("date", "publish", "posted", "time", "Date", "Publish")) + ", time"
+)
 WRITTEN_CHARS = 60  # of a text that is a date, with the words around it
 LABEL = re.compile(r"^[^\d:]{0,24}:\s*|^(?:published|posted|created|written|added)(?:\s+(?:on|at))?\s+", re.IGNORECASE)
-MODIFIED = re.compile(r"updat|modif|edited|revis|review|join|member|expire|event|start|end|aktuali|mise|изм", re.IGNORECASE)
+MODIFIED = re.compile(
+    r"updat|modif|edited|revis|review|join|member|expire|event|start|end|aktuali|mise|изм", re.IGNORECASE
+)
 LATE = timedelta(days=1)  # by which a page may be dated after its capture: a day has 24 zones
 TIMES_READ = 8  # elements of the body with dates that are looked at
 

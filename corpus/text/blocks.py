@@ -10,7 +10,7 @@ import numpy as np
 
 from ..compiling import compiled
 from .markup import BLOCK, INLINE, SKIP, VOID, cue_automaton, elements, number
-from .scanning import SCRIPT, bare, by_eight, comment_end, find, holds, index, name, raw_end
+from .scanning import SCRIPT, bare, by_eight, comment_end, cues_of, find, holds, index, name, raw_end, tag_end
 
 # columns of `Blocks.counts`
 COUNTS = (
@@ -101,116 +101,6 @@ _DEPTH, _NODES, _BLOCKS, _SEGMENTS, _SKIPPING, _FRESH, _FORMULAS, _NAMES = 0, 1,
 
 
 @compiled
-def _cues(data, start, end, table, found, names, at):
-    """(cues in the values of class, id, role and itemprop within a tag's attributes, and whether it is hidden;
-    hash of its classes; the new end of `names`, where each of its classes and its id is put from `at`)."""
-    mask, look, i = 0, 0, start
-    while i < end:
-        while i < end and (data[i] <= 32 or data[i] == 47):
-            i += 1
-        name = i
-        while i < end and data[i] != 61 and data[i] > 32:
-            i += 1
-        size = i - name
-        if i >= end or data[i] != 61:
-            if size == 6 and data[name] == 104 and data[name + 1] == 105:  # hidden
-                mask |= 1 << 62
-            continue
-        i += 1
-        if i >= end or data[i] != 34:
-            continue
-        i += 1
-        value = i
-        while i < end and data[i] != 34:
-            i += 1
-        first = data[name]
-        wanted = (
-            (size == 5 and first == 99 and data[name + 1] == 108)  # class
-            or (size == 2 and first == 105 and data[name + 1] == 100)  # id
-            or (size == 4 and first == 114 and data[name + 1] == 111)  # role
-            or (size == 8 and first == 105 and data[name + 4] == 112)  # itemprop
-        )
-        if wanted:
-            if first == 99 or first == 105 and size == 2:
-                one = 0
-                for j in range(value, i + 1):
-                    c = np.int64(data[j])
-                    if c <= 32 or j == i:
-                        if one and at < len(names):
-                            names[at, 1] = one
-                            at += 1
-                        if first == 99:
-                            look = (look * 131 + one) & 0xFFFFFFFFFFF
-                        one = 0
-                    elif c < 48 or c > 57:
-                        one = (one * 131 + c + 7 * (first == 105)) & 0xFFFFFFFFFFF
-            state, lower = table[0, 0], False
-            mask |= found[state]
-            for j in range(value, i):
-                c = data[j]
-                if 65 <= c <= 90:
-                    if lower:
-                        state = table[state, 0]
-                        mask |= found[state]
-                    state = table[state, c - 64]
-                    lower = False
-                elif 97 <= c <= 122:
-                    state = table[state, c - 96]
-                    lower = True
-                else:
-                    if c < 48 or c > 57:
-                        state = table[state, 0]
-                    lower = False
-                mask |= found[state]
-            mask |= found[table[state, 0]]
-        elif size == 5 and first == 115 and data[name + 1] == 116:  # style: display:none
-            for j in range(value, i - 6):
-                if data[j] == 110 and data[j + 1] == 111 and data[j + 2] == 110 and data[j + 3] == 101:
-                    back = j - 1
-                    while back > value and data[back] == 32:
-                        back -= 1
-                    if data[back] == 58 and data[back - 1] == 121 and data[back - 2] == 97:
-                        mask |= 1 << 62
-            if _says_none(data, value, i):
-                mask |= 1 << 59
-        elif size == 11 and first == 97 and data[name + 5] == 104 and i > value and data[value] == 116:
-            mask |= 1 << 59  # aria-hidden="true"
-        elif size == 6 and first == 104 and data[name + 1] == 105 and data[name + 3] == 100:
-            mask |= 1 << 59  # hidden=""
-        i += 1
-    return mask, look, at
-
-
-@compiled
-def _says_none(data, value, end):
-    """Whether a style of these bytes has `display: none`, wherever it stands and in whatever case."""
-    for j in range(value, end - 11):
-        if data[j] | 32 == 100 and data[j + 1] | 32 == 105 and data[j + 2] | 32 == 115 and data[j + 6] | 32 == 121:
-            k = j + 7
-            while k < end and data[k] <= 32:
-                k += 1
-            if k < end and data[k] == 58:
-                k += 1
-                while k < end and data[k] <= 32:
-                    k += 1
-                if k + 3 < end and data[k] | 32 == 110 and data[k + 1] | 32 == 111 and data[k + 3] | 32 == 101:
-                    return True
-    return False
-
-
-@compiled
-def _tag_end(data, i):
-    """The place of the `>` of a tag. Only `="` opens a value: an attribute's name may itself hold a quotation mark."""
-    while i < len(data) and data[i] != 62:
-        if data[i] == 61 and i + 1 < len(data) and data[i + 1] == 34:
-            i += 2
-            while i < len(data) and data[i] != 34:
-                i += 1
-        i += 1
-    return i
-
-
-@compiled
 def _segment(
     data, words, numbers, kinds, bits, table, found, stack, state, blocks, nodes, counts, segments, names, marks
 ):
@@ -234,7 +124,7 @@ def _segment(
                 i = find(data, words, i, 62) + 1
         elif i + 1 < size and data[i + 1] == 47:
             value, i = name(data, i + 2)
-            i = _tag_end(data, i) + 1
+            i = tag_end(data, i) + 1
             _close(value, numbers, kinds, stack, state, segments, marks)
         else:
             i = _open(
@@ -367,14 +257,14 @@ def _close(value, numbers, kinds, stack, state, segments, marks):
 def _open(data, words, i, numbers, kinds, bits, table, found, stack, state, nodes, counts, segments, names, marks):
     """A start tag whose name is at `i`. Returns the place after it and what it hides, -1 where the stack is full."""
     value, start = name(data, i)
-    end = _tag_end(data, start)
+    end = tag_end(data, start)
     at = index(numbers, value)
     kind = kinds[at] if at >= 0 else 0
     if kind == 3:
         if (
             value == _IMG
             and not state[_FORMULAS]
-            and _cues(data, start, end, table, found, names, len(names))[0] >> 61 & 1
+            and cues_of(data, start, end, table, found, names, len(names))[0] >> 61 & 1
         ):
             state[_FORMULAS] = 1
         if value == _BR and not state[_SKIPPING] and not state[_FRESH]:
@@ -401,7 +291,7 @@ def _open(data, words, i, numbers, kinds, bits, table, found, stack, state, node
         return end + 1
     mask, look, named = 0, 0, state[_NAMES]
     if end > start + 3:
-        mask, look, named = _cues(data, start, end, table, found, names, named)
+        mask, look, named = cues_of(data, start, end, table, found, names, named)
     if kind == 1:
         n = state[_NODES]
         state[_NODES] += 1

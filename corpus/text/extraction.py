@@ -1,7 +1,7 @@
 """One page in, its text and what the page says of itself out.
 
-Engines: `resiliparse` (default: fast, any type of page), `resiliparse-v1` (the default of before, made for articles: the
-same blocks as it chose then), `trafilatura` (the library as it comes, slower, needs the extra `precision`),
+Engines: `resiliparse` (default: fast, any type of page), `resiliparse-v1` (the default of before, made for articles:
+the same blocks as it chose then), `trafilatura` (the library as it comes, slower, needs the extra `precision`),
 `trafilatura-fast` (the same without its second opinions), `raw` (all visible text).
 Nothing here limits time: a page that makes an engine loop is stopped from outside, by `sandbox.py`.
 """
@@ -12,6 +12,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree
 
+from ..layout.exact_blocks import keep_exact
 from ..layout.page import lay_out, with_linked_data
 from ..layout.page_type import tokens as page_tokens
 from ..markdown.rendering import render_markdown
@@ -20,11 +21,10 @@ from ..store.errors import MissingExtra, unknown_name
 from .blocks import segment
 from .content import is_content
 from .data_tables import settle_tables
-from ..layout.exact_blocks import keep_exact
 from .formulas import cut_out, restore
 from .rendering import render
-from .thinning import is_utf8, thin
-
+from .scanning import is_utf8
+from .thinning import thin
 
 ENGINES = ("resiliparse", "resiliparse-v1", "trafilatura", "trafilatura-fast", "raw")
 SOFT_HYPHEN = "\u00ad"

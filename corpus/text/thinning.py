@@ -6,13 +6,13 @@ pass, which also notes what `metadata.py` asks for: links, licence links, struct
 be UTF-8; a page in another charset is re-encoded first.
 """
 
-import re
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from ..compiling import compiled
+from ..languages.tags import primary_language
 from .markup import number
 from .scanning import SCRIPT, bare, by_eight, comment_end, find, holds, index, name, raw_end, space, spelt
 
@@ -32,7 +32,7 @@ class Thin(NamedTuple):
 def thin(source: bytes, addresses: bool = False, noscript: bool = True) -> Thin:
     """The thin source; with `addresses` the links keep theirs.
 
-    noscript   turn each `noscript` element of the body that holds `NOSCRIPT_CHARS` of text into `<div class="noscript">`
+    noscript   turn each `noscript` of the body that holds `NOSCRIPT_CHARS` of text into `<div class="noscript">`
     """
     data = np.frombuffer(source, np.uint8)
     out = np.empty(len(source) + len(source) // 2 + 16, np.uint8)
@@ -50,30 +50,6 @@ def thin(source: bytes, addresses: bool = False, noscript: bool = True) -> Thin:
     )
 
 
-def primary_language(tag: str) -> str | None:
-    """`pt` of `pt-BR` or `pt_BR`; None for what is no language tag, or several."""
-    found = LANGUAGE_TAG.fullmatch(tag.strip().replace("_", "-").lower())
-    if not found or found[1] in NO_LANGUAGES:
-        return None
-    return found[1] if len(found[1]) == 3 or found[1] in TWO_LETTERS else None
-
-
-# of BCP 47: script, region, variants, extensions; "utf-8" is none of these
-LANGUAGE_TAG = re.compile(
-    r"([a-z]{2,3})(?:-[a-z]{3}){0,3}(?:-[a-z]{4})?(?:-(?:[a-z]{2}|\d{3}))?(?:-(?:[a-z\d]{5,8}|\d[a-z\d]{3}))*"
-    r"(?:-[a-z\d](?:-[a-z\d]{2,8})+)*(?:[.@][a-z\d-]+)?"
-)
-NO_LANGUAGES = ("utf", "iso", "und", "mul", "zxx", "mis", "win", "url", "non", "all", "any", "ltr", "rtl", "yes", "nul")
-TWO_LETTERS = frozenset(  # ISO 639-1, with those that were withdrawn and are still in use
-    "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en "
-    "eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik in io is it iu iw "
-    "ja ji jv jw ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mo mr ms mt "
-    "my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm "
-    "sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh "
-    "zu".split()
-)
-
-
 FACTS = 9
 _LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE, _BODY, _SHOWN = 0, 1, 2, 3, 4, 5, 7, 8
 DRAWING_BYTES = 1 << 16  # a longer drawing goes through the parser
@@ -81,7 +57,8 @@ NOSCRIPT_CHARS = 120  # visible characters, spaces not counted: what asks for Ja
 _KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 _TABLE = 211  # no two of the names below meet in it
 _ATTRIBUTES = {
-    _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan rowspan start datetime open close",
+    _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan rowspan start datetime open "
+    "close",
     _META: "name property http-equiv",
     _HREF: "href",
     _SRC: "src",
@@ -409,42 +386,3 @@ def _counts(data, first, last, kind, tag, addresses, facts):
     if kind == _CONTENT:
         return tag == _META_TAG or last - first <= 40
     return False
-
-
-def is_utf8(data: bytes) -> bool:
-    """Whether bytes are valid UTF-8, without decoding them."""
-    return data.isascii() or bool(_valid(by_eight(data), np.frombuffer(data, np.uint8)))
-
-
-@compiled
-def _valid(words, data):
-    """Whether bytes are UTF-8; `words` holds the same bytes by eight, as far as they go."""
-    i, size = 0, len(data)
-    while i < size:
-        w = i >> 3
-        if i & 7 == 0 and w < len(words) and words[w] & 0x8080808080808080 == 0:
-            i += 8
-            continue
-        c = data[i]
-        if c < 128:
-            i += 1
-            continue
-        more = 1 if 0xC2 <= c < 0xE0 else 2 if 0xE0 <= c < 0xF0 else 3 if 0xF0 <= c < 0xF5 else 0
-        if more == 0 or i + more >= size:
-            return False
-        low, high = 128, 191
-        if c == 0xE0:
-            low = 0xA0
-        elif c == 0xED:
-            high = 0x9F
-        elif c == 0xF0:
-            low = 0x90
-        elif c == 0xF4:
-            high = 0x8F
-        if not low <= data[i + 1] <= high:
-            return False
-        for k in range(2, more + 1):
-            if data[i + k] & 0xC0 != 128:
-                return False
-        i += more + 1
-    return True

@@ -53,7 +53,9 @@ def test_a_date_is_read_in_its_zone_and_language(text: str, day: str):
     assert parse_date(text) == datetime.strptime(day, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["05/06/2020", "May 2020", "2020-13-45", "hello", "31 February 2020", "12:30", "1850-01-01"])
+@pytest.mark.parametrize(
+    "text", ["05/06/2020", "May 2020", "2020-13-45", "hello", "31 February 2020", "12:30", "1850-01-01"]
+)
 def test_what_leaves_the_day_open_is_no_date(text: str):
     assert parse_date(text) is None
 
@@ -108,6 +110,9 @@ def test_the_head_states_the_address_and_what_robots_may_do():
     assert (found.canonical, found.robots, found.language) == ("https://example.org/a", "noarchive, noindex", "de")
 
 
-@pytest.mark.parametrize(("tag", "language"), [("utf-8", None), ("us-ascii", None), ("en_GB", "en"), ("zh-Hant-TW", "zh"), ("iso-8859-1", None), ("xx", None)])
+@pytest.mark.parametrize(
+    ("tag", "language"),
+    [("utf-8", None), ("us-ascii", None), ("en_GB", "en"), ("zh-Hant-TW", "zh"), ("iso-8859-1", None), ("xx", None)],
+)
 def test_only_a_language_tag_names_a_language(tag: str, language: str | None):
     assert extract_page(f"<html lang='{tag}'><body><p>a</p></body></html>", None, "raw").stated.language == language

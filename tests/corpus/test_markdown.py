@@ -15,7 +15,9 @@ from gristmill.corpus.text.blocks import segment
 from gristmill.corpus.text.thinning import thin
 
 PARSER = MarkdownIt("commonmark").enable("table")
-LINES = st.text("ab#*_`[]()<>&!|~-+=.1\\$ :é中", min_size=1, max_size=24).filter(lambda text: text.strip() and text.strip("\\"))
+LINES = st.text("ab#*_`[]()<>&!|~-+=.1\\$ :é中", min_size=1, max_size=24).filter(
+    lambda text: text.strip() and text.strip("\\")
+)
 PLAIN = st.text("abc d", min_size=1, max_size=12).map(lambda text: f"x{text}y")
 
 
