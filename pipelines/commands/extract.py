@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ...corpus.languages.identification import OWN
+from ...corpus.languages.scripts import COVERED
 from ...corpus.readers.inputs import Input
 from ..stages.extract import EXTRACT, ExtractSettings
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
@@ -21,15 +22,23 @@ def extract(
     format: Annotated[
         str, typer.Option(help="warc, jsonl, parquet, arrow, html, text; auto goes by the name")
     ] = "auto",
-    engine: Annotated[str, typer.Option(help="resiliparse (fast), trafilatura (precision) or raw")] = "resiliparse",
+    engine: Annotated[
+        str, typer.Option(help="resiliparse, resiliparse-v1 (as before), trafilatura, trafilatura-fast or raw")
+    ] = "resiliparse",
     text_column: Annotated[str, typer.Option(help="column that holds the text of JSONL, Parquet and Arrow")] = "text",
     shard_bytes: Annotated[int, typer.Option(help="input bytes that make a shard")] = 64 << 20,
     max_page_bytes: Annotated[int, typer.Option(help="larger records become failures")] = 16 << 20,
     max_page_seconds: Annotated[float, typer.Option(help="CPU time of a page; beyond, it becomes a failure")] = 10,
     output: Annotated[str, typer.Option(help="layout of extracted pages: text or markdown")] = "text",
+    headline: Annotated[bool, typer.Option(help="put a page's headline at the head of its text")] = False,
+    captions: Annotated[bool, typer.Option(help="keep the captions of figures in articles")] = False,
     repair_mojibake: Annotated[bool, typer.Option(help="mend wrongly decoded text with ftfy")] = False,
     language_model: Annotated[
-        str, typer.Option(help="gristmill: the model that comes along; none; or a fastText model's path")
+        str,
+        typer.Option(
+            help=f"gristmill: the model that comes along, for {COVERED}, and und for what says too little; none; or a "
+            "fastText model's path"
+        ),
     ] = OWN,
     json: JsonOption = False,
     force: ForceOption = False,
@@ -50,6 +59,8 @@ def extract(
         max_page_bytes=max_page_bytes,
         max_page_seconds=max_page_seconds,
         output=output,
+        headline=headline,
+        captions=captions,
         repair_mojibake=repair_mojibake,
         language_model=None if language_model == "none" else language_model,
     )
