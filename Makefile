@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ROOMS := corpus dedup filters mixing pipelines proxy_models training
+LINKED := $(VENV)/linked/gristmill
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench clean linked
 
 demo: $(READY)
 	$(BIN)/gristmill demo --workspace demo
@@ -12,7 +14,13 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-check: $(READY)
+# pyright does not follow the mapping of folders in pyproject.toml: a tree of links shows it the package as installed
+linked: $(READY)
+	mkdir -p $(LINKED)
+	for room in $(ROOMS); do ln -sfn $(CURDIR)/$$room $(LINKED)/$$room; done
+	for file in gristmill/*; do ln -sf $(CURDIR)/$$file $(LINKED)/; done
+
+check: $(READY) linked
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright

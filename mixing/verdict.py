@@ -14,10 +14,9 @@ from .search.baselines import within
 from .search.optimise import bounds_kept, compare, propose, terms_of
 from .search.simplex import Limits, without_crumbs
 from .search.units import Units
+from .settings import FITTED, TWO_PHASE
 from .swarm import Swarm
 from .two_phase import LastPhase
-
-FITTED, TWO_PHASE = "fitted", "two_phase"  # what a recipe holds: one mixture, or another one for its end as well
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,6 @@ import numpy as np
 from ..compiling import compiled
 
 UNDETERMINED = "und"
-COVERED = (  # the labels of the model that comes along
-    "af am ar ast az be bg bn bo br bs ca ceb ckb co cs cv cy da de dsb dv el en eo es et eu fa fi fo fr fy ga gd "
-    "gl gu ha he hi hr hsb ht hu hy id ig ilo is it ja jv ka kk km kn ko ku ky la lb lg lo lt lv mg mi mk ml mn mr "
-    "ms mt my nb ne nl nn oc or os pa pl ps pt ro ru rw sa sah sat si sk sl sn so sq sr st su sv sw szl ta te tg th "
-    "tk tl tn tr ts tt ug uk ur uz vi xh yi yo zh zu"
-)
 SHORTEST = 6  # letters
 FEWEST = 3  # different letters
 LEAST = 0.15  # score of the best label of the script

@@ -1,4 +1,4 @@
-"""Language tags as markup and HTTP state them (BCP 47)."""
+"""Language tags as markup and HTTP state them (BCP 47), and the labels of the model that comes along."""
 
 import re
 
@@ -24,4 +24,12 @@ TWO_LETTERS = frozenset(  # ISO 639-1, with those that were withdrawn and are st
     "my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm "
     "sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh "
     "zu".split()
+)
+
+
+COVERED = (  # the labels of the model that comes along
+    "af am ar ast az be bg bn bo br bs ca ceb ckb co cs cv cy da de dsb dv el en eo es et eu fa fi fo fr fy ga gd "
+    "gl gu ha he hi hr hsb ht hu hy id ig ilo is it ja jv ka kk km kn ko ku ky la lb lg lo lt lv mg mi mk ml mn mr "
+    "ms mt my nb ne nl nn oc or os pa pl ps pt ro ru rw sa sah sat si sk sl sn so sq sr st su sv sw szl ta te tg th "
+    "tk tl tn tr ts tt ug uk ur uz vi xh yi yo zh zu"
 )

@@ -7,16 +7,10 @@ from threadpoolctl import threadpool_limits
 
 from ..regression.ensemble import fit_swarm
 from ..regression.regressors import GPOnWeights
+from ..settings import round_sizes as round_sizes
 from ..swarm import Swarm
 from .designs import next_round
 from .simplex import Limits
-
-
-def round_sizes(mixtures: int, rounds: int) -> list[int]:
-    """Mixtures of each round, every one about half of that before: 56 in 3 rounds are 32, 16 and 8."""
-    exact = [mixtures * 2.0 ** (rounds - 1 - number) / (2.0**rounds - 1) for number in range(rounds)]
-    ends = [round(sum(exact[: number + 1])) for number in range(rounds)]
-    return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def acquire(

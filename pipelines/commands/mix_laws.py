@@ -66,7 +66,7 @@ def spend(
 
     Example: gristmill mix spend buckets.csv --compute 1e21 --parameters 1e9
     """
-    from .mix import parse_targets
+    from .parsing import targets
 
     if bool(tokens) == bool(compute and parameters):
         raise RequestError("spend needs --tokens, or --compute together with --parameters")
@@ -74,7 +74,7 @@ def spend(
     from ...mixing.standalone import spend_table
 
     budget = tokens or tokens_of(compute, parameters)
-    told = spend_table(table, budget, target=parse_targets(target), max_epochs=max_epochs, unit=unit)
+    told = spend_table(table, budget, target=targets("--target", target), max_epochs=max_epochs, unit=unit)
     if as_json:
         sys.stdout.write(json.dumps(told) + "\n")
         return

@@ -9,8 +9,7 @@ import typer
 import yaml
 
 from ...corpus.store.errors import RequestError
-from ...corpus.store.workspace import Workspace
-from .options import JsonOption, WorkersOption, WorkspaceOption, settings_file, settings_of
+from .options import JsonOption, WorkersOption, WorkspaceOption, open_workspace, settings_file, settings_of
 
 
 def plan(
@@ -32,16 +31,16 @@ def plan(
     from ...corpus.store.shards import fingerprint
     from ...mixing.proxies import open_pool
     from ...proxy_models.fleets.plan import plan_fleet
-    from ..stages.mix.settings import domain_inputs
+    from ..stages.mix.bounds import domain_inputs
+    from ..stages.mix.options import proxy_values
     from ..stages.mix.stage import MixSettings
-    from .mix import proxy_values
 
     if minutes <= 0:
         raise RequestError(f"--minutes {minutes:g}: a search takes time")
     values: dict[str, Any] = settings_file(settings) if settings else {}
     values["proxy"] = proxy_values(values.get("proxy") or {}, None, d_model)
     asked = settings_of(MixSettings, **values)
-    there = Workspace(workspace)
+    there = open_workspace(workspace)
     pool = open_pool(there.url, fingerprint(domain_inputs(there, "mix plan")), asked.heldout_tokens)
     validated = len(asked.validated()) * asked.seeds
     length = asked.validation.steps / asked.proxy.steps if asked.validation else 2.0

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from gristmill.corpus.languages.identification import OWN, identify
 from gristmill.corpus.languages.model import shipped
-from gristmill.corpus.languages.scripts import COVERED, LEAST, UNDETERMINED, written_in
+from gristmill.corpus.languages.scripts import LEAST, UNDETERMINED, written_in
 from gristmill.corpus.languages.serbo_croatian import reflexes, told_apart
+from gristmill.corpus.languages.tags import COVERED
 
 
 @pytest.mark.parametrize(
