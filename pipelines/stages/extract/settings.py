@@ -18,7 +18,7 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
     )
     engine: Literal["resiliparse", "resiliparse-v1", "trafilatura", "trafilatura-fast", "raw"] = Field(
         default="resiliparse",
-        description="resiliparse (fast, any type of page), resiliparse-v1 (as before), trafilatura, trafilatura-fast, raw",
+        description="resiliparse (any type of page), resiliparse-v1 (as before), trafilatura, trafilatura-fast, raw",
     )
     text_column: str = Field(default="text", description="column of JSONL, Parquet and Arrow rows that holds the text")
     shard_bytes: int = Field(default=64 << 20, gt=0, description="input bytes that make a shard")
