@@ -60,8 +60,9 @@ def test_a_text_without_a_known_letter_has_no_language(text: str):
     assert identify([text], OWN) == [[]]
 
 
-def test_one_letter_is_answered_with_the_language_of_its_script():
-    assert [identify([letter], OWN)[0][0][0] for letter in "ωკத"] == ["el", "ka", "ta"]
+def test_a_short_word_is_answered_with_the_language_of_its_script_and_one_letter_with_none():
+    assert [identify([word], OWN)[0][0][0] for word in ("νερό", "წყალი", "தமிழ்")] == ["el", "ka", "ta"]
+    assert [identify([letter], OWN)[0][0][0] for letter in "ωκத"] == ["und"] * 3
 
 
 def test_letters_of_an_unknown_script_lower_the_score_of_the_few_known_words():
