@@ -1,6 +1,5 @@
 """`gristmill mix`: search the mixture of a workspace, or fit one on CSV files of mixtures and losses."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -145,7 +144,14 @@ def fit(
         seed=seed,
         jobs=jobs,
     )
-    sys.stdout.write(json.dumps(told) + "\n" if as_json else fit_lines(told))
+    sys.stdout.write(as_json_text(told) if as_json else fit_lines(told))
+
+
+def as_json_text(told: dict[str, Any]) -> str:
+    """A report as one line of JSON."""
+    from ...mixing.tables import as_json
+
+    return as_json(told) + "\n"
 
 
 def parse_targets(entries: Sequence[str]) -> dict[str, float]:
@@ -155,16 +161,9 @@ def parse_targets(entries: Sequence[str]) -> dict[str, float]:
 
 def parse_shares(entries: Sequence[str], option: str) -> dict[str, float]:
     """NAME=NUMBER entries as name -> number."""
-    found: dict[str, float] = {}
-    for entry in entries:
-        name, equals, number = entry.rpartition("=")
-        try:
-            found[name.strip()] = float(number)
-        except ValueError:
-            equals = ""
-        if not equals or not name.strip():
-            raise RequestError(f"{option} {entry}: expected NAME=NUMBER")
-    return found
+    from ...mixing.tables import named_numbers
+
+    return named_numbers(entries, option)
 
 
 def parse_groups(entries: Sequence[str]) -> dict[str, list[str]]:
