@@ -91,9 +91,9 @@ def name(number: int) -> str:
 
 def write_workspace(url: str, rows: Iterable[dict], per_shard: int = 4000) -> int:
     """documents/ of a new workspace; a row needs `text` and may give any other column. Returns the documents."""
-    from gristmill.corpus.schema import DOCUMENTS
-    from gristmill.corpus.shards import committed, open_shard
-    from gristmill.corpus.workspace import Manifest, Workspace, total
+    from gristmill.corpus.store.schema import DOCUMENTS
+    from gristmill.corpus.store.shards import committed, open_shard
+    from gristmill.corpus.store.workspace import Manifest, Workspace, total
 
     table, made, count = Workspace(url).table("documents"), [], 0
     blank = dict.fromkeys(DOCUMENTS.names) | {"source": "benchmark", "domain": "benchmark"}
@@ -131,6 +131,6 @@ def _parts(rows: Iterable[dict], size: int) -> Iterator[list[dict]]:
 
 def table_of(url: str, name: str, columns: list[str] | None = None) -> pa.Table:
     """A finished table of a workspace in memory."""
-    from gristmill.corpus.workspace import Workspace
+    from gristmill.corpus.store.workspace import Workspace
 
     return pa.Table.from_batches(list(Workspace(url).table(name).read(columns)))

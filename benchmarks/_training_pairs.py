@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
 
+from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.data.shards import TokenDomain
+from gristmill.training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
 from gristmill.training.evaluation import HeldOut, held_out_rows
-from gristmill.training.loader import Loader, Phase
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.optimisers import OptimiserSettings
-from gristmill.training.shards import TokenDomain
-from gristmill.training.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
 from gristmill.training.transformer import Transformer, size
 
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[1] / "../shared/data"))

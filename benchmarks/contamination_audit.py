@@ -20,11 +20,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from gristmill.filters.decontamination import read_examples
-from gristmill.pipelines.exposure import SCORES, scored
-from gristmill.proxy_models.fleet import FleetSettings
-from gristmill.proxy_models.sampling import Samples
-from gristmill.proxy_models.score_color import ColorSettings, fit_color
-from gristmill.training.tokenizer import train_tokenizer
+from gristmill.pipelines.stages.decontaminate.exposure import SCORES, scored
+from gristmill.proxy_models.fleets.fleet import FleetSettings
+from gristmill.proxy_models.scoring.color import ColorSettings, fit_color
+from gristmill.proxy_models.scoring.sampling import Samples
+from gristmill.training.data.tokenizer import train_tokenizer
 
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 TASKS, TIMES, PLANTED = ("arc_easy", "gsm8k"), (1, 4, 16), 120

@@ -19,10 +19,10 @@ from ._extraction_pages import Report, english, warc_record
 
 RUN = """
 import sys
-from gristmill.corpus.inputs import Input
-from gristmill.corpus.workspace import Workspace
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.store.workspace import Workspace
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.engine.runner import RunnerOptions
 given = (Input(paths=(sys.argv[1],), source="crawl"),)
 settings = ExtractSettings(inputs=given, shard_bytes=int(sys.argv[3]))
 run_extract(Workspace(sys.argv[2]), settings, RunnerOptions(), quiet=True)

@@ -82,10 +82,10 @@ CASES: dict[str, tuple[Callable[[], Rows], int]] = {
 def child(folder: str) -> None:
     import time
 
-    from gristmill.corpus.workspace import Workspace
+    from gristmill.corpus.store.workspace import Workspace
     from gristmill.dedup.settings import DedupSettings
-    from gristmill.pipelines.dedup import deduplicate
-    from gristmill.pipelines.runner import RunnerOptions
+    from gristmill.pipelines.engine.runner import RunnerOptions
+    from gristmill.pipelines.stages.dedup.stage import deduplicate
 
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     summary = deduplicate(Workspace(folder), DedupSettings(), RunnerOptions(), quiet=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from benchmarks._dedup_corpus import name, need, table_of, write_workspace
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings
-from gristmill.pipelines.dedup import deduplicate
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.dedup.stage import deduplicate
 
 
 def clusters_of(texts: list[str], settings: DedupSettings) -> tuple[dict[int, str], dict]:

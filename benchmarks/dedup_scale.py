@@ -48,10 +48,10 @@ def documents(count: int, seed: int = 0) -> Iterator[dict]:
 
 def child(folder: str, workers: int) -> None:
     """Deduplicate a workspace and print the counts."""
-    from gristmill.corpus.workspace import Workspace
+    from gristmill.corpus.store.workspace import Workspace
     from gristmill.dedup.settings import DedupSettings
-    from gristmill.pipelines.dedup import deduplicate
-    from gristmill.pipelines.runner import RunnerOptions
+    from gristmill.pipelines.engine.runner import RunnerOptions
+    from gristmill.pipelines.stages.dedup.stage import deduplicate
 
     settings = DedupSettings(preset="fineweb")
     summary = deduplicate(Workspace(folder), settings, RunnerOptions(workers=workers), quiet=True)

@@ -47,10 +47,10 @@ def contend(contender: str, folder: str) -> None:
 def gristmill(folder: Path):
     import shutil
 
-    from gristmill.corpus.workspace import Workspace
+    from gristmill.corpus.store.workspace import Workspace
     from gristmill.dedup.settings import DedupSettings
-    from gristmill.pipelines.dedup import deduplicate
-    from gristmill.pipelines.runner import RunnerOptions
+    from gristmill.pipelines.engine.runner import RunnerOptions
+    from gristmill.pipelines.stages.dedup.stage import deduplicate
 
     workspace = Workspace(str(folder / "workspace"))
     settings = DedupSettings(preset="fineweb", fold="plain", threshold=THRESHOLD, bands=BANDS, rows=ROWS)
@@ -71,7 +71,7 @@ def rensa(folder: Path):
     import pyarrow.parquet as pq
     from rensa import RMinHash, RMinHashLSH
 
-    from gristmill.corpus.workspace import Workspace
+    from gristmill.corpus.store.workspace import Workspace
 
     table = Workspace(str(folder / "workspace")).table("documents")
     paths = [table.shard_url(shard.name) for shard in table.finished("rensa").shards]
@@ -214,11 +214,11 @@ def quality(folder: Path, texts: list[str], pairs: list[tuple[int, int]]) -> lis
     import numpy as np
 
     from benchmarks._dedup_corpus import jaccard, name, shingles, table_of
-    from gristmill.corpus.workspace import Workspace
+    from gristmill.corpus.store.workspace import Workspace
     from gristmill.dedup.minhash import s_curve
     from gristmill.dedup.settings import DedupSettings
-    from gristmill.pipelines.dedup import deduplicate
-    from gristmill.pipelines.runner import RunnerOptions
+    from gristmill.pipelines.engine.runner import RunnerOptions
+    from gristmill.pipelines.stages.dedup.stage import deduplicate
 
     place = {name(i): i for i in range(len(texts))}
     sets: dict[int, set] = {}

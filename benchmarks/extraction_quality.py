@@ -16,11 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from gristmill.corpus.extraction import extract_page
-from gristmill.corpus.pages import Job, Options, work_on
-from gristmill.corpus.planning import Piece
-from gristmill.corpus.records import Reading, read_piece
-from gristmill.corpus.sandbox import Sandbox
+from gristmill.corpus.readers.planning import Piece
+from gristmill.corpus.readers.records import Reading, read_piece
+from gristmill.corpus.text.extraction import extract_page
+from gristmill.corpus.text.pages import Job, Options, work_on
+from gristmill.corpus.text.sandbox import Sandbox
 
 from ._extraction_pages import Report, english, f1, multilingual, warc_record
 

@@ -30,10 +30,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from gristmill.filters.classifiers import score, train
-from gristmill.proxy_models import selection
-from gristmill.proxy_models.fleet import FleetSettings, train_fleet
-from gristmill.proxy_models.pool import TokenPool
-from gristmill.training.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
+from gristmill.proxy_models.fleets.fleet import FleetSettings, train_fleet
+from gristmill.proxy_models.fleets.pool import TokenPool
+from gristmill.proxy_models.scoring import selection
+from gristmill.training.data.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
 
 DOMAINS = ("books", "chat", "how_to", "law", "maths", "technical_prose")
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -24,8 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer
 
 from gristmill.filters.cuts import cut_lines
-from gristmill.filters.families import FAMILIES, measure
 from gristmill.filters.rule_sets import bundled, compiled, load_rules
+from gristmill.filters.signals.families import FAMILIES, measure
 
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 

@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from gristmill.corpus.schema import DOCUMENTS
-from gristmill.corpus.shards import Shard, committed, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace
-from gristmill.filters.families import FAMILIES
-from gristmill.pipelines.filter import FilterSettings, run_filter
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.corpus.store.schema import DOCUMENTS
+from gristmill.corpus.store.shards import Shard, committed, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.filters.signals.families import FAMILIES
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.filter import FilterSettings, run_filter
 
 FAMILY = FAMILIES["gopher@paper"]
 

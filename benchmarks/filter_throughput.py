@@ -25,8 +25,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numba.core.registry import CPUDispatcher as Dispatcher
 
-from gristmill.filters import c4, english_words, gopher, layout, lines, repetition
-from gristmill.filters.families import families, measure
+from gristmill.filters.signals import c4, gopher, lines, repetition
+from gristmill.filters.signals.families import families, measure
+from gristmill.filters.words import english_words, layout
 
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 FAMILIES = ("gopher@datatrove", "c4@datatrove", "fineweb")

@@ -16,12 +16,12 @@ import time
 import numpy as np
 import torch
 
-from gristmill.proxy_models.fleet import FleetSettings
-from gristmill.proxy_models.fleet_group import Group
-from gristmill.proxy_models.fleet_probe import probe
-from gristmill.proxy_models.order import DataOrder
-from gristmill.proxy_models.pool import TokenPool
-from gristmill.training.loss import weighted_loss
+from gristmill.proxy_models.fleets.fleet import FleetSettings
+from gristmill.proxy_models.fleets.group import Group
+from gristmill.proxy_models.fleets.order import DataOrder
+from gristmill.proxy_models.fleets.pool import TokenPool
+from gristmill.proxy_models.fleets.probe import probe
+from gristmill.training.objectives.loss import weighted_loss
 from gristmill.training.transformer import Transformer
 
 SHAPES = ((1, 64), (4, 128), (16, 256))  # rows x positions: 64, 512 and 4,096 tokens per model and step

@@ -21,11 +21,11 @@ import time
 import numpy as np
 import torch
 
-from gristmill.proxy_models.fleet import FleetSettings
-from gristmill.proxy_models.fleet_group import Group
-from gristmill.proxy_models.order import DataOrder
-from gristmill.proxy_models.pool import TokenPool
-from gristmill.training.loss import weighted_loss
+from gristmill.proxy_models.fleets.fleet import FleetSettings
+from gristmill.proxy_models.fleets.group import Group
+from gristmill.proxy_models.fleets.order import DataOrder
+from gristmill.proxy_models.fleets.pool import TokenPool
+from gristmill.training.objectives.loss import weighted_loss
 from gristmill.training.transformer import Transformer
 
 VOCABULARY, RATE, SPEEDUP = 8192, 10e6, 8.0

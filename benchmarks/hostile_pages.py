@@ -12,12 +12,12 @@ import time
 import zlib
 from pathlib import Path
 
-from gristmill.corpus.inputs import Input
-from gristmill.corpus.members import Members
-from gristmill.corpus.warc import Record, read_records
-from gristmill.corpus.workspace import Workspace
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.readers.members import Members
+from gristmill.corpus.readers.warc import Record, read_records
+from gristmill.corpus.store.workspace import Workspace
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
 
 from ._extraction_pages import Report, warc_record
 
@@ -92,7 +92,7 @@ def fuzz(seed: int, rounds: int) -> tuple[int, int]:
 
 
 def fuzz_pages(seed: int, rounds: int) -> int:
-    from gristmill.corpus.pages import Job, Options, work_on
+    from gristmill.corpus.text.pages import Job, Options, work_on
 
     draw, bad = random.Random(seed), 0
     plain = b"<p> </p> <div> </div> <pre> </pre <script> <!-- --> <math> <table> < > &amp; &#x110000; word"

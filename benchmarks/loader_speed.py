@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from gristmill.training.loader import Loader, Phase
-from gristmill.training.packing import IGNORED
-from gristmill.training.shards import TokenDomain, TokenFacts
+from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.data.packing import IGNORED
+from gristmill.training.data.shards import TokenDomain, TokenFacts
 
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[1] / "../shared/data"))
 FACTS = TokenFacts("bytes", 258, 256, 257)

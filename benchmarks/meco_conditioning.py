@@ -23,17 +23,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from gristmill.corpus.inputs import Input
-from gristmill.corpus.workspace import Workspace
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
+from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.store.workspace import Workspace
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.data.shards import TokenDomain, domains, open_tokens
 from gristmill.training.evaluation import document_nll
-from gristmill.training.loader import Loader, Phase
 from gristmill.training.loop import LoopSettings, pretrain
 from gristmill.training.optimisers import OptimiserSettings
 from gristmill.training.schedules import Schedule
-from gristmill.training.shards import TokenDomain, domains, open_tokens
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

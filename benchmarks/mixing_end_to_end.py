@@ -28,19 +28,19 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from gristmill.mixing import baselines
-from gristmill.mixing.designs import dirichlet_swarm
-from gristmill.mixing.measures import spearman
 from gristmill.mixing.online import doremi
 from gristmill.mixing.proxies import fleet_flops, fraction
-from gristmill.mixing.rounds import acquire, round_sizes
-from gristmill.mixing.simplex import Limits
+from gristmill.mixing.regression.measures import spearman
+from gristmill.mixing.search import baselines
+from gristmill.mixing.search.designs import dirichlet_swarm
+from gristmill.mixing.search.rounds import acquire, round_sizes
+from gristmill.mixing.search.simplex import Limits
 from gristmill.mixing.swarm import Swarm
 from gristmill.mixing.verdict import choose, validate
-from gristmill.proxy_models.fleet import FleetSettings, train_fleet
-from gristmill.proxy_models.pool import TokenPool
-from gristmill.training.shards import held_out
-from gristmill.training.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
+from gristmill.proxy_models.fleets.fleet import FleetSettings, train_fleet
+from gristmill.proxy_models.fleets.pool import TokenPool
+from gristmill.training.data.shards import held_out
+from gristmill.training.data.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
 
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 AMOUNTS = {  # characters of training text

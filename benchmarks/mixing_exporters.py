@@ -55,10 +55,10 @@ def make_workspace(folder: Path):
     """Three domains; every token of a domain is its own id range, so that any file tells where a token came from."""
     import numpy as np
 
-    from gristmill.corpus import schema
-    from gristmill.corpus.shards import Shard, committed, open_shard
-    from gristmill.corpus.workspace import Manifest, Workspace
-    from gristmill.training.shards import TokenFacts, TokenRows, table_name, write_tokens
+    from gristmill.corpus.store import schema
+    from gristmill.corpus.store.shards import Shard, committed, open_shard
+    from gristmill.corpus.store.workspace import Manifest, Workspace
+    from gristmill.training.data.shards import TokenFacts, TokenRows, table_name, write_tokens
 
     workspace = Workspace(str(folder))
     workspace.create()

@@ -27,22 +27,22 @@ import torch
 
 from benchmarks._training_pairs import BATCH, DATA, LENGTH, MODEL, VOCAB, Pool, new_model
 from benchmarks.mixing_end_to_end import AMOUNTS
-from gristmill.mixing.baselines import natural, uniform
-from gristmill.mixing.designs import dirichlet_swarm
 from gristmill.mixing.online import OnlineSettings
-from gristmill.mixing.simplex import Limits
+from gristmill.mixing.search.baselines import natural, uniform
+from gristmill.mixing.search.designs import dirichlet_swarm
+from gristmill.mixing.search.simplex import Limits
 from gristmill.mixing.swarm import Swarm
 from gristmill.mixing.verdict import choose
-from gristmill.proxy_models.fleet import FleetSettings, train_fleet
-from gristmill.proxy_models.pool import TokenPool
+from gristmill.proxy_models.fleets.fleet import FleetSettings, train_fleet
+from gristmill.proxy_models.fleets.pool import TokenPool
+from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.data.online import Online, stretches
+from gristmill.training.data.shards import TokenDomain
+from gristmill.training.data.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
 from gristmill.training.evaluation import HeldOut, held_out_rows
-from gristmill.training.loader import Loader, Phase
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.online import Online, stretches
 from gristmill.training.optimisers import OptimiserSettings
-from gristmill.training.shards import TokenDomain
-from gristmill.training.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
 
 SEEDS = (0, 1, 2)
 OVERHEAD = 0.03

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
-from gristmill.mixing.ensemble import default_candidates, evaluate, fit_swarm, target_weights
-from gristmill.mixing.measures import spearman
-from gristmill.mixing.optimise import propose
-from gristmill.mixing.regressors import REGRESSORS, make_regressor
-from gristmill.mixing.simplex import Limits
+from gristmill.mixing.regression.ensemble import default_candidates, evaluate, fit_swarm, target_weights
+from gristmill.mixing.regression.measures import spearman
+from gristmill.mixing.regression.regressors import REGRESSORS, make_regressor
+from gristmill.mixing.search.optimise import propose
+from gristmill.mixing.search.simplex import Limits
 from gristmill.mixing.swarm import read_swarm
 
 ROOT = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")) / "mixtures"

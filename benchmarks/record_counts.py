@@ -13,13 +13,13 @@ from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator
 
-from gristmill.corpus.http_message import parse_response
-from gristmill.corpus.inputs import Input
-from gristmill.corpus.members import Members, codec
-from gristmill.corpus.warc import Record, read_records
-from gristmill.corpus.workspace import Workspace
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.corpus.readers.http_message import parse_response
+from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.readers.members import Members, codec
+from gristmill.corpus.readers.warc import Record, read_records
+from gristmill.corpus.store.workspace import Workspace
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
 
 from ._extraction_pages import Report, need
 

@@ -22,8 +22,8 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import detect_encoding
 from resiliparse.parse.html import HTMLTree
 
-from gristmill.proxy_models.programs import RemoveLines, execute
-from gristmill.proxy_models.refine_rules import refine_program
+from gristmill.proxy_models.rewriting.programs import RemoveLines, execute
+from gristmill.proxy_models.rewriting.refine_rules import refine_program
 
 from ._extraction_pages import DATA, english, multilingual
 

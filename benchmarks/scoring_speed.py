@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 
 from gristmill.proxy_models.model_files import ProxyModel
-from gristmill.proxy_models.score_pair import ScorePair
-from gristmill.training.tokenizer import load_tokenizer, token_facts, train_tokenizer
+from gristmill.proxy_models.scoring.pair import ScorePair
+from gristmill.training.data.tokenizer import load_tokenizer, token_facts, train_tokenizer
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

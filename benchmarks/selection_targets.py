@@ -21,16 +21,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from gristmill.proxy_models import selection
-from gristmill.proxy_models.dsir import fit_dsir, open_dsir
-from gristmill.proxy_models.embeddings import fit_rds, open_rds
-from gristmill.proxy_models.fleet import FleetSettings, train_fleet
-from gristmill.proxy_models.pool import TokenPool
-from gristmill.proxy_models.sampling import Samples
-from gristmill.proxy_models.score_color import ColorSettings, fit_color
-from gristmill.proxy_models.score_pair import fit_pair, open_pair
-from gristmill.proxy_models.zipfit import ZipfitSettings, fit_zipfit, open_zipfit
-from gristmill.training.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
+from gristmill.proxy_models.fleets.fleet import FleetSettings, train_fleet
+from gristmill.proxy_models.fleets.pool import TokenPool
+from gristmill.proxy_models.scoring import selection
+from gristmill.proxy_models.scoring.color import ColorSettings, fit_color
+from gristmill.proxy_models.scoring.dsir import fit_dsir, open_dsir
+from gristmill.proxy_models.scoring.embeddings import fit_rds, open_rds
+from gristmill.proxy_models.scoring.pair import fit_pair, open_pair
+from gristmill.proxy_models.scoring.sampling import Samples
+from gristmill.proxy_models.scoring.zipfit import ZipfitSettings, fit_zipfit, open_zipfit
+from gristmill.training.data.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
 
 DOMAINS = ("books", "chat", "how_to", "law", "maths", "technical_prose")
 DATA = Path(os.environ.get("GRISTMILL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -1,4 +1,4 @@
-"""How `corpus/content_model.npz` was made: a block classifier fitted on pages other than the 181 of the claim.
+"""How `corpus/text/content_model.npz` was made: a block classifier fitted on pages other than the 181 of the claim.
 
 Training pages: the 50 multilingual news pages with their reference text, and about 120 pages of the test crawls
 (2008 to 2024) with what trafilatura extracts as the label. A block is content when more than half of its word 4-grams
@@ -17,15 +17,15 @@ import lightgbm
 import numpy as np
 from resiliparse.parse.html import HTMLTree
 
-from gristmill.corpus import content
-from gristmill.corpus.block_features import features, names
-from gristmill.corpus.blocks import segment
-from gristmill.corpus.extraction import page_bytes
-from gristmill.corpus.http_message import parse_response
-from gristmill.corpus.members import Members, codec
-from gristmill.corpus.rendering import render
-from gristmill.corpus.thinning import thin
-from gristmill.corpus.warc import Record, read_records
+from gristmill.corpus.readers.http_message import parse_response
+from gristmill.corpus.readers.members import Members, codec
+from gristmill.corpus.readers.warc import Record, read_records
+from gristmill.corpus.text import content
+from gristmill.corpus.text.block_features import features, names
+from gristmill.corpus.text.blocks import segment
+from gristmill.corpus.text.extraction import page_bytes
+from gristmill.corpus.text.rendering import render
+from gristmill.corpus.text.thinning import thin
 
 from ._extraction_pages import WORD, Report, f1, multilingual, need, shingles
 
@@ -160,7 +160,7 @@ def main() -> int:
         ]
         report(f"F1 {f1(pairs)[0]:.4f}  {language}, {len(numbers)} pages, their sites left out of the fit")
     made = arrays(fit(pages))
-    path = files("gristmill.corpus").joinpath(content.MODEL)
+    path = files("gristmill.corpus.text").joinpath(content.MODEL)
     if "--write" in sys.argv:
         np.savez_compressed(str(path), columns=np.array(names()), **made)
         report(f"written: {content.MODEL}")

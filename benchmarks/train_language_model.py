@@ -1,4 +1,4 @@
-"""How `corpus/language_model.npz` was made: a linear model of n-grams, fitted on drawn words and on program texts.
+"""How `language_model.npz` was made: a linear model of n-grams, fitted on drawn words and on program texts.
 
 GRISTMILL_LANGUAGE_SOURCES names the folder with the files that `_language_sources.py` lists. A language of the 75 is
 learnt from sentences of words drawn by its n-gram frequencies and, as far as there is any, from text of programs and
@@ -24,8 +24,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from gristmill.corpus import language_model
-from gristmill.corpus.language_model import Model, folding, ngrams, predict, row_of, shipped, table
+from gristmill.corpus.languages.identification import model as language_model
+from gristmill.corpus.languages.identification.model import Model, folding, ngrams, predict, row_of, shipped, table
 
 from ._extraction_pages import Report
 from ._language_sources import DECLARED, FURTHER, SPOKEN, STOP, Chain, declaration

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks._training_pairs import BATCH, LENGTH, MODEL, SEEDS, STEPS, VOCAB, Pool, new_model, pool, run
-from gristmill.training.loader import Phase
-from gristmill.training.shards import TokenDomain
+from gristmill.training.data.loader import Phase
+from gristmill.training.data.shards import TokenDomain
 from gristmill.training.transformer import Transformer
 
 NEW = "law"

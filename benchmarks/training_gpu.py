@@ -23,13 +23,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from gristmill.training import loss
+from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.data.prefetch import Prefetcher
+from gristmill.training.data.shards import TokenDomain, TokenFacts
 from gristmill.training.devices import peak
-from gristmill.training.loader import Loader, Phase
-from gristmill.training.objective import Objective
+from gristmill.training.objectives import loss
+from gristmill.training.objectives.objective import Objective
 from gristmill.training.optimisers import Optimiser, OptimiserSettings
-from gristmill.training.prefetch import Prefetcher
-from gristmill.training.shards import TokenDomain, TokenFacts
 from gristmill.training.transformer import Transformer, flops_per_token, size
 
 WARM, STEPS = 3, 9

@@ -6,8 +6,8 @@ python -m benchmarks.training_lengths
 from functools import partial
 
 from benchmarks._training_pairs import LENGTH, compare_all, even, pool, run
-from gristmill.training.lengths import CURRICULA
-from gristmill.training.loader import Phase
+from gristmill.training.data.lengths import CURRICULA
+from gristmill.training.data.loader import Phase
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ The host is the owner of the repository that a page came from. Held-out text is 
 """
 
 from benchmarks._training_pairs import LENGTH, compare, even, pool, run
-from gristmill.training.loader import Phase
+from gristmill.training.data.loader import Phase
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import time
 import torch
 
 from benchmarks._training_pairs import BATCH, LENGTH, MODEL, STEPS, VOCAB, even, new_model, pool
-from gristmill.training.loader import Loader, Phase
+from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.optimisers import OptimiserSettings

@@ -17,12 +17,12 @@ import time
 import numpy as np
 import torch
 
+from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.data.shards import TokenDomain, TokenFacts
 from gristmill.training.distributed import Ranks
-from gristmill.training.loader import Loader, Phase
 from gristmill.training.loop import Run
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.loss import weighted_loss
-from gristmill.training.shards import TokenDomain, TokenFacts
+from gristmill.training.objectives.loss import weighted_loss
 from gristmill.training.transformer import Transformer, size
 
 SHAPES = [("2x64x1", 4096, 128, 2048), ("2x128x2", 4096, 256, 4096)]

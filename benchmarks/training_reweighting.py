@@ -4,8 +4,8 @@ python -m benchmarks.training_reweighting
 """
 
 from benchmarks._training_pairs import LENGTH, compare, even, pool, run
-from gristmill.training.loader import Phase
-from gristmill.training.reweighting import Reweighting
+from gristmill.training.data.loader import Phase
+from gristmill.training.objectives.reweighting import Reweighting
 
 
 def main() -> None:

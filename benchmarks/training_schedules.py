@@ -10,7 +10,7 @@ from typing import get_args
 import torch
 
 from benchmarks._training_pairs import BATCH, LENGTH, MODEL, STEPS, VOCAB, even, new_model, pool
-from gristmill.training.loader import Loader, Phase
+from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.metrics import read_metrics

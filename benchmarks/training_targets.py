@@ -15,7 +15,7 @@ from collections import Counter
 import torch
 
 from benchmarks._training_pairs import BATCH, DATA, LENGTH, MODEL, STEPS, VOCAB, even, new_model, train_and_held_out
-from gristmill.training.loader import Loader, Phase
+from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.metrics import read_metrics

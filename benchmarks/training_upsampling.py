@@ -4,7 +4,7 @@ python -m benchmarks.training_upsampling
 """
 
 from benchmarks._training_pairs import LENGTH, compare, even, pool, run
-from gristmill.training.loader import Phase
+from gristmill.training.data.loader import Phase
 
 UPSAMPLED = "how_to"
 

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from datasketch import MinHashLSH
 
-from ..corpus.refusal import MissingExtra, RequestError
-from ..corpus.workspace import Workspace
+from ..corpus.store.errors import MissingExtra, RequestError
+from ..corpus.store.workspace import Workspace
 from .minhash import signatures
 from .settings import DedupSettings
 from .shingles import shingle

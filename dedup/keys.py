@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..corpus.compiling import compiled
-from ..corpus.refusal import RequestError
-from ..corpus.schema import DOCUMENTS
+from ..corpus.store.errors import RequestError
+from ..corpus.store.schema import DOCUMENTS
 from .shingles import BASE, SEED, mix
 
 SCOPES = ("global", "source", "domain", "crawl")

@@ -15,7 +15,7 @@ import rensa
 from datasketch import MinHashLSH
 
 from ..corpus.compiling import compiled
-from ..corpus.refusal import RequestError, unknown_name
+from ..corpus.store.errors import RequestError, unknown_name
 from .shingles import SEED, mix
 
 SIGNATURES = f"rensa r{rensa.RMinHash.ALGORITHM_VERSION}, splitmix64 of 32-bit shingles"

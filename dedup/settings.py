@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ..corpus.places import Elsewhere, File
-from ..corpus.refusal import RequestError
+from ..corpus.store.calls import Elsewhere, File
+from ..corpus.store.errors import RequestError
 from .keys import check_exact
 from .minhash import SIGNATURES, bands_and_rows, preset
 from .survivors import check_order

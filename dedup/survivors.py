@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..corpus.refusal import unknown_name
+from ..corpus.store.errors import unknown_name
 
 ORDERS = ("earliest", "latest", "longest", "shortest")
 SIGNAL = re.compile(r"(highest|lowest):([A-Za-z_][\w]*(?:\.[A-Za-z_][\w]*)+)")

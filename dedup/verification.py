@@ -15,7 +15,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from ..corpus.compiling import compiled
-from ..corpus.shards import filesystem
+from ..corpus.store.shards import filesystem
 
 ROWS = 1024  # documents a record batch: a handle's batch is row // ROWS
 BLOCK_BYTES = 64 << 20

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..corpus.refusal import RequestError
+from ..corpus.store.errors import RequestError
 from .urls import automaton
 
 

@@ -25,8 +25,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..corpus.refusal import MissingExtra, RequestError, WorkspaceError, unknown_name
-from ..corpus.shards import checksum, filesystem, replacing
+from ..corpus.store.errors import MissingExtra, RequestError, WorkspaceError, unknown_name
+from ..corpus.store.shards import checksum, filesystem, replacing
 
 KEEP, DROP = "__label__positive", "__label__negative"
 

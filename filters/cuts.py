@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from .families import pieces
-from .layout import Layout
-from .lines import line_signals, line_table
 from .pii import find, token
 from .rule_sets import KEPT, Compiled, LineRules
+from .signals.families import pieces
+from .signals.lines import line_signals, line_table
+from .words.layout import Layout
 
 
 @dataclass(frozen=True)

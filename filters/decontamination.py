@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..corpus.refusal import RequestError
-from ..corpus.shards import filesystem
-from . import unicode
-from .kernels import NEXT, decode, jit, slot, table_size
-from .layout import Layout, Spans
+from ..corpus.store.errors import RequestError
+from ..corpus.store.shards import filesystem
 from .near_copies import SEED, NearIndex, near_copies, near_index
+from .words import unicode
+from .words.kernels import NEXT, decode, jit, slot, table_size
+from .words.layout import Layout, Spans
 
 FIELDS = ("query", "question", "context", "passage", "text", "sentence", "prompt", "continuation")
 

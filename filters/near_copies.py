@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .kernels import NEXT, jit, slot, table_size
-from .layout import Spans
+from .words.kernels import NEXT, jit, slot, table_size
+from .words.layout import Spans
 
 SEED = 4  # words; an example of 8 words with one changed keeps a run of four
 COMMON = 64

@@ -21,10 +21,10 @@ import pyarrow as pa
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..corpus.refusal import RequestError, unknown_name
-from ..corpus.schema import DECISIONS
-from .families import FAMILIES, Family
-from .lines import LINE_COLUMNS
+from ..corpus.store.errors import RequestError, unknown_name
+from ..corpus.store.schema import DECISIONS
+from .signals.families import FAMILIES, Family
+from .signals.lines import LINE_COLUMNS
 
 _DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license")
 DOCUMENT_COLUMNS: dict[str, pa.DataType] = dict.fromkeys(_DOCUMENT_NAMES, pa.string())

@@ -19,9 +19,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, Field
 
-from ..corpus.places import File, Folder
-from ..corpus.refusal import MissingExtra, RequestError
-from ..corpus.shards import checksum, fingerprint
+from ..corpus.store.calls import File, Folder
+from ..corpus.store.errors import MissingExtra, RequestError
+from ..corpus.store.shards import checksum, fingerprint
 
 
 @dataclass(frozen=True)

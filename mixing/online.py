@@ -18,9 +18,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, Field
 
-from ..corpus.refusal import RequestError
-from ..proxy_models.fleet import FleetSettings, train_fleet
-from ..proxy_models.pool import TokenPool
+from ..corpus.store.errors import RequestError
+from ..proxy_models.fleets.fleet import FleetSettings, train_fleet
+from ..proxy_models.fleets.pool import TokenPool
 
 FEWEST_POINTS = 4  # measured losses before ADO fits a power law through them
 EXPONENTS = np.linspace(0.02, 0.8, 40)  # of the power law: the paper's range

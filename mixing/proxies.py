@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..corpus.refusal import WorkspaceError
-from ..corpus.workspace import Workspace
-from ..proxy_models.fleet import FleetSettings, train_fleet
-from ..proxy_models.pool import DomainPool, TokenPool
-from ..training.shards import open_tokens
+from ..corpus.store.errors import WorkspaceError
+from ..corpus.store.workspace import Workspace
+from ..proxy_models.fleets.fleet import FleetSettings, train_fleet
+from ..proxy_models.fleets.pool import DomainPool, TokenPool
+from ..training.data.shards import open_tokens
 from ..training.transformer import flops_per_token
 from .online import ADO, doremi, nats_per_bit, own_pool, train_online
 from .swarm import Swarm

@@ -14,8 +14,8 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from ..corpus.refusal import RequestError
-from ..corpus.shards import filesystem, fingerprint, replacing
+from ..corpus.store.errors import RequestError
+from ..corpus.store.shards import filesystem, fingerprint, replacing
 
 SUM_TOLERANCE = 1e-6  # shares are written with six decimals
 DERIVED_TOLERANCE = 1e-4  # relative, for the numbers that follow from others

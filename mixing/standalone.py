@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..corpus.refusal import RequestError, unknown_name
-from .convex import exact, exponential_laws
-from .ensemble import evaluate as judge
-from .ensemble import fit_swarm, report, target_weights
-from .optimise import bounds_kept, compare, judged, propose, terms_of
+from ..corpus.store.errors import RequestError, unknown_name
 from .recipe import rounded
-from .simplex import Limits
+from .regression.ensemble import evaluate as judge
+from .regression.ensemble import fit_swarm, report, target_weights
+from .search.convex import exact, exponential_laws
+from .search.optimise import bounds_kept, compare, judged, propose, terms_of
+from .search.simplex import Limits
 from .swarm import Swarm, match_names, match_target, read_swarm
 from .tables import all_finite, checked, named_once, read_csv
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..corpus.refusal import RequestError, unknown_name
+from ..corpus.store.errors import RequestError, unknown_name
 from .tables import read_csv
 
 ID_COLUMNS = ("run", "index", "id", "run_id")

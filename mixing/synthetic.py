@@ -6,8 +6,8 @@ synthetic tokens for each real one. Refuses a recipe without any rewritten domai
 
 from collections.abc import Sequence
 
-from ..corpus.refusal import RequestError
-from ..proxy_models.rephrase import mix_synthetic
+from ..corpus.store.errors import RequestError
+from ..proxy_models.rewriting.rephrase import mix_synthetic
 from .recipe import Phase, Recipe, make_recipe
 
 

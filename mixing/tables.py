@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..corpus.refusal import RequestError, unknown_name
-from ..corpus.shards import filesystem
+from ..corpus.store.errors import RequestError, unknown_name
+from ..corpus.store.shards import filesystem
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..corpus.refusal import RequestError
-from ..proxy_models.fleet import FleetResult, FleetSettings, train_fleet
-from ..proxy_models.pool import TokenPool
-from .designs import dirichlet_swarm
-from .ensemble import fit_swarm
-from .optimise import gain, propose
-from .simplex import Limits, without_crumbs
+from ..corpus.store.errors import RequestError
+from ..proxy_models.fleets.fleet import FleetResult, FleetSettings, train_fleet
+from ..proxy_models.fleets.pool import TokenPool
+from .regression.ensemble import fit_swarm
+from .search.designs import dirichlet_swarm
+from .search.optimise import gain, propose
+from .search.simplex import Limits, without_crumbs
 from .swarm import Swarm
 
 AFTER = 104_729  # added to a seed: a branch reads other rows than its trunk did

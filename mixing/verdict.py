@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .baselines import within
-from .ensemble import fit_swarm, report, target_weights
-from .measures import pairwise_accuracy, spearman
-from .optimise import bounds_kept, compare, propose, terms_of
 from .recipe import rounded
-from .simplex import Limits, without_crumbs
+from .regression.ensemble import fit_swarm, report, target_weights
+from .regression.measures import pairwise_accuracy, spearman
+from .search.baselines import within
+from .search.optimise import bounds_kept, compare, propose, terms_of
+from .search.simplex import Limits, without_crumbs
+from .search.units import Units
 from .swarm import Swarm
 from .two_phase import LastPhase
-from .units import Units
 
 FITTED, TWO_PHASE = "fitted", "two_phase"  # what a recipe holds: one mixture, or another one for its end as well
 

@@ -1,6 +1,9 @@
 """The road: one Beam graph per stage, the stage contract, the command line, the demo, the audit and the report.
 
-Start with `stage.py` (what a stage promises), then `extract.py` (a stage), then `run.py` (their order).
+engine    what a stage promises, and the one driver that holds it to that
+stages    one file or folder a stage
+report    what people look at
+commands  the command line
 """
 
 import logging

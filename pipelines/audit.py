@@ -10,12 +10,12 @@ from typing import Any
 import duckdb
 from pydantic import BaseModel
 
-from ..corpus.catalog import files, open_catalog
-from ..corpus.fate import changed, deciding
-from ..corpus.identity import file_fingerprint, url_fingerprint
-from ..corpus.planning import Ledger, read_ledger
-from ..corpus.shards import checksum, filesystem
-from ..corpus.workspace import Manifest, Table, Workspace
+from ..corpus.readers.planning import Ledger, read_ledger
+from ..corpus.store.catalog import files, open_catalog
+from ..corpus.store.fate import changed, deciding
+from ..corpus.store.identity import file_fingerprint, url_fingerprint
+from ..corpus.store.shards import checksum, filesystem
+from ..corpus.store.workspace import Manifest, Table, Workspace
 
 
 class Finding(BaseModel, frozen=True):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..corpus.refusal import RequestError, WorkspaceError
+from ..corpus.store.errors import RequestError, WorkspaceError
 
 app = typer.Typer(
     name="gristmill",

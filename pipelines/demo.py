@@ -16,14 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..corpus.catalog import open_catalog
-from ..corpus.refusal import RequestError
-from ..corpus.shards import replacing
-from ..corpus.workspace import Workspace
+from ..corpus.store.catalog import open_catalog
+from ..corpus.store.errors import RequestError
+from ..corpus.store.shards import replacing
+from ..corpus.store.workspace import Workspace
 from .demo_input import collect
+from .engine.run import RunSettings, load_settings, run
+from .engine.runner import RunnerOptions
 from .printing import as_table
-from .run import RunSettings, load_settings, run
-from .runner import RunnerOptions
 
 COLLECTED = "collected.json"
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from ..corpus.refusal import RequestError
-from ..corpus.shards import filesystem
+from ..corpus.store.errors import RequestError
+from ..corpus.store.shards import filesystem
 from ..training.transformer import Transformer, TransformerConfig
 
 SEEN = "tokens_seen"

@@ -11,7 +11,7 @@ settings.load_profile("gristmill")
 def tiny_model(tmp_path) -> str:
     """A proxy model of random weights on disk, its tokenizer beside it."""
     from gristmill.proxy_models.model_files import ProxyModel
-    from gristmill.training.tokenizer import token_facts, train_tokenizer
+    from gristmill.training.data.tokenizer import token_facts, train_tokenizer
     from gristmill.training.transformer import Transformer, TransformerConfig
 
     tokenizer = train_tokenizer(["the cat sat on a mat", "tax law and red wine"], 270)

@@ -13,18 +13,18 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gristmill.corpus.catalog import open_catalog
-from gristmill.corpus.workspace import Workspace
-from gristmill.filters.families import FAMILIES, Family
-from gristmill.filters.layout import Layout
+from gristmill.corpus.store.catalog import open_catalog
+from gristmill.corpus.store.workspace import Workspace
+from gristmill.filters.signals.families import FAMILIES, Family
+from gristmill.filters.words.layout import Layout
 from gristmill.mixing.exporters.frame import Job
 from gristmill.mixing.exporters.registry import EXPORTERS, export_recipe
 from gristmill.mixing.recipe import Phase, make_recipe
-from gristmill.pipelines.extract import EXTRACT, ExtractSettings
-from gristmill.pipelines.filter import FilterSettings, run_filter
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.stage import run_stage
-from gristmill.proxy_models.sampling import Samples
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.extract import EXTRACT, ExtractSettings
+from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.proxy_models.scoring.sampling import Samples
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -7,14 +7,14 @@ import nbformat
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.shards import committed, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace
+from gristmill.corpus.store.shards import committed, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace
 from gristmill.dedup.settings import DedupSettings
-from gristmill.pipelines.dedup import deduplicate
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.filter import FilterSettings, run_filter
-from gristmill.pipelines.mix import MIXTURE_TABLE
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.dedup.stage import deduplicate
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.mix.stage import MIXTURE_TABLE
 
 from .pipelines.small_crawl import write_small_crawl
 

@@ -45,7 +45,7 @@ def test_the_wheel_brings_the_command(installed, tmp_path):
 def test_the_wheel_brings_its_data_and_is_typed(installed, tmp_path):
     program = (
         "import importlib.resources as r; print(r.files('gristmill.filters.rules').joinpath('gopher.yaml').is_file(), "
-        "r.files('gristmill.corpus').joinpath('language_model.npz').is_file(), r.files('gristmill.corpus'))"
+        "r.files('gristmill.corpus.languages').joinpath('language_model.npz').is_file(), r.files('gristmill.corpus'))"
     )
     told = run(installed / "python", "-c", program, cwd=tmp_path)
     assert told.startswith("True True")
@@ -58,7 +58,7 @@ def test_the_wheel_brings_the_notices_of_what_it_restates(installed):
 
 
 def test_the_corpus_can_be_read_without_torch():
-    program = "import sys, gristmill.corpus.catalog, gristmill.corpus.fate; print('torch' in sys.modules)"
+    program = "import sys, gristmill.corpus.store.catalog, gristmill.corpus.store.fate; print('torch' in sys.modules)"
     assert run(sys.executable, "-c", program).strip() == "False"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..corpus.refusal import RequestError
+from ..corpus.store.errors import RequestError
 from .checkpoint import average, load, newest, save
 from .transformer import Transformer
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..corpus.refusal import WorkspaceError
+from ..corpus.store.errors import WorkspaceError
 from .run_folder import CHECKPOINTS
 from .transformer import Transformer, TransformerConfig
 

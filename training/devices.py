@@ -6,7 +6,7 @@ that is not in the table has no peak here, and MFU is then not available rather 
 
 import torch
 
-from ..corpus.refusal import RequestError
+from ..corpus.store.errors import RequestError
 
 # first match of the device's name -> dense bfloat16 FLOP/s
 PEAKS = {

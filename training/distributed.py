@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..corpus.refusal import RequestError
+from ..corpus.store.errors import RequestError
 from .transformer import Block
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..corpus.refusal import RequestError
-from .packing import IGNORED, Packing, Rows
-from .shards import TokenDomain
+from ..corpus.store.errors import RequestError
+from .data.packing import IGNORED, Packing, Rows
+from .data.shards import TokenDomain
 from .transformer import Transformer
 
 

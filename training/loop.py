@@ -15,22 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..corpus.refusal import RequestError, WorkspaceError
+from ..corpus.store.errors import RequestError, WorkspaceError
 from . import checkpoint, schedules
+from .data.loader import Loader
+from .data.online import Online
+from .data.prefetch import Prefetcher, Prepared
+from .data.repetition import repetition_warnings
 from .devices import mfu, peak, pick_device, pick_dtype
-from .distillation import TEACHER, Cache, soft_targets, teach
 from .distributed import Ranks, full, like, ranks, wrap
 from .evaluation import HeldOut, bits_per_byte
-from .loader import Loader
 from .loop_settings import FREE, LoopSettings
-from .loss import compile_terms
 from .metrics import Metrics, read_metrics
-from .objective import Objective
-from .online import Online
+from .objectives.distillation import TEACHER, Cache, soft_targets, teach
+from .objectives.loss import compile_terms
+from .objectives.objective import Objective
+from .objectives.reweighting import sample_weights
 from .optimisers import Optimiser, plain
-from .prefetch import Prefetcher, Prepared
-from .repetition import repetition_warnings
-from .reweighting import sample_weights
 from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, read_json, refusal, write_json
 from .transformer import Transformer, document_mask, flops_per_token
 

@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from . import schedules
-from .distillation import Teacher
+from .objectives.distillation import Teacher
+from .objectives.reweighting import Reweighting
 from .optimisers import OptimiserSettings
-from .reweighting import Reweighting
 
 
 class LoopSettings(BaseModel, frozen=True, extra="forbid"):

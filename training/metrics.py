@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from ..corpus.refusal import MissingExtra
+from ..corpus.store.errors import MissingExtra
 
 
 class Metrics:

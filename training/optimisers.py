@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
-from ..corpus.refusal import WorkspaceError
+from ..corpus.store.errors import WorkspaceError
 from .distributed import like
 
 # what differs from AdamW's where nothing is said: the values of each one's paper or reference implementation

@@ -18,9 +18,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from ..corpus.refusal import RequestError
-from .packing import IGNORED
-from .shards import TokenFacts
+from ..corpus.store.errors import RequestError
+from .data.packing import IGNORED
+from .data.shards import TokenFacts
 from .transformer import Transformer
 
 

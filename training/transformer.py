@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..corpus.refusal import RequestError, unknown_name
-from .loss import token_nll
+from ..corpus.store.errors import RequestError, unknown_name
+from .objectives.loss import token_nll
 
 PAD = 64  # the vocabulary is padded to a multiple of this; matrix products over it then use full tiles
 

@@ -8,7 +8,7 @@ import os
 
 import yaml
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .frame import Export, Job, begin, positive, spans, used_domains, write_text
 from .rows import fixed_rows
 from .token_files import write_mds

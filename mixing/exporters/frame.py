@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ...corpus.fate import read_kept
-from ...corpus.refusal import RequestError
-from ...corpus.workspace import Workspace
-from ...training.shards import TokenDomain, held_out, open_tokens, table_name
+from ...corpus.store.errors import RequestError
+from ...corpus.store.fate import read_kept
+from ...corpus.store.workspace import Workspace
+from ...training.data.shards import TokenDomain, held_out, open_tokens, table_name
 from ..recipe import Phase, Recipe
 
 Unit = Literal["rows", "documents", "tokens"]

@@ -10,7 +10,7 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...corpus.shards import replacing
+from ...corpus.store.shards import replacing
 from .frame import Export, Job, begin, document_weights, positive, token_shares, used_domains, write_json, write_text
 
 MODULE = '''"""The mixture of a gristmill recipe for Hugging Face datasets; probabilities are of documents."""

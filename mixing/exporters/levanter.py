@@ -11,7 +11,7 @@ import os
 
 import yaml
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .frame import TOLERANCE, Export, Job, begin, positive, spans, used_domains, write_text
 
 LARGEST_BLOCK = 65_535

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...corpus.refusal import RequestError, WorkspaceError
-from ...corpus.shards import replacing
+from ...corpus.store.errors import RequestError, WorkspaceError
+from ...corpus.store.shards import replacing
 from .frame import Export, Job, begin, used_domains
 from .rows import MixedStream
 from .token_files import write_litdata, write_modded, write_nanogpt

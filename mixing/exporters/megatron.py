@@ -6,7 +6,7 @@ left out (Megatron asserts), weights are plain decimals and paths are never numb
 path by trying). Refuses a share that would be less than one sample of its phase.
 """
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .frame import Export, Job, begin, decimals, positive, spans, used_domains, write_json, write_text
 from .token_files import write_megatron
 

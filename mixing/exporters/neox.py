@@ -7,7 +7,7 @@ its samples from the run's beginning.
 
 import yaml
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .frame import Export, Job, begin, positive, spans, used_domains, write_text
 from .megatron import write_tokens
 

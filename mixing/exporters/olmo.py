@@ -10,7 +10,7 @@ import os
 
 import yaml
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .frame import Export, Job, begin, positive, spans, used_domains, write_text
 from .token_files import write_raw
 

@@ -3,7 +3,7 @@
 import importlib
 import json
 
-from ...corpus.refusal import unknown_name
+from ...corpus.store.errors import unknown_name
 from .frame import Export, Job
 
 # trainer -> module of this folder and its function of one job

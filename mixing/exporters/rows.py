@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ...training.shards import TokenDomain
+from ...training.data.shards import TokenDomain
 
 
 def fixed_rows(domain: TokenDomain, length: int) -> Iterator[np.ndarray]:

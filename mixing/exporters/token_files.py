@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ...corpus.refusal import RequestError
-from ...corpus.shards import replacing
+from ...corpus.store.errors import RequestError
+from ...corpus.store.shards import replacing
 
 MEGATRON_CODES = {np.dtype(np.uint16): 8, np.dtype(np.int32): 4}
 MEGATRON_UINT16 = 65_500  # Megatron's own limit for two bytes

@@ -5,7 +5,7 @@ mixed before packing they would count documents. Dialect `0.3`: the interleaved 
 packed rows. Grain turns weights into integers with the smallest at 100; realised shares follow that rule.
 """
 
-from ...corpus.refusal import RequestError, unknown_name
+from ...corpus.store.errors import RequestError, unknown_name
 from .frame import Export, Job, begin, positive, spans, used_domains, write_text
 from .hf import write_texts
 from .maxtext import grain_proportions

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .chinchilla import fit_error
 from .robust import LawFit
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...corpus.refusal import RequestError, unknown_name
+from ...corpus.store.errors import RequestError, unknown_name
 from .repetition import Bucket, best_cutoff
 
 PARTS = 200  # the budget is handed out in so many equal parts first
@@ -62,9 +62,7 @@ def spend(
         raise RequestError(f"a budget of {budget:g} tokens in {max_epochs:g} epochs at most is nothing to spend")
     caps = np.array([max_epochs * sum(bucket.tokens for bucket in domains[name]) for name in names])
     if caps.sum() < budget * (1 - 1e-9):
-        raise RequestError(
-            f"{budget:.3g} tokens are more than {max_epochs:g} epochs of all buckets ({caps.sum():.3g})"
-        )
+        raise RequestError(f"{budget:.3g} tokens are more than {max_epochs:g} epochs of all buckets ({caps.sum():.3g})")
 
     def loss(place: int, tokens: float) -> float:
         one = _choose(domains[names[place]], tokens, max_epochs, a, floor, unit)
@@ -80,9 +78,7 @@ def spend(
     return found
 
 
-def _coarse(
-    loss: Callable[[int, float], float], weights: np.ndarray, caps: np.ndarray, budget: float
-) -> np.ndarray:
+def _coarse(loss: Callable[[int, float], float], weights: np.ndarray, caps: np.ndarray, budget: float) -> np.ndarray:
     """(D,) tokens of each domain by equal parts of the budget; a part that a cap cuts short counts as a whole one.
 
     So a domain smaller than a part still has its tokens, and caps that just fill the budget fill it.

@@ -10,8 +10,8 @@ import itertools
 
 import numpy as np
 
-from ...corpus.refusal import RequestError
-from ..regressors import Exponential
+from ...corpus.store.errors import RequestError
+from ..regression.regressors import Exponential
 from .robust import LawFit, fit_law
 
 

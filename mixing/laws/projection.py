@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...corpus.refusal import RequestError
-from ..ensemble import TargetFit, fit_target, fold_of
-from ..optimise import descend, simulate
-from ..simplex import Limits
+from ...corpus.store.errors import RequestError
+from ..regression.ensemble import TargetFit, fit_target, fold_of
+from ..search.optimise import descend, simulate
+from ..search.simplex import Limits
 from .mixture import projected
 
 CANDIDATES = ("gp_sqrt", "gp_log", "exponential", "bimix")  # smooth ones: the projection is searched by gradient

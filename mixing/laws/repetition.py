@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .robust import LawFit, fit_law
 
 

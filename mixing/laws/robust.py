@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 
 Law = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (P,), (N, inputs) -> (N,)
 

@@ -4,7 +4,7 @@ import json as json_format
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .options import JsonOption, WorkspaceOption
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, settings_of, show
 
 
@@ -39,7 +39,7 @@ def balance(
 
     Example: gristmill balance --by host --cap 1000 --workspace W
     """
-    from ..balance import BalanceSettings, run_balance
+    from ..stages.balance import BalanceSettings, run_balance
 
     settings = settings_of(
         BalanceSettings, by=by, concepts=concepts, cap=cap, tail=tail, unmatched=unmatched, seed=seed

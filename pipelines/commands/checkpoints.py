@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .options import JsonOption, WorkspaceOption
 
 checkpoints = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure checkpoints; average branches.")
@@ -55,7 +55,7 @@ def measure(
 
     Example: gristmill checkpoints measure W/runs/base --workspace W --target targets/arc_easy.jsonl
     """
-    from ..checkpoints import measure as measured
+    from ..stages.train.checkpoints import measure as measured
 
     rows = measured(Workspace(workspace), folders, target or (), ensemble, tokens, items)
     if as_json:

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from ...corpus.refusal import RequestError
-from ..decontaminate import DecontaminateSettings
-from ..decontaminate import decontaminate as stage
+from ...corpus.store.errors import RequestError
+from ..stages.decontaminate.stage import DecontaminateSettings
+from ..stages.decontaminate.stage import decontaminate as stage
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
 
 
@@ -51,7 +51,7 @@ def decontaminate(
     run = {"workers": workers, "force": force, "as_json": json}
     run_and_show(context, stage, workspace, settings, **run)
     if audit is not None:
-        from ..exposure import ExposureSettings, exposure
+        from ..stages.decontaminate.exposure import ExposureSettings, exposure
 
         run_and_show(
             context, exposure, workspace, ExposureSettings(sets=named, model=audit, tokenizer=tokenizer), **run

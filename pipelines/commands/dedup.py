@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, show
 
 
@@ -58,7 +58,7 @@ def dedup(
     Example: gristmill dedup --workspace W --threshold 0.8 --against LAST_MONTH
     """
     from ...dedup.settings import DedupSettings, RepeatSettings
-    from ..dedup import deduplicate
+    from ..stages.dedup.stage import deduplicate
 
     settings = DedupSettings(
         threshold=threshold,

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from ...corpus.refusal import RequestError
-from ...proxy_models.engines_local_settings import own_files
+from ...corpus.store.errors import RequestError
+from ...proxy_models.engines.local_settings import own_files
 
 EndpointOption = Annotated[
     str | None, typer.Option(help="base URL of a server that speaks the OpenAI protocol; its model is --model")

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.inputs import Input
-from ...corpus.languages import OWN
-from ..extract import EXTRACT, ExtractSettings
+from ...corpus.languages.identification import OWN
+from ...corpus.readers.inputs import Input
+from ..stages.extract import EXTRACT, ExtractSettings
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
 
 

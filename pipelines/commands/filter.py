@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from ...corpus.refusal import RequestError
-from ...corpus.workspace import Workspace
+from ...corpus.store.errors import RequestError
+from ...corpus.store.workspace import Workspace
 from ...filters.urls import UrlRules
-from ..filter import FilterSettings, run_filter
+from ..stages.filter import FilterSettings, run_filter
 from .options import ForceOption, JsonOption, WorkersOption, named_files, runner_options, settings_of, show
 
 filter = typer.Typer(invoke_without_command=True, rich_markup_mode=None)

@@ -6,19 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .mix_ladder import ladder
 from .mix_laws import law, spend
 from .mix_plan import plan
-from .options import (
-    ForceOption,
-    JsonOption,
-    WorkersOption,
-    WorkspaceOption,
-    run_and_show,
-    settings_file,
-    settings_of,
-)
+from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_file, settings_of
 
 mix = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
 
@@ -69,8 +61,8 @@ def run(
         return
     if not workspace:
         raise RequestError("mix needs --workspace W (or: gristmill mix fit --mixtures A.csv --losses B.csv)")
-    from ..mix import MixSettings
-    from ..mix import mix as stage
+    from ..stages.mix.stage import MixSettings
+    from ..stages.mix.stage import mix as stage
 
     values: dict[str, Any] = settings_file(settings) if settings else {}
     given = {

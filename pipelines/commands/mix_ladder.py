@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
 
 
@@ -27,8 +27,8 @@ def ladder(
 
     Example: gristmill mix ladder --workspace W --widths 32,64 --mixtures 6
     """
-    from ..ladder import LadderSettings
-    from ..ladder import ladder as stage
+    from ..stages.mix.ladder import LadderSettings
+    from ..stages.mix.ladder import ladder as stage
 
     numbers = widths.split(",")
     if not all(number.isdigit() and int(number) > 0 for number in numbers):

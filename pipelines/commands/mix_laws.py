@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .options import JsonOption
 
 TableArgument = Annotated[str, typer.Argument(help="a CSV file with a header", metavar="TABLE")]

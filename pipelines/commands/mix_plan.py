@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from ...corpus.refusal import RequestError
-from ...corpus.workspace import Workspace
+from ...corpus.store.errors import RequestError
+from ...corpus.store.workspace import Workspace
 from .options import JsonOption, WorkersOption, WorkspaceOption, settings_file, settings_of
 
 
@@ -29,11 +29,11 @@ def plan(
 
     Example: gristmill mix plan --workspace W --minutes 30 --workers 2 --output search.yaml
     """
-    from ...corpus.shards import fingerprint
+    from ...corpus.store.shards import fingerprint
     from ...mixing.proxies import open_pool
-    from ...proxy_models.fleet_plan import plan_fleet
-    from ..mix import MixSettings
-    from ..mix_settings import domain_inputs
+    from ...proxy_models.fleets.plan import plan_fleet
+    from ..stages.mix.settings import domain_inputs
+    from ..stages.mix.stage import MixSettings
     from .mix import proxy_values
 
     if minutes <= 0:

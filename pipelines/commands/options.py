@@ -11,12 +11,12 @@ import typer
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ...corpus.refusal import RequestError
-from ...corpus.workspace import Workspace
+from ...corpus.store.errors import RequestError
+from ...corpus.store.workspace import Workspace
 
 if TYPE_CHECKING:  # commands that run no graph do not pay for importing Beam
-    from ..runner import RunnerOptions
-    from ..stage import S, Stage
+    from ..engine.runner import RunnerOptions
+    from ..engine.stage import S, Stage
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -30,7 +30,7 @@ WorkersOption = Annotated[
 
 def runner_options(context: typer.Context, workers: int = 1) -> RunnerOptions:
     """Workers from the option, Beam's own options from after `--` on the command line."""
-    from ..runner import RunnerOptions
+    from ..engine.runner import RunnerOptions
 
     return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())))
 
@@ -61,7 +61,7 @@ def run_and_show(
     context: typer.Context, stage: Stage[S], workspace: str, settings: S, *, workers: int, force: bool, as_json: bool
 ) -> dict[str, Any]:
     """Run one stage as a command does, print its summary, and return it."""
-    from ..stage import run_stage
+    from ..engine.stage import run_stage
 
     summary = run_stage(
         stage, Workspace(workspace), settings, runner_options(context, workers), force=force, quiet=as_json

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.languages import unpack_model
-from ...corpus.optout import parse
-from ...corpus.refusal import RequestError
-from ...corpus.workspace import Workspace
+from ...corpus.languages.identification import unpack_model
+from ...corpus.store.errors import RequestError
+from ...corpus.store.removals import parse
+from ...corpus.store.workspace import Workspace
 from .options import JsonOption, WorkersOption, WorkspaceOption, runner_options, show
 
 
@@ -28,7 +28,7 @@ def opt_out(
 
     Example: gristmill opt-out optout.txt example.org --workspace W
     """
-    from ..optout import opt_out as honour
+    from ..stages.opt_out import opt_out as honour
 
     lines: list[str] = []
     for entry in entries:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .options import JsonOption
 
 recipe = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, compare and export recipes.")

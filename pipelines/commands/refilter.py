@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, named_files, runner_options, show
 
 
@@ -24,8 +24,8 @@ def refilter(
 
     Example: gristmill refilter --rules precise.yaml --classifier math=math.bin --workspace W
     """
-    from ..refilter import RefilterSettings
-    from ..refilter import refilter as run
+    from ..stages.refilter import RefilterSettings
+    from ..stages.refilter import refilter as run
 
     settings = RefilterSettings(rules=rules, classifiers=named_files("--classifier", classifier))
     show(run(Workspace(workspace), settings, runner_options(context, workers), force, quiet=json), json)

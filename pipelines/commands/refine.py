@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .engine_options import EndpointOption, EngineFileOption, ModelOption, RequestCacheOption, engine_of
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
 
@@ -37,12 +37,12 @@ def refine(
 
     Example: gristmill refine --workspace W --dry-run 3
     """
-    from ..refine import REFINE, RefineSettings, preview
-    from ..refine import learn as learn_from
+    from ..stages.refine import REFINE, RefineSettings, preview
+    from ..stages.refine import learn as learn_from
 
     place = Workspace(workspace)
     if learn is not None:
-        from ...proxy_models.refine_model import save_line_model
+        from ...proxy_models.rewriting.refine_model import save_line_model
 
         save_line_model(learn_from(place), learn)
         typer.echo(f"refine: wrote {learn}; use it with --by model --line-model {learn}")

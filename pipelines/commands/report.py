@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .options import JsonOption, WorkspaceOption
 
 
@@ -24,7 +24,7 @@ def report(
 
     Example: gristmill report --workspace W --output report.html
     """
-    from ..report import ReportSettings, describe, write_report
+    from ..report.page import ReportSettings, describe, write_report
 
     result = write_report(Workspace(workspace), ReportSettings(output=output))
     sys.stdout.write(json_format.dumps(result) + "\n" if json else describe(result))

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.refusal import RequestError
-from ...corpus.workspace import Workspace
+from ...corpus.store.errors import RequestError
+from ...corpus.store.workspace import Workspace
 from .engine_options import EndpointOption, EngineFileOption, ModelOption, RequestCacheOption, engine_of
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, settings_of, show
 
@@ -59,8 +59,8 @@ def rewrite(
         save_recipe(mixed, recipe)
         show({"stage": "rewrite", "recipe": recipe, "shares": mixed.run_shares()}, json)
         return
-    from ..rewrite import RewriteSettings, run_rewrite
-    from ..rewrite import adopt as adopt_documents
+    from ..stages.rewrite import RewriteSettings, run_rewrite
+    from ..stages.rewrite import adopt as adopt_documents
 
     chosen = engine_of(endpoint, model, engine)
     if chosen is None:

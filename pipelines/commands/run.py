@@ -23,8 +23,8 @@ def run(
 
     Example: gristmill run examples/common-crawl.yaml --workers 8
     """
-    from ..run import load_settings
-    from ..run import run as run_settings
+    from ..engine.run import load_settings
+    from ..engine.run import run as run_settings
 
     loaded = load_settings(settings)
     changes = {"workspace": workspace, "workers": workers}

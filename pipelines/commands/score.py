@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, settings_of, show
 
 
@@ -43,11 +43,11 @@ def score(
 
     Example: gristmill score color --target law --workspace W
     """
-    from ...corpus.workspace import Workspace
-    from ...proxy_models.fleet import FleetSettings
-    from ...proxy_models.score_color import ColorSettings
-    from ...proxy_models.scorers import ScoreSettings
-    from ..score import score as run_score
+    from ...corpus.store.workspace import Workspace
+    from ...proxy_models.fleets.fleet import FleetSettings
+    from ...proxy_models.scoring.color import ColorSettings
+    from ...proxy_models.scoring.scorers import ScoreSettings
+    from ..stages.score import score as run_score
 
     color = ColorSettings(details=details)
     shape = {"steps": steps, "warmup": min(30, steps // 5), "d_model": width, "d_ff": 3 * width}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.refusal import RequestError
+from ...corpus.store.errors import RequestError
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_of
 
 
@@ -33,8 +33,8 @@ def select(
 
     Example: gristmill select --by color --share 1/8 --workspace W
     """
-    from ..select import SelectSettings
-    from ..select import select as stage
+    from ..stages.select import SelectSettings
+    from ..stages.select import select as stage
 
     settings = settings_of(
         SelectSettings,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, show
 
 
@@ -54,7 +54,7 @@ def semantic(
     Example: gristmill semantic --workspace W --model prior.safetensors --prune density --share 0.6
     """
     from ...dedup.settings import SemanticSettings
-    from ..semantic import semantic as run
+    from ..stages.semantic.stage import semantic as run
 
     settings = SemanticSettings(
         model=model,

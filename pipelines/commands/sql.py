@@ -8,9 +8,9 @@ import duckdb
 import pyarrow as pa
 import typer
 
-from ...corpus.catalog import open_catalog
-from ...corpus.refusal import RequestError
-from ...corpus.workspace import Workspace
+from ...corpus.store.catalog import open_catalog
+from ...corpus.store.errors import RequestError
+from ...corpus.store.workspace import Workspace
 from ..printing import as_table
 from .options import JsonOption, WorkspaceOption
 

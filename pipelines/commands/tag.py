@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.refusal import RequestError
-from ...corpus.workspace import Workspace
+from ...corpus.store.errors import RequestError
+from ...corpus.store.workspace import Workspace
 from .engine_options import EndpointOption, EngineFileOption, ModelOption, RequestCacheOption, engine_of
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, settings_of, show
 
@@ -56,7 +56,7 @@ def tag(
 
     Example: gristmill tag --workspace W --clusters 12 --domain cluster
     """
-    from ..tag import BUNDLED, TagSettings, run_tag
+    from ..stages.tag.stage import BUNDLED, TagSettings, run_tag
 
     models: dict[str, str] = {}
     for given in labeller or ():

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.workspace import Workspace
-from ..tokenize import TokenizeSettings
-from ..tokenize import tokenize as run_tokenize
+from ...corpus.store.workspace import Workspace
+from ..stages.tokenize import TokenizeSettings
+from ..stages.tokenize import tokenize as run_tokenize
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, runner_options, settings_of, show
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...corpus.workspace import Workspace
+from ...corpus.store.workspace import Workspace
 from .options import ForceOption, JsonOption, WorkspaceOption, settings_file, settings_of, show
 
 
@@ -39,8 +39,8 @@ def train(
 
     Example: gristmill train W/mixture/recipe.yaml --workspace W --model 4m --resume
     """
-    from ..train import TrainSettings
-    from ..train import train as run_train
+    from ..stages.train.stage import TrainSettings
+    from ..stages.train.stage import train as run_train
 
     values: dict[str, Any] = settings_file(settings) if settings else {}
     given = {

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.corpus.inputs import Input
-from gristmill.corpus.workspace import Workspace
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.store.workspace import Workspace
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
 
 
 @dataclass

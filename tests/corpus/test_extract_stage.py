@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from gristmill.corpus.catalog import open_catalog
-from gristmill.corpus.inputs import Input
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.store.catalog import open_catalog
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.optout import _account, _settle
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.opt_out import _account, _settle
 
 from .crawl import PROSE, http, jsonl, page, pages, record, zipped
 

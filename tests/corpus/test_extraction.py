@@ -2,8 +2,8 @@
 
 import pytest
 
-from gristmill.corpus.extraction import ENGINES, extract_page, page_bytes
-from gristmill.corpus.pages import Job, Options, work_on
+from gristmill.corpus.text.extraction import ENGINES, extract_page, page_bytes
+from gristmill.corpus.text.pages import Job, Options, work_on
 
 from .crawl import PROSE, page
 

@@ -3,12 +3,12 @@
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus import schema
-from gristmill.corpus.catalog import open_catalog, refresh_catalog
-from gristmill.corpus.fate import inputs, read_kept
-from gristmill.corpus.refusal import WorkspaceError
-from gristmill.corpus.shards import committed, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace, conserved
+from gristmill.corpus.store import schema
+from gristmill.corpus.store.catalog import open_catalog, refresh_catalog
+from gristmill.corpus.store.errors import WorkspaceError
+from gristmill.corpus.store.fate import inputs, read_kept
+from gristmill.corpus.store.shards import committed, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace, conserved
 
 IDS = [f"{n:032x}" for n in range(4)]
 

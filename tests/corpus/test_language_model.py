@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.language_model import (
+from gristmill.corpus.languages.identification.identification import BEST, OWN, identify
+from gristmill.corpus.languages.identification.model import (
     LONGEST,
     SLICE,
     SLICES,
@@ -19,7 +20,6 @@ from gristmill.corpus.language_model import (
     shipped,
     table,
 )
-from gristmill.corpus.languages import BEST, OWN, identify
 
 SENTENCES = {
     "en": "The miller opened the gate and let the water run over the wheel until the grain was ground.",

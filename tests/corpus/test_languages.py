@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.corpus.languages import identify, unpack_model
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.languages.identification.identification import identify, unpack_model
+from gristmill.corpus.store.errors import RequestError
 
 from .crawl import jsonl
 

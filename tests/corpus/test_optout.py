@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.corpus.optout import parse
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.removals import parse
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.balance import BalanceSettings, run_balance
-from gristmill.pipelines.dedup import deduplicate
-from gristmill.pipelines.filter import FilterSettings, run_filter
-from gristmill.pipelines.optout import opt_out
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.balance import BalanceSettings, run_balance
+from gristmill.pipelines.stages.dedup.stage import deduplicate
+from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.opt_out import opt_out
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
 
 from .crawl import PROSE, jsonl, pages, zipped
 

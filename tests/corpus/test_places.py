@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from gristmill.corpus.places import Elsewhere, File, Folder, asked_again, call_of
-from gristmill.corpus.refusal import WorkspaceError
+from gristmill.corpus.store.calls import Elsewhere, File, Folder, asked_again, call_of
+from gristmill.corpus.store.errors import WorkspaceError
 
 
 class Inner(BaseModel, frozen=True):

@@ -10,10 +10,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.inputs import Input, resolve
-from gristmill.corpus.members import Members, codec
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.warc import Gap, Record, read_records
+from gristmill.corpus.readers.inputs import Input, resolve
+from gristmill.corpus.readers.members import Members, codec
+from gristmill.corpus.readers.warc import Gap, Record, read_records
+from gristmill.corpus.store.errors import RequestError
 
 from .crawl import http, page, pages, record, zipped
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from fsspec.registry import _registry
 
-from gristmill.corpus.inputs import Input, resolve
-from gristmill.corpus.optout import parse
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.readers.inputs import Input, resolve
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.removals import parse
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.filter import FilterSettings, run_filter
-from gristmill.pipelines.optout import opt_out
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.opt_out import opt_out
 
 from .crawl import PROSE, jsonl, pages, zipped
 from .stores import STORES, Store, configured, parquet

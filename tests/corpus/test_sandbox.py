@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from gristmill.corpus.pages import Job, Options, work_on
-from gristmill.corpus.sandbox import Sandbox
+from gristmill.corpus.text.pages import Job, Options, work_on
+from gristmill.corpus.text.sandbox import Sandbox
 
 from .crawl import page
 
@@ -78,8 +78,8 @@ def test_only_the_bad_page_fails_and_the_rest_of_its_batch_goes_through(box: San
 COMPILED = r"""
 import gc
 from numba.core.dispatcher import Dispatcher
-from gristmill.corpus.pages import Job, Options, work_on
-from gristmill.corpus.sandbox import WARM_UP
+from gristmill.corpus.text.pages import Job, Options, work_on
+from gristmill.corpus.text.sandbox import WARM_UP
 
 def compiled():
     ours = [one for one in gc.get_objects() if isinstance(one, Dispatcher) and "gristmill" in one.py_func.__module__]

@@ -3,7 +3,7 @@ import os
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.shards import checksum, committed, fingerprint, open_shard, read_batches, replacing
+from gristmill.corpus.store.shards import checksum, committed, fingerprint, open_shard, read_batches, replacing
 
 ROWS = pa.schema([("id", pa.string()), ("text", pa.string())])
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gristmill.corpus.blocks import Blocks, segment
-from gristmill.corpus.extraction import extract_page
-from gristmill.corpus.tables import settle_tables
+from gristmill.corpus.text.blocks import Blocks, segment
+from gristmill.corpus.text.data_tables import settle_tables
+from gristmill.corpus.text.extraction import extract_page
 
 ROWS = [("Stone", "Weight"), ("Runner", "900 kg"), ("Bedstone", "1200 kg"), ("Edge", "300 kg")]
 DATA = "<table>" + "".join(f"<tr><td>{a}</td><td>{b}</td></tr>" for a, b in ROWS) + "</table>"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from gristmill.corpus.thinning import is_utf8, thin
+from gristmill.corpus.text.thinning import is_utf8, thin
 
 ATTRIBUTES = re.compile(r"<([^\s>/!]+)(?:\s(?:\"[^\"]*\"|[^\">])*)?>")
 DROPPED = re.compile(

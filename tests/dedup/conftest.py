@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gristmill.corpus.schema import DOCUMENTS
-from gristmill.corpus.shards import committed, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace, total
+from gristmill.corpus.store.schema import DOCUMENTS
+from gristmill.corpus.store.shards import committed, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace, total
 
 Corpus = Callable[..., Workspace]
 
@@ -46,7 +46,7 @@ def files_of(workspace: Workspace, *tables: str) -> dict[tuple[str, str], bytes]
 @pytest.fixture
 def crashing(monkeypatch):
     """crashing(n): a block in which the file after the n-th to be put in place never is."""
-    import gristmill.corpus.shards as shards
+    import gristmill.corpus.store.shards as shards
 
     replace = os.replace
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.dedup.clusters import components, large_star, small_star
 from gristmill.dedup.survivors import check_order, choose, order_columns
 

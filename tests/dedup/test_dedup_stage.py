@@ -7,14 +7,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gristmill.corpus.refusal import RequestError, WorkspaceError
-from gristmill.corpus.shards import open_shard
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
+from gristmill.corpus.store.shards import open_shard
 from gristmill.dedup.settings import DedupSettings
-from gristmill.pipelines import dedup as stage
-from gristmill.pipelines import dedup_rounds, dedup_steps
-from gristmill.pipelines.dedup import deduplicate
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.stage import run_stage
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.dedup import rounds as dedup_rounds
+from gristmill.pipelines.stages.dedup import stage as stage
+from gristmill.pipelines.stages.dedup import steps as dedup_steps
+from gristmill.pipelines.stages.dedup.stage import deduplicate
 
 from .conftest import edited, files_of, name, prose
 
@@ -197,7 +198,7 @@ def test_another_threshold_reads_no_text(corpus, monkeypatch):
     run(workspace)
     for shard in workspace.table("documents").finished("test").shards:
         os.remove(workspace.table("documents").shard_url(shard.name))
-    monkeypatch.setattr("gristmill.pipelines.stage.refresh_catalog", lambda workspace: None)
+    monkeypatch.setattr("gristmill.pipelines.engine.stage.refresh_catalog", lambda workspace: None)
     run_stage(stage.dedup, workspace, DedupSettings(threshold=0.99), ONE, quiet=True)
     assert dropped(workspace) == set()
 
@@ -223,7 +224,7 @@ def test_a_new_shard_leaves_the_signatures_of_the_others_alone(corpus):
         out.write_rows(
             [{**dict.fromkeys(out.schema.names), "id": name("x"), "text": "x", "source": "s", "domain": "d"}]
         )
-    from gristmill.corpus.shards import committed
+    from gristmill.corpus.store.shards import committed
 
     workspace.table("documents").write_manifest(
         manifest.model_copy(update={"shards": (*manifest.shards, committed(more, "test"))})

@@ -4,11 +4,11 @@ import builtins
 
 import pytest
 
-from gristmill.corpus.refusal import MissingExtra, RequestError
+from gristmill.corpus.store.errors import MissingExtra, RequestError
 from gristmill.dedup.index import SeenIndex
 from gristmill.dedup.settings import DedupSettings
-from gristmill.pipelines.dedup import deduplicate
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.dedup.stage import deduplicate
 
 from .conftest import edited, name, prose
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.dedup.minhash import PRESETS, band_keys, bands_and_rows, preset, s_curve, signatures
 
 

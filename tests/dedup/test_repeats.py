@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.fate import read_kept
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.fate import read_kept
 from gristmill.dedup.cuts import Cut, apply_cuts, choose_cuts, merged
 from gristmill.dedup.repeats import places, repeated, seeds, segments, windows, words
 from gristmill.dedup.settings import DedupSettings, RepeatSettings
-from gristmill.pipelines.dedup import deduplicate
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.dedup.stage import deduplicate
 
 from .conftest import files_of, name, prose
 
@@ -225,7 +225,7 @@ def test_a_crash_anywhere_is_completed_by_the_same_command(corpus, crashing, cra
 def test_other_partitions_of_the_key_space_cut_the_same(corpus, monkeypatch):
     one, other = (corpus(repeating(), shards=3, at=at) for at in ("one", "other"))
     run(one, **ASKED)
-    monkeypatch.setattr("gristmill.pipelines.repeats.KEYS", 100)
+    monkeypatch.setattr("gristmill.pipelines.stages.dedup.repeats.KEYS", 100)
     run(other, **ASKED)
     assert texts_of(one) == texts_of(other) != texts_of(one, until="dedup")
 

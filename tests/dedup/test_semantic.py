@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.shards import committed, open_shard
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.shards import committed, open_shard
 from gristmill.dedup.semantic import (
     Frame,
     assign,
@@ -22,8 +22,8 @@ from gristmill.dedup.semantic import (
     unit,
 )
 from gristmill.dedup.settings import SemanticSettings
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.semantic import semantic
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.semantic.stage import semantic
 
 from .conftest import files_of, name
 

@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.schema import DOCUMENTS
-from gristmill.corpus.shards import committed, fingerprint, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace
+from gristmill.corpus.store.schema import DOCUMENTS
+from gristmill.corpus.store.shards import committed, fingerprint, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace
 
 PROSE = (
     "The history of the valley is that of the river and of the people who have lived beside it with their animals. "

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.filters.balancing import Concepts, cap_for_tail_share, count, draw, keeps
 
 

@@ -5,14 +5,14 @@ import sys
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.catalog import open_catalog
-from gristmill.corpus.refusal import MissingExtra, RequestError
-from gristmill.corpus.workspace import Workspace
-from gristmill.filters.by_language import SEGMENTED, STOP_WORDS
-from gristmill.filters.families import FAMILIES, known_families, measure
+from gristmill.corpus.store.catalog import open_catalog
+from gristmill.corpus.store.errors import MissingExtra, RequestError
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.rule_sets import load_rules
-from gristmill.pipelines.filter import FilterSettings, run_filter
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.filters.signals.by_language import SEGMENTED, STOP_WORDS
+from gristmill.filters.signals.families import FAMILIES, known_families, measure
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.filter import FilterSettings, run_filter
 
 SENTENCES = {  # text, words of it as ICU cuts them, punctuation left out
     "zh": ("这条河不是很大。", ["这", "条", "河", "不是", "很大"]),

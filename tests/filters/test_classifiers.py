@@ -13,12 +13,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from typer.testing import CliRunner
 
-from gristmill.corpus.catalog import open_catalog
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.catalog import open_catalog
+from gristmill.corpus.store.errors import RequestError
 from gristmill.filters.classifiers import held_out, judged, model_checksum, score, train
-from gristmill.pipelines import filter as stage
 from gristmill.pipelines.commands.filter import filter as command
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages import filter as stage
 
 GOOD = [f"The theorem number {n} follows from the lemma and the proof by induction on n." for n in range(300)]
 BAD = [f"Buy now item {n} with free shipping and a discount, click here to subscribe." for n in range(300)]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.filters.families import FAMILIES, measure
+from gristmill.filters.signals.families import FAMILIES, measure
 
 
 def share(above: float, below: float) -> float | None:

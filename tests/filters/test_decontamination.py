@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from gristmill.corpus.catalog import open_catalog
-from gristmill.corpus.fate import read_kept
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.store.catalog import open_catalog
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.fate import read_kept
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.decontamination import build, masked, read_examples, search
 from gristmill.pipelines.commands.decontaminate import decontaminate as command
-from gristmill.pipelines.decontaminate import DecontaminateSettings, decontaminate
-from gristmill.pipelines.exposure import ExposureSettings
-from gristmill.pipelines.model_places import tokenizer_of
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.stage import run_stage
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.decontaminate.exposure import ExposureSettings
+from gristmill.pipelines.stages.decontaminate.stage import DecontaminateSettings, decontaminate
+from gristmill.pipelines.stages.train.model_places import tokenizer_of
 from gristmill.proxy_models.model_files import ProxyModel
-from gristmill.training.tokenizer import token_facts, train_tokenizer
+from gristmill.training.data.tokenizer import token_facts, train_tokenizer
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 PROSE = "The valley is that of the river and of the people who have lived beside it for as long as anyone knows."

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from gristmill.filters.families import FAMILIES, measure
+from gristmill.filters.signals.families import FAMILIES, measure
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXTS: dict[str, str] = json.loads((GOLDEN / "texts.json").read_text(encoding="utf-8"))

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.filters.english_rules import named, special_cases, split
-from gristmill.filters.english_words import english_words
-from gristmill.filters.layout import Layout
+from gristmill.filters.words.english_rules import named, special_cases, split
+from gristmill.filters.words.english_words import english_words
+from gristmill.filters.words.layout import Layout
 
 PIECES = st.one_of(
     st.sampled_from("-'.,:;!?()[]{}<>_#*&/\\=+@~^%$\"|`°é"),

@@ -7,11 +7,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.catalog import open_catalog
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
-from gristmill.pipelines import filter as stage
-from gristmill.pipelines.runner import RunnerOptions
+from gristmill.corpus.store.catalog import open_catalog
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.workspace import Workspace
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages import filter as stage
 
 ONE = RunnerOptions()
 

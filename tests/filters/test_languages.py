@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from gristmill.filters.families import FAMILIES, measure
+from gristmill.filters.signals.families import FAMILIES, measure
 
 SENTENCES = {
     "de": "Der Fluss ist nicht so breit wie im letzten Jahr, und die Leute am Ufer haben es auch gesehen.",

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.filters.families import FAMILIES, measure
 from gristmill.filters.pii import find, iban_is_valid, luhn, replaced
+from gristmill.filters.signals.families import FAMILIES, measure
 
 FOUND = [
     ("write to jane.doe+news@example.co.uk today", "email", "jane.doe+news@example.co.uk"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.filters.families import FAMILIES, measure
+from gristmill.filters.signals.families import FAMILIES, measure
 
 words = st.text(alphabet="ab .,-\u2022\u2026\u3000é文ж1#{[]?\"'\r", max_size=8)
 texts = st.lists(words, max_size=6).map("\n".join)

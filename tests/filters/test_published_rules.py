@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gristmill.filters.families import FAMILIES, measure
 from gristmill.filters.rule_sets import Compiled, compiled, load_rules
+from gristmill.filters.signals.families import FAMILIES, measure
 
 LENGTHS = "min_words +50, max_words -100000, short_words +3, long_words -10, "
 MARKS = "bullet_lines -0.9, ellipsis_lines -0.3, alpha_words +0.8, stop_words +2, "

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.filters.families import FAMILIES, measure
+from gristmill.filters.signals.families import FAMILIES, measure
 
 BULLETS = tuple("\u2022\u2023\u25b6\u25c0\u25e6\u25a0\u25a1\u25aa\u25ab\u2013")
 STOPS = {"the", "be", "to", "of", "and", "that", "have", "with"}  # Gopher's; RedPajama has a list of its own

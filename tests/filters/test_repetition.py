@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.filters.layout import Layout
-from gristmill.filters.repetition import skipping_duplicates
+from gristmill.filters.signals.repetition import skipping_duplicates
+from gristmill.filters.words.layout import Layout
 
 words = st.sampled_from(["a", "ab", "b", "ba", "é", "international", "internationa", "l", "文字文字", "bicentennial"])
 texts = st.lists(words, max_size=60).map(" ".join)

@@ -3,11 +3,11 @@
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.schema import DECISIONS
+from gristmill.corpus.store.schema import DECISIONS
 from gristmill.filters.cuts import cut_lines
-from gristmill.filters.families import families as family_list
-from gristmill.filters.families import measure
 from gristmill.filters.rule_sets import RuleSet, bundled, compiled, load_rules, quoted
+from gristmill.filters.signals.families import families as family_list
+from gristmill.filters.signals.families import measure
 
 
 def verdicts(name: str, texts: list[str]) -> list[str | None]:

@@ -4,9 +4,9 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from gristmill.corpus.catalog import open_catalog
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.store.catalog import open_catalog
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.urls import (
     UrlLists,
     UrlRules,

@@ -5,11 +5,11 @@ import random
 
 import pytest
 
-from gristmill.corpus import schema
-from gristmill.corpus.shards import committed, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
+from gristmill.corpus.store import schema
+from gristmill.corpus.store.shards import committed, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
 
 WORDS = {
     "long": (400, "alpha beta gamma delta"),

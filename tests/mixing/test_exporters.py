@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.exporters.registry import export_recipe
 from gristmill.mixing.recipe import Phase, make_recipe
 

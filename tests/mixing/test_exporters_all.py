@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.exporters.frame import Job
 from gristmill.mixing.exporters.levanter import block_counts
 from gristmill.mixing.exporters.registry import EXPORTERS, export_recipe
 from gristmill.mixing.exporters.rows import MixedStream
 from gristmill.mixing.recipe import Phase, make_recipe
-from gristmill.training.shards import TokenDomain, TokenFacts
+from gristmill.training.data.shards import TokenDomain, TokenFacts
 
 from .export_case import DRAWS, LENGTHS, SHARES, close, job, largest_deficit, recipe, token_share
 
@@ -236,7 +236,7 @@ def test_nanochat_files_are_text_with_the_held_out_documents_last(tmp_path, work
 
 def test_megatron_index_points_at_each_document(tmp_path, workspace, facts):
     full(tmp_path, workspace, facts, "megatron")
-    from gristmill.training.shards import open_tokens
+    from gristmill.training.data.shards import open_tokens
 
     tokens = open_tokens(workspace, "long")
     stem = tmp_path / "megatron" / "data" / "long_train_text_document"
@@ -255,7 +255,7 @@ def test_megatron_index_points_at_each_document(tmp_path, workspace, facts):
 def test_levanter_texts_are_those_of_the_training_split(tmp_path, workspace, facts):
     full(tmp_path, workspace, facts, "levanter")
     lines = gzip.decompress((tmp_path / "levanter" / "data" / "long.jsonl.gz").read_bytes()).decode().splitlines()
-    from gristmill.training.shards import open_tokens
+    from gristmill.training.data.shards import open_tokens
 
     assert len(lines) == open_tokens(workspace, "long").documents
 

@@ -10,11 +10,19 @@ from scipy.stats import spearmanr
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.mixing.ensemble import conformal_quantile, evaluate, fit_swarm, fold_of, report, stack, target_weights
-from gristmill.mixing.gaussian_process import GaussianProcess, Hyper, objective
-from gristmill.mixing.measures import measure, pairwise_accuracy, replicate_noise, spearman, trivial
-from gristmill.mixing.regressors import REGRESSORS, make_regressor
+from gristmill.corpus.store.errors import RequestError
+from gristmill.mixing.regression.ensemble import (
+    conformal_quantile,
+    evaluate,
+    fit_swarm,
+    fold_of,
+    report,
+    stack,
+    target_weights,
+)
+from gristmill.mixing.regression.gaussian_process import GaussianProcess, Hyper, objective
+from gristmill.mixing.regression.measures import measure, pairwise_accuracy, replicate_noise, spearman, trivial
+from gristmill.mixing.regression.regressors import REGRESSORS, make_regressor
 from gristmill.mixing.swarm import Swarm
 
 D = 4

@@ -5,16 +5,16 @@ import warnings
 import numpy as np
 import pytest
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.mixing.convex import bucket_limits, exact
+from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.laws.chinchilla import constants, fit_chinchilla, fit_error, loss, optimal_split
 from gristmill.mixing.laws.downstream import fit_downstream
 from gristmill.mixing.laws.mixture import best_share, dcpt, fit_dcpt, fit_power, nested_prediction, power, projected
 from gristmill.mixing.laws.repetition import Bucket, DataConstrained, best_cutoff, filtered_loss, fit_bucket
 from gristmill.mixing.laws.robust import Extrapolation, LawFit
-from gristmill.mixing.optimise import Terms
-from gristmill.mixing.regressors import Exponential
-from gristmill.mixing.simplex import Limits
+from gristmill.mixing.regression.regressors import Exponential
+from gristmill.mixing.search.convex import bucket_limits, exact
+from gristmill.mixing.search.optimise import Terms
+from gristmill.mixing.search.simplex import Limits
 
 PUBLISHED = np.array([np.log(482.0), np.log(2085.4), np.log(1.817), 0.348, 0.366])
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.laws import robust
 from gristmill.mixing.laws.joint import spend, tokens_of
 from gristmill.mixing.laws.projection import fit_projection
 from gristmill.mixing.laws.repetition import Bucket, filtered_loss
-from gristmill.mixing.simplex import Limits
+from gristmill.mixing.search.simplex import Limits
 from gristmill.mixing.standalone import LAWS, law_of_table
 from gristmill.pipelines.cli import main
 

@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.mixing.recipe import load_recipe
 from gristmill.mixing.two_phase import LastPhase
-from gristmill.pipelines import mix_choice
 from gristmill.pipelines.cli import main
-from gristmill.pipelines.mix import MixSettings, mix
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.stage import run_stage
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.mix import choice as mix_choice
+from gristmill.pipelines.stages.mix.stage import MixSettings, mix
 
 PROXY = {"n_layers": 1, "d_model": 16, "n_heads": 1, "d_ff": 32, "seq_len": 16, "sequences": 2, "steps": 4}
 SETTINGS = {

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.online import ADO, GroupDRO, OnlineSettings, doremi, falling, phases, train_online
 from gristmill.mixing.recipe import Phase
-from gristmill.proxy_models.fleet import FleetSettings
-from gristmill.proxy_models.pool import TokenPool
+from gristmill.proxy_models.fleets.fleet import FleetSettings
+from gristmill.proxy_models.fleets.pool import TokenPool
 
 PRIOR = np.array([0.5, 0.3, 0.2])
 

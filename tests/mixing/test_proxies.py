@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.mixing.proxies import fraction, waves
-from gristmill.proxy_models.pool import TokenPool
+from gristmill.proxy_models.fleets.pool import TokenPool
 
 
 @given(st.lists(st.integers(1, 90), min_size=3, max_size=30), st.floats(0.01, 1.0))

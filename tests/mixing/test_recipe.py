@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.recipe import Phase, dump_recipe, load_recipe, make_recipe, rounded, save_recipe
 from gristmill.pipelines.cli import main
 

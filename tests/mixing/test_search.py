@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.mixing import baselines
-from gristmill.mixing.designs import dirichlet_swarm, nested_swarm, next_round, spread_swarm, tempered
-from gristmill.mixing.ensemble import fit_swarm
-from gristmill.mixing.optimise import Terms, compare, descend, evolve, propose, simulate
-from gristmill.mixing.rounds import acquire, round_sizes
-from gristmill.mixing.simplex import Limits, without_crumbs
+from gristmill.corpus.store.errors import RequestError
+from gristmill.mixing.regression.ensemble import fit_swarm
+from gristmill.mixing.search import baselines
+from gristmill.mixing.search.designs import dirichlet_swarm, nested_swarm, next_round, spread_swarm, tempered
+from gristmill.mixing.search.optimise import Terms, compare, descend, evolve, propose, simulate
+from gristmill.mixing.search.rounds import acquire, round_sizes
+from gristmill.mixing.search.simplex import Limits, without_crumbs
+from gristmill.mixing.search.units import UNCHANGED, Units
 from gristmill.mixing.swarm import Swarm
-from gristmill.mixing.units import UNCHANGED, Units
 
 NAMES = ("a", "b", "c", "d")
 NATURAL = np.array([0.6, 0.25, 0.1, 0.05])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.swarm import match_target, plain, read_swarm
 from gristmill.pipelines.cli import main
 from gristmill.pipelines.commands.mix import parse_shares
@@ -151,7 +151,7 @@ def test_damaged_mixtures_are_refused_with_file_and_line(tmp_path, rows, message
 
 def test_losses_that_are_not_finite_and_ids_that_do_not_join_are_refused(tmp_path):
     mixtures = write(tmp_path / "m.csv", ["index", "a", "b"], [["1", "0.5", "0.5"]])
-    with pytest.raises(RequestError, match="a is nan"):
+    with pytest.raises(RequestError, match="a is 'nan', not a finite number"):
         read_swarm(mixtures, write(tmp_path / "l.csv", ["index", "a"], [["1", "nan"]]))
     with pytest.raises(RequestError, match="do not join"):
         read_swarm(mixtures, write(tmp_path / "l.csv", ["index", "a"], [["2", "1"]]))

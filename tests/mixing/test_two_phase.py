@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.mixing.designs import dirichlet_swarm
-from gristmill.mixing.simplex import Limits
+from gristmill.corpus.store.errors import RequestError
+from gristmill.mixing.search.designs import dirichlet_swarm
+from gristmill.mixing.search.simplex import Limits
 from gristmill.mixing.swarm import Swarm
 from gristmill.mixing.two_phase import best_last_phase, branches, last_limits, last_mixtures, phase_steps
-from gristmill.proxy_models.fleet import FleetSettings
-from gristmill.proxy_models.pool import TokenPool
+from gristmill.proxy_models.fleets.fleet import FleetSettings
+from gristmill.proxy_models.fleets.pool import TokenPool
 
 NAMES = ("a", "b", "c")
 FIRST = np.array([0.5, 0.3, 0.2])

@@ -5,16 +5,16 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from gristmill.corpus.catalog import open_catalog
-from gristmill.corpus.fate import read_kept
-from gristmill.corpus.refusal import RequestError, WorkspaceError
-from gristmill.corpus.schema import DOCUMENTS
-from gristmill.corpus.shards import committed, fingerprint, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace
+from gristmill.corpus.store.catalog import open_catalog
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
+from gristmill.corpus.store.fate import read_kept
+from gristmill.corpus.store.schema import DOCUMENTS
+from gristmill.corpus.store.shards import committed, fingerprint, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.balance import BalanceSettings, run_balance
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.tag import TagSettings, run_tag
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.balance import BalanceSettings, run_balance
+from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
 
 SIZES = {"head.org": 900, "middle.org": 300, "capped.org": 100, "tail.org": 7}
 CAP = 100

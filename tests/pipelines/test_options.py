@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel, Field
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.pipelines.commands.options import settings_of
 
 

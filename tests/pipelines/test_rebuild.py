@@ -9,30 +9,30 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.inputs import Input
-from gristmill.corpus.optout import add_optout, parse
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.store.removals import add_optout, parse
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings, RepeatSettings, SemanticSettings
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.balance import BalanceSettings, run_balance
-from gristmill.pipelines.decontaminate import DecontaminateSettings, decontaminate
-from gristmill.pipelines.dedup import deduplicate
-from gristmill.pipelines.exposure import ExposureSettings, exposure
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.filter import FilterSettings, run_filter
-from gristmill.pipelines.optout import opt_out
-from gristmill.pipelines.rebuild import holding
-from gristmill.pipelines.refilter import RefilterSettings, refilter
-from gristmill.pipelines.refine import REFINE, RefineSettings
-from gristmill.pipelines.rewrite import RewriteSettings, adopt, run_rewrite
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.score import score
-from gristmill.pipelines.select import SelectSettings, select
-from gristmill.pipelines.semantic import semantic
-from gristmill.pipelines.stage import run_stage
-from gristmill.pipelines.tag import TagSettings, run_tag
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.proxy_models.scorers import ScoreSettings
+from gristmill.pipelines.engine.rebuild import holding
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.balance import BalanceSettings, run_balance
+from gristmill.pipelines.stages.decontaminate.exposure import ExposureSettings, exposure
+from gristmill.pipelines.stages.decontaminate.stage import DecontaminateSettings, decontaminate
+from gristmill.pipelines.stages.dedup.stage import deduplicate
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.opt_out import opt_out
+from gristmill.pipelines.stages.refilter import RefilterSettings, refilter
+from gristmill.pipelines.stages.refine import REFINE, RefineSettings
+from gristmill.pipelines.stages.rewrite import RewriteSettings, adopt, run_rewrite
+from gristmill.pipelines.stages.score import score
+from gristmill.pipelines.stages.select import SelectSettings, select
+from gristmill.pipelines.stages.semantic.stage import semantic
+from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.proxy_models.scoring.scorers import ScoreSettings
 
 RULE = "{{rule: words, value: gopher@paper.word_count, threshold: {least}, keep: value >= threshold}}"
 RULES = f"name: few\nrules:\n  - {RULE}\n"
@@ -169,7 +169,7 @@ def test_a_rebuilding_that_was_killed_is_completed_by_the_next_opt_out(road: Roa
     deduplicate(space, DedupSettings(threshold=0.9, num_perm=64, size=3), RunnerOptions(), quiet=True)
     tokenize(space, TokenizeSettings(vocab_size=300), RunnerOptions(), quiet=True)
     with monkeypatch.context() as killed:
-        killed.setattr("gristmill.pipelines.dedup.write", lambda *_: 1 / 0)
+        killed.setattr("gristmill.pipelines.stages.dedup.stage.write", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             opt_out(space, LIST, RunnerOptions(), quiet=True)
     assert space.table("decisions/dedup").manifest() is None

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus import schema
-from gristmill.corpus.fate import inputs
-from gristmill.corpus.refusal import RequestError, WorkspaceError
-from gristmill.corpus.shards import committed, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace
-from gristmill.pipelines.report import ReportSettings, render, write_report
-from gristmill.pipelines.report_charts import thinned, ticks
-from gristmill.pipelines.report_text import escape, excerpt
+from gristmill.corpus.store import schema
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
+from gristmill.corpus.store.fate import inputs
+from gristmill.corpus.store.shards import committed, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.pipelines.report.page.charts import thinned, ticks
+from gristmill.pipelines.report.page.page import ReportSettings, render, write_report
+from gristmill.pipelines.report.page.text import escape, excerpt
 
 HOSTILE = (
     "</pre></details><script>fetch('//evil.example')</script><img src=x onerror=alert(1)>"

@@ -5,11 +5,11 @@ import json
 import pytest
 import yaml
 
-from gristmill.corpus.fate import deciding
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.fate import deciding
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.run import load_settings, run
+from gristmill.pipelines.engine.run import load_settings, run
 
 from .small_crawl import write_small_crawl
 

@@ -4,12 +4,12 @@ import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
-from gristmill.corpus import schema
-from gristmill.corpus.refusal import RequestError, WorkspaceError
-from gristmill.corpus.shards import committed, fingerprint, open_shard, read_batches
-from gristmill.corpus.workspace import MANIFEST, Manifest, Workspace
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.stage import Stage, run_stage, shard_graph
+from gristmill.corpus.store import schema
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
+from gristmill.corpus.store.shards import committed, fingerprint, open_shard, read_batches
+from gristmill.corpus.store.workspace import MANIFEST, Manifest, Workspace
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import Stage, run_stage, shard_graph
 
 COUNTED = pa.schema([("id", pa.string()), ("n", pa.int64())])
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.mixing.recipe import Phase, make_recipe, save_recipe
 from gristmill.pipelines.cli import main
-from gristmill.pipelines.run import RunSettings, run
-from gristmill.training.shards import domains, open_tokens
+from gristmill.pipelines.engine.run import RunSettings, run
+from gristmill.training.data.shards import domains, open_tokens
 
 from .small_crawl import prose
 

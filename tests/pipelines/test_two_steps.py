@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.corpus.catalog import open_catalog
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.store.catalog import open_catalog
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.classifiers import train
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.refilter import RefilterSettings
-from gristmill.pipelines.run import RunSettings, load_settings, run
+from gristmill.pipelines.engine.run import RunSettings, load_settings, run
+from gristmill.pipelines.stages.refilter import RefilterSettings
 
 from .small_crawl import edited, prose
 

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from gristmill.corpus.schema import DOCUMENTS
-from gristmill.corpus.shards import Shard, checksum, filesystem, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace
+from gristmill.corpus.store.schema import DOCUMENTS
+from gristmill.corpus.store.shards import Shard, checksum, filesystem, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace
 
 
 class ChatServer:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError, WorkspaceError
-from gristmill.proxy_models.endpoint import EndpointEngine, EndpointSettings, Pace, retry_after
-from gristmill.proxy_models.engines import Request, answer
-from gristmill.proxy_models.engines_cache import Reply, RequestCache
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
+from gristmill.proxy_models.engines.engine.cache import Reply, RequestCache
+from gristmill.proxy_models.engines.engine.endpoint import EndpointEngine, EndpointSettings, Pace, retry_after
+from gristmill.proxy_models.engines.engine.engine import Request, answer
 
 
 def engine(server, **changes):
@@ -209,7 +209,7 @@ def test_the_cache_survives_a_process_that_never_closed_it(tmp_path):
     path = str(tmp_path / "replies.sqlite")
     code = (
         "import os, signal, sys\n"
-        "from gristmill.proxy_models.engines_cache import Reply, RequestCache\n"
+        "from gristmill.proxy_models.engines.cache import Reply, RequestCache\n"
         "cache = RequestCache(sys.argv[1])\n"
         "cache.put([('k', Reply('text', 'length', 5, 6))])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

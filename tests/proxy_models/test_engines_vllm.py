@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import pytest
 
-from gristmill.corpus.refusal import MissingExtra
-from gristmill.proxy_models.engines import Request, answer
-from gristmill.proxy_models.engines_cache import RequestCache
-from gristmill.proxy_models.engines_vllm import VllmEngine, VllmSettings
+from gristmill.corpus.store.errors import MissingExtra
+from gristmill.proxy_models.engines.engine.cache import RequestCache
+from gristmill.proxy_models.engines.engine.engine import Request, answer
+from gristmill.proxy_models.engines.engine.vllm import VllmEngine, VllmSettings
 
 
 @dataclass

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.proxy_models import fleet_group
-from gristmill.proxy_models.fleet import FleetSettings, train_fleet
-from gristmill.proxy_models.fleet_graph import GraphedStep
-from gristmill.proxy_models.fleet_group import Group
-from gristmill.proxy_models.order import DataOrder
-from gristmill.proxy_models.pool import TokenPool
+from gristmill.corpus.store.errors import RequestError
+from gristmill.proxy_models.fleets import group as fleet_group
+from gristmill.proxy_models.fleets.fleet import FleetSettings, train_fleet
+from gristmill.proxy_models.fleets.graph import GraphedStep
+from gristmill.proxy_models.fleets.group import Group
+from gristmill.proxy_models.fleets.order import DataOrder
+from gristmill.proxy_models.fleets.pool import TokenPool
 from gristmill.training.transformer import Transformer
 
 torch.set_num_threads(1)  # models this small only wait for each other on two

@@ -7,13 +7,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.pipelines.commands.mix import mix
-from gristmill.pipelines.ladder import LADDER, LadderSettings, ladder
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.stage import run_stage
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.proxy_models.ladder import agreement, rungs
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.mix.ladder import LADDER, LadderSettings, ladder
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.proxy_models.fleets.ladder import agreement, rungs
 
 torch.set_num_threads(1)
 TEXTS = {"law": "the council shall approve the act ", "chat": "hey try sudo apt install foo lol "}

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.proxy_models.order import DataOrder, TwoPhases, row_order
-from gristmill.proxy_models.pool import HeldOut, TokenPool
+from gristmill.corpus.store.errors import RequestError
+from gristmill.proxy_models.fleets.order import DataOrder, TwoPhases, row_order
+from gristmill.proxy_models.fleets.pool import HeldOut, TokenPool
 
 HELD = {"a": ([np.array([1, 2])], 2)}
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.pipelines.commands.mix import mix
-from gristmill.pipelines.mix_settings import MixSettings
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.proxy_models.fleet import FleetSettings
-from gristmill.proxy_models.fleet_plan import ENOUGH, FEWEST, LEAST_STEPS, MOST, PER_DOMAIN, plan
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.mix.settings import MixSettings
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.proxy_models.fleets.fleet import FleetSettings
+from gristmill.proxy_models.fleets.plan import ENOUGH, FEWEST, LEAST_STEPS, MOST, PER_DOMAIN, plan
 from gristmill.training.transformer import block_parameters
 
 torch.set_num_threads(1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gristmill.proxy_models.programs import (
+from gristmill.proxy_models.rewriting.programs import (
     DropDoc,
     Normalize,
     Program,

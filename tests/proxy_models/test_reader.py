@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.proxy_models.reader import PackedReader, Reader, reader
-from gristmill.proxy_models.reader_attention import TILE, attend
-from gristmill.proxy_models.reader_kernels import absorb, gate
+from gristmill.proxy_models.scoring.reader import PackedReader, Reader, reader
+from gristmill.proxy_models.scoring.reader_attention import TILE, attend
+from gristmill.proxy_models.scoring.reader_kernels import absorb, gate
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 torch.set_num_threads(1)

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.fate import read_kept
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.shards import read_batches
-from gristmill.pipelines.refine import REFINE, RefineSettings, learn, preview
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.stage import run_stage
-from gristmill.proxy_models.engines_cache import Reply
-from gristmill.proxy_models.programs import DropDoc, Normalize, Program, RemoveLines, execute
-from gristmill.proxy_models.refine import head, program_of, refine_requests, windows
-from gristmill.proxy_models.refine_model import load_line_model, save_line_model, train_line_model
-from gristmill.proxy_models.refine_rules import refine_program
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.fate import read_kept
+from gristmill.corpus.store.shards import read_batches
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.refine import REFINE, RefineSettings, learn, preview
+from gristmill.proxy_models.engines.engine.cache import Reply
+from gristmill.proxy_models.rewriting.programs import DropDoc, Normalize, Program, RemoveLines, execute
+from gristmill.proxy_models.rewriting.refine import head, program_of, refine_requests, windows
+from gristmill.proxy_models.rewriting.refine_model import load_line_model, save_line_model, train_line_model
+from gristmill.proxy_models.rewriting.refine_rules import refine_program
 
 SENTENCES = [
     "The mill stood at the bend of the river for three hundred years before anybody thought of moving it elsewhere.",

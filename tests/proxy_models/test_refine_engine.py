@@ -4,12 +4,12 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from gristmill.corpus.shards import read_batches
-from gristmill.pipelines.refine import REFINE, RefineSettings
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.stage import run_stage
-from gristmill.proxy_models.engines import chat_text
-from gristmill.proxy_models.refine import refine_requests
+from gristmill.corpus.store.shards import read_batches
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.refine import REFINE, RefineSettings
+from gristmill.proxy_models.engines.engine.engine import chat_text
+from gristmill.proxy_models.rewriting.refine import refine_requests
 
 PROSE = "The mill grinds the grain of the whole valley, and nobody thought of moving it."
 KEEP, REMOVE = "keep_doc()", "remove_lines(line_start=0, line_end=0)"

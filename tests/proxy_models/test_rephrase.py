@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.inputs import Input
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
+from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.mixing.recipe import Phase, make_recipe
 from gristmill.mixing.synthetic import with_synthetic
-from gristmill.pipelines.extract import ExtractSettings, run_extract
-from gristmill.pipelines.refine import REFINE, RefineSettings
-from gristmill.pipelines.rewrite import RewriteSettings, adopt, drawn, run_rewrite
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.stage import run_stage
-from gristmill.proxy_models.engines_cache import Reply
-from gristmill.proxy_models.rephrase import (
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.refine import REFINE, RefineSettings
+from gristmill.pipelines.stages.rewrite import RewriteSettings, adopt, drawn, run_rewrite
+from gristmill.proxy_models.engines.engine.cache import Reply
+from gristmill.proxy_models.rewriting.rephrase import (
     assemble,
     bundled_styles,
     load_styles,
@@ -30,8 +30,8 @@ from gristmill.proxy_models.rephrase import (
     rephrase_requests,
     styles_of,
 )
-from gristmill.proxy_models.rephrase_checks import Checks, cleaned, fault, names, novelty, numbers
-from gristmill.proxy_models.rephrase_chunks import chunks, estimate_tokens, sentences, token_counter
+from gristmill.proxy_models.rewriting.rephrase_checks import Checks, cleaned, fault, names, novelty, numbers
+from gristmill.proxy_models.rewriting.rephrase_chunks import chunks, estimate_tokens, sentences, token_counter
 
 PASSAGE = (
     "In 1897 the engineer Anna Berger built a mill of 14 stones near Salzburg. "
@@ -379,9 +379,9 @@ def test_a_killed_run_repeats_no_finished_request_and_ends_with_the_same_bytes(m
     rewriter.behave = lambda prompt, attempt: "slow"
     code = textwrap.dedent("""
         import sys
-        from gristmill.corpus.workspace import Workspace
-        from gristmill.pipelines.rewrite import RewriteSettings, run_rewrite
-        from gristmill.pipelines.runner import RunnerOptions
+        from gristmill.corpus.store.workspace import Workspace
+        from gristmill.pipelines.stages.rewrite import RewriteSettings, run_rewrite
+        from gristmill.pipelines.engine.runner import RunnerOptions
         settings = RewriteSettings.model_validate_json(sys.argv[2])
         run_rewrite(Workspace(sys.argv[1]), settings, RunnerOptions(), quiet=True)
     """)

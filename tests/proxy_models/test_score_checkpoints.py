@@ -5,14 +5,14 @@ import hashlib
 import pytest
 import torch
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.recipe import Phase, make_recipe, save_recipe
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.score import score
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.pipelines.train import TrainSettings, train
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.score import score
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.train.stage import TrainSettings, train
 from gristmill.proxy_models.model_files import ProxyModel, find_model, read_model
-from gristmill.proxy_models.scorers import ScoreSettings
+from gristmill.proxy_models.scoring.scorers import ScoreSettings
 from gristmill.training.checkpoint import load_model
 from gristmill.training.loop_settings import LoopSettings
 

@@ -10,19 +10,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.proxy_models.dsir import BUCKETS, Dsir, fit_dsir, n_grams, open_dsir
-from gristmill.proxy_models.embeddings import Embedder, fit_rds, open_rds
+from gristmill.corpus.store.errors import RequestError
 from gristmill.proxy_models.model_files import ProxyModel
-from gristmill.proxy_models.reader import reader
-from gristmill.proxy_models.sampling import Samples, read_target
-from gristmill.proxy_models.score_color import ColorSettings, fit_color
-from gristmill.proxy_models.score_pair import ScorePair, fit_pair, open_pair
-from gristmill.proxy_models.scorers import ScoreSettings
-from gristmill.proxy_models.token_losses import token_losses
-from gristmill.proxy_models.transport import costs, fit_transport, open_transport, sinkhorn, soft_minimum
-from gristmill.proxy_models.zipfit import ZipfitSettings, fit_zipfit, open_zipfit, pieces
-from gristmill.training.tokenizer import load_tokenizer, token_facts, train_tokenizer
+from gristmill.proxy_models.scoring.color import ColorSettings, fit_color
+from gristmill.proxy_models.scoring.dsir import BUCKETS, Dsir, fit_dsir, n_grams, open_dsir
+from gristmill.proxy_models.scoring.embeddings import Embedder, fit_rds, open_rds
+from gristmill.proxy_models.scoring.pair import ScorePair, fit_pair, open_pair
+from gristmill.proxy_models.scoring.reader import reader
+from gristmill.proxy_models.scoring.sampling import Samples, read_target
+from gristmill.proxy_models.scoring.scorers import ScoreSettings
+from gristmill.proxy_models.scoring.token_losses import token_losses
+from gristmill.proxy_models.scoring.transport import costs, fit_transport, open_transport, sinkhorn, soft_minimum
+from gristmill.proxy_models.scoring.zipfit import ZipfitSettings, fit_zipfit, open_zipfit, pieces
+from gristmill.training.data.tokenizer import load_tokenizer, token_facts, train_tokenizer
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 torch.set_num_threads(1)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.proxy_models.selection import in_turn, overlap, perturbed, prefix, ranking, uniform
+from gristmill.proxy_models.scoring.selection import in_turn, overlap, perturbed, prefix, ranking, uniform
 
 rows = st.lists(
     st.tuples(st.floats(-5, 5) | st.just(float("nan")) | st.sampled_from([0.0, 1.0]), st.integers(1, 50)),

@@ -4,21 +4,21 @@ import duckdb
 import pytest
 import torch
 
-from gristmill.corpus.fate import read_kept
-from gristmill.corpus.refusal import RequestError, WorkspaceError
-from gristmill.corpus.shards import read_batches
-from gristmill.pipelines import score as score_module
-from gristmill.pipelines.progress import Note, Progress
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.score import score
-from gristmill.pipelines.select import SelectSettings, select
-from gristmill.pipelines.stage import run_stage
-from gristmill.proxy_models.fleet import FleetSettings
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
+from gristmill.corpus.store.fate import read_kept
+from gristmill.corpus.store.shards import read_batches
+from gristmill.pipelines.engine.progress import Note, Progress
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages import score as score_module
+from gristmill.pipelines.stages.score import score
+from gristmill.pipelines.stages.select import SelectSettings, select
+from gristmill.proxy_models.fleets.fleet import FleetSettings
 from gristmill.proxy_models.model_files import ProxyModel
-from gristmill.proxy_models.sampling import Samples
-from gristmill.proxy_models.score_color import ColorSettings, fit_color
-from gristmill.proxy_models.scorers import ScoreSettings
-from gristmill.training.tokenizer import token_facts, train_tokenizer
+from gristmill.proxy_models.scoring.color import ColorSettings, fit_color
+from gristmill.proxy_models.scoring.sampling import Samples
+from gristmill.proxy_models.scoring.scorers import ScoreSettings
+from gristmill.training.data.tokenizer import token_facts, train_tokenizer
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 torch.set_num_threads(1)

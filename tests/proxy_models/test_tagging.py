@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from gristmill.corpus.fate import inputs, read_kept
-from gristmill.corpus.refusal import RequestError, WorkspaceError
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.tag import TagSettings, run_tag
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.proxy_models.clusters import find_clusters, from_bytes, to_bytes, without_tiny
-from gristmill.proxy_models.tagging import agreement, domain_name, held_back, learn, open_labeller
-from gristmill.proxy_models.tagging_urls import url_tags
-from gristmill.proxy_models.taxonomy import load_taxonomies
-from gristmill.training.shards import open_tokens
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
+from gristmill.corpus.store.fate import inputs, read_kept
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.proxy_models.rewriting.clusters import find_clusters, from_bytes, to_bytes, without_tiny
+from gristmill.proxy_models.rewriting.tagging import agreement, domain_name, held_back, learn, open_labeller
+from gristmill.proxy_models.rewriting.tagging_urls import url_tags
+from gristmill.proxy_models.rewriting.taxonomy import load_taxonomies
+from gristmill.training.data.shards import open_tokens
 
 WORDS = {
     "sports": "goal match team striker league referee stadium coach season penalty",

@@ -4,17 +4,17 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from gristmill.corpus.fate import read_kept
-from gristmill.pipelines.balance import BALANCE, BalanceSettings
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.score import score
-from gristmill.pipelines.stage import run_stage
-from gristmill.pipelines.tag import TagSettings, run_tag
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
+from gristmill.corpus.store.fate import read_kept
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.balance import BALANCE, BalanceSettings
+from gristmill.pipelines.stages.score import score
+from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
 from gristmill.proxy_models.model_files import ProxyModel
-from gristmill.proxy_models.scorers import ScoreSettings
-from gristmill.training.shards import open_tokens
-from gristmill.training.tokenizer import token_facts, train_tokenizer
+from gristmill.proxy_models.scoring.scorers import ScoreSettings
+from gristmill.training.data.shards import open_tokens
+from gristmill.training.data.tokenizer import token_facts, train_tokenizer
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 ONE = RunnerOptions()

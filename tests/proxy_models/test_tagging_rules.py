@@ -2,15 +2,15 @@
 
 import pytest
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Workspace
-from gristmill.pipelines import filter as filter_stage
-from gristmill.pipelines import tag as tag_module
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.cli import main
-from gristmill.pipelines.filter import FilterSettings, run_filter
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.tag import TagSettings, run_tag
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages import filter as filter_stage
+from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.tag import stage as tag_module
+from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
 
 WORDS = {
     "sports": "goal match team striker league referee stadium coach season penalty",

@@ -4,12 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.fate import inputs
-from gristmill.corpus.refusal import RequestError, WorkspaceError
-from gristmill.corpus.shards import committed, fingerprint, open_shard, read_batches
-from gristmill.corpus.workspace import Manifest
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.tag import TagSettings, run_tag
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
+from gristmill.corpus.store.fate import inputs
+from gristmill.corpus.store.shards import committed, fingerprint, open_shard, read_batches
+from gristmill.corpus.store.workspace import Manifest
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
 
 
 def documents():

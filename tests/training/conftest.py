@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from gristmill.training.loader import Loader, Phase
+from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.data.shards import TokenDomain, TokenFacts
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.shards import TokenDomain, TokenFacts
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 FACTS = TokenFacts("tokenizer", 64, 0, 1)

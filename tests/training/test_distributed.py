@@ -11,7 +11,7 @@ import textwrap
 import pytest
 import torch
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.training import checkpoint
 from gristmill.training.distributed import Ranks, wrap
 from gristmill.training.metrics import read_metrics

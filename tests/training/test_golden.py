@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.training.loader import Loader, Phase
+from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.metrics import read_metrics

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.training.lengths import bucket_order, bucket_sizes
-from gristmill.training.loader import Loader, Phase, apportion, stretch
-from gristmill.training.packing import IGNORED
-from gristmill.training.permutation import key_of
-from gristmill.training.repetition import effective_epochs, fill_in, repetition_warnings
-from gristmill.training.shards import TokenDomain, TokenFacts
+from gristmill.corpus.store.errors import RequestError
+from gristmill.training.data.lengths import bucket_order, bucket_sizes
+from gristmill.training.data.loader import Loader, Phase, apportion, stretch
+from gristmill.training.data.packing import IGNORED
+from gristmill.training.data.permutation import key_of
+from gristmill.training.data.repetition import effective_epochs, fill_in, repetition_warnings
+from gristmill.training.data.shards import TokenDomain, TokenFacts
 
 FACTS = TokenFacts("t", 60_000, 0, 1)
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from gristmill.corpus.refusal import RequestError, WorkspaceError
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.training import checkpoint
+from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.evaluation import bits_per_byte, held_out_rows
-from gristmill.training.loader import Loader, Phase
 from gristmill.training.loop import is_spike
 from gristmill.training.metrics import read_metrics
 from gristmill.training.optimisers import OptimiserSettings
@@ -175,8 +175,8 @@ def test_a_domain_without_loss_weight_teaches_nothing(run, pool, held, tmp_path)
 
 def test_a_document_mask_keeps_training_exact_for_packed_rows(run, pool, held, tmp_path):
     """Rows of one document each and rows of many, masked, give one gradient."""
-    from gristmill.training.objective import Objective
-    from gristmill.training.prefetch import on_device
+    from gristmill.training.data.prefetch import on_device
+    from gristmill.training.objectives.objective import Objective
     from gristmill.training.transformer import document_mask
 
     loader = Loader(pool, [Phase(1.0, {"ones": 1}, 32, "bestfit")], 2560, 256)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.training.checkpoint import save
-from gristmill.training.distillation import Cache, Teacher, soft_targets, teach
+from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.distributed import Ranks
-from gristmill.training.loader import Loader, Phase
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.loss import sample_targets
-from gristmill.training.reweighting import Reweighting, sample_weights
+from gristmill.training.objectives.distillation import Cache, Teacher, soft_targets, teach
+from gristmill.training.objectives.loss import sample_targets
+from gristmill.training.objectives.reweighting import Reweighting, sample_weights
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(1, 32, 2, 2, 64, vocab_size=64, max_len=32)

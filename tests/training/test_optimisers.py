@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gristmill.corpus.refusal import WorkspaceError
+from gristmill.corpus.store.errors import WorkspaceError
 from gristmill.training.optimisers import Optimiser, OptimiserSettings
 from gristmill.training.transformer import Transformer, TransformerConfig
 

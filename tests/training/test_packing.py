@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.training.packing import IGNORED, Packing, Rows, best_fit, fit
-from gristmill.training.permutation import key_of, permute_all
-from gristmill.training.shards import TokenDomain, TokenFacts
+from gristmill.training.data.packing import IGNORED, Packing, Rows, best_fit, fit
+from gristmill.training.data.permutation import key_of, permute_all
+from gristmill.training.data.shards import TokenDomain, TokenFacts
 
 BOS, EOS = 0, 1
 FACTS = TokenFacts("t", 60_000, BOS, EOS)

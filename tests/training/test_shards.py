@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.corpus.workspace import Manifest, Workspace
-from gristmill.training.shards import (
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.training.data.shards import (
     TokenFacts,
     TokenRows,
     committed_tokens,
@@ -19,7 +19,7 @@ from gristmill.training.shards import (
     table_name,
     write_tokens,
 )
-from gristmill.training.tokenizer import decode, encode, load_tokenizer, token_facts, train_tokenizer
+from gristmill.training.data.tokenizer import decode, encode, load_tokenizer, token_facts, train_tokenizer
 
 TEXTS = ["the cat sat on the mat", "the dog sat on the log", "a cat and a dog", "größer als 日本語 🙂"] * 3
 
@@ -49,7 +49,7 @@ def store(workspace, domain, parts, facts, split="train"):
 
 @pytest.mark.parametrize("vocab", [100, 100_000])
 def test_documents_come_back_mapped_and_in_the_order_of_their_ids(tmp_path, vocab, monkeypatch):
-    monkeypatch.setattr("gristmill.training.shards.BATCH_TOKENS", 6)
+    monkeypatch.setattr("gristmill.training.data.shards.BATCH_TOKENS", 6)
     workspace, facts = Workspace(str(tmp_path)), TokenFacts("hash", vocab, 0, 1)
     last = vocab - 1
     parts = [[("b", [0, 7, 1]), ("a", [0, 5, 6, last, 1])], [], [("d", [0, 1]), ("c", [0, 9, 9, 9, 9, 9, 9, 9, 1])]]

@@ -9,23 +9,31 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.refusal import RequestError, WorkspaceError
-from gristmill.corpus.schema import DECISIONS, DOCUMENTS
-from gristmill.corpus.shards import committed, open_shard
-from gristmill.corpus.workspace import Manifest, Workspace
+from gristmill.corpus.store.errors import RequestError, WorkspaceError
+from gristmill.corpus.store.schema import DECISIONS, DOCUMENTS
+from gristmill.corpus.store.shards import committed, open_shard
+from gristmill.corpus.store.workspace import Manifest, Workspace
 from gristmill.mixing.online import OnlineSettings
 from gristmill.mixing.recipe import Phase, Tokenizer, load_recipe, make_recipe, save_recipe
 from gristmill.pipelines.cli import main
-from gristmill.pipelines.phases import Changes, Conditioning, Replay, Subset, Upsample, plan_phases, with_quality
-from gristmill.pipelines.runner import RunnerOptions
-from gristmill.pipelines.tokenize import TokenizeSettings, tokenize
-from gristmill.pipelines.train import Shape, TrainSettings, data_of, train
-from gristmill.training.distillation import Teacher
-from gristmill.training.loader import Loader
-from gristmill.training.loader import Phase as Phase_
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.train.phases import (
+    Changes,
+    Conditioning,
+    Replay,
+    Subset,
+    Upsample,
+    plan_phases,
+    with_quality,
+)
+from gristmill.pipelines.stages.train.stage import Shape, TrainSettings, data_of, train
+from gristmill.training.data.loader import Loader
+from gristmill.training.data.loader import Phase as Phase_
+from gristmill.training.data.shards import document_ids, domains, held_out, open_tokens
+from gristmill.training.data.tokenizer import decode, load_tokenizer
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.shards import document_ids, domains, held_out, open_tokens
-from gristmill.training.tokenizer import decode, load_tokenizer
+from gristmill.training.objectives.distillation import Teacher
 
 WORDS = {"zoo": "lion tiger bear otter seal", "kitchen": "salt pepper flour sugar butter"}
 

@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 
-from gristmill.corpus.refusal import RequestError
+from gristmill.corpus.store.errors import RequestError
 from gristmill.training import checkpoint
 from gristmill.training.branches import Ensemble, merge
+from gristmill.training.data.tokenizer import load_tokenizer, token_facts, train_tokenizer
 from gristmill.training.evaluation import HeldOut, bits_per_byte
 from gristmill.training.targets import Item, Target, load_target, score, sequence
-from gristmill.training.tokenizer import load_tokenizer, token_facts, train_tokenizer
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 TEXT = train_tokenizer(["one two three four five six seven"] * 5, 300)

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gristmill.corpus.refusal import RequestError
-from gristmill.training import loss as loss_module
-from gristmill.training.loss import token_nll, weighted_loss
+from gristmill.corpus.store.errors import RequestError
+from gristmill.training.objectives import loss as loss_module
+from gristmill.training.objectives.loss import token_nll, weighted_loss
 from gristmill.training.transformer import (
     SIZES,
     Transformer,

@@ -1,0 +1,178 @@
+"""What the user names as input, resolved to files: files, folders, globs, fsspec URLs and lists of paths.
+
+The order of arguments does not matter: files come out sorted by path. A path that matches nothing is refused, because
+an empty input looks like success. A list of paths (`warc.paths.gz`) is read, its entries are not opened here: a crawl
+of 90,000 files is planned in a second.
+"""
+
+import gzip
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import fsspec
+from pydantic import BaseModel
+
+from ..store.errors import MissingExtra, RequestError, unknown_name
+from ..store.shards import filesystem
+from .members import codec
+
+FORMATS = ("warc", "jsonl", "parquet", "arrow", "html", "text")
+COMMON_CRAWL = "https://data.commoncrawl.org/"
+SUFFIXES = {
+    "warc": (".warc", ".arc", ".wet", ".wat"),
+    "jsonl": (".jsonl", ".ndjson", ".jsonlines", ".json"),
+    "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".feather", ".ipc", ".arrows"),
+    "html": (".html", ".htm", ".xhtml"),
+}
+COMPRESSED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz")
+PATH_LISTS = (".paths", ".paths.gz", ".paths.txt")
+
+
+class Input(BaseModel, frozen=True, extra="forbid"):
+    """Some files that belong together: one source, one domain."""
+
+    paths: tuple[str, ...]  # files, folders, globs, fsspec URLs, lists of paths
+    source: str | None = None  # default: the name of the file or folder
+    domain: str | None = None  # default: the source
+    format: str = "auto"  # or one of FORMATS
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to read."""
+
+    path: str
+    source: str
+    domain: str
+    format: str
+    listed: bool = False  # named by a path list: not to be opened while planning
+
+
+def resolve(inputs: tuple[Input, ...]) -> list[Source]:
+    """Every file of the inputs, by path, each once. Refuses what does not exist or cannot be told apart."""
+    found: dict[str, Source] = {}
+    for given in inputs:
+        if given.format not in ("auto", *FORMATS):
+            raise unknown_name("format", given.format, ("auto", *FORMATS), "input")
+        for path in given.paths:
+            for url, listed in reached(path, lambda named: list(_files(named))):
+                source = given.source or _stem(path)
+                kind = named_format(url) if given.format == "auto" else given.format
+                one = Source(url, source, given.domain or source, kind or "auto", listed)
+                other = found.setdefault(url, one)
+                if (other.source, other.domain) != (one.source, one.domain):
+                    raise RequestError(
+                        f"{url} is given twice, as source {other.source!r} (domain {other.domain!r}) and as source "
+                        f"{one.source!r} (domain {one.domain!r}); name it once"
+                    )
+    return [found[url] for url in sorted(found)]
+
+
+CREDENTIALS = {  # protocol -> where its file system takes them from
+    "s3": "credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or FSSPEC_S3_ANON=true for a public "
+    "bucket; another server than Amazon's: FSSPEC_S3_ENDPOINT_URL",
+    "gs": "credentials: GOOGLE_APPLICATION_CREDENTIALS, or FSSPEC_GS_TOKEN=anon for a public bucket",
+    "hf": "credentials: HF_TOKEN, for what is not public",
+}
+R = TypeVar("R")
+
+
+def reached(url: str, read: Callable[[str], R]) -> R:
+    """What reading a URL gives; a RequestError with the URL and what its file system says where it cannot be read."""
+    try:
+        return read(url)
+    except RequestError:
+        raise
+    except Exception as error:  # every file system has exceptions of its own
+        if "://" not in url:
+            raise
+        said = " ".join(str(error).split())
+        hint = CREDENTIALS.get(url.split("://")[0])
+        told = f"input {url} cannot be read: {type(error).__name__}{': ' if said else ''}{said[:300]}"
+        raise RequestError(told + (f" ({hint})" if hint else "")) from error
+
+
+def named_format(url: str) -> str | None:
+    """The format that a file's name states, None where it states none that is known."""
+    name = url.split("?")[0].lower()
+    for ending in COMPRESSED:
+        name = name.removesuffix(ending)
+    return next((kind for kind, endings in SUFFIXES.items() if name.endswith(endings)), None)
+
+
+def sniffed_format(head: bytes) -> str:
+    """The format that a file's first (decompressed) bytes show; `text` where nothing else fits."""
+    start = head.lstrip()[:512].lower()
+    if head[:5].upper() == b"WARC/" or head.startswith(b"filedesc:"):
+        return "warc"
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        return "arrow"
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml")) and b"<html" in head[:4096].lower():
+        return "html"
+    return "html" if start.startswith((b"<!doctype html", b"<html")) else "text"
+
+
+def _files(path: str) -> Iterator[tuple[str, bool]]:
+    try:
+        fs, bare = filesystem(path)
+    except ImportError as error:
+        raise MissingExtra(str(error).split()[1] if " " in str(error) else str(error), "remote") from error
+    except ValueError as error:
+        raise RequestError(f"input {path}: {error}") from error
+    local = "://" not in path
+    if local:
+        bare = os.path.abspath(os.path.expanduser(path))
+    if path.lower().endswith(PATH_LISTS):
+        yield from _listed(path if not local else bare)
+        return
+    if any(mark in bare for mark in "*?[") and not fs.exists(bare):
+        names = sorted(str(name) for name in fs.glob(bare) if fs.isfile(name))
+        if not names:
+            raise RequestError(f"input {path}: no file matches")
+    elif fs.isdir(bare):
+        names = sorted(str(name) for name in fs.find(bare) if not _hidden(os.path.relpath(str(name), bare)))
+        if not names:
+            raise RequestError(f"input {path}: the folder holds no file")
+    elif fs.exists(bare):
+        names = [bare]
+    else:
+        raise RequestError(f"input {path}: no such file or folder")
+    for name in names:
+        yield (name if local else str(fs.unstrip_protocol(name))), False
+
+
+def _listed(path: str) -> Iterator[tuple[str, bool]]:
+    """The entries of a path list: URLs, paths beside the list, or places in Common Crawl's bucket."""
+    if "://" not in path and not os.path.isfile(path):
+        raise RequestError(f"input {path}: no such file or folder")
+    with fsspec.open(path, "rb") as file:
+        data = file.read()  # type: ignore[union-attr]
+    if codec(data[:8]) == "gzip":
+        data = gzip.decompress(data)
+    entries = [line.strip() for line in data.decode().splitlines() if line.strip()]
+    if not entries:
+        raise RequestError(f"input {path}: the list of paths is empty")
+    for entry in entries:
+        beside = os.path.join(os.path.dirname(path), entry)
+        if "://" in entry or os.path.isabs(entry):
+            yield entry, True
+        elif entry.startswith("crawl-data/") and ("://" in path or not os.path.exists(beside)):
+            yield COMMON_CRAWL + entry, True
+        else:
+            yield beside, True
+
+
+def _hidden(relative: str) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in relative.split(os.sep))
+
+
+def _stem(path: str) -> str:
+    """`crawl/news-2024.warc.gz` -> `news-2024`; for a glob the folder that holds it."""
+    parts = [part for part in path.rstrip("/").split("/") if part and not any(mark in part for mark in "*?[")]
+    name = parts[-1] if parts else "input"
+    return name.split(".")[0] or name

@@ -1,0 +1,345 @@
+"""Leave out of a page's source what nothing here reads, before it is parsed: two thirds of most pages.
+
+Scripts, styles and comments go, and attributes that say nothing of content; elements and text stay as they are, so the
+parsed tree is the same but for those. Tags are found by the rules of the HTML standard's tokenizer in one compiled
+pass, which also notes what `metadata.py` asks for: links, licence links, structured data, the language. The bytes must
+be UTF-8; a page in another charset is re-encoded first.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ..compiling import compiled
+from .markup import number
+from .scanning import SCRIPT, bare, by_eight, comment_end, holds, index, name, raw_end, space, spelt
+
+
+class Thin(NamedTuple):
+    """A page's source without what nobody reads, and what was seen on the way."""
+
+    data: bytes
+    links: int  # `a` elements with an address
+    licensed: bool  # some address or relation names a licence
+    timed: bool  # `time` elements, or a property that states a date
+    pictured: bool  # images whose address tells of a formula
+    language: str | None  # of the `html` element
+    structured: tuple[bytes, ...]  # contents of JSON-LD scripts
+
+
+def thin(source: bytes, addresses: bool = False) -> Thin:
+    """The thin source; with `addresses` the links keep theirs."""
+    data = np.frombuffer(source, np.uint8)
+    out = np.empty(len(source) + len(source) // 2 + 16, np.uint8)
+    facts, spans = np.zeros(FACTS, np.int64), np.zeros((16, 2), np.int64)
+    size = _thin(data, by_eight(source), addresses, _attribute_kinds(), out, facts, spans)
+    start, end = facts[_LANGUAGE : _LANGUAGE + 2].tolist()
+    return Thin(
+        out[:size].tobytes(),
+        int(facts[_LINKS]),
+        bool(facts[_LICENCE]),
+        bool(facts[_TIME]),
+        bool(facts[_PICTURE]),
+        primary_language(source[start:end].decode("ascii", "replace")),
+        tuple(source[a:b] for a, b in spans[: facts[_SPANS]].tolist()),
+    )
+
+
+def primary_language(tag: str) -> str | None:
+    """`pt` of `pt-BR` or `pt_BR`; None for what is no language tag, or several."""
+    language = tag.strip().split("-")[0].split("_")[0].lower()
+    return language if language.isalpha() and language.isascii() and 2 <= len(language) <= 3 else None
+
+
+FACTS = 7
+_LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE = 0, 1, 2, 3, 4, 5
+_KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+_TABLE = 211  # no two of the names below meet in it
+_ATTRIBUTES = {
+    _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan start datetime open close",
+    _META: "name property http-equiv",
+    _HREF: "href",
+    _SRC: "src",
+    _STYLE: "style",
+    _REL: "rel",
+    _TYPE: "type",
+    _LANG: "lang",
+    _PROPERTY: "itemprop",
+    _CONTENT: "content",
+}
+
+
+@cache
+def _attribute_kinds() -> np.ndarray:
+    """(211, 2) number and kind of the attribute whose number falls there."""
+    table = np.zeros((_TABLE, 2), np.int64)
+    for kind, names in _ATTRIBUTES.items():
+        for one in names.split():
+            at = number(one) % _TABLE
+            assert not table[at, 1], f"{one} meets another name"
+            table[at] = number(one), kind
+    return table
+
+
+_A, _HTML, _META_TAG, _STYLE_TAG, _TIME_TAG, _TITLE, _TEXTAREA, _PLAIN, _SVG, _MATH = (
+    number(one) for one in "a html meta style time title textarea plaintext svg math".split()
+)
+_EMPTIED = np.array(sorted(number(one) for one in "iframe noembed noframes xmp".split()))
+# elements that end an unclosed `svg` or `math`
+_BREAKOUT = np.array(sorted(number(one) for one in "body div p span ul ol li table img h1 h2 h3 h4 br".split()))
+_LICENS, _PUBLIC = np.frombuffer(b"licens", np.uint8), np.frombuffer(b"publicdomain", np.uint8)
+_LATEX, _NONE, _DATE = (
+    np.frombuffer(b"latex", np.uint8),
+    np.frombuffer(b"none", np.uint8),
+    np.frombuffer(b"date", np.uint8),
+)
+_LD, _MATHS = np.frombuffer(b"ld+json", np.uint8), np.frombuffer(b"math/", np.uint8)
+_MATH_SCRIPT, _LD_SCRIPT = 1, 2
+
+
+@compiled
+def _copy(data, start, end, out, o):
+    for i in range(start, end):
+        out[o + i - start] = data[i]
+    return o + end - start
+
+
+@compiled
+def _thin(data, words, addresses, kinds, out, facts, spans):
+    """Write the thin source to `out` and return its size."""
+    data, words, kinds = bare(data), bare(words), bare(kinds)
+    out, facts, spans = bare(out), bare(facts), bare(spans)
+    i, o, foreign, size = 0, 0, 0, len(data)
+    while i < size:
+        c = data[i]
+        if c != 60 or i + 1 >= size:
+            out[o] = c
+            o += 1
+            i += 1
+            continue
+        after = data[i + 1]
+        if 97 <= (after | 32) <= 122:
+            value, at = name(data, i + 1)
+            begin = o
+            o = _copy(data, i, at, out, o)
+            i, o, script, closed = _attributes(data, at, value, addresses, kinds, out, o, facts)
+            if i < 0:
+                return begin  # the source ends within the tag, which is then none
+            out[o] = 62
+            o += 1
+            if value in (_SVG, _MATH):
+                foreign += not closed
+            elif foreign and index(_BREAKOUT, value) >= 0:
+                foreign = 0
+            elif not (foreign and closed):
+                i, o = _content(data, words, i, value, script, begin, out, o, facts, spans)
+        elif after == 47:
+            i, o, foreign = _end_tag(data, i, kinds, out, o, facts, foreign)
+        elif after == 33 and i + 3 < size and data[i + 2] == 45 and data[i + 3] == 45:
+            i = comment_end(data, words, i + 4)
+            o = _gap(out, o)
+        elif after == 33 or after == 63:  # doctype, CDATA, instructions: as they are
+            while i < size and data[i] != 62:
+                out[o] = data[i]
+                o += 1
+                i += 1
+        else:
+            out[o] = c
+            o += 1
+            i += 1
+    return o
+
+
+@compiled
+def _gap(out, o):
+    """An empty comment in place of what was left out, where its neighbours might join to something else."""
+    if o and out[o - 1] > 32 and out[o - 1] != 62:
+        out[o], out[o + 1], out[o + 2], out[o + 3], out[o + 4] = 60, 33, 45, 45, 62
+        return o + 5
+    return o
+
+
+@compiled
+def _end_tag(data, i, kinds, out, o, facts, foreign):
+    """Copy the end tag at `i` without its attributes. Returns the place after it, that in `out`, and `foreign`."""
+    if i + 2 >= len(data) or not 97 <= (data[i + 2] | 32) <= 122:  # literal text, or a comment of sorts
+        return i + 2, _copy(data, i, min(i + 2, len(data)), out, o), foreign
+    begin = o
+    value, at = name(data, i + 2)
+    o = _copy(data, i, at, out, o)
+    i = at + 1
+    if at >= len(data) or data[at] != 62:  # attributes, which say nothing in an end tag
+        i, _, _, _ = _attributes(data, at, 0, False, kinds, out, o, facts)
+        if i < 0:
+            return len(data), begin, foreign
+    out[o] = 62
+    if foreign and value in (_SVG, _MATH):
+        foreign -= 1
+    return i, o + 1, foreign
+
+
+@compiled
+def _content(data, words, i, value, script, begin, out, o, facts, spans):
+    """What follows the start tag of an element whose content is not markup: passed over, or copied as it is."""
+    if value in (SCRIPT, _STYLE_TAG):
+        end = raw_end(data, words, i, value)
+        if script == _MATH_SCRIPT:
+            return end, _copy(data, i, end, out, o)
+        if script == _LD_SCRIPT and facts[_SPANS] < len(spans):
+            spans[facts[_SPANS]] = i, end
+            facts[_SPANS] += 1
+        while end < len(data) and data[end] != 62:
+            end += 1
+        return end + 1, _gap(out, begin)
+    if value == _TITLE:
+        end = raw_end(data, words, i, value)
+        return end, _copy(data, i, end, out, o)
+    if value == _TEXTAREA or index(_EMPTIED, value) >= 0:
+        return raw_end(data, words, i, value), o
+    if value == _PLAIN:
+        return len(data), _copy(data, i, len(data), out, o)
+    if value == _TIME_TAG:
+        facts[_TIME] = 1
+    return i, o
+
+
+@compiled
+def _attributes(data, i, tag, addresses, kinds, out, o, facts):
+    """Copy the attributes that count from `i` to the tag's `>`.
+
+    Returns the place after the `>` (-1: there is none), that in `out`, the kind of script, and whether `/` closed it.
+    """
+    size, script = len(data), 0
+    while True:
+        while i < size and (space(data[i]) or (data[i] == 47 and not (i + 1 < size and data[i + 1] == 62))):
+            i += 1
+        if i >= size:
+            return -1, o, script, False
+        if data[i] == 62:
+            return i + 1, o, script, False
+        if data[i] == 47:  # the one before >
+            out[o], out[o + 1] = 32, 47
+            return i + 2, o + 2, script, True
+        start, number_, letters = i, 0, 0
+        while i < size and not space(data[i]) and data[i] != 47 and data[i] != 62 and (data[i] != 61 or i == start):
+            c = data[i]
+            if letters < 12:
+                number_ = spelt(number_, c)
+            letters += 1
+            i += 1
+        stop, first, last, i = _value(data, i)
+        if i > size:
+            return -1, o, script, False
+        at = number_ % _TABLE
+        kind = kinds[at, 1] if kinds[at, 0] == number_ and letters <= 12 else 0
+        if kind == 0 or tag == 0:
+            continue
+        if kind == _TYPE and tag == SCRIPT:
+            script = _LD_SCRIPT if holds(data, first, last, _LD) else 0
+            script = _MATH_SCRIPT if holds(data, first, last, _MATHS) else script
+        if kind == _LANG and tag == _HTML and not facts[_LANGUAGE]:
+            facts[_LANGUAGE], facts[_LANGUAGE + 1] = first, last
+        if _counts(data, first, last, kind, tag, addresses, facts):
+            out[o] = 32
+            o = _copy(data, start, stop, out, o + 1)
+
+
+@compiled
+def _value(data, i):
+    """(end of the attribute, start and end of its value, place after it) where its name ends at `i`.
+
+    The place is beyond the end of the bytes where a quoted value does not end.
+    """
+    size, end = len(data), i
+    while i < size and space(data[i]):
+        i += 1
+    if i >= size or data[i] != 61:
+        return end, end, end, end
+    i += 1
+    while i < size and space(data[i]):
+        i += 1
+    if i >= size or data[i] == 62:
+        return end, i, i, i
+    quote = data[i]
+    if quote == 34 or quote == 39:
+        i += 1
+        first = i
+        while i < size and data[i] != quote:
+            i += 1
+        return i + 1, first, i, i + 1
+    first = i
+    while i < size and not space(data[i]) and data[i] != 62:
+        i += 1
+    return i, first, i, i
+
+
+@compiled
+def _counts(data, first, last, kind, tag, addresses, facts):
+    """Whether an attribute of that kind is read by anyone, given its value data[first:last]."""
+    if kind == _KEEP:
+        return True
+    if kind == _META:
+        return tag == _META_TAG
+    if kind == _HREF:
+        facts[_LINKS] += tag == _A
+        licence = holds(data, first, last, _LICENS) or holds(data, first, last, _PUBLIC)
+        facts[_LICENCE] |= licence
+        return licence or (addresses and tag == _A)
+    if kind == _REL:
+        licence = holds(data, first, last, _LICENS)
+        facts[_LICENCE] |= licence
+        return licence
+    if kind == _SRC:
+        latex = holds(data, first, last, _LATEX)
+        facts[_PICTURE] |= latex
+        return latex
+    if kind == _STYLE:
+        return holds(data, first, last, _NONE)
+    if kind == _TYPE:
+        return tag == SCRIPT
+    if kind == _PROPERTY:
+        facts[_TIME] |= holds(data, first, last, _DATE)
+        return True
+    if kind == _CONTENT:
+        return tag == _META_TAG or last - first <= 40
+    return False
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are valid UTF-8, without decoding them."""
+    return data.isascii() or bool(_valid(by_eight(data), np.frombuffer(data, np.uint8)))
+
+
+@compiled
+def _valid(words, data):
+    """Whether bytes are UTF-8; `words` holds the same bytes by eight, as far as they go."""
+    i, size = 0, len(data)
+    while i < size:
+        w = i >> 3
+        if i & 7 == 0 and w < len(words) and words[w] & 0x8080808080808080 == 0:
+            i += 8
+            continue
+        c = data[i]
+        if c < 128:
+            i += 1
+            continue
+        more = 1 if 0xC2 <= c < 0xE0 else 2 if 0xE0 <= c < 0xF0 else 3 if 0xF0 <= c < 0xF5 else 0
+        if more == 0 or i + more >= size:
+            return False
+        low, high = 128, 191
+        if c == 0xE0:
+            low = 0xA0
+        elif c == 0xED:
+            high = 0x9F
+        elif c == 0xF0:
+            low = 0x90
+        elif c == 0xF4:
+            high = 0x8F
+        if not low <= data[i + 1] <= high:
+            return False
+        for k in range(2, more + 1):
+            if data[i + k] & 0xC0 != 128:
+                return False
+        i += more + 1
+    return True

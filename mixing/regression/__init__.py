@@ -1,0 +1,1 @@
+"""How a loss depends on the mixture: regressors, their ensemble, and how good a fit is."""

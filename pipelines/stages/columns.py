@@ -1,0 +1,73 @@
+"""Columns that other stages stored: which there are, and vectors by document.
+
+A table of vectors has shards like those of `documents/`, a column `id` and a list column. It may cover fewer documents
+than there are, and may have been made when later stages had decided already; it is refused where what both rest on has
+changed since, and where vectors differ in length.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ...corpus.store.errors import RequestError, WorkspaceError, unknown_name
+from ...corpus.store.fate import changed, inputs
+from ...corpus.store.shards import filesystem, read_batches
+from ...corpus.store.workspace import Manifest, Workspace
+
+VECTORS = "embedding"  # the column, where none is named
+
+
+def stored_schema(workspace: Workspace, manifest: Manifest) -> pa.Schema | None:
+    """Columns of a finished table, as its first shard has them; None for a table without shards."""
+    for shard in manifest.shards[:1]:
+        fs, path = filesystem(workspace.table(manifest.table).shard_url(shard.name))
+        with fs.open(path, "rb") as file:
+            return pq.read_schema(file)
+    return None
+
+
+def vectors_made(workspace: Workspace, table: str, column: str, stage: str, option: str = "--table") -> Manifest:
+    """The manifest of the vectors; refuses a table or column that is not there, and one of other documents."""
+    manifest = workspace.table(table).manifest()
+    if manifest is None:
+        known = [table.name for table in workspace.tables()]
+        raise unknown_name("table", table, known, f"{stage}: {option}")
+    schema = stored_schema(workspace, manifest)
+    if schema is not None:
+        if column not in schema.names:
+            raise unknown_name("column", column, schema.names, f"{stage}: {table}")
+        kind = schema.field(column).type
+        lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+        if not lists or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+            raise RequestError(f"{stage}: {table}.{column} holds {kind}, not vectors")
+    stale = changed(manifest, {k: v for k, v in inputs(workspace, stage, stage).items() if k in manifest.inputs})
+    if stale:
+        raise WorkspaceError(f"{stage} needs {table}/, which was made before {', '.join(stale)} changed")
+    return manifest
+
+
+def read_vectors(workspace: Workspace, table: str, column: str, shard: str, stage: str) -> tuple[pa.Array, np.ndarray]:
+    """ids (N,) of the documents of a shard that have a vector, and the vectors (N, d) float32."""
+    names = {made.name for made in workspace.table(table).finished(stage).shards}
+    known, found = [], []
+    if shard in names:
+        for batch in read_batches(workspace.table(table).shard_url(shard), ["id", column]):
+            valid = batch.filter(batch[column].is_valid())
+            if not valid.num_rows:
+                continue
+            widths = pc.unique(pc.list_value_length(valid[column])).to_pylist()
+            if len(widths) > 1 or (found and found[0].shape[1] != widths[0]):
+                raise RequestError(f"{stage}: vectors of {table}.{column} differ in length")
+            flat = valid[column].flatten().to_numpy(zero_copy_only=False)
+            found.append(flat.astype(np.float32).reshape(valid.num_rows, -1))
+            known.append(valid["id"])
+    if not known:
+        return pa.array([], pa.string()), np.zeros((0, 0), np.float32)
+    return pa.concat_arrays(known), np.concatenate(found)
+
+
+def vectors_for(ids: pa.Array, known: pa.Array, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of these documents have a vector (N,) bool, and those vectors (M, d), in the order of `ids`."""
+    place = pc.index_in(ids, value_set=known)
+    return place.is_valid().to_numpy(zero_copy_only=False), vectors[place.drop_null().to_numpy()]

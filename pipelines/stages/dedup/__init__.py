@@ -1,0 +1,1 @@
+"""Deduplication: `signatures` of documents, the graph (`stage`, `steps`, `rounds`), and repeated text (`repeats`)."""

@@ -1,0 +1,177 @@
+"""The signatures of a workspace: `signatures/` and `shingles/`, shard for shard beside `documents/`.
+
+What deduplication needs of a document, once: its exact keys, its MinHash signature, its sorted shingle hashes, and
+what decides between survivors. A new crawl adds shards and leaves the others as they are; `--against` reads these
+tables in place of text. `shingles/` are Arrow IPC files, so that verification can pick documents out of them.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ....corpus.store.fate import deciding, inputs, read_kept
+from ....corpus.store.shards import Shard, checksum, committed, filesystem, fingerprint, open_shard, replacing
+from ....corpus.store.workspace import Workspace
+from ....dedup.keys import columns_needed, crawls, exact_keys, ranks
+from ....dedup.minhash import signatures
+from ....dedup.settings import DedupSettings
+from ....dedup.shingles import shingle
+from ....dedup.verification import ROWS, SHINGLES
+from ...engine.stage import Plan, Report, Stage, shard_graph
+
+TABLES = ("signatures", "shingles")
+
+
+def signature_schema(exact: int, num_perm: int) -> pa.Schema:
+    """Columns of signatures/: one `key_<n>` for each exact key."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            *((f"key_{n}", pa.binary(16)) for n in range(exact)),
+            ("date", pa.timestamp("s", tz="UTC")),
+            pa.field("length", pa.int64(), nullable=False),  # bytes of text
+            ("source", pa.string()),
+            ("domain", pa.string()),
+            ("crawl", pa.string()),
+            pa.field("shingles", pa.int64(), nullable=False),
+            pa.field("signature", pa.list_(pa.uint32(), num_perm), nullable=False),
+        ]
+    )
+
+
+def documents_and_chain(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
+    """What decides which documents enter: documents/ and the decisions before this stage."""
+    return inputs(workspace, "dedup", until="dedup")
+
+
+def work_items(workspace: Workspace) -> list[tuple[str, str]]:
+    """(shard, fingerprint of everything that decides its surviving documents), by shard name."""
+    names = ["documents", *(f"{kind}/{s}" for s in deciding(workspace, "dedup") for kind in ("decisions", "edits"))]
+    sums: dict[str, list[str]] = {}
+    for table in names:
+        manifest = workspace.table(table).manifest()
+        for shard in manifest.shards if manifest else ():
+            sums.setdefault(shard.name, []).append(f"{table} {shard.checksum}")
+    documents = workspace.table("documents").finished("dedup").shards
+    return [(shard.name, fingerprint(sums[shard.name])) for shard in documents]
+
+
+def sign(plan: Plan[DedupSettings], item: tuple[str, str]) -> Iterator[Report]:
+    """Sign the surviving documents of one shard. The Parquet shard is written last: it says that both are there."""
+    shard, made_from = item
+    stamp = fingerprint(plan.stage, plan.version, plan.recorded, made_from)
+    url = plan.workspace.table("signatures").shard_url(shard)
+    beside = plan.workspace.table("shingles").shard_url(shingles_name(shard))
+    done = committed(url, stamp)
+    if done is None or not filesystem(beside)[0].exists(filesystem(beside)[1]):
+        schema = signature_schema(len(plan.settings.exact), plan.recorded["num_perm"])
+        counts = {"documents": 0, "shingles": 0, "blank": 0}
+        with open_shard(url, schema, stamp, dictionary=["source", "domain", "crawl"]) as out, SetWriter(beside) as sets:
+            columns = columns_needed(plan.settings.exact)
+            for batch in read_kept(plan.workspace, shard, columns, until="dedup"):
+                signed, offsets, hashes = sign_batch(batch, plan.settings.exact, plan.recorded, schema)
+                out.write_batch(signed)
+                sets.write(ranks(batch["id"]), offsets, hashes)
+                counts["documents"] += batch.num_rows
+                counts["shingles"] += len(hashes)
+                counts["blank"] += int((np.diff(offsets) == 0).sum())
+            sets.close()
+            out.counts.update(counts)
+        done = committed(url, stamp)
+        assert done is not None
+    yield "signatures", done
+    fs, path = filesystem(beside)
+    yield "shingles", Shard(shingles_name(shard), done.rows, int(fs.size(path) or 0), checksum(beside), {})
+
+
+def sign_batch(
+    batch: pa.RecordBatch, exact: tuple[str, ...], recorded: dict[str, Any], schema: pa.Schema
+) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
+    """A batch of documents -> a batch of signatures/, and its shingle sets as (offsets (D+1,), hashes (H,))."""
+    sets = shingle(batch["text"], recorded["unit"], recorded["size"], recorded["fold"])
+    rows = signatures(sets.hashes, sets.offsets, recorded["num_perm"], recorded["seed"])
+    columns = {
+        "id": batch["id"],
+        "date": batch["date"],
+        "length": pc.binary_length(batch["text"]).cast(pa.int64()),
+        "source": batch["source"],
+        "domain": batch["domain"],
+        "crawl": crawls(batch),
+        "shingles": pa.array(np.diff(sets.offsets)),
+        "signature": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), recorded["num_perm"]),
+    }
+    for n, expression in enumerate(exact):
+        columns[f"key_{n}"] = exact_keys(batch, expression, sets.content)
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema), sets.offsets, sets.hashes
+
+
+def shingles_name(shard: str) -> str:
+    """Name of the shard of shingles/ that belongs to a shard of documents/."""
+    return shard.removesuffix(".parquet") + ".arrow"
+
+
+class SetWriter:
+    """Write shingle sets as Arrow IPC record batches of exactly `ROWS` documents (the last one has the rest)."""
+
+    def __init__(self, url: str) -> None:
+        self._replacing = replacing(url)
+        self._ranks: list[np.ndarray] = []
+        self._sizes: list[np.ndarray] = []
+        self._hashes: list[np.ndarray] = []
+        self._rows = 0
+
+    def __enter__(self) -> "SetWriter":
+        self._file = pa.OSFile(self._replacing.__enter__(), "wb")
+        self._writer = pa.ipc.new_file(self._file, SHINGLES)
+        return self
+
+    def __exit__(self, *error: Any) -> bool | None:
+        self.close()
+        return self._replacing.__exit__(*error)
+
+    def close(self) -> None:
+        """Finish the file; it appears under its name when the block ends well."""
+        if not self._file.closed:
+            self._flush(self._rows)
+            self._writer.close()
+            self._file.close()
+
+    def write(self, rank: np.ndarray, offsets: np.ndarray, hashes: np.ndarray) -> None:
+        """Append D sets: rank (D,) uint64, offsets (D+1,) int64 from 0, hashes (H,) uint32."""
+        start = 0
+        while start < len(offsets) - 1:
+            end = min(len(offsets) - 1, start + ROWS - self._rows)
+            self._ranks.append(rank[start:end])
+            self._sizes.append(np.diff(offsets[start : end + 1]))
+            self._hashes.append(hashes[offsets[start] : offsets[end]])
+            self._rows += end - start
+            start = end
+            if self._rows == ROWS:
+                self._flush(ROWS)
+
+    def _flush(self, rows: int) -> None:
+        if rows:
+            ends = np.r_[0, np.cumsum(np.concatenate(self._sizes))]
+            lists = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(np.concatenate(self._hashes)))
+            self._writer.write_batch(pa.record_batch([pa.array(np.concatenate(self._ranks)), lists], schema=SHINGLES))
+        self._ranks, self._sizes, self._hashes, self._rows = [], [], [], 0
+
+
+def signatures_graph(pipeline: beam.Pipeline, plan: Plan[DedupSettings]) -> beam.PCollection:
+    """documents/ -> signatures/ and shingles/, shard by shard."""
+    return shard_graph(pipeline, plan, work_items(plan.workspace), sign, tables=TABLES)
+
+
+signing = Stage(
+    name="signatures",
+    version=1,
+    tables=TABLES,
+    inputs=documents_and_chain,
+    graph=signatures_graph,
+    work=lambda workspace, settings: len(workspace.table("documents").finished("dedup").shards),
+    recorded=DedupSettings.signing,
+)

@@ -1,0 +1,229 @@
+"""The files of `mixture/`: what was measured, what was compared, the fit and the recipe.
+
+Everything is written from the shards of the waves and the choice that the fit made; nothing is trained or fitted here.
+Refuses a validation proxy that diverged: without it there is no verdict.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ....corpus.store.errors import WorkspaceError
+from ....corpus.store.shards import STAMP, Shard, checksum, filesystem, fingerprint, replacing
+from ....mixing.proxies import ONLINE, domain_facts, fleet_flops
+from ....mixing.recipe import Evidence, Phase, Recipe, Tokenizer, dump_recipe, make_recipe
+from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, two_phase_predicted, validate
+from ....proxy_models.fleets.pool import TokenPool
+from ....training.data.shards import open_tokens, table_name
+from ...engine.stage import Plan
+from .settings import run_tokens
+
+WAVES, MIXTURE = "mixture/waves", "mixture"
+
+
+def wave_rows(plan: Plan, shards: Iterable[Shard]) -> pa.Table:
+    table = plan.workspace.table(WAVES)
+    parts = []
+    for name in sorted(shard.name for shard in shards):
+        fs, path = filesystem(table.shard_url(name))
+        with fs.open(path, "rb") as file:
+            parts.append(pq.read_table(file))
+    return pa.concat_tables(parts)
+
+
+def named_shards(shards: Iterable[Shard], kind: str) -> list[Shard]:
+    """The shards of the waves of one kind."""
+    return [shard for shard in shards if shard.name.startswith(f"{kind}-")]
+
+
+def commit_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterator[str]:
+    """Gather what was measured, write the files of `mixture/`, then both manifests."""
+    choice = next(item for item in items if isinstance(item, Choice))
+    decision = next(item for item in items if isinstance(item, Decision))
+    shards = sorted((item for item in items if isinstance(item, Shard)), key=lambda shard: shard.name)
+    kinds = {kind: named_shards(shards, kind) for kind in ("swarm", "validation", "twophase", "final")}
+    predicted = {**choice.report["predicted"]}
+    mixtures = dict(choice.mixtures)
+    if decision.last is not None:
+        predicted[TWO_PHASE] = two_phase_predicted(predicted[FITTED], decision.last.gain)
+        mixtures[TWO_PHASE] = whole_run(mixtures[FITTED], decision)
+    target, name = choice.report["target"], decision.name
+    trained = wave_rows(plan, [*kinds["validation"], *kinds["twophase"]])
+    validation = validate(final_losses(trained), predicted, target, name)
+    if kinds["final"]:
+        again = validate(final_losses(wave_rows(plan, kinds["final"])), predicted, target, name)
+        validation |= {"fresh": again["mixtures"], "verdict": f"{again['verdict']} (Seeds that chose nothing.)"}
+    recipe = recipe_of(plan, pool, choice, decision, predicted, validation)
+    ends = [end.told(pool.names) for end in decision.ends]
+    told = {**choice.report, "predicted": predicted, "validation": validation, "last_phases": ends, "chosen": name}
+    written = [
+        _write_table(plan, "swarm.parquet", wave_rows(plan, kinds["swarm"])),
+        _write_table(plan, "validation.parquet", trained),
+        _write_table(plan, "table.parquet", mixture_table(recipe, mixtures, predicted, validation)),
+        _write_text(plan, "fit.json", json.dumps(told, indent=1) + "\n"),
+        _write_text(plan, "recipe.yaml", dump_recipe(recipe)),
+    ]
+    details = {
+        **validation,
+        "chosen": name,
+        "bounds": choice.report["bounds"],
+        "shares": mixtures,
+        "predicted": predicted,
+        "last_phases": ends,
+    }
+    yield plan.workspace.table(MIXTURE).write_manifest(plan.manifest(MIXTURE, written, details))
+    yield plan.workspace.table(WAVES).write_manifest(plan.manifest(WAVES, shards, details))
+
+
+def final_losses(rows: pa.Table) -> dict[str, dict[int, dict[str, float]]]:
+    """mixture -> seed -> target -> bits per byte at the last step. Refuses a proxy that diverged."""
+    measured: dict[str, dict[int, dict[str, float]]] = {}
+    last = max(rows["step"].to_pylist())
+    for row in rows.to_pylist():
+        if row["step"] == last:
+            if not row["alive"]:
+                raise WorkspaceError(f"the validation proxy of {row['mixture']}, seed {row['seed']}, diverged")
+            measured.setdefault(row["mixture"], {})[row["seed"]] = row["losses"]
+    return measured
+
+
+def whole_run(fitted: Sequence[float], decision: Decision) -> tuple[float, ...]:
+    """Shares of the tokens of a whole run of two phases."""
+    assert decision.last is not None
+    length = decision.last.length
+    return tuple(float((1 - length) * a + length * b) for a, b in zip(fitted, decision.last.shares, strict=True))
+
+
+def phases_of(plan: Plan, pool: TokenPool, choice: Choice, decision: Decision) -> list[Phase]:
+    """One phase, or two where the best last phase has a gain whose interval lies above 0."""
+    seq_len = plan.settings.seq_len
+    first = dict(zip(pool.names, choice.mixtures[decision.mixture], strict=True))
+    if decision.last is None:
+        return [Phase(until=1.0, seq_len=seq_len, shares=first)]
+    last = dict(zip(pool.names, map(float, decision.last.shares), strict=True))
+    begun = round(1 - decision.last.length, 9)
+    return [Phase(until=begun, seq_len=seq_len, shares=first), Phase(until=1.0, seq_len=seq_len, shares=last)]
+
+
+def recipe_of(
+    plan: Plan,
+    pool: TokenPool,
+    choice: Choice,
+    decision: Decision,
+    predicted: Mapping[str, dict[str, float]],
+    validation: dict[str, Any],
+) -> Recipe:
+    """The chosen mixture as a recipe for the run, with its evidence."""
+    settings, told = plan.settings, choice.report
+    facts = domain_facts(plan.workspace, pool.names)
+    total = run_tokens(plan, pool.tokens)
+    tokens = open_tokens(plan.workspace, pool.names[0], "train").facts
+    proxy, check = settings.fleet("swarm"), settings.fleet("validation")
+    runs = settings.mixtures + settings.replicates + sum(ONLINE[name] for name in settings.online())
+    checked = sum(row["seeds"] for rows in ("mixtures", "fresh") for row in validation.get(rows, {}).values())
+    evidence = Evidence(
+        seed=settings.seed,
+        swarm={
+            "mixtures": settings.mixtures,
+            "replicates": settings.replicates,
+            "rounds": settings.rounds,
+            "units": told["domains"],
+            **({"last_phases": [end.told(pool.names) for end in decision.ends]} if decision.ends else {}),
+            "diverged": told["diverged"],
+            "tokens_per_proxy": proxy.tokens_per_model,
+            "validation_tokens": check.tokens_per_model,
+            "flops": fleet_flops(proxy, pool.vocab_size, runs),
+            "validation_flops": fleet_flops(check, pool.vocab_size, checked),
+        },
+        regressor={
+            name: {"members": row["members"], "cross_validated": row["cross_validated"]["ensemble"]}
+            for name, row in told["targets"].items()
+        },
+        target=told["target"],
+        chosen=f"{decision.name}, as {settings.choose}",
+        predicted=predicted.get(decision.name, {}),
+        baselines={name: row for name, row in predicted.items() if name != decision.name},
+        validation=validation["mixtures"],
+        fresh=validation.get("fresh", {}),
+        verdict=validation["verdict"],
+    )
+    return make_recipe(
+        name=f"{len(pool.names)} domains",
+        total_tokens=total,
+        domains=facts,
+        phases=phases_of(plan, pool, choice, decision),
+        tokenizer=Tokenizer(sha256=tokens.tokenizer, vocab_size=tokens.vocab_size, bos=tokens.bos, eos=tokens.eos),
+        shards={name: plan.inputs[table_name(name)] for name in pool.names},
+        evidence=evidence,
+    )
+
+
+MIXTURE_TABLE = pa.schema(
+    [
+        ("mixture", pa.string()),
+        ("domain", pa.string()),
+        ("share", pa.float64()),
+        ("tokens", pa.int64()),  # of the run
+        ("tokens_available", pa.int64()),
+        ("epochs", pa.float64()),
+        ("bits_per_byte", pa.float64()),  # of the validation proxies on this domain, mean over seeds
+        ("target_bits_per_byte", pa.float64()),  # of the validation proxies on the target, mean over seeds
+        ("target_spread", pa.float64()),
+        ("predicted", pa.float64()),  # by the fit, for the proxies of the swarm; null where the fit cannot say
+        ("predicted_low", pa.float64()),
+        ("predicted_high", pa.float64()),
+    ]
+)
+
+
+def mixture_table(
+    recipe: Recipe,
+    mixtures: Mapping[str, Sequence[float]],
+    foretold: Mapping[str, dict[str, float]],
+    validation: dict[str, Any],
+) -> pa.Table:
+    """One row per mixture and domain: what was compared, in tokens and epochs of the run, foretold and measured."""
+    rows = []
+    for mixture, shares in mixtures.items():
+        measured = validation["mixtures"].get(mixture, {})
+        predicted = foretold.get(mixture, {})
+        for (name, domain), share in zip(sorted(recipe.domains.items()), shares, strict=True):
+            rows.append(
+                {
+                    "mixture": mixture,
+                    "domain": name,
+                    "share": share,
+                    "tokens": round(share * recipe.total_tokens),
+                    "tokens_available": domain.tokens_available,
+                    "epochs": share * recipe.total_tokens / domain.tokens_available,
+                    "bits_per_byte": measured.get("domains", {}).get(name),
+                    "target_bits_per_byte": measured.get("bits_per_byte"),
+                    "target_spread": measured.get("spread"),
+                    "predicted": predicted.get("predicted"),
+                    "predicted_low": predicted.get("low"),
+                    "predicted_high": predicted.get("high"),
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=MIXTURE_TABLE)
+
+
+def _write_table(plan: Plan, name: str, rows: pa.Table) -> Shard:
+    url = plan.workspace.table(MIXTURE).shard_url(name)
+    with replacing(url) as scratch:
+        pq.write_table(rows.replace_schema_metadata({STAMP: fingerprint(plan.recorded)}), scratch, compression="zstd")
+    return _shard(url, name, rows.num_rows)
+
+
+def _write_text(plan: Plan, name: str, text: str) -> Shard:
+    url = plan.workspace.table(MIXTURE).shard_url(name)
+    with replacing(url) as scratch, open(scratch, "w", encoding="utf-8") as file:
+        file.write(text)
+    return _shard(url, name, 1)
+
+
+def _shard(url: str, name: str, rows: int) -> Shard:
+    fs, path = filesystem(url)
+    return Shard(name, rows, int(fs.size(path) or 0), checksum(url))

@@ -1,0 +1,231 @@
+"""What a search of the mixture is asked for, checked before anything is trained.
+
+Refuses names of mixtures that it does not know, a first round too small to fit, and an old recipe that this very run
+would replace.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field, model_validator
+
+from ....corpus.store.errors import RequestError, unknown_name
+from ....corpus.store.workspace import Workspace
+from ....mixing.proxies import ONLINE
+from ....mixing.recipe import load_recipe
+from ....mixing.regression.ensemble import FEWEST
+from ....mixing.search.rounds import round_sizes
+from ....mixing.search.simplex import Limits
+from ....mixing.search.units import Units
+from ....mixing.verdict import TWO_PHASE
+from ....proxy_models.fleets.fleet import FleetSettings
+from ....training.data.shards import domains as token_domains
+from ....training.data.shards import table_name
+from ...engine.stage import Plan
+
+ALWAYS = ("natural", "fitted")  # validated whatever is asked: gains are over natural
+KNOWN = ("natural", "uniform", "unimax", "temperature", "doremi_style", *ONLINE, "best_of_swarm", "fitted")
+REUSED = "previous"
+LAST = "last"  # waves of branches are named last and the millionths of their phase
+FEWEST_SEQUENCES = 2  # sequences of the run that a domain of the recipe has at least
+
+
+class Reuse(BaseModel, frozen=True, extra="forbid"):
+    """A mixture in use, whose unchanged domains keep their proportions and act as one in the search.
+
+    recipe   where it was read from; what was read decides, not the path
+    changed  domains to search anew; None: those that the recipe has not, or whose token shards are others now
+    """
+
+    recipe: str
+    changed: tuple[str, ...] | None = None
+    shares: dict[str, float] = {}
+    shards: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        given = {"recipe": given} if isinstance(given, str) else given
+        if isinstance(given, Mapping) and "recipe" in given and not given.get("shares"):
+            found = load_recipe(str(given["recipe"]))
+            return {**given, "shares": found.run_shares(), "shards": found.shards}
+        return given
+
+
+class MixSettings(BaseModel, frozen=True, extra="forbid"):
+    """How the search is made. `proxy` and `validation` are the models; the recipe is for `total_tokens`."""
+
+    mixtures: int = Field(default=32, ge=8)
+    replicates: int = Field(default=2, ge=0)  # extra seeds of the natural mixture: they measure the noise
+    design: Literal["dirichlet", "spread", "nested"] = "dirichlet"
+    groups: dict[str, tuple[str, ...]] = {}  # nested: group -> its domains; groups are drawn first, then within each
+    rounds: int = Field(default=2, ge=1)  # each half the size of the one before, at what is promising or unknown
+    boldness: float = Field(default=1.0, ge=0)  # what a deviation of the fit is worth when a round is chosen
+    reuse: Reuse | None = None
+    proxy: FleetSettings = FleetSettings.model_validate({"evaluations": 4})
+    repeat_as_run: bool = False  # proxies see so small a part of each domain that they repeat it as often as the run
+    validation: FleetSettings | None = None  # default: the proxy at twice its steps
+    seeds: int = Field(default=3, ge=1)
+    validate_mixtures: tuple[str, ...] = ("natural", "uniform", "best_of_swarm", "fitted")
+    compare: dict[str, dict[str, float]] = {}  # mixtures of your own: name -> domain -> share
+    temperature: float = Field(default=2.0, gt=0)  # of the row `temperature`: natural shares to the power 1 / this
+    unimax_epochs: float = Field(default=1.0, gt=0)  # of the row `unimax`
+    last_phases: tuple[float, ...] = ()  # shares of the run to try another mixture in at its end
+    last_mixtures: int = Field(default=16, ge=8)  # branches for each of them
+    choose: Literal["predicted", "measured"] = (
+        "predicted"  # the recipe holds the fitted mixture, or what validates best
+    )
+    wave: int = Field(default=8, ge=1)  # models trained together
+    heldout_tokens: int = Field(default=8192, ge=256)
+    target: dict[str, float] = {}  # held-out domain -> weight; nothing said: every domain alike
+    regressors: tuple[str, ...] | None = None
+    total_tokens: int | None = Field(default=None, gt=0)  # of the run; default: every token once
+    max_epochs: float = Field(default=4.0, gt=0)
+    floors: dict[str, float] = {}
+    ceilings: dict[str, float] = {}
+    kl: float = Field(default=0.0, ge=0)  # price of leaving the natural mixture: KL times this is added to the target
+    cost: dict[str, float] = {}  # domain -> price per token, in bits per byte of the target
+    at_most: dict[str, float] = {}  # held-out domain -> bits per byte of the proxies that the fitted mixture must keep
+    seq_len: int = Field(default=256, gt=1)  # of the run
+    draws: int = Field(default=20_000, ge=100)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "MixSettings":
+        clash = sorted(set(self.compare) & {*KNOWN, REUSED, TWO_PHASE})
+        if clash:
+            raise ValueError(f"compare: {', '.join(clash)} is the name of a mixture that is there anyway")
+        known = [*KNOWN, *self.compare, *([REUSED] if self.reuse else [])]
+        for name in self.validate_mixtures:
+            if name not in known:
+                raise unknown_name("mixture", name, known, where="validate_mixtures")
+        if bool(self.groups) != (self.design == "nested"):
+            raise ValueError("groups belong to `design: nested`, and the nested design needs them")
+        if self.reuse and self.groups:
+            raise ValueError("groups and reuse exclude each other: the unchanged domains are the group")
+        if self.choose == "measured" and self.last_phases:
+            raise ValueError("choose: measured may take another mixture than the one that last_phases branch off")
+        for length in self.last_phases:
+            if not 0 < round(length * self.proxy.steps) < self.proxy.steps:
+                raise ValueError(f"last_phases: {length:g} of {self.proxy.steps} steps leaves one phase empty")
+        first = round_sizes(self.mixtures, self.rounds)[0]
+        if self.rounds > 1 and first < FEWEST:
+            raise ValueError(f"{self.rounds} rounds of {self.mixtures} mixtures begin with {first}; {FEWEST} at least")
+        return self
+
+    def fleet(self, kind: str) -> FleetSettings:
+        """Settings of the models of a wave; groups are fixed, because a probe's choice would change the bytes."""
+        settings = self.proxy
+        if kind in ("validation", "twophase", "final"):
+            settings = self.validation or self.proxy.model_copy(update={"steps": 2 * self.proxy.steps})
+        return settings.model_copy(update={"group": settings.group or self.wave, "execution": "stacked", "threads": 1})
+
+    def online(self) -> list[str]:
+        """The mixtures asked for that a policy finds on a proxy of its own."""
+        return [name for name in ONLINE if name in self.validate_mixtures]
+
+    def validated(self) -> list[str]:
+        """The mixtures to train, in the order in which they are compared."""
+        return list(dict.fromkeys([*ALWAYS[:1], *(n for n in self.validate_mixtures if n not in ALWAYS), ALWAYS[1]]))
+
+
+def recorded(settings: MixSettings) -> dict[str, Any]:
+    """What decides the bytes: everything but the place that an old recipe was read from."""
+    return settings.model_dump(mode="json", exclude={"reuse": {"recipe"}})
+
+
+def mix_inputs(workspace: Workspace, settings: MixSettings) -> dict[str, str]:
+    found = domain_inputs(workspace, "mix")
+    names = token_domains(workspace)
+    for name in settings.target:
+        if name not in names:
+            raise unknown_name("held-out domain", name, names, where="target")
+    for where, named in (("cost", settings.cost), ("at_most", settings.at_most)):
+        for name in named:
+            if name not in names:
+                raise unknown_name("domain", name, names, where=where)
+    for mixture, shares in settings.compare.items():
+        for name in shares:
+            if name not in names:
+                raise unknown_name("domain", name, names, where=f"compare: {mixture}")
+    if settings.reuse and settings.reuse.recipe == workspace.path("mixture", "recipe.yaml"):
+        raise RequestError(f"{settings.reuse.recipe} is what this run would replace; copy it, and reuse the copy")
+    return found
+
+
+def domain_inputs(workspace: Workspace, stage: str) -> dict[str, str]:
+    """The token table of every domain; refuses fewer than two, of which there are no mixtures."""
+    names = token_domains(workspace)
+    if not names:
+        workspace.table("tokens").finished(stage)
+    if len(names) < 2:
+        raise RequestError(f"a mixture needs two domains at least, {workspace.url} has {', '.join(names)}")
+    return {table_name(name): workspace.table(table_name(name)).finished(stage).fingerprint for name in names}
+
+
+def run_tokens(plan: Plan, available: np.ndarray) -> int:
+    return plan.settings.total_tokens or int(available.sum())
+
+
+def smallest_share(plan: Plan, available: np.ndarray) -> float:
+    """The smallest share of the run that is worth having: a run cannot draw less."""
+    return FEWEST_SEQUENCES * plan.settings.seq_len / run_tokens(plan, available)
+
+
+def validation_seeds(settings: MixSettings) -> list[int]:
+    """Other seeds than the swarm's, so that no luck is carried over."""
+    return [settings.seed + 1000 + number for number in range(settings.seeds)]
+
+
+def run_limits(plan: Plan, available: np.ndarray, names: list[str]) -> Limits:
+    settings = plan.settings
+    return Limits.of(
+        names,
+        available=available,
+        total_tokens=run_tokens(plan, available),
+        max_epochs=settings.max_epochs,
+        floors=settings.floors,
+        ceilings=settings.ceilings,
+    )
+
+
+def run_units(plan: Plan, names: list[str]) -> Units:
+    """What the search moves: every domain, or the changed ones and the rest of an old mixture."""
+    reuse: Reuse | None = plan.settings.reuse
+    if reuse is None:
+        return Units.of(names)
+    changed = reuse.changed
+    if changed is None:
+        changed = tuple(name for name in names if reuse.shards.get(name) != plan.inputs[table_name(name)])
+        if len(changed) == len(names):
+            raise RequestError(
+                f"the tokens of every domain differ from those of {reuse.recipe} (another tokenizer changes them all); "
+                f"say with --changed which domains are new or different"
+            )
+    return Units.reused(names, reuse.shares, changed)
+
+
+def compared(plan: Plan, names: list[str], available: np.ndarray, excess: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The mixtures that need no fit and no proxy of their own, beside natural and uniform.
+
+    excess  (steps, D) for the row doremi_style, where known: DoReMi's rule along the swarm's natural proxy
+    """
+    from ....mixing.search import baselines
+
+    settings = plan.settings
+    found = {
+        "unimax": baselines.unimax(available, float(run_tokens(plan, available)), settings.unimax_epochs),
+        "temperature": baselines.temperature(available, settings.temperature),
+    }
+    if excess is not None:
+        found["doremi_style"] = baselines.doremi_style(excess, baselines.natural(available))
+    given = dict(settings.compare)
+    if settings.reuse:
+        given[REUSED] = {name: share for name, share in settings.reuse.shares.items() if name in names}
+    for name, shares in given.items():
+        row = np.array([shares.get(domain, 0.0) for domain in names])
+        if (row < 0).any() or row.sum() <= 0:
+            raise RequestError(f"compare: {name}: shares must be >= 0 and not all zero")
+        found[name] = row / row.sum()
+    return found

@@ -1,0 +1,257 @@
+"""Score: a scoring method is fitted to samples, then every surviving document gets its column `score`.
+
+Two stages in one command. `proxies/<name>/` first: every shard reports which of its documents belong to a sample drawn
+by id hash (ids and byte counts cross the shuffle, text does not), and one worker reads the samples and fits the method
+(for CoLoR-Filter: trains its two models). Then `scores/<name>/`, shard by shard through Beam's RunInference: what is
+sent to a model is the name of a shard, and the model's worker reads it, scores it in length-sorted batches and writes
+it, so neither text nor tokens cross a shuffle.
+
+Refuses an unknown target, a method without what it needs, and a sample in which a target has no document.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
+
+from ...corpus.store import fate
+from ...corpus.store.errors import RequestError, WorkspaceError, unknown_name
+from ...corpus.store.shards import Shard, checksum, committed, filesystem, fingerprint, open_shard, replacing
+from ...corpus.store.workspace import Workspace
+from ...proxy_models.model_files import find_model
+from ...proxy_models.scoring.sampling import Samples, draw, is_file, read_target, within
+from ...proxy_models.scoring.scorers import SAMPLED, Scorer, ScoreSettings, fit, open_scorer
+from ...proxy_models.scoring.token_losses import threads
+from ..engine.progress import Note
+from ..engine.runner import RunnerOptions
+from ..engine.stage import Plan, Report, Stage, commit, run_stage
+from .train.model_places import read_file
+
+RANDOM = ""  # the purpose under which the sample of the whole corpus is drawn
+SELECT = "select"  # scores are of the documents that every stage before it kept
+CANDIDATES = pa.schema([("purpose", pa.string()), ("draw", pa.uint64()), ("id", pa.string()), ("bytes", pa.int64())])
+
+
+def score(
+    workspace: Workspace, settings: ScoreSettings, options: RunnerOptions, force: bool = False, quiet: bool = False
+) -> dict[str, Any]:
+    """Bring `proxies/<name>/` and `scores/<name>/` up to date. The summary of both, in one."""
+    settings = settings.checked()
+    first = run_stage(fit_stage(settings), workspace, settings, options, force, quiet)
+    again = force or not first["skipped"]
+    second = run_stage(score_stage(settings), workspace, settings, options, again, quiet)
+    return second | {"skipped": first["skipped"] and second["skipped"], "tables": first["tables"] | second["tables"]}
+
+
+# ---- fitting
+
+
+def fit_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
+    return Stage(name="score", version=1, tables=(f"proxies/{settings.table}",), inputs=fit_inputs, graph=fit_graph)
+
+
+def fit_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
+    """The documents, and checksums of the files that the request names."""
+    found = fate.inputs(workspace, "score", SELECT)
+    files = [target for target in settings.targets if is_file(target)]
+    models = [find_model(path, name) for name, path in settings.models.items()]
+    for path in (*files, *models, *((settings.tokenizer,) if settings.tokenizer else ())):
+        fs, place = filesystem(path)
+        if not fs.exists(place):
+            raise RequestError(f"score {settings.method}: there is no file {path}")
+        found[f"file:{path}"] = checksum(path)
+    text = _tokenizer(workspace, settings)
+    if text is not None:
+        found["file:tokenizer.json"] = hashlib.sha256(text.encode()).hexdigest()
+    return found
+
+
+def fit_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
+    """Shards -> the samples each would give -> one group -> the artefacts and their manifest."""
+    return (
+        pipeline
+        | "shards" >> beam.Create([*_shards(plan.workspace), None])
+        | "spread" >> beam.Reshuffle()
+        | "sample" >> beam.FlatMap(sample_shard, plan)
+        | "one group" >> beam.Map(lambda report: (0, report))
+        | "gather" >> beam.GroupByKey()
+        | "fit" >> beam.FlatMap(fit_and_commit, plan)
+    )
+
+
+def sample_shard(shard: str | None, plan: Plan) -> Iterator[tuple[str, pa.RecordBatch, list[str]]]:
+    """(shard, candidates, domains seen): the documents that any sample of the corpus could take."""
+    if shard is None:
+        yield "", pa.RecordBatch.from_pylist([], schema=CANDIDATES), []
+        return
+    settings: ScoreSettings = plan.settings
+    candidates: dict[str, list[tuple[int, str, int]]] = {}
+    domains: set[str] = set()
+    for batch in fate.read_kept(plan.workspace, shard, ["id", "domain", "text"], SELECT):
+        for id, domain, text in zip(*(batch[name].to_pylist() for name in ("id", "domain", "text")), strict=True):
+            domains.add(domain)
+            purposes = [RANDOM] * (settings.method in SAMPLED) + [domain] * (domain in settings.targets)
+            for purpose in purposes:
+                row = (draw(id, settings.seed, purpose), id, len(text.encode()))
+                candidates.setdefault(purpose, []).append(row)
+    rows = [
+        {"purpose": purpose, "draw": drawn, "id": id, "bytes": size}
+        for purpose, found in sorted(candidates.items())
+        for drawn, id, size in within(found, _cap(settings, purpose))
+    ]
+    yield shard, pa.RecordBatch.from_pylist(rows, schema=CANDIDATES), sorted(domains)
+
+
+def fit_and_commit(group: tuple[int, Iterable[tuple[str, pa.RecordBatch, list[str]]]], plan: Plan) -> Iterator[str]:
+    """Read the samples, fit the method and write `proxies/<name>/`."""
+    settings: ScoreSettings = plan.settings
+    reports = sorted((report for report in group[1] if report[0]), key=lambda report: report[0])
+    texts = _sampled(reports, plan)
+    domains = sorted({domain for report in reports for domain in report[2]})
+    targets = {}
+    for target in settings.targets:
+        if is_file(target):
+            targets[_target_name(target)] = read_target(target, settings.seed, settings.target_bytes)
+        elif target in domains:
+            targets[_target_name(target)] = texts[target]
+        else:
+            raise unknown_name("domain", target, domains, "--target")
+    samples = Samples(texts.get(RANDOM, []), targets)
+    table = plan.workspace.table(f"proxies/{settings.table}")
+    with threads(1), Note(table) as tell:
+        artefacts = fit(settings, samples, _tokenizer(plan.workspace, settings), tell)
+    shards = [_write(table.shard_url(name), data) for name, data in sorted(artefacts.items())]
+    details = {"random": len(samples.random), "targets": {name: len(own) for name, own in sorted(targets.items())}}
+    yield table.write_manifest(plan.manifest(table.name, shards, details))
+
+
+def _sampled(reports: list[tuple[str, pa.RecordBatch, list[str]]], plan: Plan) -> dict[str, list[str]]:
+    """purpose -> texts in the order of their draws."""
+    rows: dict[str, list[tuple[int, str, int]]] = {}
+    for _, batch, _ in reports:
+        for row in batch.to_pylist():
+            rows.setdefault(row["purpose"], []).append((row["draw"], row["id"], row["bytes"]))
+    chosen = {purpose: [id for _, id, _ in within(r, _cap(plan.settings, purpose))] for purpose, r in rows.items()}
+    wanted = {id for ids in chosen.values() for id in ids}
+    texts: dict[str, str] = {}
+    for shard, batch, _ in reports:
+        if not wanted.isdisjoint(batch["id"].to_pylist()):
+            for documents in fate.read_kept(plan.workspace, shard, ["id", "text"], SELECT):
+                part = documents.filter(pc.is_in(documents["id"], value_set=pa.array(sorted(wanted), pa.string())))
+                texts.update(zip(part["id"].to_pylist(), part["text"].to_pylist(), strict=True))
+    return {purpose: [texts[id] for id in ids] for purpose, ids in chosen.items()}
+
+
+def _cap(settings: ScoreSettings, purpose: str) -> int:
+    return settings.sample_bytes if purpose == RANDOM else settings.target_bytes
+
+
+def _target_name(target: str) -> str:
+    """A target's name as part of a column: its last path component without suffix, letters, digits and _ only."""
+    stem = target.rstrip("/").rsplit("/", 1)[-1]
+    stem = stem.rsplit(".", 1)[0] if is_file(target) else stem
+    return "".join(c if c.isalnum() else "_" for c in stem)
+
+
+def _tokenizer(workspace: Workspace, settings: ScoreSettings) -> str | None:
+    """Text of the tokenizer that was named, or else of the workspace's own, where it has one."""
+    path = settings.tokenizer
+    if path is None:
+        if workspace.table("tokenizer").manifest() is None:
+            return None
+        path = workspace.path("tokenizer", "tokenizer.json")
+    return read_file(path).decode()
+
+
+def _write(url: str, data: bytes) -> Shard:
+    with replacing(url) as scratch, open(scratch, "wb") as file:
+        file.write(data)
+    return Shard(url.rsplit("/", 1)[-1], 1, len(data), checksum(url), {"artefacts": 1})
+
+
+# ---- scoring
+
+
+def score_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
+    return Stage(
+        name="score",
+        version=1,
+        tables=(f"scores/{settings.table}",),
+        inputs=score_inputs,
+        graph=score_graph,
+        work=lambda workspace, _: len(_shards(workspace)),
+    )
+
+
+def score_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
+    proxies = workspace.table(f"proxies/{settings.table}").finished("score")
+    return fate.inputs(workspace, "score", SELECT) | {proxies.table: proxies.fingerprint}
+
+
+def score_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
+    """Shards -> RunInference, whose model reads and writes them -> one commit."""
+    return (
+        pipeline
+        | "shards" >> beam.Create([*_shards(plan.workspace), ""])  # "": a graph without elements would never commit
+        | "spread" >> beam.Reshuffle()
+        | "score" >> RunInference(ShardScoring(plan))
+        | "reports" >> beam.FlatMap(lambda result: result.inference)
+        | "one group" >> beam.Map(lambda report: (0, report))
+        | "gather" >> beam.GroupByKey()
+        | "commit" >> beam.FlatMap(commit, plan, (f"scores/{plan.settings.table}",))
+    )
+
+
+class ShardScoring(ModelHandler[str, PredictionResult, Scorer]):
+    """Beam loads and shares the models; an example is a shard's name, a prediction the report of its scores."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(max_batch_size=1)  # of shards; documents are batched by tokens, within a shard
+        self.plan = plan
+
+    def load_model(self) -> Scorer:
+        table = self.plan.workspace.table(f"proxies/{self.plan.settings.table}")
+        artefacts = {}
+        for shard in table.finished("score").shards:
+            artefacts[shard.name] = read_file(table.shard_url(shard.name))
+        return open_scorer(self.plan.settings.method, artefacts)
+
+    def run_inference(
+        self, batch: Sequence[str], model: Scorer, inference_args: Mapping[str, Any] | None = None
+    ) -> Iterator[PredictionResult]:
+        for shard in batch:
+            with threads(1):  # more cores: more workers
+                yield PredictionResult(shard, score_shard(self.plan, shard, model))
+
+
+def score_shard(plan: Plan, shard: str, scorer: Scorer) -> list[Report]:
+    """Write the scores of one shard of documents, unless they are there."""
+    if not shard:
+        return [("", None)]
+    table = f"scores/{plan.settings.table}"
+    url = plan.workspace.table(table).shard_url(shard)
+    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
+    present = committed(url, stamp)
+    if present is None:
+        with open_shard(url, scorer.schema, stamp) as out:
+            counts = {"documents": 0, "unscored": 0, "tokens": 0}
+            for documents in fate.read_kept(plan.workspace, shard, ["id", "text"], SELECT):
+                for rows in scorer.score(documents["id"].to_pylist(), documents["text"].to_pylist()):
+                    out.write_batch(rows)
+                    counts["documents"] += rows.num_rows
+                    counts["unscored"] += rows["score"].null_count
+                    if "n_tokens" in rows.schema.names:
+                        counts["tokens"] += pc.sum(rows["n_tokens"]).as_py() or 0
+            out.counts.update(counts)
+        present = committed(url, stamp)
+        if present is None:
+            raise WorkspaceError(f"{url} was replaced by another run while it was written; run one at a time")
+    return [(table, present)]
+
+
+def _shards(workspace: Workspace) -> list[str]:
+    return [shard.name for shard in workspace.table(fate.BEFORE).finished("score").shards]

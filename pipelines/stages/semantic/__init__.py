@@ -1,0 +1,1 @@
+"""Semantic deduplication: `embeddings` of documents, and the `stage` that decides by them."""

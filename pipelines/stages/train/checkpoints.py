@@ -1,0 +1,80 @@
+"""Measure checkpoints of runs: held-out bits per byte by domain and target tasks, along a run or of an ensemble.
+
+A run's folder stands for all its checkpoints (its capability curve), a checkpoint's folder for itself. Refuses
+checkpoints that read another tokenizer than the workspace's tokens.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from ....corpus.store.errors import RequestError
+from ....corpus.store.workspace import Workspace
+from ....training import checkpoint
+from ....training.branches import Ensemble
+from ....training.data.shards import TokenFacts, domains, open_tokens
+from ....training.devices import pick_device
+from ....training.evaluation import bits_per_byte
+from ....training.run_folder import CHECKPOINTS
+from ....training.transformer import Transformer
+from .stage import held_out, probe
+
+
+def measure(
+    workspace: Workspace,
+    folders: Sequence[str],
+    targets: Sequence[str] = (),
+    ensemble: bool = False,
+    tokens: int = 50_000,
+    items: int = 200,
+) -> list[dict[str, Any]]:
+    """One row per checkpoint: folder, step, bits_per_byte by domain, targets by task.
+
+    ensemble  one row of all the folders together, the newest checkpoint of each run
+    tokens    held-out tokens of each domain
+    items     of each target
+    """
+    names = domains(workspace)
+    if not names:
+        raise RequestError(f"{workspace.url} has no token shards; run: gristmill tokenize --workspace {workspace.url}")
+    facts = open_tokens(workspace, names[0]).facts
+    if ensemble:
+        chosen = [[checkpoint.newest(folder) for folder in folders]]
+    else:
+        chosen = [[path] for folder in folders for path in along(folder)]
+    rows = []
+    for paths in chosen:
+        loaded = [opened(path, facts) for path in paths]
+        models, steps = [model for model, _ in loaded], [step for _, step in loaded]
+        length = min(model.config.max_len for model in models)
+        model: nn.Module = Ensemble(models) if ensemble else models[0]
+        scores = probe(workspace, targets, items, facts, length)
+        rows.append(
+            {
+                "checkpoint": " + ".join(paths),
+                "step": max(steps),
+                "bits_per_byte": bits_per_byte(model, held_out(workspace, names, tokens, length)),
+                "targets": scores(model) if scores else {},
+            }
+        )
+    return rows
+
+
+def along(folder: str) -> list[str]:
+    """The checkpoints of a run in order, or the folder itself where it is a checkpoint."""
+    inside = f"{folder}/{CHECKPOINTS}"
+    found = [checkpoint.path(inside, step) for step in checkpoint.steps(inside)]
+    if not found and not os.path.exists(f"{folder}/{checkpoint.STATE}"):
+        raise RequestError(f"{folder} is neither a run nor a checkpoint")
+    return found or [folder]
+
+
+def opened(path: str, facts: TokenFacts) -> tuple[Transformer, int]:
+    """The model of a checkpoint on the device, and its step."""
+    model, state = checkpoint.load_model(path)
+    tokenizer = state.get("fingerprints", {}).get("tokenizer", facts.tokenizer)
+    if tokenizer != facts.tokenizer:
+        raise RequestError(f"{path} reads another tokenizer than the tokens of the workspace")
+    return model.to(pick_device()), state["step"]

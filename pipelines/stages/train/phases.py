@@ -1,0 +1,249 @@
+"""From a recipe's phases to the loader's: conditioning, upsampling, caps on repetition, replay, subsets of domains.
+
+Metadata conditioning reads documents behind a prefix and ends the run on plain ones (Gao et al. 2025, arXiv 2501.01956,
+which calls it MeCo: the last 10 %); upsampling gives domains a larger share of the last part of the run. Both cut the
+recipe's phases and change nothing else of the run: one model, one schedule.
+
+Continual pre-training is a run that starts from a checkpoint (`branch`), re-warms its rate (the schedule), replays some
+of the old mixture (Ibrahim et al. 2024, arXiv 2403.08763: 5 % for a weak shift, 25-50 % for a strong one) and, against
+the stability gap (Guo et al. 2024, arXiv 2406.14833), passes several times over a subset instead of once over all,
+takes the best documents for it, or stays close to the old mixture: a replay of half or more.
+
+Refuses a score that is not there, a subset of a domain that the phases do not name, and conditioning twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, Field, model_validator
+
+from ....corpus.store.errors import RequestError, unknown_name
+from ....corpus.store.shards import read_batches
+from ....corpus.store.workspace import Workspace
+from ....mixing.recipe import Phase as RecipePhase
+from ....mixing.recipe import Recipe, load_recipe
+from ....training.data.loader import Phase
+from ....training.data.repetition import fill_in
+from ....training.data.shards import TokenDomain, document_ids
+from ..columns import stored_schema
+
+
+class Subset(BaseModel, frozen=True, extra="forbid"):
+    """Which parts of domains a run reads, again and again, instead of all of each once.
+
+    shares    domain -> share of its tokens
+    epochs    domain -> passes: the part is what the phases' tokens go over so many times
+    best      TABLE.COLUMN below scores/: the documents that it puts first; rows at random without it
+    smallest  the smallest scores are the best
+    phases    their numbers in the recipe as it is cut, from 1; none: all
+    until     fraction of the run at which it ends
+    """
+
+    shares: dict[str, float] = {}
+    epochs: dict[str, float] = {}
+    best: str | None = None
+    smallest: bool = False
+    phases: tuple[int, ...] = ()
+    until: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Subset":
+        both = sorted(self.shares.keys() & self.epochs.keys())
+        if both:
+            raise ValueError(f"give {', '.join(both)} a share or a number of epochs, not both")
+        if any(not 0 < share <= 1 for share in self.shares.values()):
+            raise ValueError("shares must lie in (0, 1]")
+        if any(epochs < 1 for epochs in self.epochs.values()):
+            raise ValueError("epochs must be at least 1")
+        return self
+
+
+class Replay(BaseModel, frozen=True, extra="forbid"):
+    """Tokens of the mixture that the model was trained on before, a share of every phase."""
+
+    recipe: str  # the recipe.yaml of that run; its domains must have tokens in this workspace
+    share: float = Field(default=0.05, gt=0, lt=1)
+
+
+class Conditioning(BaseModel, frozen=True, extra="forbid"):
+    """A metadata prefix before every document, without loss, and none in the last part of the run."""
+
+    metadata: Literal["host", "url", "source", "domain"] = "host"  # what tokenize --metadata wrote
+    cooldown: float = Field(default=0.1, ge=0, lt=1)
+
+
+class Upsample(BaseModel, frozen=True, extra="forbid"):
+    """Shares of domains in the last part of the run; the others keep their proportions in what is left."""
+
+    shares: dict[str, float] = Field(min_length=1)
+    last: float = Field(default=0.2, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Upsample":
+        if any(share < 0 for share in self.shares.values()) or sum(self.shares.values()) > 1 + 1e-9:
+            raise ValueError("shares must not be negative nor sum to more than 1")
+        return self
+
+
+class Changes(BaseModel, frozen=True, extra="forbid"):
+    """What a run changes of its recipe, and how it packs."""
+
+    packing: Literal["concat", "bestfit", "decompose"] = "concat"
+    curriculum: str = "natural"  # decompose: the order of row lengths
+    conditioning: Conditioning | None = None  # metadata before every document, then a cooldown without
+    upsample: Upsample | None = None  # other shares in the last part of the run
+    subset: Subset | None = None  # parts of domains that are repeated instead of reading all of them
+    replay: Replay | None = None  # some of what the model was trained on before, for a run that goes on from it
+    max_epochs: float | None = Field(default=None, gt=0)  # no domain is repeated more; the others fill in pro rata
+
+
+def plan_phases(recipe: Recipe, total: int, available: Mapping[str, int], changes: Changes) -> list[Phase]:
+    """The recipe's phases in the loader's terms.
+
+    total      tokens of the run
+    available  domain -> tokens of its train split
+    """
+    phases = arranged(recipe, changes)
+    subset, replay, max_epochs = changes.subset, changes.replay, changes.max_epochs
+    shares = [{name: share for name, share in phase.shares.items() if share > 0} for phase in phases]
+    if replay is not None:
+        before = _whole(load_recipe(replay.recipe))
+        shares = [_mixed(own, before, replay.share) for own in shares]
+    if max_epochs is not None:  # the loader refuses a domain that is not there
+        shares = [own if own.keys() - available.keys() else fill_in(own, available, total, max_epochs)
+                  for own in shares]  # fmt: skip
+    parts = _parts(subset, phases, shares, total, available)
+    return [
+        Phase(
+            phase.until,
+            own,
+            phase.seq_len,
+            changes.packing,
+            metadata=phase.metadata != "none",
+            subset={name: part for name, part in parts[number].items() if own.get(name, 0.0) > 0},
+            best=bool(subset and subset.best and parts[number]),
+            curriculum=changes.curriculum,
+        )
+        for number, (phase, own) in enumerate(zip(phases, shares, strict=True))
+    ]
+
+
+def arranged(recipe: Recipe, changes: Changes) -> list[RecipePhase]:
+    """The phases of the recipe, cut where a subset ends, cut and changed by conditioning and upsampling."""
+    phases = list(recipe.phases) if changes.subset is None else _cut(recipe.phases, changes.subset.until)
+    if changes.upsample is not None:
+        phases = _cut(phases, 1.0 - changes.upsample.last)
+        phases = [_upsampled(phase, changes.upsample) if phase.until > 1.0 - changes.upsample.last else phase
+                  for phase in phases]  # fmt: skip
+    if changes.conditioning is not None:
+        if any(phase.metadata != "none" for phase in phases):
+            raise RequestError("conditioning: the recipe's own phases say which of them read metadata; leave one out")
+        end = 1.0 - changes.conditioning.cooldown
+        phases = [phase.model_copy(update={"metadata": changes.conditioning.metadata}) if phase.until <= end else phase
+                  for phase in _cut(phases, end)]  # fmt: skip
+    return phases
+
+
+def _cut(phases: Sequence[RecipePhase], at: float) -> list[RecipePhase]:
+    """The same phases, none of which goes on across `at`."""
+    ends = [0.0, *(phase.until for phase in phases)]
+    cut = []
+    for begin, phase in zip(ends, phases, strict=False):
+        if begin < at < phase.until:
+            cut.append(phase.model_copy(update={"until": at}))
+        cut.append(phase)
+    return cut
+
+
+def _upsampled(phase: RecipePhase, upsample: Upsample) -> RecipePhase:
+    others = {name: share for name, share in phase.shares.items() if name not in upsample.shares and share > 0}
+    room, weight = 1.0 - sum(upsample.shares.values()), sum(others.values())
+    if room > 1e-9 and not others:
+        raise RequestError("upsample: the named domains are all there are in that part, so their shares must sum to 1")
+    rest = {name: share / weight * max(room, 0.0) for name, share in others.items()}
+    return phase.model_copy(update={"shares": rest | upsample.shares})
+
+
+def _whole(recipe: Recipe) -> dict[str, float]:
+    """Shares of the whole run."""
+    found: dict[str, float] = {}
+    begin = 0.0
+    for phase in recipe.phases:
+        for name, share in phase.shares.items():
+            found[name] = found.get(name, 0.0) + share * (phase.until - begin)
+        begin = phase.until
+    return {name: share for name, share in found.items() if share > 0}
+
+
+def _mixed(own: Mapping[str, float], before: Mapping[str, float], share: float) -> dict[str, float]:
+    return {name: (1 - share) * own.get(name, 0.0) + share * before.get(name, 0.0)
+            for name in sorted({*own, *before})}  # fmt: skip
+
+
+def _parts(
+    subset: Subset | None,
+    phases: Sequence[RecipePhase],
+    shares: list[dict[str, float]],
+    total: int,
+    available: Mapping[str, int],
+) -> list[dict[str, float]]:
+    """For each phase: domain -> share of its tokens that is used."""
+    if subset is None:
+        return [{} for _ in shares]
+    chosen = [(not subset.phases or number in subset.phases) and phase.until <= subset.until
+              for number, phase in enumerate(phases, 1)]  # fmt: skip
+    if not any(chosen):
+        raise RequestError(f"subset: phases {list(subset.phases)} are not there; there are {len(shares)}")
+    drawn: dict[str, float] = {}
+    begin = 0.0
+    for phase, own, used in zip(phases, shares, chosen, strict=True):
+        for name, share in own.items() if used else ():
+            drawn[name] = drawn.get(name, 0.0) + share * (phase.until - begin) * total
+        begin = phase.until
+    for name in (*subset.shares, *subset.epochs):
+        if name not in drawn:
+            raise unknown_name("domain", name, drawn, "the subset")
+    parts = subset.shares | {
+        name: min(1.0, drawn[name] / (epochs * available[name]))
+        for name, epochs in subset.epochs.items()
+        if name in available
+    }
+    return [parts if used else {} for used in chosen]
+
+
+def with_quality(workspace: Workspace, pool: Mapping[str, TokenDomain], subset: Subset) -> dict[str, TokenDomain]:
+    """The domains of a subset with the score of each document; one without a score comes last."""
+    table, _, column = (subset.best or "").partition(".")
+    name, column = f"scores/{table}", column or "score"
+    manifest = workspace.table(name).manifest()
+    if manifest is None:
+        known = [found.name.removeprefix("scores/") for found in workspace.tables() if found.name.startswith("scores/")]
+        raise unknown_name("score", table, known, "subset: best")
+    schema = stored_schema(workspace, manifest)
+    if schema is not None and column not in schema.names:
+        raise unknown_name("column", column, schema.names, f"subset: {name}")
+    sign = -1.0 if subset.smallest else 1.0
+    found = [
+        pa.table({"id": batch["id"], "quality": batch[column].cast(pa.float64())})
+        for shard in manifest.shards
+        for batch in read_batches(workspace.table(name).shard_url(shard.name), ["id", column])
+    ]
+    scores = (
+        pa.concat_tables(found)
+        if found
+        else pa.table({"id": pa.array([], pa.string()), "quality": pa.array([], pa.float64())})
+    )
+    values = scores["quality"].to_numpy()
+    wanted = {*subset.shares, *subset.epochs}
+    made = dict(pool)
+    for domain in sorted(wanted & pool.keys()):
+        place = pc.index_in(document_ids(workspace, domain), value_set=scores["id"].combine_chunks())
+        known = place.is_valid().to_numpy(zero_copy_only=False)
+        quality = np.full(len(known), -np.inf)
+        quality[known] = sign * values[place.drop_null().to_numpy()]
+        made[domain] = replace(pool[domain], quality=np.where(np.isnan(quality), -np.inf, quality))
+    return made

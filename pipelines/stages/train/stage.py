@@ -1,0 +1,194 @@
+"""Train: a recipe and the token shards in, a run folder with checkpoints, metrics and a run card out.
+
+The one stage that is not a Beam graph: a step needs the step before it, so there is nothing to spread over workers.
+Several GPUs are several ranks of the same command under torchrun. With `online` a policy moves the shares while the
+model trains, from the recipe's, and the run card holds their path. Refuses a recipe whose tokenizer or shards are not
+those of the workspace, unless forced, and `online` beside what needs shares that stay.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from ....corpus.store.errors import RequestError
+from ....corpus.store.shards import checksum, fingerprint
+from ....corpus.store.workspace import Workspace
+from ....mixing.online import OnlineSettings
+from ....mixing.recipe import Recipe, load_recipe
+from ....training import checkpoint
+from ....training.data.loader import Loader, Phase
+from ....training.data.online import Online, stretches
+from ....training.data.shards import TokenDomain, TokenFacts, domains, open_tokens
+from ....training.data.tokenizer import load_tokenizer
+from ....training.evaluation import HeldOut, held_out_rows
+from ....training.loop import Probe, pretrain
+from ....training.loop_settings import LoopSettings
+from ....training.run_folder import CHECKPOINTS
+from ....training.targets import load_target, score
+from ....training.transformer import Transformer, size
+from .phases import Changes, arranged, plan_phases, with_quality
+
+RUNS = "runs"
+
+
+class Shape(BaseModel, frozen=True, extra="forbid"):
+    """What a model size leaves open."""
+
+    tied: bool | None = None  # embedding and head are one matrix
+    qk_norm: bool | None = None  # queries and keys are normalised
+    n_kv_heads: int | None = Field(default=None, ge=1)  # fewer than heads: grouped-query attention
+    rope_base: float | None = Field(default=None, gt=0)
+
+
+class TrainSettings(Changes, frozen=True, extra="forbid"):
+    """What the recipe does not say: the model, the batch and the loop; and what the run changes of it."""
+
+    recipe: str | None = None  # a recipe.yaml; None: the one that `mix` wrote into the workspace
+    name: str | None = None  # of the run; the recipe's name where not given
+    model: str | None = None  # a size, or LAYERSxWIDTHxHEADS; None: the branch's shape, 1m without a branch
+    shape: Shape = Shape()  # of a model that is not a branch's
+    tokens: int | None = Field(default=None, ge=1)  # instead of the recipe's total_tokens
+    batch_tokens: int = Field(default=8192, ge=1)
+    seed: int = 0
+    evaluation_tokens: int = Field(default=50_000, ge=1)  # held-out tokens per domain
+    targets: tuple[str, ...] = ()  # JSONL or text files of target tasks, scored when held-out text is measured
+    target_items: int = Field(default=200, ge=1)  # of each target
+    branch: str | None = None  # a checkpoint, or the folder of a run, whose weights the run starts from
+    online: OnlineSettings | None = None  # what moves the shares while the model trains; None: they are the recipe's
+    loop: LoopSettings = LoopSettings()
+
+
+def train(
+    workspace: Workspace, settings: TrainSettings, resume: bool = False, force: bool = False, quiet: bool = False
+) -> dict[str, Any]:
+    """Train to the end of the recipe, from wherever the run stands. Returns the run card."""
+    path = settings.recipe or workspace.path("mixture", "recipe.yaml")
+    recipe = load_recipe(path)
+    if not workspace.is_local:
+        raise RequestError(f"{workspace.url}: training maps tokens and writes checkpoints on a local disk")
+    folder = workspace.path(RUNS, settings.name or recipe.name)
+    if resume and not checkpoint.steps(f"{folder}/{CHECKPOINTS}"):
+        raise RequestError(f"--resume: {folder} has no checkpoint to go on from; leave --resume out to start")
+    pool = {name: open_tokens(workspace, name) for name in domains(workspace)}
+    if not pool:
+        raise RequestError(f"{workspace.url} has no token shards; run: gristmill tokenize --workspace {workspace.url}")
+    if not force:
+        check_recipe(recipe, pool, path, settings)
+    if settings.subset is not None and settings.subset.best is not None:
+        pool = with_quality(workspace, pool, settings.subset)
+    available = {name: domain.tokens for name, domain in pool.items()}
+    total = settings.tokens or recipe.total_tokens
+    phases = plan_phases(recipe, total, available, settings)
+    loader, online = data_of(recipe, settings, pool, phases, total)
+    longest = max(phase.seq_len for phase in phases)
+    facts = next(iter(pool.values())).facts
+    model, start = first_weights(settings, facts, longest)
+    weights = {name: domain.loss_weight for name, domain in recipe.domains.items() if domain.loss_weight != 1.0}
+    loop = settings.loop.model_copy(update={"loss_weights": weights | settings.loop.loss_weights})
+    prints = {
+        "tokenizer": facts.tokenizer,
+        "model": fingerprint(vars(model.config)),
+        "start": start,
+        **({"online": settings.online.model_dump_json()} if settings.online else {}),
+    }
+    measured = held_out(workspace, pool, settings.evaluation_tokens, longest)
+    scores = probe(workspace, settings.targets, settings.target_items, facts, longest)
+    return pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores, online)
+
+
+def data_of(
+    recipe: Recipe, settings: TrainSettings, pool: Mapping[str, TokenDomain], phases: Sequence[Phase], total: int
+) -> tuple[Loader, Online | None]:
+    """The loader of a run, and what moves its shares where that was asked for."""
+    asked, batch = settings.online, settings.batch_tokens
+    if asked is None:
+        return Loader(pool, phases, total, batch, settings.seed), None
+    if settings.subset is not None:
+        raise RequestError("online: the parts of a subset follow from shares that stay; leave subset or online out")
+    if settings.loop.teacher is not None:
+        raise RequestError("online: losses on a teacher's soft labels end when its part does; leave one of them out")
+    steps = max(1, round(total / batch))
+    names = [name for name, share in phases[0].shares.items() if share > 0]
+    every = asked.stride(steps, batch // max(phase.seq_len for phase in phases), len(names))
+    loader = Loader(pool, stretches(phases, steps, batch, every), total, batch, settings.seed, planned=0)
+    caps = {name: domain.max_epochs for name, domain in recipe.domains.items()}
+    epochs = {name: min(caps.get(name) or math.inf, settings.max_epochs or math.inf) for name in loader.names}
+    shares = np.array([loader.phases[0].shares[name] for name in loader.names])
+    policy = asked.choose(shares / shares.sum(), steps * batch)
+    return loader, Online(loader, policy, {name: cap * pool[name].tokens for name, cap in epochs.items()})
+
+
+def first_weights(settings: TrainSettings, facts: TokenFacts, longest: int) -> tuple[Transformer, str]:
+    """The model that the run starts from, and what says so: the seed, or the hash of the branch's weights."""
+    changes = settings.shape.model_dump(exclude_none=True)
+    asked = size(settings.model or "1m", facts.vocab_size, longest, **changes)
+    if settings.branch is None:
+        return Transformer(asked, settings.seed), f"seed {settings.seed}"
+    trained, state = checkpoint.load_model(settings.branch)
+    tokenizer = state.get("fingerprints", {}).get("tokenizer", facts.tokenizer)
+    if tokenizer != facts.tokenizer:
+        raise RequestError(
+            f"branch {settings.branch} reads tokenizer {tokenizer[:12]}…, these tokens are of {facts.tokenizer[:12]}…; "
+            f"run: gristmill tokenize --tokenizer with that run's tokenizer.json"
+        )
+    own = replace(trained.config, max_len=longest)
+    if (settings.model or changes) and own != asked:
+        raise RequestError(f"branch {settings.branch} has another shape: {own}; leave out `model` and `shape`")
+    model = Transformer(own, settings.seed)
+    model.load_state_dict(trained.state_dict())
+    return model, checksum(f"{checkpoint.newest(settings.branch)}/{checkpoint.MODEL}")
+
+
+def probe(workspace: Workspace, targets: Sequence[str], items: int, facts: TokenFacts, length: int) -> Probe | None:
+    """What scores the target tasks in these files; None where there are none."""
+    if not targets:
+        return None
+    path = workspace.table("tokenizer").shard_url("tokenizer.json")
+    with open(path, encoding="utf-8") as file:
+        tokenizer = load_tokenizer(file.read(), path)
+    loaded = [load_target(target, items) for target in targets]
+    return lambda model: {target.name: score(model, target, tokenizer, facts, length) for target in loaded}
+
+
+def held_out(workspace: Workspace, pool: Iterable[str], tokens: int, seq_len: int) -> dict[str, HeldOut]:
+    """What these domains of the workspace are measured by, those without held-out text left out."""
+    found = {}
+    for name in pool:
+        domain = open_tokens(workspace, name, "heldout")
+        if domain.bytes:
+            found[name] = held_out_rows(domain, seq_len, tokens)
+    return found
+
+
+def check_recipe(recipe: Recipe, pool: dict[str, TokenDomain], where: str, changes: Changes) -> None:
+    """Refuse tokens that are not those the recipe was made for."""
+    tokenizer = next(iter(pool.values())).facts.tokenizer
+    stale = []
+    if recipe.tokenizer is not None and recipe.tokenizer.sha256 != tokenizer:
+        stale.append(f"tokenizer: {recipe.tokenizer.sha256[:12]}… in the recipe, {tokenizer[:12]}… in the workspace")
+    for name, expected in sorted(recipe.shards.items()):
+        if name in pool and pool[name].fingerprint != expected:
+            stale.append(f"tokens of {name}: {expected[:12]}… in the recipe, {pool[name].fingerprint[:12]}… here")
+    if stale:
+        raise RequestError(
+            f"{where} was made for other tokens ({'; '.join(stale)}); make it anew (gristmill mix), or train on "
+            f"on these tokens all the same with --force"
+        )
+    wanted = {phase.metadata for phase in arranged(recipe, changes)} - {"none"}
+    if wanted and not any(np.any(domain.metadata_tokens) for domain in pool.values()):
+        kind = sorted(wanted)[0]
+        raise RequestError(
+            f"{where}: the run conditions on metadata, but the token shards have no prefixes; run: gristmill tokenize "
+            f"--metadata {kind} --force"
+        )
+
+
+def runs(workspace: Workspace) -> list[str]:
+    """Names of the runs of a local workspace, sorted."""
+    folder = workspace.path(RUNS)
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []

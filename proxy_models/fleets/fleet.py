@@ -1,0 +1,258 @@
+"""A fleet: many small language models, one mixture each, trained in one program.
+
+Groups of models are trained with stacked weights (`stacked`), so that one operation serves the whole group; how many
+go together is chosen by a short probe (`fleet_probe`) or given. Models share nothing but the arithmetic: losses,
+gradients, clipping, learning rate and life are each model's own, and a model that diverges is stopped and reported
+while the others go on. With equal seeds models start equal and read prefixes of the same streams (`order`), so that
+differences between mixtures are paired; other seeds measure the noise.
+
+Refuses mixtures that cannot be honoured, rows longer than a domain, and more evaluations than steps.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field, model_validator
+from torch import Tensor
+
+from ...corpus.store.errors import RequestError
+from ...corpus.store.shards import fingerprint
+from ...training.transformer import TransformerConfig
+from .checkpoint import Trail
+from .group import Group
+from .order import DataOrder, TwoPhases, checked
+from .pool import TokenPool
+
+
+class FleetSettings(BaseModel, frozen=True, extra="forbid"):
+    """Shape, budget and update rule, the same for every model of the fleet save the learning rate.
+
+    lr      one rate, or one a model
+    warmup  steps of linear rise; then `constant`, `cosine` to a tenth, or `wsd`: constant, the last fifth falls to zero
+    group   models stacked at a time; None: what execution says
+    """
+
+    n_layers: int = Field(default=2, ge=1)
+    d_model: int = Field(default=64, ge=2)
+    n_heads: int = Field(default=2, ge=1)
+    n_kv_heads: int | None = None
+    d_ff: int = Field(default=192, ge=1)
+    tied: bool = False
+    qk_norm: bool = True
+    seq_len: int = Field(default=128, ge=2)
+    sequences: int = Field(default=4, ge=1)  # rows of each model in each step
+    steps: int = Field(default=200, ge=1)
+    lr: float | tuple[float, ...] = 4e-3
+    warmup: int = Field(default=20, ge=0)
+    schedule: Literal["constant", "cosine", "wsd"] = "wsd"
+    betas: tuple[float, float] = (0.9, 0.95)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float | None = 1.0
+    evaluations: int = Field(default=10, ge=1)
+    execution: Literal["auto", "stacked", "sequential"] = "auto"
+    group: int | None = Field(default=None, ge=1)
+    threads: int = Field(default=1, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False  # trunk and head by torch.compile, which takes a minute or so for each shape of a group
+
+    @model_validator(mode="after")
+    def _steps_hold_evaluations(self) -> "FleetSettings":
+        if self.evaluations > self.steps:
+            raise ValueError(f"{self.evaluations} evaluations do not fit into {self.steps} steps")
+        return self
+
+    def config(self, vocab_size: int) -> TransformerConfig:
+        return TransformerConfig(
+            n_layers=self.n_layers,
+            d_model=self.d_model,
+            n_heads=self.n_heads,
+            n_kv_heads=self.n_kv_heads or self.n_heads,
+            d_ff=self.d_ff,
+            vocab_size=vocab_size,
+            max_len=self.seq_len,
+            tied=self.tied,
+            qk_norm=self.qk_norm,
+        )
+
+    @property
+    def tokens_per_model(self) -> int:
+        return self.steps * self.sequences * self.seq_len
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step relative to the peak, in (0, 1]."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        if self.schedule == "cosine":
+            return 0.1 + 0.45 * (1 + float(np.cos(np.pi * done)))
+        if self.schedule == "wsd" and done > 0.8:
+            return max(1e-3, (1 - done) / 0.2)
+        return 1.0
+
+    def evaluated(self) -> list[int]:
+        """Steps after which every model is measured; the last is the last step."""
+        return [round(self.steps * (i + 1) / self.evaluations) for i in range(self.evaluations)]
+
+    def where(self) -> str:
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise RequestError("device cuda was asked for, and torch sees none here")
+        return self.device
+
+
+@dataclass(frozen=True)
+class FleetResult:
+    """What a fleet measured. K models, C checkpoints, E targets, D domains.
+
+    bits_per_byte  (K, C, E) float64; NaN from the checkpoint after a model diverged
+    train_loss     (K, C) float64, nats per token of the step before each checkpoint
+    steps          (C,) int64
+    alive          (K,) bool
+    stopped        (K,) int64: the step at which a model diverged, -1 for those that did not
+    epochs         (K, D) float64: passes over each domain
+    reason         why so many models were stacked at a time
+    weights        each model's state for `Transformer.load_state_dict`, where they were asked for
+    """
+
+    bits_per_byte: np.ndarray
+    train_loss: np.ndarray
+    steps: np.ndarray
+    targets: list[str]
+    domains: list[str]
+    mixtures: np.ndarray
+    seeds: np.ndarray
+    alive: np.ndarray
+    stopped: np.ndarray
+    epochs: np.ndarray
+    tokens_per_model: int
+    reason: str
+    seconds: float
+    weights: list[dict[str, Tensor]] | None = None
+
+    @property
+    def final(self) -> np.ndarray:
+        """(K, E): bits per byte at the end."""
+        return self.bits_per_byte[:, -1]
+
+    def noise(self) -> np.ndarray:
+        """(E,) standard deviation at the end between seeds of the same mixture, pooled; NaN without replicates."""
+        squares, freedom = np.zeros(len(self.targets)), 0
+        mixture = np.unique(np.round(self.mixtures, 12), axis=0, return_inverse=True)[1].ravel()
+        for one in np.unique(mixture):
+            values = self.final[(mixture == one) & self.alive]
+            if len(values) > 1:
+                squares += ((values - values.mean(0)) ** 2).sum(0)
+                freedom += len(values) - 1
+        return np.sqrt(squares / freedom) if freedom else np.full(len(self.targets), np.nan)
+
+
+def train_fleet(
+    pool: TokenPool,
+    mixtures: np.ndarray,
+    settings: FleetSettings,
+    seeds: Sequence[int] = (0,),
+    *,
+    checkpoint: str | None = None,
+    start_from: Sequence[Mapping[str, Tensor]] | None = None,
+    keep_weights: bool = False,
+    after: Callable[[int, int], None] | None = None,
+    last: tuple[int, np.ndarray] | None = None,
+) -> FleetResult:
+    """Train one model for each row of `mixtures` and measure all of them on every held-out set of the pool.
+
+    mixtures    (K, D) shares of training tokens, domains as in pool.names
+    seeds       one for all models (differences between mixtures are then paired), or one a model
+    checkpoint  a folder (or URL) in which groups leave their state at each evaluation; the same call resumes there
+    start_from  states to start from instead of seeded ones: one for all, or one a model
+    after       called after each step of a group with its number and how many there are
+    last        a step and the (K, D) mixtures that the models go on with from there: runs of two phases
+    """
+    mixtures = checked(pool, mixtures, settings.seq_len)
+    K = len(mixtures)
+    seeds = _one_each(list(seeds), K, "seeds")
+    rates = _one_each(list(settings.lr) if isinstance(settings.lr, tuple) else [settings.lr], K, "lr")
+    states = None if start_from is None else _one_each(list(start_from), K, "start_from")
+    made_from = "" if checkpoint is None else _made_from(pool, settings, states)
+    began, before = time.perf_counter(), torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        size, reason = _group_size(pool, mixtures, settings, seeds)
+        parts = []
+        for first in range(0, K, size):
+            models = slice(first, min(first + size, K))
+            order = _order(pool, mixtures[models], seeds[models], settings, last and (last[0], last[1][models]))
+            group = Group(pool, order, settings, rates[models], None if states is None else states[models])
+            told = [last[0], last[1][models].tolist()] if last else []
+            work = fingerprint(made_from, mixtures[models].tolist(), seeds[models], rates[models], *told)
+            parts.append(group.train(Trail(checkpoint, first, work), keep_weights, after))
+    finally:
+        torch.set_num_threads(before)
+    return FleetResult(
+        bits_per_byte=np.concatenate([part["bits_per_byte"] for part in parts]),
+        train_loss=np.concatenate([part["train_loss"] for part in parts]),
+        steps=np.array(settings.evaluated(), np.int64),
+        targets=pool.targets,
+        domains=pool.names,
+        mixtures=mixtures,
+        seeds=np.array(seeds, np.int64),
+        alive=np.concatenate([part["stopped"] for part in parts]) < 0,
+        stopped=np.concatenate([part["stopped"] for part in parts]),
+        epochs=_order(pool, mixtures, seeds, settings, last).epochs(settings.steps),
+        tokens_per_model=settings.tokens_per_model,
+        reason=reason,
+        seconds=time.perf_counter() - began,
+        weights=[state for part in parts for state in part["weights"]] if keep_weights else None,
+    )
+
+
+def _order(
+    pool: TokenPool,
+    mixtures: np.ndarray,
+    seeds: list[int],
+    settings: FleetSettings,
+    last: tuple[int, np.ndarray] | None,
+) -> DataOrder:
+    if last is None:
+        return DataOrder(pool, mixtures, seeds, settings.seq_len, settings.sequences)
+    return TwoPhases(pool, mixtures, seeds, settings.seq_len, settings.sequences, *last)
+
+
+def _made_from(pool: TokenPool, settings: FleetSettings, states: list[Mapping[str, Tensor]] | None) -> str:
+    """What a checkpoint is only good for: the same tokens, settings and starting weights."""
+    digest = hashlib.blake2b(digest_size=16)
+    for state in states or ():
+        for name in sorted(state):
+            digest.update(state[name].detach().cpu().contiguous().numpy().tobytes())
+    told = settings.model_dump(mode="json", exclude={"threads", "execution", "group", "compile"})
+    return fingerprint(pool.fingerprint, told, digest.hexdigest())
+
+
+def _group_size(pool: TokenPool, mixtures: np.ndarray, settings: FleetSettings, seeds: list[int]) -> tuple[int, str]:
+    """Models to stack at a time, and why."""
+    K = len(mixtures)
+    if settings.group is not None:
+        return min(settings.group, K), f"groups of {min(settings.group, K)}: as asked"
+    if settings.execution == "sequential":
+        return 1, "one model after another: as asked"
+    from .probe import fits, probe
+
+    most = fits(pool, settings, K)
+    if settings.execution == "stacked":
+        why = "all together: as asked" if most >= K else f"groups of {most}: memory holds no more"
+        return min(most, K), why
+    return probe(pool, mixtures, settings, seeds, min(most, K))
+
+
+def _one_each(values: list[Any], K: int, what: str) -> list[Any]:
+    if len(values) == 1:
+        return values * K
+    if len(values) != K:
+        raise RequestError(f"{what} has {len(values)} entries for {K} mixtures; give one for all or one for each")
+    return values

@@ -1,0 +1,1 @@
+"""Documents changed or labelled by models: refining (ProX), rephrasing (WRAP), tagging, clusters."""

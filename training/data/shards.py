@@ -1,0 +1,306 @@
+"""Token shards: Arrow IPC files, one row per document, read by memory mapping without a copy.
+
+`tokens/<domain>/<split>-<stem>.arrow` belongs to `documents/<stem>.parquet`. A row's tokens are BOS, the metadata
+prefix (`metadata_tokens` of them, often none), the text, and EOS where the tokenizer has one of its own. `n_bytes`
+counts the UTF-8 bytes of the text alone, so bits per byte can always be computed. The schema's metadata carry the
+stamp and counts that a committed shard is recognised by, the tokenizer's hash and the totals.
+
+Refuses to map a workspace that is not on a local disk, and to mix shards of two tokenizers in one domain.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pyarrow as pa
+
+from ...corpus.store.errors import RequestError, WorkspaceError
+from ...corpus.store.shards import COUNTS, STAMP, Shard, checksum, filesystem, replacing
+from ...corpus.store.workspace import Manifest, Workspace
+
+SPLITS = ("train", "heldout")
+TOKENS = b"gristmill.tokens"
+BATCH_TOKENS = 1 << 24  # a record batch is cut here; its offsets stay far below 2^31
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """What every shard of a tokenizer shares, stored in each of them."""
+
+    tokenizer: str  # sha256 of tokenizer.json
+    vocab_size: int
+    bos: int
+    eos: int | None  # None where the tokenizer ends documents with the token that starts them
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.uint16 if self.vocab_size <= 1 << 16 else np.uint32)
+
+
+def token_schema(dtype: np.dtype) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("tokens", pa.list_(pa.field("item", pa.from_numpy_dtype(dtype), nullable=False)), nullable=False),
+            pa.field("n_tokens", pa.int32(), nullable=False),
+            pa.field("n_bytes", pa.int64(), nullable=False),
+            pa.field("metadata_tokens", pa.int32(), nullable=False),
+        ]
+    )
+
+
+@dataclass
+class TokenRows:
+    """Rows on their way into a shard, as columns."""
+
+    ids: list[str] = field(default_factory=list)
+    tokens: list[np.ndarray] = field(default_factory=list)
+    n_bytes: list[int] = field(default_factory=list)
+    metadata_tokens: list[int] = field(default_factory=list)
+
+    def append(self, id: str, tokens: np.ndarray, n_bytes: int, metadata_tokens: int) -> None:
+        self.ids.append(id)
+        self.tokens.append(tokens)
+        self.n_bytes.append(n_bytes)
+        self.metadata_tokens.append(metadata_tokens)
+
+    def totals(self) -> dict[str, int]:
+        return {
+            "documents": len(self.ids),
+            "tokens": sum(len(tokens) for tokens in self.tokens),
+            "bytes": sum(self.n_bytes),
+        }
+
+
+def write_tokens(url: str, rows: TokenRows, facts: TokenFacts, stamp: str, counts: Mapping[str, int]) -> Shard:
+    """Write one shard, whole or not at all. Rows are put in the order of their ids, which are hashes."""
+    order = sorted(range(len(rows.ids)), key=rows.ids.__getitem__)
+    totals = rows.totals()
+    own = {"tokenizer": facts.tokenizer, "vocab_size": facts.vocab_size, "bos": facts.bos, "eos": facts.eos, **totals}
+    schema = token_schema(facts.dtype).with_metadata(
+        {STAMP: stamp, COUNTS: json.dumps(dict(counts), sort_keys=True), TOKENS: json.dumps(own, sort_keys=True)}
+    )
+    with replacing(url) as scratch:
+        with pa.OSFile(scratch, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for chosen in _batches(rows, order):
+                writer.write_batch(_batch(rows, chosen, schema, facts.dtype))
+    fs, path = filesystem(url)
+    return Shard(os.path.basename(path), len(order), fs.size(path) or 0, checksum(url), dict(counts))
+
+
+def _batches(rows: TokenRows, order: Sequence[int]) -> list[list[int]]:
+    batches: list[list[int]] = []
+    room = 0
+    for place in order:
+        if room < len(rows.tokens[place]) or not batches:
+            batches.append([])
+            room = BATCH_TOKENS
+        batches[-1].append(place)
+        room -= len(rows.tokens[place])
+    return batches
+
+
+def _batch(rows: TokenRows, chosen: Sequence[int], schema: pa.Schema, dtype: np.dtype) -> pa.RecordBatch:
+    lengths = np.array([len(rows.tokens[place]) for place in chosen], np.int32)
+    offsets = np.concatenate((np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)))
+    flat = np.concatenate([rows.tokens[place] for place in chosen]).astype(dtype, copy=False)
+    return pa.record_batch(
+        [
+            pa.array([rows.ids[place] for place in chosen], pa.string()),
+            pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat), type=schema.field("tokens").type),
+            pa.array(lengths),
+            pa.array([rows.n_bytes[place] for place in chosen], pa.int64()),
+            pa.array([rows.metadata_tokens[place] for place in chosen], pa.int32()),
+        ],
+        schema=schema,
+    )
+
+
+def committed_tokens(url: str, stamp: str) -> Shard | None:
+    """The shard at `url` if it is there and carries this stamp, else None. The Arrow twin of `committed`."""
+    fs, path = filesystem(url)
+    if not fs.exists(path):
+        return None
+    with fs.open(path, "rb") as file:
+        metadata = pa.ipc.open_file(file).schema.metadata or {}
+    if metadata.get(STAMP, b"").decode() != stamp:
+        return None
+    rows = json.loads(metadata[TOKENS])["documents"]
+    return Shard(os.path.basename(path), rows, fs.size(path) or 0, checksum(url), json.loads(metadata[COUNTS]))
+
+
+def held_out(id: str, share: float) -> bool:
+    """Whether a document belongs to the held-out split: a draw by the hash of its id, the same everywhere."""
+    digest = hashlib.blake2b(f"held out:{id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2.0**64
+
+
+def table_name(domain: str) -> str:
+    """`tokens/<domain>`, with what a folder name cannot hold percent-encoded."""
+    name = quote(domain, safe=" ,;=+@()[]'!&")
+    return f"tokens/{name.replace('.', '%2E', 1) if name.startswith(('.', '_')) else name}"
+
+
+def domains(workspace: Workspace) -> list[str]:
+    """Names of the domains that have finished token tables, sorted."""
+    fs, path = filesystem(workspace.path("tokens"))
+    if not fs.exists(path):
+        return []
+    names = [os.path.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False)]
+    return sorted(unquote(name) for name in names if workspace.table(f"tokens/{name}").manifest() is not None)
+
+
+@dataclass(frozen=True)
+class TokenDomain:
+    """The documents of one domain and split, in the order of shards and rows. Arrays are views of mapped files.
+
+    offsets          (documents + 1,) int64: document i is tokens [offsets[i], offsets[i + 1]) of the domain
+    segments         the flat token arrays of the record batches, one after the other
+    n_bytes          (documents,) int64 UTF-8 bytes of each text
+    metadata_tokens  (documents,) int64 tokens of the prefix that follows BOS
+    quality          (documents,) float64, larger is better, or None: what a phase that reads the best ones goes by
+    """
+
+    name: str
+    split: str
+    facts: TokenFacts
+    fingerprint: str  # changes with the tokens: what a run records of the data it read
+    segments: tuple[np.ndarray, ...]
+    offsets: np.ndarray
+    n_bytes: np.ndarray
+    metadata_tokens: np.ndarray
+    quality: np.ndarray | None = None
+
+    @classmethod
+    def from_documents(
+        cls,
+        name: str,
+        documents: Sequence[np.ndarray],
+        facts: TokenFacts,
+        n_bytes: Sequence[int] | None = None,
+        metadata_tokens: Sequence[int] | None = None,
+        split: str = "train",
+    ) -> "TokenDomain":
+        """A domain in memory, for tests and for callers that have their own tokens."""
+        lengths = np.array([len(document) for document in documents], np.int64)
+        flat = np.concatenate([*documents, np.zeros(0, facts.dtype)]).astype(facts.dtype)
+        return cls(
+            name,
+            split,
+            facts,
+            hashlib.blake2b(flat.tobytes() + lengths.tobytes(), digest_size=16).hexdigest(),
+            (flat,),
+            np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths))),
+            np.array(lengths if n_bytes is None else n_bytes, np.int64),
+            np.array(np.zeros(len(documents)) if metadata_tokens is None else metadata_tokens, np.int64),
+        )
+
+    @property
+    def documents(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def tokens(self) -> int:
+        return int(self.offsets[-1])
+
+    @property
+    def bytes(self) -> int:
+        return int(self.n_bytes.sum())
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """(segments + 1,) int64: where each segment begins in the flat order."""
+        return np.concatenate((np.zeros(1, np.int64), np.cumsum([len(part) for part in self.segments], dtype=np.int64)))
+
+    def document(self, i: int) -> np.ndarray:
+        """Tokens of document i, a view."""
+        if not 0 <= i < self.documents:
+            raise IndexError(f"{self.name}/{self.split} has {self.documents} documents, asked for {i}")
+        begin, end = int(self.offsets[i]), int(self.offsets[i + 1])
+        part = int(np.searchsorted(self.starts, begin, side="right")) - 1
+        while part + 1 < len(self.segments) and begin >= self.starts[part + 1]:
+            part += 1
+        return self.segments[part][begin - self.starts[part] : end - self.starts[part]]
+
+    @cached_property
+    def quality_fingerprint(self) -> str:
+        values = b"" if self.quality is None else self.quality.tobytes()
+        return hashlib.blake2b(values, digest_size=16).hexdigest()
+
+    def best(self, share: float) -> np.ndarray:
+        """(M,) the best documents, in stored order, that hold the share of the domain's tokens; at least one."""
+        if self.quality is None:
+            raise RequestError(f"{self.name} has no quality, so its best documents are not known")
+        order = np.argsort(-self.quality, kind="stable")
+        held = np.cumsum(np.diff(self.offsets)[order])
+        return np.sort(order[: max(1, int(np.searchsorted(held, share * self.tokens + 1e-6, side="right")))])
+
+    def flat(self) -> np.ndarray:
+        """All tokens in one array: a view where there is one segment, a copy otherwise."""
+        if len(self.segments) == 1:
+            return self.segments[0]
+        return np.concatenate([*self.segments, np.zeros(0, self.facts.dtype)])
+
+
+def open_tokens(workspace: Workspace, domain: str, split: str = "train") -> TokenDomain:
+    """Map the finished token shards of a domain. Costs one footer per shard; tokens are read when touched."""
+    if not workspace.is_local:
+        raise RequestError(f"{workspace.url}: tokens are memory-mapped, which needs a local disk; copy tokens/ first")
+    if split not in SPLITS:
+        raise RequestError(f"no split {split!r}; there are: {', '.join(SPLITS)}")
+    table = workspace.table(table_name(domain))
+    manifest = table.finished(f"reading domain {domain!r}")
+    names = [shard.name for shard in manifest.shards if shard.name.startswith(split + "-")]
+    segments: list[np.ndarray] = []
+    lengths: list[np.ndarray] = []
+    n_bytes: list[np.ndarray] = []
+    metadata: list[np.ndarray] = []
+    for name in names:
+        reader = pa.ipc.open_file(pa.memory_map(table.shard_url(name)))
+        own = json.loads(reader.schema.metadata[TOKENS])
+        if own["tokenizer"] != manifest.details["tokenizer"]:
+            raise WorkspaceError(
+                f"{table.shard_url(name)} was made with tokenizer {own['tokenizer'][:12]}…, its manifest says "
+                f"{manifest.details['tokenizer'][:12]}…; run: gristmill tokenize --workspace {workspace.url} --force"
+            )
+        for i in range(reader.num_record_batches):
+            batch = reader.get_batch(i)
+            column = batch.column("tokens")
+            bounds = column.offsets.to_numpy()
+            segments.append(column.values.to_numpy()[bounds[0] : bounds[-1]])
+            lengths.append(np.diff(bounds).astype(np.int64))
+            n_bytes.append(batch.column("n_bytes").to_numpy())
+            metadata.append(batch.column("metadata_tokens").to_numpy().astype(np.int64))
+    none = np.zeros(0, np.int64)
+    return TokenDomain(
+        domain,
+        split,
+        facts_of(manifest),
+        manifest.fingerprint,
+        tuple(segments),
+        np.concatenate((np.zeros(1, np.int64), np.cumsum(np.concatenate([*lengths, none])))),
+        np.concatenate([*n_bytes, none]),
+        np.concatenate([*metadata, none]),
+    )
+
+
+def document_ids(workspace: Workspace, domain: str, split: str = "train") -> pa.Array:
+    """(documents,) ids of a domain's documents, in the order of `open_tokens`."""
+    table = workspace.table(table_name(domain))
+    found = []
+    for shard in table.finished(f"reading domain {domain!r}").shards:
+        if shard.name.startswith(split + "-"):
+            reader = pa.ipc.open_file(pa.memory_map(table.shard_url(shard.name)))
+            found += [reader.get_batch(i).column("id") for i in range(reader.num_record_batches)]
+    return pa.concat_arrays([*found, pa.array([], pa.string())])
+
+
+def facts_of(manifest: Manifest) -> TokenFacts:
+    """The tokenizer facts that a token table's manifest tells."""
+    told = manifest.details
+    return TokenFacts(told["tokenizer"], told["vocab_size"], told["bos"], told["eos"])

@@ -1,0 +1,44 @@
+"""The model and its loss in one module: what a step calls, and what DDP and FSDP wrap."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..transformer import Transformer
+from .loss import sample_targets, token_nll, weighted_loss
+
+
+class Objective(nn.Module):
+    """The model and its loss in one module, which is what DDP and FSDP wrap."""
+
+    def __init__(self, model: Transformer, z: float) -> None:
+        super().__init__()
+        self.model, self.z = model, z
+
+    def forward(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        scale: Tensor | None = None,
+        mask: object = None,
+        shares: Tensor | None = None,
+        reweight: Any = None,
+        draw: int | None = None,
+    ) -> Any:
+        """(weighted sum of losses, loss per token (B, T)); the latter alone where `scale` (B, T) is not given."""
+        vocab = self.model.config.vocab_size
+        if scale is None:
+            return self.model.nll(ids, targets, mask)
+        hidden, weight = self.model(ids, mask).flatten(0, 1), self.model.head_weight
+        if draw is not None:  # the seed of labels that the model draws itself; ignored positions stay so
+            drawn = sample_targets(hidden, weight, draw, vocab).view(targets.shape)
+            targets = torch.where(targets < 0, targets, drawn)
+        flat = targets.flatten(0, 1)  # (N,), or (N, K) where targets are soft
+        shares = None if shares is None else shares.flatten(0, 1)
+        if reweight is not None:
+            nll = token_nll(hidden, weight, flat, vocab, shares)
+            weights = reweight(nll.detach().view(ids.shape), scale)
+            return (nll * (scale * weights[:, None]).flatten()).sum(), nll.detach().view(ids.shape)
+        total, nll = weighted_loss(hidden, weight, flat, scale.flatten(), vocab, shares, self.z)
+        return total, nll.view(ids.shape)
