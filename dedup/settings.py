@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ..corpus.store.calls import Elsewhere, File
+from ..corpus.store.calls import Elsewhere, File, Folder
 from ..corpus.store.errors import RequestError
 from .keys import check_exact
 from .minhash import SIGNATURES, bands_and_rows, preset
@@ -146,8 +146,8 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
 class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the semantic stage.
 
-    model, tokenizer  a proxy model's file that makes the vectors, of documents as they enter this stage, into
-                   `embeddings/`; its tokenizer.json, where it does not lie beside it and is not the workspace's
+    model, tokenizer  a proxy model's file, checkpoint or run that makes the vectors, of documents as they enter this
+                   stage, into `embeddings/`; its tokenizer.json, where it lies neither beside it nor in the workspace
     table, column  or where vectors are: a table with shards like those of documents/, and a list column
     centre         take the mean vector away before anything is compared
     components     and this many principal directions; None: one for each 100 dimensions, rounded up
@@ -162,7 +162,7 @@ class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
     temperature    density: the lower, the more the complex clusters get
     """
 
-    model: File | None = None
+    model: Folder | None = None
     tokenizer: File | None = None
     table: str = "embeddings"
     column: str = "embedding"

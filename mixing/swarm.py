@@ -89,7 +89,7 @@ def match_target(name: str, targets: Sequence[str], kind: str = "target", where:
 
 
 def match_names(given: Mapping[str, float] | None, names: Sequence[str], kind: str, where: str) -> dict[str, float]:
-    """The same numbers under the full names that the given ones mean (`match_target`); two that mean one are refused."""
+    """The same numbers under the full names that the given ones mean; two that mean one are refused."""
     found: dict[str, float] = {}
     meant: dict[str, str] = {}
     for name, value in (given or {}).items():

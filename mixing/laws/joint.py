@@ -2,8 +2,9 @@
 
 Within a domain a budget is best spent on its best buckets up to a cut-off, repeated as often as it takes; the law says
 where to cut and what loss that gives. Between domains the budget is shared so that the weighted sum of losses is least:
-over a grid of the budget, because the losses are not convex where the cut-off moves, then by finer moves. Each domain's loss is
-taken to follow its own tokens alone; a swarm says more, and costs more. Refuses a budget that the caps cannot fill.
+over a grid of the budget, because the losses are not convex where the cut-off moves, then by finer moves. Each
+domain's loss is taken to follow its own tokens alone; a swarm says more, and costs more. Refuses a budget that the
+caps cannot fill.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 
 from ...corpus.store.errors import unknown_name
 from ..regression.ensemble import Fit
-from .simplex import Limits
 from ..tables import all_finite
+from .simplex import Limits
 
 Objective = Callable[[np.ndarray], np.ndarray]  # (N, D) -> (N,)
 DRAWS = 20_000

@@ -5,8 +5,9 @@ Shards give ids, scores and sizes, never text; one worker orders them and says f
 from in turn (RDS+'s round robin). With `unit: chunks`, `edits/select/` holds the text that remains of documents of
 which only some chunks are kept.
 
-Refuses a score that is not there, scores of other documents than those that survive now, and a budget larger than
-what there is. A document without a score is dropped, by the rule `unscored`.
+Refuses a score that is not there or is no number, scores of other documents than those that survive now, and a budget
+larger than what there is or smaller than every document. A document larger than the whole budget is passed over, one
+without a score is dropped, by the rule `unscored`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ from ..engine.stage import Plan, Report, Stage, commit
 SELECT, DECISIONS, EDITS = "select", "decisions/select", "edits/select"
 
 
-class SelectSettings(BaseModel, frozen=True, extra="forbid"):
+class SelectSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What to select by, and how much: exactly one of share, tokens and threshold.
 
     by           scores as TABLE.COLUMN or TABLE (its column score); several are taken from in turn
@@ -79,6 +80,12 @@ def select_inputs(workspace: Workspace, settings: SelectSettings) -> dict[str, s
         columns = _columns(workspace, table)
         if column not in columns:
             raise unknown_name("column", column, columns, f"--by {name}")
+        kind = _schema(workspace, table, [column]).field(column).type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+            raise RequestError(
+                f"--by {name}: scores/{table}/ has {kind} in the column {column}, which is no score; "
+                f"numbers are in: {', '.join(_numeric(workspace, table)) or 'none'}"
+            )
         if settings.unit == "chunks" and "chunks" not in columns:
             raise RequestError(f"scores/{table}/ has no chunks: only losses of models (color, pair, perplexity) have")
         found[f"scores/{table}"] = manifest.fingerprint
@@ -115,7 +122,7 @@ def _graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
 
 select = Stage[SelectSettings](
     name=SELECT,
-    version=1,
+    version=2,
     tables=(DECISIONS, EDITS),
     inputs=select_inputs,
     graph=_graph,
@@ -184,6 +191,11 @@ def choose(group: tuple[int, Iterable[tuple[str, pa.Table | None]]], plan: Plan)
     else:
         budget = settings.tokens if settings.tokens is not None else settings.share * sizes.sum()
         chosen = _within(keys, units, sizes, budget, settings.seed)
+        if not len(chosen) and not np.isnan(keys).all():
+            raise RequestError(
+                f"select: nothing fits into a budget of {budget:,.0f}: the smallest of {len(units):,} {settings.unit} "
+                f"has {sizes.min():,.0f}; ask for a larger share or for more tokens"
+            )
     report = {"available": int(sizes.sum()), "selected": int(sizes[chosen].sum()), "overlap": {}}
     for place, name in enumerate(settings.compare, len(settings.by)):
         plain = settings.model_copy(update={"draw": "top", "smallest": False})
@@ -316,6 +328,12 @@ def _split(name: str) -> tuple[str, str]:
 
 def _columns(workspace: Workspace, table: str) -> list[str]:
     return _schema(workspace, table, None).names
+
+
+def _numeric(workspace: Workspace, table: str) -> list[str]:
+    """Columns that a selection can be made by."""
+    found = _schema(workspace, table, None)
+    return [field.name for field in found if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]
 
 
 def _schema(workspace: Workspace, table: str, columns: list[str] | None) -> pa.Schema:

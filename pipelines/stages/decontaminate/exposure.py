@@ -18,10 +18,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
-from ....corpus.store.calls import File
+from ....corpus.store.calls import File, Folder
 from ....corpus.store.shards import checksum, committed, fingerprint, open_shard, read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.decontamination import read_examples
+from ....proxy_models.model_files import read_model
 from ...engine.stage import Plan, Report, Stage, shard_graph
 from ..train.model_places import model_inputs, read_file, tokenizer_of
 from .stage import HITS_TABLE
@@ -43,7 +44,7 @@ class ExposureSettings(BaseModel, frozen=True, extra="forbid"):
     """Which examples, and which model."""
 
     sets: dict[str, File] = Field(min_length=1)  # task -> JSONL file
-    model: File  # a proxy model: proxies/color/prior.safetensors of a workspace is one
+    model: Folder  # a proxy model: proxies/color/prior.safetensors of a workspace is one
     tokenizer: File | None = None  # a tokenizer.json; None: the one beside the model, or the workspace's
     chunk_tokens: int = Field(default=128, ge=2)  # of an example, read at once
 
@@ -80,7 +81,9 @@ def score_task(plan: Plan[ExposureSettings], task: str) -> Iterator[Report]:
         held = _found(plan.workspace, task)
         settings = plan.settings
         tokenizer = tokenizer_of(plan.workspace, settings.model, settings.tokenizer, "audit")
-        rows = scored(examples, read_file(settings.model), read_file(tokenizer).decode(), settings.chunk_tokens)
+        rows = scored(
+            examples, read_model(settings.model, "audit"), read_file(tokenizer).decode(), settings.chunk_tokens
+        )
         with open_shard(url, ROWS, stamp) as out:
             out.write_rows([{"task": task, "example": n, "found": n in held} | row for n, row in enumerate(rows)])
             out.counts |= {"examples": len(rows), "found": len(held)}

@@ -12,11 +12,11 @@ import apache_beam as beam
 import pyarrow as pa
 from pydantic import BaseModel
 
-from ....corpus.store.calls import File
+from ....corpus.store.calls import File, Folder
 from ....corpus.store.fate import inputs, read_kept
 from ....corpus.store.shards import committed, fingerprint, open_shard
 from ....corpus.store.workspace import Workspace
-from ....proxy_models.model_files import ProxyModel
+from ....proxy_models.model_files import ProxyModel, read_model
 from ....proxy_models.scoring.embeddings import Embedder, vector_array
 from ....proxy_models.scoring.token_losses import threads
 from ...engine.stage import Plan, Report, Stage, shard_graph
@@ -27,9 +27,12 @@ TABLE, BEFORE = "embeddings", "semantic"
 
 
 class EmbedSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which model, a file that `score` wrote, and its tokenizer.json where it is not found: see `tokenizer_of`."""
+    """Which model (a file that `score` wrote, a checkpoint or a run), and its tokenizer.json where it is not found.
 
-    model: File
+    Where it is looked for: `tokenizer_of`.
+    """
+
+    model: Folder
     tokenizer: File | None = None
 
 
@@ -40,7 +43,7 @@ def embed_inputs(workspace: Workspace, settings: EmbedSettings) -> dict[str, str
 
 @lru_cache(maxsize=1)
 def _embedder(model: str, tokenizer: str, made: str) -> Embedder:
-    return Embedder(read_file(tokenizer).decode(), ProxyModel.from_bytes(read_file(model), model))
+    return Embedder(read_file(tokenizer).decode(), ProxyModel.from_bytes(read_model(model, model), model))
 
 
 def embed_shard(plan: Plan[EmbedSettings], shard: str) -> Iterator[Report]:
