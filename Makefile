@@ -4,13 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench clean
+DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_optimizer.py tests/training
+
+.PHONY: demo test determinism check format bench clean
 
 demo: $(READY)
 	$(BIN)/gristmill demo --workspace demo
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# what must not depend on the processor's vectors: the same tests under the narrowest and under eight floats
+determinism: $(READY)
+	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(DETERMINISM)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(DETERMINISM)
 
 check: $(READY)
 	$(BIN)/ruff format --check .

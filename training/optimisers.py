@@ -23,6 +23,15 @@ PUBLISHED: dict[str, dict[str, float]] = {
 }
 
 
+# what each optimiser remembers of a parameter
+STATE = {
+    "AdamW": {"step", "exp_avg", "exp_avg_sq"},
+    "Muon": {"momentum_buffer"},
+    "Lion": {"exp_avg"},
+    "Sophia": {"exp_avg", "hessian"},
+}
+
+
 class OptimiserSettings(BaseModel, frozen=True, extra="forbid"):
     """`rate` is the peak; a schedule multiplies it. The values below are AdamW's, see PUBLISHED for the others."""
 
@@ -178,6 +187,14 @@ class Optimiser:
             on_device = value.ndim > 0 or fusable([parameter])
             place = parameter.device if on_device else torch.device("cpu")
             owner[id(parameter)].state[parameter][key] = like(value.to(place, copy=True), parameter)
+        for part in self.parts:
+            wanted = STATE[type(part).__name__]
+            lacking = [p for buffers in part.state.values() if not wanted <= buffers.keys() for p in wanted - buffers.keys()]
+            if lacking:
+                raise WorkspaceError(
+                    f"the checkpoint's optimiser state lacks {sorted(set(lacking))[0]}, which {self.settings.name} needs; "
+                    f"it is that of another optimiser, so train under another --name"
+                )
 
 
 def fusable(parameters: Iterable[Tensor]) -> bool:

@@ -240,6 +240,24 @@ class TokenDomain:
         held = np.cumsum(np.diff(self.offsets)[order])
         return np.sort(order[: max(1, int(np.searchsorted(held, share * self.tokens + 1e-6, side="right")))])
 
+    def head(self, documents: int) -> np.ndarray:
+        """Tokens of the first documents in one array; no more segments are touched than hold them."""
+        end = int(self.offsets[documents])
+        parts = self.segments[: int(np.searchsorted(self.starts, end, side="left"))]
+        return parts[0][:end] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0, self.facts.dtype)])[:end]
+
+    def plain(self, documents: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of the first documents (None: all) without metadata prefixes, and the offsets (documents + 1,) of
+        each; views where there are no prefixes."""
+        count = self.documents if documents is None else documents
+        prefixes, offsets, tokens = self.metadata_tokens[:count], self.offsets[: count + 1], self.head(count)
+        if not prefixes.any():
+            return tokens, offsets
+        lengths = np.diff(offsets)
+        place = np.arange(len(tokens)) - np.repeat(offsets[:-1], lengths)
+        keeps = (place == 0) | (place > np.repeat(prefixes, lengths))
+        return tokens[keeps], np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths - prefixes)))
+
     def flat(self) -> np.ndarray:
         """All tokens in one array: a view where there is one segment, a copy otherwise."""
         if len(self.segments) == 1:
