@@ -19,15 +19,15 @@ mix.command("spend")(spend)
 mix.command("ladder")(ladder)
 mix.command("plan")(plan)
 
-USUAL = ("natural", "uniform", "best_of_swarm", "fitted")
-
 
 @mix.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
     workspace: WorkspaceOption = "",
     mixtures: Annotated[int | None, typer.Option(help="mixtures in the swarm, one proxy each; 32")] = None,
-    target: Annotated[list[str], typer.Option(help="DOMAIN or DOMAIN=WEIGHT; repeat for several; all alike")] = [],  # noqa: B006
+    target: Annotated[
+        list[str], typer.Option(help="DOMAIN, FILE or NAME=FILE, with =WEIGHT or not; all domains")
+    ] = [],  # noqa: B006
     total_tokens: Annotated[int | None, typer.Option(help="of the run the recipe is for; every token once")] = None,
     max_epochs: Annotated[float | None, typer.Option(help="passes over a domain that the run may make; 4")] = None,
     steps: Annotated[int | None, typer.Option(help="training steps of a proxy; 200")] = None,
@@ -50,10 +50,11 @@ def run(
 ) -> None:
     """Find the mixture of domains that trains the best model, by proxies.
 
-    Trains a swarm of small models on different mixtures, fits each held-out domain's loss, optimises the target under
-    the epoch cap, trains the result again beside the natural and the uniform mixture, and writes mixture/recipe.yaml.
-    Compared are also UniMax, temperature sampling, DoReMi's rule, the swarm's best, and mixtures of your own; and with
-    --validate doremi or --validate ado what these policies find while a proxy of their own trains.
+    Trains a swarm of small models on different mixtures, fits each target's loss, optimises the target under the epoch
+    cap, trains the candidates again at validation size, and hands over in mixture/recipe.yaml what fresh seeds prove to
+    beat the natural mixture, or that mixture. A target is a held-out domain, or a file of questions and answers or of
+    texts, of which one half is searched by and the other judges. --validate adds UniMax, temperature sampling, DoReMi's
+    rule, mixtures of your own, and what doremi or ado find while a proxy of their own trains.
 
     Example: gristmill mix --workspace W --target books=2 --target web=1 --rounds 2 --validate unimax
     """
@@ -61,20 +62,21 @@ def run(
         return
     if not workspace:
         raise RequestError("mix needs --workspace W (or: gristmill mix fit --mixtures A.csv --losses B.csv)")
+    from ..stages.mix.settings import CANDIDATES
     from ..stages.mix.stage import MixSettings
     from ..stages.mix.stage import mix as stage
 
     values: dict[str, Any] = settings_file(settings) if settings else {}
     given = {
         "mixtures": mixtures,
-        "target": parse_targets(target) or None,
+        "target": list(target) or None,
         "total_tokens": total_tokens,
         "max_epochs": max_epochs,
         "design": design or ("nested" if group else None),
         "groups": parse_groups(group) or None,
         "rounds": rounds,
         "reuse": {"recipe": reuse, "changed": changed or None} if reuse else None,
-        "validate_mixtures": [*values.get("validate_mixtures", USUAL), *validate] if validate else None,
+        "validate_mixtures": [*values.get("validate_mixtures", CANDIDATES), *validate] if validate else None,
         "last_phases": last_phase or None,
         "choose": choose,
         "compare": parse_compared(compare) or None,
@@ -83,6 +85,8 @@ def run(
     }
     if changed and not reuse:
         raise RequestError("--changed says which domains an old recipe lacks; it needs --reuse RECIPE")
+    if target:
+        values.pop("target_files", None)  # those of the file belong to its targets
     values |= {key: value for key, value in given.items() if value is not None}
     values["proxy"] = proxy_values(values.get("proxy") or {}, steps, d_model)
     asked = settings_of(MixSettings, **values)
@@ -203,6 +207,10 @@ def mixture_lines(details: dict[str, Any]) -> str:
             told = f"{row['bits_per_byte']:.4f}" + ("" if row["spread"] is None else f" ± {row['spread']:.4f}")
         said = f"{guess['predicted']:.4f} [{guess['low']:.4f}, {guess['high']:.4f}]" if guess else "not predicted"
         lines.append(f"  {name:<14} {told:<17} {said}")
+    for name, row in details.get("target_files", {}).items():
+        parts = ", ".join(f"{row[half]['tokens']:,} tokens {half}" for half in ("searched", "judged"))
+        short = f"; fewer than asked for: {', '.join(row['short'])}" if row["short"] else ""
+        lines.append(f"target {name}: {row['items']:,} items, {parts}{short}")
     for name, row in details.get("bounds", {}).items():
         kept = "kept" if row["kept"] else "not kept"
         lines.append(f"bound on {name}: at most {row['at_most']:.4f}, predicted {row['predicted']:.4f}: {kept}")
@@ -210,7 +218,7 @@ def mixture_lines(details: dict[str, Any]) -> str:
     lines.append(f"The predicted order held for {held} of {pairs} pairs.")
     fresh = ", ".join(f"{name} {row['bits_per_byte']:.4f}" for name, row in details.get("fresh", {}).items())
     if fresh:
-        lines.append(f"Validation chose {details['chosen']}; trained again with fresh seeds: {fresh}.")
+        lines.append(f"trained again with fresh seeds: {fresh}")
     lines.append(details["verdict"])
     for end in details.get("last_phases", []):
         shares = ", ".join(f"{name} {share:.3f}" for name, share in end["shares"].items() if share > 0)

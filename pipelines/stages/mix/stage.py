@@ -20,17 +20,29 @@ import numpy as np
 
 from ....corpus.store.shards import Shard, committed, filesystem, fingerprint, open_shard
 from ....corpus.store.workspace import Workspace
-from ....mixing.proxies import Wave, fraction, mean_shares, open_pool, proxy_schema, swarm_of, train_wave, waves
+from ....mixing.handover import same_mixtures
+from ....mixing.proxies import (
+    Wave,
+    fraction,
+    mean_shares,
+    open_pool,
+    proxy_schema,
+    swarm_of,
+    target_files,
+    train_wave,
+    waves,
+)
 from ....mixing.recipe import rounded
 from ....mixing.regression.ensemble import target_weights
 from ....mixing.search.designs import dirichlet_swarm, nested_swarm, spread_swarm
 from ....mixing.search.rounds import acquire, round_sizes
 from ....mixing.swarm import Swarm
+from ....mixing.target_files import JUDGED, SEARCHED
 from ....mixing.two_phase import last_mixtures
 from ....mixing.verdict import Choice, choose
 from ....proxy_models.fleets.pool import TokenPool
 from ...engine.stage import Plan, Stage
-from .choice import decide
+from .choice import JUDGED_MIXTURES, JUDGES, decide
 from .files import MIXTURE, MIXTURE_TABLE, WAVES, commit_mixture, named_shards, wave_rows
 from .settings import (
     LAST,
@@ -48,8 +60,17 @@ from .settings import (
 __all__ = ["MIXTURE_TABLE", "MixSettings", "mix"]
 
 
-def pool_of(plan: Plan) -> TokenPool:
-    return open_pool(plan.workspace.url, fingerprint(plan.inputs), plan.settings.heldout_tokens)
+def pool_of(plan: Plan, half: str = SEARCHED) -> TokenPool:
+    """The pool, with that half of each target file."""
+    settings: MixSettings = plan.settings
+    files = tuple(sorted(settings.target_files.items()))
+    tables = fingerprint(plan.inputs)
+    return open_pool(plan.workspace.url, tables, settings.heldout_tokens, files, half, settings.target_tokens)
+
+
+def half_of(kind: str) -> str:
+    """The half of target files that models of a wave are measured on: only the last measurement sees the other."""
+    return JUDGED if kind == JUDGES else SEARCHED
 
 
 def part_seen(plan: Plan, kind: str) -> float:
@@ -102,13 +123,14 @@ def next_waves(group: tuple[int, Iterable[Shard]], plan: Plan, number: int) -> I
     sizes = round_sizes(settings.mixtures, settings.rounds)
     rows = acquire(
         units.swarm(swarm),
-        target_weights(swarm.targets, settings.target),
+        target_weights(swarm.targets, settings.weights()),
         units.collapse(pool.natural),
         units.limits(run_limits(plan, pool.tokens, pool.names)),
         sizes[number],
         regressors=settings.regressors,
         seed=settings.seed + 7 * number,
         boldness=settings.boldness,
+        least_gain=settings.least_gain,
     )
     runs = named(units.expand(rows), pool, settings.seed, sum(sizes[:number]))
     yield from waves("swarm", runs, settings.wave, first=len(swarm_shards))
@@ -118,7 +140,8 @@ def next_waves(group: tuple[int, Iterable[Shard]], plan: Plan, number: int) -> I
 def validation_waves(plan: Plan, choice: Choice) -> list[Wave]:
     """Every mixture to validate with every seed."""
     seeds = validation_seeds(plan.settings)
-    runs = [(name, choice.mixtures[name], seed) for name in plan.settings.validated() for seed in seeds]
+    first = same_mixtures(choice.mixtures, plan.settings.validated())
+    runs = [(name, choice.mixtures[name], seed) for name in first if first[name] == name for seed in seeds]
     return waves("validation", runs, plan.settings.wave)  # type: ignore[arg-type]
 
 
@@ -178,11 +201,12 @@ def train(wave: Wave, plan: Plan) -> Iterator[Shard]:
     held, part = plan.settings.heldout_tokens, part_seen(plan, wave.kind)
     made_from = (what, held, part, plan.inputs, wave.names, wave.mixtures, wave.seeds, wave.first, wave.length)
     made_from += (wave.last,) if wave.last else ()
+    made_from += (half_of(wave.kind), plan.settings.target_tokens) if plan.settings.target_files else ()
     stamp = fingerprint(plan.stage, plan.version, *made_from)
     url = plan.workspace.table(WAVES).shard_url(wave.shard)
     shard = committed(url, stamp)
     if shard is None:
-        pool = pool_of(plan)
+        pool = pool_of(plan, half_of(wave.kind))
         seen = pool if part == 1.0 else fraction(pool, part, fleet.seq_len)
         trail = plan.workspace.path(WAVES, "_unfinished", wave.shard)
         with open_shard(url, proxy_schema(pool.names, pool.targets), stamp) as writer:
@@ -212,7 +236,7 @@ def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
         swarm,
         pool.natural,
         run_limits(plan, pool.tokens, pool.names),
-        target=settings.target,
+        target=settings.weights(),
         regressors=settings.regressors,
         seed=settings.seed,
         draws=settings.draws,
@@ -225,6 +249,7 @@ def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
         terms={"kl": settings.kl, "cost": settings.cost, "at_most": settings.at_most},
     )
     choice.report["diverged"] = diverged
+    choice.report["target_files"] = target_files(settings.target_files, plan.workspace, pool, settings.target_tokens)
     yield from validation_waves(plan, choice)
     yield from last_waves(plan, choice)
     yield choice
@@ -233,8 +258,12 @@ def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
 
 def excess_of(swarm: Swarm) -> np.ndarray | None:
     """(steps, D): how far the first natural proxy was, along its training, above the best any proxy reached."""
-    if swarm.trajectories is None or swarm.targets != swarm.domains or not swarm.runs[0].startswith("natural:"):
+    if swarm.trajectories is None or not swarm.runs[0].startswith("natural:"):
         return None
+    if not set(swarm.domains) <= set(swarm.targets):
+        return None
+    swarm = swarm.only(swarm.domains)
+    assert swarm.trajectories is not None
     excess = swarm.trajectories[0] - swarm.losses.min(0)
     return np.repeat(excess, 50, axis=0)  # DoReMi steps its weights many times; evaluations are few
 
@@ -250,11 +279,11 @@ def commit(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[str]:
 def mix_work(workspace: Workspace, settings: MixSettings) -> int:
     sizes = round_sizes(settings.mixtures, settings.rounds)
     sizes[0] += settings.replicates
-    runs = [*sizes, settings.seeds * len(settings.validated())]
+    runs = [*sizes, settings.seeds * len(settings.validated())]  # at most
     runs += [settings.last_mixtures] * len(set(settings.last_phases)) + [1] * len(settings.online())
-    if settings.choose == "measured" or settings.last_phases:
-        runs.append(settings.seeds * (3 if settings.choose == "measured" else 1))  # at most
+    if settings.measured or settings.last_phases:
+        runs.append(settings.seeds * (JUDGED_MIXTURES if settings.measured else 1))
     return sum(-(-count // settings.wave) for count in runs)
 
 
-mix = Stage("mix", 2, (WAVES, MIXTURE), mix_inputs, mix_graph, mix_work, recorded=recorded)
+mix = Stage("mix", 3, (WAVES, MIXTURE), mix_inputs, mix_graph, mix_work, recorded=recorded)
