@@ -51,7 +51,7 @@ def read_csv(path: str) -> CsvTable:
             text = cast(bytes, file.read()).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise RequestError(f"{path} is not UTF-8 text: {error}") from error
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, lines = [], []
     try:
         for row in reader:

@@ -99,7 +99,7 @@ def acquire(
         gains.append(float(expected_gain(value, deviation, best).max()))
         return value if fit is None else fit.combined(rows, weights), deviation
 
-    rows = next_round(swarm.weights, predict, centre, count, seed, limits, boldness=boldness, repel=0.0)
+    rows = next_round(swarm.weights, predict, centre, count, seed, limits, boldness=boldness)
     return rows if max(gains) >= least_gain else rows[:0]
 
 

@@ -222,14 +222,15 @@ def mix_inputs(workspace: Workspace, settings: MixSettings) -> dict[str, str]:
     needed = [name for name in (*settings.target, *settings.at_most) if name in without]
     if without and not settings.weights():
         raise RequestError(
-            f"{', '.join(without)} has no held-out text to be a target by; name the targets that count, by --target, or "
-            f"tokenize with a larger --heldout"
+            f"{', '.join(without)} has no held-out text to be a target by; say with --target which count, or tokenize "
+            f"with a larger --heldout"
         )
     if needed:
         raise RequestError(f"{', '.join(needed)} has no held-out text to be a target by; leave it out of the targets")
     if without and settings.online():
+        follower = ", ".join(settings.online())
         raise RequestError(
-            f"{', '.join(settings.online())} follows the loss of every domain, and {', '.join(without)} has no text held out"
+            f"{follower} follows the loss of every domain, and {', '.join(without)} has no text held out"
         )
     for mixture, shares in settings.compare.items():
         for name in shares:
