@@ -75,6 +75,7 @@ class Evidence(BaseModel, frozen=True, extra="forbid"):
     baselines: dict[str, Any] = {}  # trivial mixtures and what they are predicted to give
     validation: dict[str, Any] = {}  # held-out proxies: bits per byte by mixture, mean and spread over seeds
     fresh: dict[str, Any] = {}  # the same again with fresh seeds, where validation chose
+    card: dict[str, Any] = {}  # how surely its order against others holds in a larger model, noise of each target
     verdict: str = ""
 
 

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 
 from ..corpus.store.errors import RequestError, unknown_name
-from .recipe import rounded
+from .card import card_of, pairs_of
+from .recipe import Evidence, Phase, Recipe, make_recipe, rounded
 from .regression.ensemble import evaluate as judge
 from .regression.ensemble import fit_swarm, report, target_weights
+from .responses import fit_details
 from .search.convex import exact, exponential_laws
 from .search.optimise import bounds_kept, compare, judged, propose, terms_of
 from .search.simplex import Limits
 from .swarm import Swarm, match_names, match_target, read_swarm
-from .tables import all_finite, checked, named_once, read_csv
+from .tables import all_finite, checked, named_once, plain_values, read_csv
 
 SEARCHES = ("ensemble", "exact")
 
@@ -39,8 +41,9 @@ def fit_tables(
     search: str = "ensemble",
     seed: int = 0,
     jobs: int = 1,
+    details: bool = False,
 ) -> dict[str, Any]:
-    """The report of `gristmill mix fit`: {fit, evaluation, proposal, comparison}.
+    """The report of `gristmill mix fit`: {fit, evaluation, proposal, comparison, card}, with `details` what plots show.
 
     cost    domain -> price per token, in units of the loss; at_most: loss column -> what the proposal must not exceed
     search  ensemble: draws and gradient on the stacked fit; exact: the convex programme of the exponential law
@@ -75,6 +78,7 @@ def fit_tables(
     best = swarm.weights[int(np.argmin(swarm.losses @ weights))]
     told: dict[str, Any] = {
         "fit": report(fit, centre),
+        "target": dict(zip(swarm.targets, map(float, weights), strict=True)),
         "proposal": {
             "shares": rounded(dict(zip(swarm.domains, proposal.weights, strict=True))),
             "predicted": proposal.predicted,
@@ -96,9 +100,58 @@ def fit_tables(
             },
         ),
     }
+    named = {"natural": centre, "uniform": np.full(len(centre), 1 / len(centre))}
+    named |= {"best_of_swarm": best, "fitted": proposal.weights}
+    card = card_of(swarm, weights, {name: row.tolist() for name, row in named.items()})
+    told["card"] = {"pairs": pairs_of(card, "fitted"), "targets": card["targets"], "own_weight": card["own_weight"]}
+    if details:
+        told["details"] = fit_details(fit, proposal.weights, limits)
     if unseen is not None:
         told["evaluation"] = judge(fit, unseen)
     return told
+
+
+def recipe_of_fit(told: Mapping[str, Any], domains: str, total_tokens: int, seq_len: int, seed: int = 0) -> Recipe:
+    """The proposal of `fit_tables` as a recipe, which exporters take.
+
+    domains  a CSV of domain, tokens, mean_tokens_per_document, bytes_per_token for every domain of the mixtures
+    """
+    table = read_csv(domains)
+    places = [row[table.place("domain")] for row in table.rows]
+    named_once(places, f"{domains}: a domain")
+    numbers = {
+        column: table.numbers(column, above=0.0) for column in ("tokens", "mean_tokens_per_document", "bytes_per_token")
+    }
+    wanted = told["proposal"]["shares"]
+    facts = {}
+    for name in wanted:
+        row = match_target(name, places, "domain", domains)
+        facts[name] = {
+            "tokens_available": round(numbers["tokens"][row]),
+            "mean_tokens_per_document": numbers["mean_tokens_per_document"][row],
+            "bytes_per_token": numbers["bytes_per_token"][row],
+        }
+    evidence = Evidence(
+        seed=seed,
+        swarm={"mixtures": told["fit"]["runs"], "from": "tables of mixtures and losses"},
+        regressor={
+            name: {"members": row["members"], "cross_validated": row["cross_validated"]["ensemble"]}
+            for name, row in plain_values(told["fit"]["targets"]).items()
+        },
+        target=dict(told["target"]),
+        chosen="fitted, as predicted",
+        predicted={key: told["proposal"][key] for key in ("predicted", "low", "high")},
+        baselines=plain_values(told["comparison"]),
+        card=plain_values(told["card"]),
+        verdict="Predicted by a fit on tables; nothing was trained to check it.",
+    )
+    return make_recipe(
+        name=f"{len(facts)} domains",
+        total_tokens=total_tokens,
+        domains=facts,
+        phases=[Phase(until=1.0, seq_len=seq_len, shares=wanted)],
+        evidence=evidence,
+    )
 
 
 def _unseen(swarm: Swarm, mixtures: str, losses: str) -> Swarm:

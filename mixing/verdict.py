@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from .card import card_of
 from .recipe import rounded
 from .regression.ensemble import fit_swarm, report, target_weights
 from .regression.measures import pairwise_accuracy, spearman
@@ -104,6 +105,7 @@ def choose(
         predicted = compare(fit, combination, {name: units.collapse(weights) for name, weights in made.items()})
         rows = np.array([units.collapse(np.array(weights)) for weights in mixtures.values()])
         priced = objective(fit, combination, replace(held, at_most=()))(rows) - fit.combined(rows, combination)
+        card = card_of(swarm, combination, mixtures)
     own = [place for place in swarm.own() if place is not None]
     told = {
         **report(fit, centre),
@@ -115,6 +117,7 @@ def choose(
         "sensitivity": proposal.sensitivity,
         "search": proposal.how,
         "target_domains": len(own),
+        "card": card,
         "out_of_fold": {
             "runs": list(swarm.runs),
             "predicted": {

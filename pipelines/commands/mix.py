@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from .mix_ladder import ladder
 from .mix_laws import law, spend
 from .mix_plan import plan
 from .options import ForceOption, JsonOption, WorkersOption, WorkspaceOption, run_and_show, settings_file, settings_of
+
+if TYPE_CHECKING:
+    from ...mixing.recipe import Recipe
 
 mix = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
 
@@ -25,9 +28,7 @@ def run(
     context: typer.Context,
     workspace: WorkspaceOption = "",
     mixtures: Annotated[int | None, typer.Option(help="mixtures in the swarm, one proxy each; 32")] = None,
-    target: Annotated[
-        list[str], typer.Option(help="DOMAIN, FILE or NAME=FILE, with =WEIGHT or not; all domains")
-    ] = [],  # noqa: B006
+    target: Annotated[list[str], typer.Option(help="DOMAIN, FILE or NAME=FILE, with =WEIGHT or not; all domains")] = [],  # noqa: B006
     total_tokens: Annotated[int | None, typer.Option(help="of the run the recipe is for; every token once")] = None,
     max_epochs: Annotated[float | None, typer.Option(help="passes over a domain that the run may make; 4")] = None,
     steps: Annotated[int | None, typer.Option(help="training steps of a proxy; 200")] = None,
@@ -112,16 +113,28 @@ def fit(
     search: Annotated[str, typer.Option(help="ensemble, or exact: convex, of the exponential law")] = "ensemble",
     seed: Annotated[int, typer.Option(help="of the folds and of the search")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="processes to fit targets in")] = 2,
+    output: Annotated[
+        str, typer.Option(help="folder for fit.json, fit.html and, with --domains, recipe.yaml")
+    ] = "",
+    domains: Annotated[
+        str, typer.Option(help="CSV: domain, tokens, mean_tokens_per_document, bytes_per_token: the recipe needs it")
+    ] = "",
+    total_tokens: Annotated[int, typer.Option(min=0, help="of the run that the recipe is for")] = 0,
+    seq_len: Annotated[int, typer.Option(min=2, help="of the run that the recipe is for")] = 2048,
     as_json: JsonOption = False,
 ) -> None:
     """Fit losses as functions of the mixture, and propose the best mixture. Needs no workspace.
 
     Reads RegMix's and Olmix's CSV forms. Each target is fitted alone by an ensemble that cross-validation weighs.
 
+    With --output the plots and the decision card are written, and with --domains a recipe that `recipe export` takes.
+
     Example: gristmill mix fit --mixtures A.csv --losses B.csv --target the_pile_pile_cc --json
     """
-    from ...mixing.standalone import fit_tables
+    from ...mixing.standalone import fit_tables, recipe_of_fit
 
+    if bool(domains) != bool(total_tokens) or (domains and not output):
+        raise RequestError("a recipe takes --output, --domains and --total-tokens together")
     if bool(evaluate_mixtures) != bool(evaluate_losses):
         raise RequestError("--evaluate-mixtures and --evaluate-losses go together")
     told = fit_tables(
@@ -139,8 +152,28 @@ def fit(
         search=search,
         seed=seed,
         jobs=jobs,
+        details=bool(output),
     )
+    if output:
+        recipe = recipe_of_fit(told, domains, total_tokens, seq_len, seed) if domains else None
+        write_fit(told, recipe, output)
     sys.stdout.write(as_json_text(told) if as_json else fit_lines(told))
+
+
+def write_fit(told: dict[str, Any], recipe: "Recipe | None", folder: str) -> None:
+    """fit.json, fit.html and, where there is one, recipe.yaml in a folder; each appears whole or not at all."""
+    from ...corpus.store.shards import replacing
+    from ...mixing.recipe import dump_recipe
+    from ...mixing.tables import as_json
+    from ..report.fit import fit_page
+
+    texts = {"fit.json": as_json(told, indent=1) + "\n", "fit.html": fit_page(told)}
+    if recipe is not None:
+        texts["recipe.yaml"] = dump_recipe(recipe)
+    for name, text in texts.items():
+        with replacing(f"{folder.rstrip('/')}/{name}") as scratch, open(scratch, "w", encoding="utf-8") as file:
+            file.write(text)
+    told.pop("details", None)
 
 
 def as_json_text(told: dict[str, Any]) -> str:
@@ -219,6 +252,10 @@ def mixture_lines(details: dict[str, Any]) -> str:
     fresh = ", ".join(f"{name} {row['bits_per_byte']:.4f}" for name, row in details.get("fresh", {}).items())
     if fresh:
         lines.append(f"trained again with fresh seeds: {fresh}")
+    if details.get("card"):
+        from ...mixing.card import card_lines
+
+        lines += card_lines(details["chosen"], details["card"])
     lines.append(details["verdict"])
     for end in details.get("last_phases", []):
         shares = ", ".join(f"{name} {share:.3f}" for name, share in end["shares"].items() if share > 0)

@@ -24,7 +24,6 @@ from .files import final_losses, named_shards, wave_rows
 from .settings import LAST, run_limits, smallest_share, validation_seeds
 
 JUDGES = "final"  # waves of seeds that chose nothing
-JUDGED_MIXTURES = 4  # mixtures in them at most
 FRESH = 2000  # added to the seeds of the validation: no seed is used twice
 
 

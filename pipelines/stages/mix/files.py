@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ....corpus.store.errors import WorkspaceError
 from ....corpus.store.shards import STAMP, Shard, checksum, filesystem, fingerprint, replacing
+from ....mixing.card import pairs_of
 from ....mixing.handover import same_mixtures, settled
 from ....mixing.proxies import ONLINE, domain_facts, fleet_flops
 from ....mixing.recipe import Evidence, Phase, Recipe, Tokenizer, dump_recipe, make_recipe
@@ -67,7 +68,9 @@ def commit_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterato
     if fresh:
         again = validate(fresh, predicted, target, name)
         validation |= {"fresh": again["mixtures"], "handed_over": over, "verdict": handed_over_told(over)}
-    recipe = recipe_of(plan, pool, choice, decision, predicted, validation)
+    parts = choice.report["card"]
+    card = plain_values({**parts, "pairs": pairs_of(parts, name)})
+    recipe = recipe_of(plan, pool, choice, decision, predicted, validation, card)
     ends = [end.told(pool.names) for end in decision.ends]
     told = {**choice.report, "predicted": predicted, "validation": validation, "last_phases": ends, "chosen": name}
     written = [
@@ -85,6 +88,7 @@ def commit_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterato
         "predicted": predicted,
         "last_phases": ends,
         "target_files": choice.report["target_files"],
+        "card": card,
     }
     details = plain_values(details)
     yield plan.workspace.table(MIXTURE).write_manifest(plan.manifest(MIXTURE, written, details))
@@ -165,6 +169,7 @@ def recipe_of(
     decision: Decision,
     predicted: Mapping[str, dict[str, float]],
     validation: dict[str, Any],
+    card: dict[str, Any],
 ) -> Recipe:
     """The chosen mixture as a recipe for the run, with its evidence."""
     settings, told = plan.settings, choice.report
@@ -199,6 +204,7 @@ def recipe_of(
         baselines={name: row for name, row in predicted.items() if name != decision.name},
         validation=validation["mixtures"],
         fresh=validation.get("fresh", {}),
+        card=card,
         verdict=validation["verdict"],
     )
     return make_recipe(

@@ -25,6 +25,7 @@ from ....mixing.verdict import SWARM_BEST, TWO_PHASE
 from ....proxy_models.fleets.fleet import FleetSettings
 from ....training.data.shards import domains as token_domains
 from ....training.data.shards import open_tokens, table_name
+from ....training.transformer import block_parameters
 from ...engine.stage import Plan
 
 ALWAYS = ("natural", "fitted")  # validated whatever is asked: gains are over natural
@@ -32,6 +33,7 @@ CANDIDATES = ("natural", "uniform", *SWARM_BEST, "fitted")  # validated where no
 KNOWN = ("natural", "uniform", "unimax", "temperature", "doremi_style", *ONLINE, *SWARM_BEST, "fitted")
 REUSED = "previous"
 LAST = "last"  # waves of branches are named last and the millionths of their phase
+JUDGED_MIXTURES = 4  # mixtures at most that fresh seeds train once more
 FEWEST_SEQUENCES = 2  # sequences of the run that a domain of the recipe has at least
 
 
@@ -249,6 +251,20 @@ def domain_inputs(workspace: Workspace, stage: str) -> dict[str, str]:
     if len(names) < 2:
         raise RequestError(f"a mixture needs two domains at least, {workspace.url} has {', '.join(names)}")
     return {table_name(name): workspace.table(table_name(name)).finished(stage).fingerprint for name in names}
+
+
+def beside(settings: MixSettings) -> dict[str, float]:
+    """What a search trains beside its mixtures, at most, in proxies: a model at validation size is several of them."""
+    large = settings.fleet("validation").tokens_per_model / settings.proxy.tokens_per_model
+    large *= block_parameters(settings.fleet("validation").config(1)) / block_parameters(settings.proxy.config(1))
+    phases = len(set(settings.last_phases))
+    return {
+        "replicates": float(settings.replicates),
+        "policies": float(sum(ONLINE[name] for name in settings.online())),
+        "validation": large * settings.seeds * len(settings.validated()),
+        "judging": large * settings.seeds * (JUDGED_MIXTURES if settings.measured else bool(phases)),
+        "last_phases": sum(1 - length + settings.last_mixtures * length for length in set(settings.last_phases)),
+    }
 
 
 def run_tokens(plan: Plan, available: np.ndarray) -> int:

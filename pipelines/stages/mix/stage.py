@@ -42,9 +42,10 @@ from ....mixing.two_phase import last_mixtures
 from ....mixing.verdict import Choice, choose
 from ....proxy_models.fleets.pool import TokenPool
 from ...engine.stage import Plan, Stage
-from .choice import JUDGED_MIXTURES, JUDGES, decide
+from .choice import JUDGES, decide
 from .files import MIXTURE, MIXTURE_TABLE, WAVES, commit_mixture, named_shards, wave_rows
 from .settings import (
+    JUDGED_MIXTURES,
     LAST,
     MixSettings,
     compared,
