@@ -167,7 +167,8 @@ def validate(
             "gain_spread": float(gains.std(ddof=1)) if len(gains) > 1 else None,
             "domains": {t: float(np.mean([losses[t] for losses in measured[name].values()])) for t in target},
         }
-    names = [name for name in rows if name in predicted]
+    known = {tuple(sorted(combined[name].items())): name for name in reversed(rows) if name in predicted}
+    names = sorted(known.values(), key=list(rows).index)  # equal mixtures are one
     foretold = np.array([predicted[name]["predicted"] for name in names])
     found = np.array([rows[name]["bits_per_byte"] for name in names])
     pairs = len(names) * (len(names) - 1) // 2 - ties(found)
