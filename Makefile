@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ROOMS := corpus dedup filters mixing pipelines proxy_models training
+LINKED := $(VENV)/linked/gristmill
 
 DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_optimizer.py tests/training
 
-.PHONY: demo test determinism check format bench clean
+.PHONY: demo test determinism check format bench clean linked
 
 demo: $(READY)
 	$(BIN)/gristmill demo --workspace demo
@@ -20,7 +22,13 @@ determinism: $(READY)
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
 	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(DETERMINISM)
 
-check: $(READY)
+# pyright does not follow the mapping of folders in pyproject.toml: a tree of links shows it the package as installed
+linked: $(READY)
+	mkdir -p $(LINKED)
+	for room in $(ROOMS); do ln -sfn $(CURDIR)/$$room $(LINKED)/$$room; done
+	for file in gristmill/*; do ln -sf $(CURDIR)/$$file $(LINKED)/; done
+
+check: $(READY) linked
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright

@@ -92,27 +92,27 @@ def name(number: int) -> str:
 def write_workspace(url: str, rows: Iterable[dict], per_shard: int = 4000) -> int:
     """documents/ of a new workspace; a row needs `text` and may give any other column. Returns the documents."""
     from gristmill.corpus.store.schema import DOCUMENTS
-    from gristmill.corpus.store.shards import committed, open_shard
-    from gristmill.corpus.store.workspace import Manifest, Workspace, total
+    from gristmill.corpus.store.shards import open_shard
+    from gristmill.corpus.store.workspace import Commit, Made, TableRecord, Workspace, total
 
-    table, made, count = Workspace(url).table("documents"), [], 0
+    workspace, made, count = Workspace(url), [], 0
     blank = dict.fromkeys(DOCUMENTS.names) | {"source": "benchmark", "domain": "benchmark"}
     for number, part in enumerate(_parts(rows, per_shard)):
-        shard = table.shard_url(f"part-{number:05d}.parquet")
-        with open_shard(shard, DOCUMENTS, "benchmark") as out:
+        with open_shard(workspace.table("documents").url, f"part-{number:05d}.parquet", DOCUMENTS) as out:
             out.write_rows({**blank, "id": name(count + i), **row} for i, row in enumerate(part))
             out.counts.update({"in": len(part), "kept": len(part), "dropped": 0, "failed": 0})
         count += len(part)
-        made.append(committed(shard, "benchmark"))
-    table.write_manifest(
-        Manifest(
-            table="documents",
+        made.append(out.shard)
+    workspace.put_commit(
+        Commit(
             stage="extract",
+            command="extract",
             version=1,
-            settings={},
+            generation=1,
+            previous="",
+            tables={"documents": TableRecord(settings={}, shards=tuple(made), counts=total(made))},
             inputs={},
-            shards=tuple(made),
-            counts=total(made),
+            work={shard.name: Made(shard.content) for shard in made},
         )
     )
     return count

@@ -21,7 +21,7 @@ RUN = """
 import sys
 from gristmill.corpus.readers.inputs import Input
 from gristmill.corpus.store.workspace import Workspace
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
 from gristmill.pipelines.engine.runner import RunnerOptions
 given = (Input(paths=(sys.argv[1],), source="crawl"),)
 settings = ExtractSettings(inputs=given, shard_bytes=int(sys.argv[3]))

@@ -74,7 +74,7 @@ def rensa(folder: Path):
     from gristmill.corpus.store.workspace import Workspace
 
     table = Workspace(str(folder / "workspace")).table("documents")
-    paths = [table.shard_url(shard.name) for shard in table.finished("rensa").shards]
+    paths = [table.file_url(shard) for shard in table.finished("rensa").shards]
     yield
     word = re.compile(r"\w+")
     texts = [text for path in paths for text in pq.read_table(path, columns=["text"])["text"].to_pylist()]

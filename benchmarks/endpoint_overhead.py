@@ -19,9 +19,9 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from gristmill.proxy_models.engines.engine.cache import RequestCache
-from gristmill.proxy_models.engines.engine.endpoint import EndpointEngine, EndpointSettings
-from gristmill.proxy_models.engines.engine.engine import Request, answer
+from gristmill.proxy_models.engines.cache import RequestCache
+from gristmill.proxy_models.engines.endpoint import EndpointEngine, EndpointSettings
+from gristmill.proxy_models.engines.engine import Request, answer
 
 CONCURRENCY, ROUNDS = 32, 5
 # (seconds, requests, whether the bound of 10 % holds for it)

@@ -23,7 +23,7 @@ from gristmill.corpus.store.shards import Shard, committed, open_shard
 from gristmill.corpus.store.workspace import Manifest, Workspace
 from gristmill.filters.signals.families import FAMILIES
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 
 FAMILY = FAMILIES["gopher@paper"]
 

@@ -16,8 +16,8 @@ import time
 
 import pyarrow.parquet as pq
 
-from gristmill.corpus.languages.identification.identification import OWN, SAMPLE, identify
-from gristmill.corpus.languages.identification.model import SLICE, SLICES
+from gristmill.corpus.languages.identification import OWN, SAMPLE, identify
+from gristmill.corpus.languages.model import SLICE, SLICES
 
 from ._extraction_pages import Report, need
 

@@ -26,8 +26,8 @@ import torch
 from gristmill.corpus.readers.inputs import Input
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.data.shards import TokenDomain, domains, open_tokens
 from gristmill.training.evaluation import document_nll

@@ -19,7 +19,7 @@ from gristmill.corpus.readers.members import Members, codec
 from gristmill.corpus.readers.warc import Record, read_records
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
 
 from ._extraction_pages import Report, need
 

@@ -25,7 +25,7 @@ import numba
 import numpy as np
 
 from gristmill.corpus.languages.identification import model as language_model
-from gristmill.corpus.languages.identification.model import Model, folding, ngrams, predict, row_of, shipped, table
+from gristmill.corpus.languages.model import Model, folding, ngrams, predict, row_of, shipped, table
 
 from ._extraction_pages import Report
 from ._language_sources import DECLARED, FURTHER, SPOKEN, STOP, Chain, declaration

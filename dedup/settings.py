@@ -7,32 +7,34 @@ what manifests record, so that a preset and its values spelt out are the same re
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from ..corpus.store.calls import Elsewhere, File, Folder
+from ..corpus.settings import Elsewhere, File, Folder
 from ..corpus.store.errors import RequestError
-from .keys import check_exact
-from .minhash import SIGNATURES, bands_and_rows, preset
-from .survivors import check_order
 
 SIGNED = ("unit", "size", "fold", "num_perm", "seed", "exact")  # what the bytes of signatures/ and shingles/ depend on
 
 
 class RepeatSettings(BaseModel, frozen=True, extra="forbid"):
-    """What repeated text is cut from the documents that survive.
+    """What repeated text is cut from the documents that survive."""
 
-    lines       cut a line or paragraph that at least this many documents contain; None: leave lines alone
-    unit        "line", or "paragraph": what stands between blank lines
-    keep_first  the document with the smallest rank keeps its copy of a frequent line
-    substrings  cut runs of at least this many words that another document has as well; None: leave them
-    protected   share of a document's bytes that no cut may touch
-    """
-
-    lines: int | None = None
-    unit: Literal["line", "paragraph"] = "line"
-    keep_first: bool = False
-    substrings: int | None = None
-    protected: float = 0.5
+    lines: int | None = Field(
+        default=None,
+        description="also cut lines that at least this many surviving documents contain; none: lines stay",
+        json_schema_extra={"cli": {"option": "--lines"}},
+    )
+    unit: Literal["line", "paragraph"] = Field(
+        default="line", description="what repeats: a line, or a paragraph between blank lines"
+    )
+    keep_first: bool = Field(
+        default=False, description="the document with the smallest rank keeps its copy of a frequent line"
+    )
+    substrings: int | None = Field(
+        default=None,
+        description="also cut runs of at least this many words that another survivor has; none: runs stay",
+        json_schema_extra={"cli": {"option": "--substrings"}},
+    )
+    protected: float = Field(default=0.5, description="share of a document's bytes that no cut may touch")
 
     def check(self) -> None:
         """Refuse what does not fit together."""
@@ -47,45 +49,71 @@ class RepeatSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class DedupSettings(BaseModel, frozen=True, extra="forbid"):
-    """Settings of the dedup stage.
+    """Settings of the dedup stage."""
 
-    threshold  similarity from which two documents are duplicates
-    measure    exact similarity that verification computes: jaccard, or containment in the shorter document
-    unit, size, fold   shingles: see gristmill.dedup.shingles and gristmill.dedup.folds
-    bands, rows        given both, or derived from the threshold and `false_negative_weight`
-    exact      keys that make exact duplicates: "text" (normalised), "url", or SQL over documents
-    minhash    look for near-duplicates at all
-    verify     compare shingle sets before joining; without it every shared bucket joins, as most tools do
-    scope      duplicates are looked for in everything, or within source, domain or crawl
-    survivors  who survives, see gristmill.dedup.survivors; the smallest id decides at last
-    leaders    how many members of a bucket may lead before the rest is left to the other bands
-    repeats    lines and substrings that are cut from the survivors
-    against    workspaces whose documents count as seen: their signatures are read, their text is not
-    """
-
-    threshold: float | None = None
-    preset: str | None = None
-    measure: Literal["jaccard", "containment"] = "jaccard"
-    unit: Literal["words", "characters"] | None = None
-    size: int | None = None
-    fold: Literal["lower", "plain", "fineweb", "slimpajama", "redpajama", "raw"] | None = None
-    num_perm: int | None = None
-    bands: int | None = None
-    rows: int | None = None
-    false_negative_weight: float = 0.98
-    seed: int = 1
-    exact: tuple[str, ...] = ("text",)
-    minhash: bool = True
-    verify: bool = True
-    scope: Literal["global", "source", "domain", "crawl"] = "global"
-    survivors: tuple[str, ...] = ("earliest", "longest")
-    leaders: int = 16
-    against: tuple[Elsewhere, ...] = ()
-    edges_in_memory: int = 50_000_000
-    repeats: RepeatSettings | None = None
+    threshold: float | None = Field(
+        default=None,
+        description="Jaccard from which two documents are duplicates; default: the preset's, 0.8 without one",
+    )
+    preset: str | None = Field(
+        default=None, description="fineweb, slimpajama, redpajama-v2, nemo or redstone; default: our own"
+    )
+    measure: Literal["jaccard", "containment"] = Field(
+        default="jaccard",
+        description="similarity that verification computes: jaccard, or containment in the shorter document",
+    )
+    unit: Literal["words", "characters"] | None = Field(
+        default=None, description="shingles of words or of characters; default: the preset's, words without one"
+    )
+    size: int | None = Field(default=None, description="units in a shingle; default: the preset's, 5 without one")
+    fold: Literal["lower", "plain", "fineweb", "slimpajama", "redpajama", "raw"] | None = Field(
+        default=None,
+        description="what each character counts as when texts are compared; default: the preset's, lower without one",
+    )
+    num_perm: int | None = Field(
+        default=None, description="permutations of a signature; default: the preset's, 128 without one"
+    )
+    bands: int | None = Field(
+        default=None, description="bands of a signature; default: by threshold and false_negative_weight"
+    )
+    rows: int | None = Field(
+        default=None, description="rows of a band; default: by threshold and false_negative_weight"
+    )
+    false_negative_weight: float = Field(
+        default=0.98,
+        description="weight of a missed pair against a false candidate where bands are derived, 0 to 1",
+    )
+    seed: int = Field(default=1, description="seed of the permutations; equal seeds give equal bytes")
+    exact: tuple[str, ...] = Field(
+        default=("text",), description="exact key: text, url, or SQL over documents; may be repeated"
+    )
+    minhash: bool = Field(default=True, description="look for near-duplicates at all")
+    verify: bool = Field(default=True, description="compare shingle sets before two documents are joined")
+    scope: Literal["global", "source", "domain", "crawl"] = Field(
+        default="global", description="look for duplicates everywhere, or within each source, domain or crawl"
+    )
+    survivors: tuple[str, ...] = Field(
+        default=("earliest", "longest"),
+        description="earliest, latest, longest, shortest, highest:FAMILY.SIGNAL, in this order; then the smallest id",
+    )
+    leaders: int = Field(
+        default=16, description="members of a bucket that may lead before the rest is left to the other bands"
+    )
+    against: tuple[Elsewhere, ...] = Field(
+        default=(), description="workspace whose documents count as seen; may be repeated"
+    )
+    edges_in_memory: int = Field(
+        default=50_000_000, description="pairs that are joined in memory; more are joined in rounds"
+    )
+    repeats: RepeatSettings | None = Field(
+        default=None, description="lines and substrings that are cut from the survivors; none: texts stay"
+    )
 
     def check(self) -> None:
         """Refuse what does not fit together: a RequestError that says what is wrong."""
+        from .keys import check_exact
+        from .survivors import check_order
+
         if self.repeats is not None:
             self.repeats.check()
         check_order(self.survivors)
@@ -109,6 +137,8 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
 
     def resolved(self) -> dict[str, Any]:
         """Every value that the preset, the defaults or the derivation of bands and rows supply."""
+        from .minhash import bands_and_rows, preset
+
         given = preset(self.preset) if self.preset else None
 
         def value(name: str, otherwise: Any) -> Any:
@@ -132,6 +162,8 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
 
     def signing(self) -> dict[str, Any]:
         """The settings that signatures/ and shingles/ record."""
+        from .minhash import SIGNATURES
+
         everything = {**self.model_dump(mode="json"), **self.resolved()}
         return {name: everything[name] for name in SIGNED} | {"signatures": SIGNATURES}
 
@@ -144,42 +176,44 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
-    """Settings of the semantic stage.
+    """Settings of the semantic stage."""
 
-    model, tokenizer  a proxy model's file, checkpoint or run that makes the vectors, of documents as they enter this
-                   stage, into `embeddings/`; its tokenizer.json, where it lies neither beside it nor in the workspace
-    table, column  or where vectors are: a table with shards like those of documents/, and a list column
-    centre         take the mean vector away before anything is compared
-    components     and this many principal directions; None: one for each 100 dimensions, rounded up
-    clusters       k-means clusters; None: about the square root of the documents
-    sample         documents that mean, directions and centroids are fitted on: those of the smallest rank
-    epsilon        SemDeDup drops a document whose cosine with a kept one exceeds 1 - epsilon; None: off
-    most           refuse the result where SemDeDup would drop more than this share of the documents
-    order          whom SemDeDup keeps: hard (farthest from the centroid), easy, or random (smallest rank)
-    prune          "prototypes" or "density" within the budget `share`; None: off
-    prefer         prototypes: hard, easy, or auto: easy where the share is under `scarce`
-    balance        part of the budget that is spread evenly over clusters
-    temperature    density: the lower, the more the complex clusters get
-    """
-
-    model: Folder | None = None
-    tokenizer: File | None = None
-    table: str = "embeddings"
-    column: str = "embedding"
-    centre: bool = True
-    components: int | None = None
-    clusters: int | None = None
-    sample: int = 200_000
-    epsilon: float | None = 0.05
-    most: float = 0.5
-    order: Literal["hard", "easy", "random"] = "hard"
-    prune: Literal["prototypes", "density"] | None = None
-    share: float = 0.5
-    prefer: Literal["hard", "easy", "auto"] = "auto"
-    scarce: float = 0.2
-    balance: float = 0.5
-    temperature: float = 0.1
-    seed: int = 1
+    model: Folder | None = Field(
+        default=None,
+        description="proxy model that makes embeddings/: a file as score writes it, a checkpoint or a run",
+    )
+    tokenizer: File | None = Field(
+        default=None, description="its tokenizer.json, where it does not lie beside it and is not the workspace's"
+    )
+    table: str = Field(
+        default="embeddings", description="or the table that holds the vectors, with shards like those of documents/"
+    )
+    column: str = Field(default="embedding", description="list column of the vectors")
+    centre: bool = Field(default=True, description="take away what all vectors share before they are compared")
+    components: int | None = Field(
+        default=None, description="principal directions of that; default: one for each 100 dimensions"
+    )
+    clusters: int | None = Field(default=None, description="k-means clusters; default: square root of the documents")
+    sample: int = Field(default=200_000, description="documents that mean, directions and centroids are fitted on")
+    epsilon: float | None = Field(
+        default=0.05,
+        description="drop what has a cosine above 1 - epsilon with a document that is kept; null: drop none",
+    )
+    most: float = Field(default=0.5, description="refuse to drop more than this share of documents as duplicates")
+    order: Literal["hard", "easy", "random"] = Field(
+        default="hard", description="whom duplicates keep: hard (farthest from the centroid), easy, or random"
+    )
+    prune: Literal["prototypes", "density"] | None = Field(
+        default=None, description="prune to the share of the documents, by prototypes or density; default: do not"
+    )
+    share: float = Field(default=0.5, description="share of the documents that pruning keeps")
+    prefer: Literal["hard", "easy", "auto"] = Field(
+        default="auto", description="prototypes to keep: hard, easy, or auto: easy where the share is under `scarce`"
+    )
+    scarce: float = Field(default=0.2, description="share under which auto keeps easy prototypes")
+    balance: float = Field(default=0.5, description="part of the budget that is spread evenly over clusters")
+    temperature: float = Field(default=0.1, description="density pruning: the lower, the more the complex clusters get")
+    seed: int = Field(default=1, description="seed of k-means and random order; equal seeds give equal bytes")
 
     def check(self) -> None:
         """Refuse what does not fit together."""

@@ -8,22 +8,26 @@ Refused: an unknown family or column, a sub-query, an aggregate, a threshold tha
 
 import importlib.resources
 import json
-import math
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
+from ..corpus.extensions import added
 from ..corpus.store.errors import RequestError, unknown_name
 from ..corpus.store.schema import DECISIONS
-from .signals.families import FAMILIES, Family
+from .settings import LineRules as LineRules
+from .settings import Rule as Rule
+from .settings import RuleSet as RuleSet
+from .signals.families import Family, all_families
 from .signals.lines import LINE_COLUMNS
 
 _DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license")
@@ -32,105 +36,21 @@ KEPT = pa.struct([(name, pa.int64()) for name in ("lines", "words", "chars", "se
 _FAILING = "struct(rule varchar, value double, threshold double)"
 _DIALECT = re.compile(r"""("[^"]*"|'[^']*')|\b([a-z][a-z0-9_]*@[a-z0-9_]+)\b""")
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-
-
-class Rule(BaseModel):
-    """One predicate. `keep` is SQL over `value`, `threshold` and signals; a document for which it is not true goes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rule: Name
-    value: str
-    threshold: float | dict[str, float]  # a number, or a number by language with one for `default`
-    keep: str
-
-    @field_validator("threshold")
-    @classmethod
-    def _finite(cls, threshold: float | dict[str, float]) -> float | dict[str, float]:
-        numbers = threshold if isinstance(threshold, dict) else {"default": threshold}
-        if "default" not in numbers:
-            raise ValueError("a threshold by language needs one for `default`")
-        if not all(math.isfinite(number) for number in numbers.values()):
-            raise ValueError("a threshold must be a finite number")
-        return threshold
-
-
-def _distinct_names(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    names = [rule.rule for rule in rules]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"rule names must differ, twice there: {', '.join(twice)}")
-    return rules
-
-
-class LineRules(BaseModel):
-    """Rules over the columns of `lines.LINE_COLUMNS`; a line for which one is not true is cut out of the text.
-
-    Rules of documents may then ask `kept.lines`, `kept.words`, `kept.chars`, `kept.sentences`, `removed.words_ratio`
-    and `removed.RULE`, the number of lines that fell to a line rule.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    split: Literal["lf", "broken"] = "lf"  # at line feeds, or as str.splitlines
-    rules: tuple[Rule, ...]
-
-    _distinct = field_validator("rules")(_distinct_names)
-
-
-class _Overlay(BaseModel):
-    """Thresholds by language and rule."""
-
-    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], dict[str, float]]
-
-
-class RuleSet(BaseModel):
-    """Rules in the order in which they are asked.
-
-    `languages` in a file lays other thresholds over those of the rules, by language: `{de: {min_words: 40}}` makes the
-    threshold of `min_words` one by language, with the rule's own as its `default`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    about: str = ""
-    lines: LineRules | None = None
-    mask: tuple[Literal["email", "ip", "phone", "iban", "card", "api_key"], ...] = ()  # personal data to replace
-    mask_key: str | None = None  # tokens then tell equal data from different ones: <EMAIL:3f2a9c> for <EMAIL>
-    rules: tuple[Rule, ...]
-
-    _distinct = field_validator("rules")(_distinct_names)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _laid_over(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "languages" not in values:
-            return values
-        values = dict(values)
-        over = _Overlay(languages=values.pop("languages")).languages
-        named = {rule.get("rule"): rule for rule in values.get("rules", ()) if isinstance(rule, dict)}
-        for language, thresholds in over.items():
-            if unknown := sorted(set(thresholds) - set(named)):
-                raise ValueError(f"languages.{language}: there is no rule {unknown[0]}")
-        rules = []
-        for rule in values.get("rules", ()):
-            own = rule.get("threshold") if isinstance(rule, dict) else None
-            other = {language: by[rule["rule"]] for language, by in over.items() if rule["rule"] in by}
-            base = own if isinstance(own, dict) else {"default": own}
-            rules.append(rule | {"threshold": base | other} if other else rule)
-        return values | {"rules": rules}
-
-    @property
-    def edits(self) -> bool:
-        """Whether the rules change texts, and therefore read them."""
-        return self.lines is not None or bool(self.mask)
-
 
 def bundled() -> list[str]:
     """Names of the rule sets that come with the package."""
     files = importlib.resources.files(f"{__package__}.rules").iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def rule_text(name: str) -> str:
+    """The text of a bundled rule set, or of a YAML file. RequestError where there is neither."""
+    if name in bundled():
+        return (importlib.resources.files(f"{__package__}.rules") / f"{name}.yaml").read_text(encoding="utf-8")
+    if not os.path.exists(name):
+        raise unknown_name("rule set", name, bundled(), "--rules")
+    with open(name, encoding="utf-8") as file:
+        return file.read()
 
 
 def load_rules(name: str | RuleSet) -> RuleSet:
@@ -140,13 +60,7 @@ def load_rules(name: str | RuleSet) -> RuleSet:
     """
     if isinstance(name, RuleSet):
         return name
-    if name in bundled():
-        text = (importlib.resources.files(f"{__package__}.rules") / f"{name}.yaml").read_text(encoding="utf-8")
-    elif os.path.exists(name):
-        with open(name, encoding="utf-8") as file:
-            text = file.read()
-    else:
-        raise unknown_name("rule set", name, bundled(), "--rules")
+    text = rule_text(name)
     try:
         rules = RuleSet.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
@@ -163,6 +77,27 @@ def quoted(sql: str) -> str:
     return _DIALECT.sub(lambda match: match[1] or f'"{match[2]}"', sql)
 
 
+@dataclass(frozen=True)
+class RuleFunction:
+    """A function that rules may call, of another package or a plug-in file: the entry's name is its name in SQL.
+
+    call        Arrow arrays of the parameters to one Arrow array, a value a row
+    parameters  DuckDB types, for example ("VARCHAR", "DOUBLE"); returns is one
+    """
+
+    call: Callable[..., pa.Array]
+    parameters: tuple[str, ...]
+    returns: str
+
+
+def add_functions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the functions of other packages and plug-in files known to a connection."""
+    for name, function in added("rules", ()).items():
+        if not isinstance(function, RuleFunction):
+            raise RequestError(f"the function {name!r} of a plug-in is no RuleFunction")
+        connection.create_function(name, function.call, list(function.parameters), function.returns, type="arrow")
+
+
 class Compiled:
     """Rules checked against the columns that exist: what they need to read, and the query that decides."""
 
@@ -176,6 +111,7 @@ class Compiled:
         self.rules = rules
         self._families, self._plain = families, plain
         self._connection = duckdb.connect(config={"enable_external_access": "false", "threads": "1"})
+        add_functions(self._connection)
         self.signals: dict[str, list[str]] = {}  # family -> columns
         self.columns: set[str] = set()  # plain columns
         self._sql = [self._rule_sql(place, rule, where) for place, rule in enumerate(rules)]
@@ -291,13 +227,13 @@ class Compiled:
 
 
 def compiled(
-    rules: RuleSet, where: str = "", families: Mapping[str, Family] = FAMILIES
+    rules: RuleSet, where: str = "", families: Mapping[str, Family] | None = None
 ) -> tuple[Compiled, Compiled | None]:
     """The document rules, and the line rules where there are any, checked against everything that can be measured.
 
     Kept by the thread that asked: to check takes longer than to decide a shard of 50,000 documents.
     """
-    known = {name: family.type for name, family in families.items()}
+    known = {name: family.type for name, family in (all_families() if families is None else families).items()}
     key = (where, rules.model_dump_json(), str(sorted(known.items())))
     if key not in _kept.compiled:
         while len(_kept.compiled) >= 8:

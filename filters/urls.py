@@ -13,15 +13,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, Field
 
-from ..corpus.store.calls import File, Folder
 from ..corpus.store.errors import MissingExtra, RequestError
 from ..corpus.store.shards import checksum, fingerprint
+from .settings import Files as Files
+from .settings import UrlRules as UrlRules
 
 
 @dataclass(frozen=True)
@@ -216,56 +215,6 @@ def ut1_lists(folder: str, categories: Iterable[str] | None = None) -> UrlLists:
             for entry in read_list(os.path.join(here, "urls")):
                 urls.setdefault(normal_url(entry), name)
     return UrlLists(hosts=hosts, domains=domains, urls=urls)
-
-
-def _files(given: object) -> object:
-    """A path alone, or a list of them, as category -> path: the category is the file's name without its ending."""
-    given = [given] if isinstance(given, str) else given
-    if not isinstance(given, list | tuple):
-        return given
-    named: dict[str, str] = {}
-    for path in given:
-        name = os.path.splitext(os.path.basename(str(path)))[0]
-        if name in named:
-            raise ValueError(f"two lists named {name}; name them apart: {{name: path}}")
-        named[name] = str(path)
-    return named
-
-
-Files = Annotated[dict[str, File], BeforeValidator(_files)]
-
-
-class UrlRules(BaseModel, frozen=True, extra="forbid"):
-    """Which lists there are: files with an entry a line, as a path, a list of paths, or category -> path."""
-
-    folder: Folder | None = None  # a folder per category, with files `domains` and `urls` (UT1)
-    block_hosts: Files = {}  # these hosts alone
-    block_domains: Files = {}  # these domains and their sub-domains
-    block_urls: Files = {}
-    block_words: Files = {}  # anywhere in host and path, inside of words as well
-    soft_words: Files = {}  # whole words
-    soft_at_least: int = Field(2, ge=1)  # different soft words that drop a URL
-    allow_hosts: Files = {}
-    allow_domains: Files = {}
-    allow_urls: Files = {}
-
-    @property
-    def files(self) -> dict[str, dict[str, str]]:
-        """Kind of list -> category -> path, those that are given."""
-        found = {name: value for name, value in self if isinstance(value, dict)}
-        return {name: value for name, value in found.items() if value}
-
-    def fingerprint(self) -> str:
-        """Of the files' contents and the settings, whatever the paths; a RequestError for one that is not there."""
-        made: dict[str, object] = {"soft_at_least": self.soft_at_least}
-        for kind, files in sorted(self.files.items()):
-            for path in files.values():
-                if not os.path.isfile(path):
-                    raise RequestError(f"{kind}: there is no file {path}")
-            made[kind] = {category: checksum(path) for category, path in sorted(files.items())}
-        if self.folder is not None:
-            made["folder"] = lists_checksum(self.folder)
-        return fingerprint(made)
 
 
 def read_lists(rules: UrlRules) -> UrlLists:

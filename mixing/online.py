@@ -10,55 +10,19 @@ text, and the optimiser's moments start afresh with each stretch.
 Refuses a pool in which a domain has no held-out set, fewer than two stretches, and runs whose shares could never move.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from pydantic import BaseModel, Field
 
 from ..corpus.store.errors import RequestError
 from ..proxy_models.fleets.fleet import FleetSettings, train_fleet
 from ..proxy_models.fleets.pool import TokenPool
+from .settings import FEWEST_POINTS
+from .settings import OnlineSettings as OnlineSettings
 
-FEWEST_POINTS = 4  # measured losses before ADO fits a power law through them
 EXPONENTS = np.linspace(0.02, 0.8, 40)  # of the power law: the paper's range
-
-
-class OnlineSettings(BaseModel, frozen=True, extra="forbid"):
-    """What moves the shares of a run while it trains, and how often."""
-
-    policy: Literal["ado"] = "ado"
-    every: int | None = Field(default=None, ge=1)  # steps between two changes; None: see `stride`
-    warmup: float = Field(default=0.1, ge=0, lt=1)  # fraction of the run whose losses are too early for a power law
-    least: float = Field(default=0.01, ge=0, lt=1)  # share of every domain
-    mean: float = Field(default=0.9, ge=0, lt=1)  # part of the shares that is the mean of preferences so far
-
-    def stride(self, steps: int, rows: int, domains: int) -> int:
-        """Steps between two changes of the shares: a hundredth of the run, but rows enough for the least share.
-
-        steps of the run; rows of a step; domains of the mixture. Refuses a run in which the shares could never move.
-        """
-        if domains * self.least > 1:
-            raise RequestError(f"online: a least share of {self.least:g} for {domains} domains is more than all")
-        fewest = max(1, -(-max(domains, math.ceil(1 / self.least) if self.least else 0) // rows))
-        every = self.every or max(fewest, steps // 100)
-        if every < fewest:
-            raise RequestError(
-                f"online: {rows * every} rows every {every} steps cannot hold {domains} domains with a least share of "
-                f"{self.least:g}; set online.every to {fewest} or more"
-            )
-        if (1 - self.warmup) * steps / every < FEWEST_POINTS + 1:
-            raise RequestError(
-                f"online: {steps} steps are over before shares that move every {every} steps can follow a law; train "
-                f"on more tokens, in smaller batches, or with a larger online.least"
-            )
-        return every
-
-    def choose(self, prior: np.ndarray, tokens: float) -> "ADO":
-        """The policy of a run over so many tokens, beginning with the shares `prior` (D,)."""
-        return ADO(prior, least=self.least, mean_part=self.mean, after=self.warmup * tokens)
 
 
 class Policy(Protocol):

@@ -219,7 +219,7 @@ def swarm_of(rows: pa.Table) -> tuple[Swarm, int]:
         runs.setdefault(row["run"], []).append(row)
     alive = [sorted(part, key=lambda row: row["step"]) for _, part in sorted(runs.items()) if part[0]["alive"]]
     if not alive:
-        raise WorkspaceError("every proxy diverged; lower the learning rate (--set proxy.lr=…) and run mix --force")
+        raise WorkspaceError("every proxy diverged; lower proxy.lr and run: gristmill mix --settings FILE --force")
     weights = np.array([[part[-1]["weights"][name] for name in domains] for part in alive])
     trajectories = np.array([[[row["losses"][name] for name in targets] for row in part] for part in alive], float)
     names = tuple(f"{part[0]['mixture']}:{part[0]['seed']}" for part in alive)

@@ -15,49 +15,15 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from ..corpus.readers.texts import TextRow, names_a_file, read_rows, stem
+from ..corpus.readers.text_names import stem
+from ..corpus.readers.texts import TextRow, read_rows
 from ..corpus.store.errors import RequestError
 from ..proxy_models.fleets.pool import HeldOut
 from ..training.data.shards import TokenFacts
 from ..training.targets import FORMATS, Item, encode_pairs, item_of
-from .tables import checked
+from .settings import HALF_TOKENS as HALF_TOKENS
 
 SEARCHED, JUDGED = "searched", "judged"
-HALF_TOKENS = 50_000  # of text that is measured in each half, where the file has so much
-
-
-def target_entry(entry: str, option: str = "--target") -> tuple[str, str | None, float]:
-    """(name, file or None, weight) of DOMAIN, DOMAIN=WEIGHT, FILE, FILE=WEIGHT, NAME=FILE or NAME=FILE=WEIGHT."""
-    parts = [part.strip() for part in entry.split("=")]
-    weight = 1.0
-    if len(parts) > 1 and not names_a_file(parts[-1]):
-        try:
-            weight = checked(parts[-1], f"{option} {entry}: the number")
-        except RequestError as error:
-            raise RequestError(f"{error}; expected NAME=NUMBER, FILE or NAME=FILE") from None
-        parts.pop()
-    if not parts[0]:
-        raise RequestError(f"{option} {entry}: expected NAME, NAME=NUMBER, FILE or NAME=FILE")
-    if len(parts) > 1 and names_a_file("=".join(parts[1:])):
-        return parts[0], "=".join(parts[1:]), weight
-    whole = "=".join(parts)
-    return (stem(whole), whole, weight) if names_a_file(whole) else (whole, None, weight)
-
-
-def targets_of(
-    entries: Sequence[tuple[str, str | None, float]], option: str
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Weights by name, and files by name. Refuses a name that is there twice: two files of one stem need names."""
-    weights: dict[str, float] = {}
-    files: dict[str, str] = {}
-    for name, path, weight in entries:
-        if name in weights:
-            told = f" (the files are {files[name]} and {path}; write NAME=FILE)" if path and name in files else ""
-            raise RequestError(f"{option}: {name} was given before{told}; give each name once")
-        weights[name] = weight
-        if path is not None:
-            files[name] = path
-    return weights, files
 
 
 def read_items(path: str, option: str = "--target") -> list[Item]:

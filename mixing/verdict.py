@@ -16,11 +16,9 @@ from .search.optimise import bounds_kept, compare, objective, propose, terms_of
 from .search.rounds import surrogate_of
 from .search.simplex import Limits, without_crumbs
 from .search.units import Units
+from .settings import FITTED, SWARM_BEST, TWO_PHASE
 from .swarm import Swarm
 from .two_phase import LastPhase
-
-SWARM_BEST = ("best_of_swarm", "smoothed_best", "smoothed_second")  # by what was measured, and by its smoothed values
-FITTED, TWO_PHASE = "fitted", "two_phase"  # what a recipe holds: one mixture, or another one for its end as well
 
 
 @dataclass(frozen=True)

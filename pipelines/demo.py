@@ -21,7 +21,7 @@ from ..corpus.store.errors import RequestError
 from ..corpus.store.shards import replacing
 from ..corpus.store.workspace import Workspace
 from .demo_input import collect
-from .engine.run import RunSettings, load_settings, run
+from .engine.run import RunFile, load_settings, run
 from .engine.runner import RunnerOptions
 from .printing import as_table
 
@@ -90,7 +90,7 @@ def collect_once(folder: Path, megabytes: float) -> dict[str, int]:
     return sizes
 
 
-def write_settings(folder: Path, workers: int) -> RunSettings:
+def write_settings(folder: Path, workers: int) -> RunFile:
     """Write `settings.yaml` into the workspace, for a reader to change, and load it as any settings file is loaded."""
     data = resources.files(__package__ or "")
     (folder / "rules.yaml").write_text(data.joinpath("demo_rules.yaml").read_text(encoding="utf-8"), encoding="utf-8")

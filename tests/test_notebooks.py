@@ -4,16 +4,15 @@ import importlib.util
 from pathlib import Path
 
 import nbformat
-import pyarrow as pa
 import pytest
 
-from gristmill.corpus.store.shards import committed, open_shard
-from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.corpus.store.made import put_table
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.dedup.stage import deduplicate
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
-from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.pipelines.stages.mix.stage import MIXTURE_TABLE
 
 from .pipelines.small_crawl import write_small_crawl
@@ -54,14 +53,7 @@ def write_mixture(space: Workspace, domains: list[str]) -> None:
         for mixture, shares in (("natural", (1, 2, 3, 4)), ("uniform", (1, 1, 1, 1)), ("fitted", (4, 3, 2, 1)))
         for domain, share in zip(domains, (part / sum(shares) for part in shares), strict=True)
     ]  # fmt: skip
-    url = space.table("mixture").shard_url("table.parquet")
-    with open_shard(url, MIXTURE_TABLE, "stamp") as out:
-        out.write_batch(pa.RecordBatch.from_pylist(rows, schema=MIXTURE_TABLE))
-    shard = committed(url, "stamp")
-    assert shard is not None
-    space.table("mixture").write_manifest(
-        Manifest(table="mixture", stage="mix", version=1, settings={}, inputs={}, shards=(shard,), counts={})
-    )
+    put_table(space, "mixture", MIXTURE_TABLE, {"table.parquet": rows}, stage="mix")
 
 
 def printed(content: nbformat.NotebookNode) -> str:

@@ -62,25 +62,51 @@ def test_the_corpus_can_be_read_without_torch():
     assert run(sys.executable, "-c", program).strip() == "False"
 
 
-def test_no_folder_imports_from_one_above_it():
-    may = {
-        "corpus": set(),
-        "filters": {"corpus"},
-        "dedup": {"corpus"},
-        "training": {"corpus"},
-        "proxy_models": {"training", "corpus"},
-        "mixing": {"proxy_models", "training", "corpus"},
-    }
-    climbing = []
-    for folder, allowed in may.items():
-        for path in (ROOT / folder).glob("*.py"):
-            for line in path.read_text().splitlines():
-                words = line.split()
-                if words[:1] == ["from"] and words[1].startswith(".."):
-                    target = words[1][2:].split(".")[0] or words[3]
-                    if target not in allowed:
-                        climbing.append(f"{path.name}: {line.strip()}")
+MAY = {
+    "corpus": set(),
+    "filters": {"corpus"},
+    "dedup": {"corpus"},
+    "training": {"corpus"},
+    "proxy_models": {"training", "corpus"},
+    "mixing": {"proxy_models", "training", "corpus"},
+    "pipelines": {"mixing", "proxy_models", "training", "dedup", "filters", "corpus"},
+}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Top-level folders that a module imports from, relatively or by the package's name, at its top or inside."""
+    package = path.relative_to(ROOT).parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            target = [*base, *(node.module or "").split(".")] if node.module else [*base]
+            found |= {target[0]} if target else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gristmill":
+            found |= {(node.module or "").split(".")[1]} if "." in (node.module or "") else {a.name for a in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("gristmill.")}
+    return found
+
+
+def test_no_module_of_any_room_imports_from_a_folder_above_it():
+    climbing = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for room, allowed in MAY.items()
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for name in sorted(imported_rooms(path) & (set(MAY) - allowed - {room}))
+    ]
     assert climbing == []
+
+
+def test_the_wheel_brings_every_package_there_is():
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    there = {
+        ".".join(("gristmill", *path.parent.relative_to(ROOT).parts))
+        for room in MAY
+        for path in (ROOT / room).rglob("__init__.py")
+    }
+    assert there | {"gristmill"} == listed
 
 
 def declared() -> tuple[set[str], dict[str, set[str]]]:

@@ -30,7 +30,7 @@ def pick_device(asked: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(asked)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise RequestError("device cuda was asked for, but torch finds none here; use --device cpu or auto")
+        raise RequestError("device cuda was asked for, but torch finds none here; set loop.device to cpu or auto")
     return device
 
 

@@ -6,22 +6,14 @@ Sophia expects `estimate` every few steps, with the gradients of a loss on label
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from ..corpus.store.errors import WorkspaceError
 from .distributed import like
-
-# what differs from AdamW's where nothing is said: the values of each one's paper or reference implementation
-PUBLISHED: dict[str, dict[str, float]] = {
-    "muon": {"weight_decay": 0.01},
-    "lion": {"rate": 2e-4, "beta2": 0.99, "weight_decay": 1.0},
-    "sophia": {"beta1": 0.965, "beta2": 0.99, "weight_decay": 0.2},
-}
-
+from .loop_settings import OptimiserSettings as OptimiserSettings
 
 # what each optimiser remembers of a parameter
 STATE = {
@@ -30,27 +22,6 @@ STATE = {
     "Lion": {"exp_avg"},
     "Sophia": {"exp_avg", "hessian"},
 }
-
-
-class OptimiserSettings(BaseModel, frozen=True, extra="forbid"):
-    """`rate` is the peak; a schedule multiplies it. The values below are AdamW's, see PUBLISHED for the others."""
-
-    name: Literal["adamw", "muon", "lion", "sophia"] = "adamw"
-    rate: float = Field(default=2e-3, gt=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.95, ge=0, lt=1)
-    weight_decay: float = Field(default=0.1, ge=0)
-    clip: float = Field(default=1.0, ge=0)  # largest norm of the gradient; 0: no clipping
-    muon_rate: float = Field(default=0.02, gt=0)  # of the matrices under Muon; `rate` is that of the rest
-    gamma: float = Field(default=0.05, gt=0)  # Sophia: share of the curvature in the clipped quotient
-    every: int = Field(default=10, ge=1)  # Sophia: steps between Hessian estimates
-
-    @model_validator(mode="before")
-    @classmethod
-    def _published(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        return PUBLISHED.get(str(given.get("name")), {}) | given
 
 
 class Lion(torch.optim.Optimizer):

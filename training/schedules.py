@@ -21,15 +21,28 @@ EXPONENT = -0.51  # of the power schedule
 class Schedule(BaseModel, frozen=True, extra="forbid"):
     """Fractions are of the run's steps."""
 
-    kind: Literal["constant", "wsd", "cosine", "linear", "power", "infinite"] = "wsd"
-    warmup: float = Field(default=0.05, ge=0, lt=1)
-    decay: float = Field(default=0.2, ge=0, le=1)  # wsd, power, infinite: the last part
-    shape: Literal["linear", "sqrt", "cosine", "exponential"] = "linear"  # of that decay; sqrt is 1 - sqrt(x)
-    final: float = Field(default=0.0, ge=0, le=1)  # factor at the end
-    start: float = Field(default=0.0, ge=0, le=1)  # factor at which the warm-up begins
-    cooldown: float = Field(default=0.3, ge=0, lt=1)  # infinite
-    plateau: float = Field(default=0.3, gt=0, le=1)
-    knee: float = Field(default=0.1, gt=0, le=1)  # power: where the rate starts to fall
+    kind: Literal["constant", "wsd", "cosine", "linear", "power", "infinite"] = Field(
+        default="wsd", description="how the learning rate moves after its warm-up"
+    )
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="fraction of the run's steps in which the rate rises")
+    decay: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="wsd, power, infinite: fraction of the steps, at the end, in which the rate falls",
+    )
+    shape: Literal["linear", "sqrt", "cosine", "exponential"] = Field(
+        default="linear", description="of that fall; sqrt is 1 - sqrt(x)"
+    )
+    final: float = Field(default=0.0, ge=0, le=1, description="factor of the rate at the end")
+    start: float = Field(default=0.0, ge=0, le=1, description="factor of the rate at which the warm-up begins")
+    cooldown: float = Field(
+        default=0.3, ge=0, lt=1, description="infinite: fraction of the steps in which the rate falls to its plateau"
+    )
+    plateau: float = Field(default=0.3, gt=0, le=1, description="infinite: factor of the rate on its plateau")
+    knee: float = Field(
+        default=0.1, gt=0, le=1, description="power: fraction of the steps after which the rate starts to fall"
+    )
 
 
 def factor(schedule: Schedule, step: int, steps: int) -> float:

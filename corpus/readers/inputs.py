@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import fsspec
-from pydantic import BaseModel
 
+from ..extensions import added, extensions
+from ..settings import Input as Input
 from ..store.errors import MissingExtra, RequestError, unknown_name
 from ..store.shards import filesystem
 from .members import codec
@@ -31,15 +32,6 @@ COMPRESSED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz")
 PATH_LISTS = (".paths", ".paths.gz", ".paths.txt")
 
 
-class Input(BaseModel, frozen=True, extra="forbid"):
-    """Some files that belong together: one source, one domain."""
-
-    paths: tuple[str, ...]  # files, folders, globs, fsspec URLs, lists of paths
-    source: str | None = None  # default: the name of the file or folder
-    domain: str | None = None  # default: the source
-    format: str = "auto"  # or one of FORMATS
-
-
 @dataclass(frozen=True)
 class Source:
     """One file to read."""
@@ -55,8 +47,8 @@ def resolve(inputs: tuple[Input, ...]) -> list[Source]:
     """Every file of the inputs, by path, each once. Refuses what does not exist or cannot be told apart."""
     found: dict[str, Source] = {}
     for given in inputs:
-        if given.format not in ("auto", *FORMATS):
-            raise unknown_name("format", given.format, ("auto", *FORMATS), "input")
+        if given.format not in ("auto", *FORMATS, *extensions("readers")):
+            raise unknown_name("format", given.format, ("auto", *FORMATS, *extensions("readers")), "input")
         for path in given.paths:
             for url, listed in reached(path, lambda named: list(_files(named))):
                 source = given.source or _stem(path)
@@ -100,7 +92,8 @@ def named_format(url: str) -> str | None:
     name = url.split("?")[0].lower()
     for ending in COMPRESSED:
         name = name.removesuffix(ending)
-    return next((kind for kind, endings in SUFFIXES.items() if name.endswith(endings)), None)
+    endings_of = {kind: reader.suffixes for kind, reader in added("readers", FORMATS).items()} | SUFFIXES
+    return next((kind for kind, endings in endings_of.items() if name.endswith(endings)), None)
 
 
 def sniffed_format(head: bytes) -> str:

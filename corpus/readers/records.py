@@ -4,12 +4,13 @@ Every record of the piece comes out exactly once, as one of the three. A file th
 for gives one failure; the rest of the input goes on. Memory is bounded by the largest record that the limits allow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..extensions import added
 from .http_message import Response, TooLarge, parse_response
-from .inputs import sniffed_format
+from .inputs import FORMATS, sniffed_format
 from .members import Members, codec, open_bytes
 from .planning import Piece
 from .rows import read_arrow, read_jsonl, read_parquet
@@ -38,6 +39,17 @@ class Capture:
     refers_to: str | None = None
     refers_to_url: str | None = None
     refers_to_date: datetime | None = None
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """A format of another package or a plug-in file: names of its files end in `suffixes`; a file is read whole.
+
+    read  (stream of the decompressed file, limits and column names) -> its records, each at a place of its own
+    """
+
+    suffixes: tuple[str, ...]
+    read: "Callable[[Members, Reading], Iterator[Raw]]"
 
 
 @dataclass
@@ -82,8 +94,21 @@ def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
             yield from (_row(row) for row in rows)
         elif piece.format == "warc":
             yield from _warc(piece, Members(file, piece.start, compression), reading)
-        else:
+        elif piece.format in ("html", "text"):
             yield from _whole(Members(file, 0, compression), piece.format == "html", reading)
+        else:
+            yield from _foreign(piece.format, Members(file, 0, compression), reading)
+
+
+def _foreign(kind: str, stream: Members, reading: Reading) -> Iterator[Raw]:
+    """A file of a format that another package or a plug-in file reads."""
+    known = added("readers", FORMATS)
+    if kind not in known:
+        yield Raw(0, error=f"the format {kind} is read by a plug-in that is not there", counted=False)
+        return
+    yield from known[kind].read(stream, reading)
+    for place, why, _ in stream.damage:
+        yield Raw(place, error=why, counted=False)
 
 
 def _row(row: dict) -> Raw:

@@ -18,10 +18,8 @@ import pyarrow.parquet as pq
 from ..store.errors import RequestError
 from ..store.shards import filesystem
 from .members import DAMAGED, Members, codec
+from .text_names import OBJECTS, bare_name
 
-OBJECTS = (".jsonl", ".ndjson", ".json")
-TEXTS = (".txt", ".md", ".text")
-COMPRESSED = (".gz", ".zst", ".lz4", ".bz2", ".xz")
 GAP = re.compile(r"\n[ \t\f\v]*\n\s*")  # between paragraphs
 BLOCK = 1 << 20
 
@@ -32,23 +30,6 @@ class TextRow:
 
     place: str  # "PATH line 3"
     content: dict[str, Any] | str
-
-
-def bare_name(path: str) -> str:
-    """The file's name without folders and without the suffix of a compression."""
-    name = path.rstrip("/").rsplit("/", 1)[-1]
-    return next((name.removesuffix(end) for end in COMPRESSED if name.endswith(end)), name)
-
-
-def stem(path: str) -> str:
-    """The file's name without folders and suffixes of its format and compression."""
-    name = bare_name(path)
-    return next((name.removesuffix(end) for end in (*OBJECTS, *TEXTS, ".parquet") if name.endswith(end)), name)
-
-
-def names_a_file(target: str) -> bool:
-    """Whether a name is that of a file of texts (by a slash or its suffix), and not of a domain."""
-    return "/" in target or bare_name(target).endswith((*OBJECTS, *TEXTS, ".parquet"))
 
 
 def read_rows(path: str, option: str = "--target") -> list[TextRow]:

@@ -7,29 +7,19 @@ something is gone or another. Names of what lies in the workspace itself move wi
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
+from ..settings import Elsewhere as Elsewhere
+from ..settings import File as File
+from ..settings import Folder as Folder
+from ..settings import Outside as Outside
 from .errors import WorkspaceError
 from .shards import checksum, filesystem, fingerprint
 
 HERE = "{workspace}"  # stands for the workspace's own URL
 M = TypeVar("M", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Outside:
-    """Marks a setting whose text may name a file. `content`: what lies there decides the result."""
-
-    folder: bool = False  # or a folder
-    content: bool = True
-
-
-File = Annotated[str, Outside()]
-Folder = Annotated[str, Outside(folder=True)]
-Elsewhere = Annotated[str, Outside(folder=True, content=False)]
 
 
 class Call(BaseModel, frozen=True, extra="forbid"):

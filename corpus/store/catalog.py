@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import duckdb
 
 from . import schema
-from .fate import deciding
+from .fate import DOMAINS, deciding
+from .freshness import reasons
 from .shards import filesystem, replacing
 from .workspace import Workspace
 
@@ -41,42 +42,68 @@ def refresh_catalog(workspace: Workspace) -> None:
                 connection.execute(statement)
 
 
-def open_catalog(workspace: Workspace) -> duckdb.DuckDBPyConnection:
-    """An in-memory connection with every view of the workspace; data outside the workspace cannot be reached."""
+def open_catalog(workspace: Workspace, stale: bool = False) -> duckdb.DuckDBPyConnection:
+    """An in-memory connection with every view of the workspace; data outside the workspace cannot be reached.
+
+    A view of what was made from something else than what is there now answers with an error that names the command to
+    run; with `stale` it answers all the same.
+    """
     connection = duckdb.connect()
     if not workspace.is_local:
         connection.register_filesystem(filesystem(workspace.url)[0])
-    for statement in view_statements(workspace):
+    for statement in view_statements(workspace, stale):
         connection.execute(statement)
     return connection
 
 
-def view_statements(workspace: Workspace) -> Iterator[str]:
+def view_statements(workspace: Workspace, stale: bool = False) -> Iterator[str]:
     """The statements that make the views, in an order in which each finds what it names."""
     present = {table.name for table in workspace.tables()}
+    why = {} if stale else _stale(workspace)
     for name in sorted(present):
         if "/" not in name:
             source = files(workspace, name)
             if source:
-                yield f'create or replace view "{name}" as select * from {source}'
-    scores = scores_sql(workspace, present)
-    if scores:
-        yield f"create or replace view scores as {scores}"
-    signals = signals_sql(workspace, present)
-    if signals:
-        yield f"create or replace view signals as {signals}"
+                yield _view(name, f"select * from {source}", why.get(name))
+    for name, made in (("scores", scores_sql(workspace, present)), ("signals", signals_sql(workspace, present))):
+        gone = sorted(table for table in why if table.startswith(f"{name}/"))
+        if made:
+            yield _view(name, made, None)
+        elif gone:
+            yield _view(name, "select null::varchar as id", why[gone[0]])
     for name in EMPTY:
         if name in ("decisions", "failures"):
             continue
         if name not in present or files(workspace, name) is None:
-            yield f'create or replace view "{name}" as {empty(name)}'
-    yield f"create or replace view decisions as {decisions_sql(workspace)}"
+            yield _view(name, empty(name), None)
+    chain = next((why[table] for table in why if table.startswith(("decisions/", "edits/")) or table == DOMAINS), None)
+    yield _view("decisions", decisions_sql(workspace), chain)
     failed = [files(workspace, name) for name in sorted(present) if _within("failures", name)]
     failures = [f"select * from {source}" for source in failed if source]
-    yield f"create or replace view failures as {' union all '.join(failures) or empty('failures')}"
-    yield f"create or replace view revisits as {REVISITS}"
-    yield f"create or replace view funnel as {funnel_sql(workspace)}"
-    yield f"create or replace view curated as {curated_sql(workspace, present)}"
+    yield _view("failures", " union all ".join(failures) or empty("failures"), None)
+    yield _view("revisits", REVISITS, None)
+    yield _view("funnel", funnel_sql(workspace), chain)
+    yield _view("curated", curated_sql(workspace, present), chain)
+
+
+def _view(name: str, select: str, stale: str | None) -> str:
+    """A view; where it is stale, one that fails whatever is asked of it, `count(*)` too."""
+    if stale is None:
+        return f'create or replace view "{name}" as {select}'
+    return f"""create or replace view "{name}" as select * from ({select}) where error('{stale.replace("'", "''")}')"""
+
+
+def _stale(workspace: Workspace) -> dict[str, str]:
+    """table -> why it does not hold any more and what mends it."""
+    found = {}
+    for commit in workspace.commits().values():
+        why = reasons(workspace, commit)
+        for table in commit.tables if why else ():
+            found[table] = (
+                f"{table}/ was made before {', '.join(why)} changed; "
+                f"run: gristmill {commit.command} --workspace {workspace.url}"
+            )
+    return found
 
 
 # A revisit is a capture whose page had not changed: `document` is the one that holds its text, null where the original
@@ -97,12 +124,7 @@ REVISITS = """
 
 def signals_sql(workspace: Workspace, present: set[str]) -> str | None:
     """One wide view: `signals/<family>/` each hold one struct column; families made from other documents stay out."""
-    documents = workspace.table("documents").manifest()
-    families = []
-    for name in sorted(present):
-        manifest = workspace.table(name).manifest() if _within("signals", name) else None
-        if manifest and documents and manifest.inputs.get("documents") == documents.fingerprint:
-            families.append(name)
+    families = [name for name in sorted(present) if _within("signals", name) and _fresh(workspace, name)]
     sources = [source for source in (files(workspace, name) for name in families) if source]
     if not sources:
         return None
@@ -113,12 +135,10 @@ def signals_sql(workspace: Workspace, present: set[str]) -> str | None:
 def scores_sql(workspace: Workspace, present: set[str]) -> str | None:
     """One struct column for each `scores/<name>/`: `select id, color.score from scores`. Those of other documents stay
     out; a document that a method did not see is null there."""
-    documents = workspace.table("documents").manifest()
     methods = {}
     for name in sorted(present):
-        manifest = workspace.table(name).manifest() if _within("scores", name) else None
-        source = files(workspace, name)
-        if manifest and source and documents and manifest.inputs.get("documents") == documents.fingerprint:
+        source = files(workspace, name) if _within("scores", name) and _fresh(workspace, name) else None
+        if source:
             methods[name.split("/")[1]] = source
     if not methods:
         return None
@@ -141,7 +161,12 @@ def curated_sql(workspace: Workspace, present: set[str]) -> str:
         if source:
             joins += f" left join (select id, text from {source}) edit{step} on edit{step}.id = documents.id"
             text = f"coalesce(edit{step}.text, {text})"
-    edited = f" replace ({text} as text)" if text != "documents.text" else ""
+    replaced = {"text": text} if text != "documents.text" else {}
+    regrouped = files(workspace, DOMAINS)
+    if regrouped:
+        joins += f" left join {regrouped} regrouped on regrouped.id = documents.id"
+        replaced["domain"] = "coalesce(regrouped.domain, documents.domain)"
+    edited = f" replace ({', '.join(f'{sql} as {name}' for name, sql in replaced.items())})" if replaced else ""
     return (
         f"select documents.*{edited}{columns} from documents{joins} "
         f"where documents.id in (select id from decisions where kept)"
@@ -153,13 +178,14 @@ def files(workspace: Workspace, name: str) -> str | None:
     manifest = workspace.table(name).manifest()
     if manifest is None:
         return None
-    shards = [shard.name for shard in manifest.shards if shard.name.endswith(".parquet")]
+    shards = [shard for shard in manifest.shards if shard.name.endswith(".parquet")]
     if name in VIEWED:
-        shards = [shard for shard in shards if shard == VIEWED[name]]
+        shards = [shard for shard in shards if shard.name == VIEWED[name]]
     if not shards:
         return None
-    quoted = ", ".join("'" + workspace.table(name).shard_url(shard).replace("'", "''") + "'" for shard in shards)
-    return f"read_parquet([{quoted}])"
+    table = workspace.table(name)
+    quoted = ", ".join("'" + table.file_url(shard).replace("'", "''") + "'" for shard in shards)
+    return f"read_parquet([{quoted}], hive_partitioning = false)"
 
 
 def empty(name: str) -> str:
@@ -189,15 +215,27 @@ def funnel_sql(workspace: Workspace) -> str:
         "select 0 as step, 'extract' as stage, domain, 'kept' as fate, null as rule, count(*) as documents, "
         "coalesce(sum(strlen(text)), 0)::bigint as bytes from documents group by all"
     ]
+    joins, text = "", "documents.text"
     for step, stage in enumerate(deciding(workspace), 1):
         source = files(workspace, f"decisions/{stage}")
+        edits = files(workspace, f"edits/{stage}")
+        if edits:  # what is kept is counted as the stage left it
+            joins += f" left join (select id, text from {edits}) edit{step} on edit{step}.id = documents.id"
+        after = f"coalesce(edit{step}.text, {text})" if edits else text
         if source:
             parts.append(
                 f"select {step}, '{stage}', domain, case when kept then 'kept' else 'dropped' end, rule, count(*), "
-                f"coalesce(sum(strlen(text)), 0)::bigint from {source} join documents using (id) group by all"
+                f"coalesce(sum(strlen(case when kept then {after} else {text} end)), 0)::bigint "
+                f"from {source} decided join documents on documents.id = decided.id{joins} group by all"
             )
+        text = after
     return " union all ".join(parts)
 
 
 def _within(folder: str, name: str) -> bool:
     return name.split(os.sep)[0] == folder and "/" in name
+
+
+def _fresh(workspace: Workspace, name: str) -> bool:
+    manifest = workspace.table(name).manifest()
+    return manifest is not None and not reasons(workspace, manifest.commit)

@@ -2,94 +2,169 @@
 
 `decisions/<stage>/` has one row for every document that entered the stage, in shards that bear the names of the
 shards of `documents/`. A document's fate is therefore its row in the last stage that it entered. A stage may also
-edit text: `edits/<stage>/` holds the new text, and what was cut, of the documents it changed.
+edit text: `edits/<stage>/` holds the new text, and what was cut, of the documents it changed. The order of the chain
+stands in the commits: each names the deciding stages that come before it.
+
+`sources` resolves the chain once, shard by shard; a `Source` travels to the worker that reads the shard.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import WorkspaceError
+from .freshness import reasons
 from .shards import read_batches
 from .workspace import Manifest, Workspace
 
-# who decides after whom
-CHAIN = ("filter", "refine", "decontaminate", "dedup", "semantic", "refilter", "tag", "balance", "select")
 BEFORE = "documents"
 DOMAINS = "domains"  # id -> mixture unit, where documents are regrouped (by topic, cluster, ...) after the chain
+DECISIONS, EDITS = "decisions/", "edits/"
 
 
-def deciding(workspace: Workspace, until: str | None = None) -> list[str]:
-    """Names of the stages that have decided, in chain order, those before `until` only where it is given."""
-    stages = CHAIN[: CHAIN.index(until)] if until in CHAIN else CHAIN
-    return [stage for stage in stages if workspace.table(f"decisions/{stage}").manifest() is not None]
+def deciding(workspace: Workspace, before: Collection[str] | None = None) -> list[str]:
+    """Names of the stages that have decided, in chain order; of those in `before` only, where it is given."""
+    after = {
+        name.removeprefix(DECISIONS): commit.after
+        for commit in workspace.commits().values()
+        for name in commit.tables
+        if name.startswith(DECISIONS)
+    }
+    chosen = {stage for stage in after if before is None or stage in before}
+    ordered: list[str] = []
+    while chosen:
+        ready = [stage for stage in sorted(chosen) if not chosen & set(after[stage]) - {stage}]
+        if not ready:
+            raise WorkspaceError(f"the commits of {', '.join(sorted(chosen))} disagree on which of them decides first")
+        ordered.append(ready[0])
+        chosen.remove(ready[0])
+    return ordered
 
 
-def inputs(workspace: Workspace, needed_by: str, until: str | None = None) -> dict[str, str]:
+def inputs(workspace: Workspace, needed_by: str, before: Collection[str] | None = None) -> dict[str, str]:
     """Fingerprints of what decides the surviving documents: `documents` and the chain of decisions so far.
 
     Raises WorkspaceError where a link of the chain was made from something that is no longer there.
     """
-    found = {BEFORE: workspace.table(BEFORE).finished(needed_by).fingerprint}
-    for stage in deciding(workspace, until):
-        manifest = workspace.table(f"decisions/{stage}").finished(needed_by)
-        stale = changed(manifest, found)
-        if stale:
-            raise WorkspaceError(
-                f"{needed_by} needs decisions/{stage}/, which was made before {', '.join(stale)} changed; "
-                f"run: gristmill {stage} --workspace {workspace.url}"
-            )
-        found[f"decisions/{stage}"] = manifest.fingerprint
-        edits = workspace.table(f"edits/{stage}").manifest()
-        if edits is not None:
-            found[f"edits/{stage}"] = edits.fingerprint
-    domains = workspace.table(DOMAINS).manifest() if until is None else None
-    if domains is not None:
-        stale = sorted(name for name in found if name in domains.inputs and domains.inputs[name] != found[name])
-        if stale:
-            raise WorkspaceError(
-                f"{needed_by} needs domains/, which was made before {', '.join(stale)} changed; "
-                f"run: gristmill {domains.stage} --workspace {workspace.url}"
-            )
-        found[DOMAINS] = domains.fingerprint
+    found = {}
+    for name in chain(workspace, needed_by, before):
+        found[name] = workspace.table(name).finished(needed_by).fingerprint
     return found
 
 
-def changed(manifest: Manifest, now: dict[str, str]) -> list[str]:
-    """Names in `now` whose fingerprint is not the one that the manifest recorded."""
-    return sorted(name for name, value in now.items() if manifest.inputs.get(name) != value)
+def chain(workspace: Workspace, needed_by: str, before: Collection[str] | None = None) -> list[str]:
+    """Tables that decide which documents are left and with which text, in order; refuses a stale one."""
+    tables = [BEFORE]
+    workspace.table(BEFORE).finished(needed_by)
+    for stage in deciding(workspace, before):
+        tables.append(DECISIONS + stage)
+        if workspace.table(EDITS + stage).manifest() is not None:
+            tables.append(EDITS + stage)
+    if before is None and workspace.table(DOMAINS).manifest() is not None:
+        tables.append(DOMAINS)
+    for name in tables:
+        refuse_stale(workspace, name, needed_by)
+    return tables
 
 
-def read_kept(
-    workspace: Workspace, shard: str, columns: list[str] | None = None, until: str | None = None
-) -> Iterator[pa.RecordBatch]:
-    """Documents of one shard that every stage before `until` kept, with the text as the stages left it.
+def refuse_stale(workspace: Workspace, table: str, needed_by: str) -> None:
+    """WorkspaceError where a table was made from something else than what is there now; names the command."""
+    manifest = workspace.table(table).finished(needed_by)
+    why = reasons(workspace, manifest.commit)
+    if why:
+        raise WorkspaceError(
+            f"{needed_by} needs {table}/, which was made before {', '.join(why)} changed; "
+            f"run: gristmill {manifest.commit.command} --workspace {workspace.url}"
+        )
 
-    Where `until` is not given and `domains/` is there, the column `domain` is what that table says. `columns` must
-    include `id`; batches keep the order of the shard and have at least one row.
+
+@dataclass(frozen=True)
+class Source:
+    """One shard of documents with all that decides what is left of it: files, and what they hold.
+
+    documents  URL of the file
+    decided    the last decisions on it, None where no stage has decided
+    edits      texts that stages changed, the last edit last
+    regrouped  mixture units, where documents were regrouped
+    made_from  shard of a table -> fingerprint, of everything above and of the decisions before the last
     """
-    if columns is not None and "id" not in columns:
-        raise ValueError("read_kept needs the column id")
-    stages = deciding(workspace, until)
-    kept = None
-    if stages:
-        table = workspace.table(f"decisions/{stages[-1]}")
-        rows = pa.Table.from_batches(list(read_batches(table.shard_url(shard), ["id", "kept"])), DECIDED)
-        kept = rows.filter(rows["kept"])["id"].combine_chunks()
-    edited = _edited(workspace, shard, stages) if columns is None or "text" in columns else {}
-    regrouped = _regrouped(workspace, shard) if until is None and (columns is None or "domain" in columns) else {}
-    for batch in read_batches(workspace.table(BEFORE).shard_url(shard), columns):
-        if kept is not None:
-            batch = batch.filter(pc.is_in(batch["id"], value_set=kept))
-        for column, replaced in (("text", edited), ("domain", regrouped)):
-            if batch.num_rows and replaced:
-                batch = _replace(batch, column, replaced)
-        if batch.num_rows:
-            yield batch
+
+    shard: str
+    documents: str
+    decided: str | None = None
+    edits: tuple[str, ...] = ()
+    regrouped: str | None = None
+    made_from: Mapping[str, str] = field(default_factory=dict)
+    rows: int = 0
+
+    def kept(self) -> pa.Array | None:
+        """Ids of the documents that are left; None where no stage has decided."""
+        if self.decided is None:
+            return None
+        rows = pa.Table.from_batches(list(read_batches(self.decided, ["id", "kept"])), DECIDED)
+        return rows.filter(rows["kept"])["id"].combine_chunks()
+
+    def read(self, columns: list[str] | None = None, rows: int = 4096) -> Iterator[pa.RecordBatch]:
+        """Documents that every stage of the chain kept, with the text as the stages left it.
+
+        `columns` must include `id`; batches keep the order of the shard and have at least one row.
+        """
+        if columns is not None and "id" not in columns:
+            raise ValueError("reading documents needs the column id")
+        kept = self.kept()
+        edited = _edited(self.edits) if columns is None or "text" in columns else {}
+        units = _column(self.regrouped, "domain") if columns is None or "domain" in columns else {}
+        for batch in read_batches(self.documents, columns, rows):
+            if kept is not None:
+                batch = batch.filter(pc.is_in(batch["id"], value_set=kept))
+            for column, replaced in (("text", edited), ("domain", units)):
+                if batch.num_rows and replaced:
+                    batch = _replace(batch, column, replaced)
+            if batch.num_rows:
+                yield batch
 
 
 DECIDED = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("kept", pa.bool_(), nullable=False)])
+
+
+def sources(
+    workspace: Workspace, needed_by: str, before: Collection[str] | None = None, regroup: bool = True
+) -> dict[str, Source]:
+    """shard of documents/ -> its source, every manifest read once. Refuses a stale link of the chain."""
+    tables = chain(workspace, needed_by, before)
+    if not regroup:
+        tables = [name for name in tables if name != DOMAINS]
+    manifests = {name: workspace.table(name).finished(needed_by) for name in tables}
+    return {shard.name: _source(workspace, manifests, shard.name, shard.rows) for shard in manifests[BEFORE].shards}
+
+
+def _source(workspace: Workspace, manifests: Mapping[str, Manifest], name: str, rows: int) -> Source:
+    urls: dict[str, str] = {}
+    made_from: dict[str, str] = {}
+    for table, manifest in manifests.items():
+        shard = manifest.by_name.get(name)
+        if shard is not None and (shard.rows or not table.startswith(EDITS)):  # an edit of nothing changes nothing
+            urls[table] = workspace.table(table).file_url(shard)
+            made_from[f"{table}/{name}"] = shard.content
+    decisions = [url for table, url in urls.items() if table.startswith(DECISIONS)]
+    return Source(
+        name,
+        urls[BEFORE],
+        decisions[-1] if decisions else None,
+        tuple(url for table, url in urls.items() if table.startswith(EDITS)),
+        urls.get(DOMAINS),
+        made_from,
+        rows,
+    )
+
+
+def read_kept(
+    workspace: Workspace, shard: str, columns: list[str] | None = None, before: Collection[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """`Source.read` of one shard, for whoever reads a few; resolves the chain, so not for many."""
+    return sources(workspace, "reading", before)[shard].read(columns)
 
 
 def _replace(batch: pa.RecordBatch, column: str, values: dict[str, str]) -> pa.RecordBatch:
@@ -100,24 +175,17 @@ def _replace(batch: pa.RecordBatch, column: str, values: dict[str, str]) -> pa.R
     return batch.set_column(place, batch.schema.field(column), pa.array(changed, pa.string()))
 
 
-def _regrouped(workspace: Workspace, shard: str) -> dict[str, str]:
-    """id -> mixture unit for the documents of a shard, where `domains/` regroups them."""
-    table = workspace.table(DOMAINS)
-    manifest = table.manifest()
-    if manifest is None or all(s.name != shard for s in manifest.shards):
-        return {}
-    units: dict[str, str] = {}
-    for batch in read_batches(table.shard_url(shard), ["id", "domain"]):
-        units.update(zip(batch["id"].to_pylist(), batch["domain"].to_pylist(), strict=True))
-    return units
+def _column(url: str | None, column: str) -> dict[str, str]:
+    """id -> value of a column of a shard."""
+    values: dict[str, str] = {}
+    for batch in read_batches(url, ["id", column]) if url else ():
+        values.update(zip(batch["id"].to_pylist(), batch[column].to_pylist(), strict=True))
+    return values
 
 
-def _edited(workspace: Workspace, shard: str, stages: list[str]) -> dict[str, str]:
-    """id -> text for the documents of a shard that stages edited, the last edit last."""
+def _edited(urls: tuple[str, ...]) -> dict[str, str]:
+    """id -> text of the documents that stages edited, the last edit last."""
     texts: dict[str, str] = {}
-    for stage in stages:
-        manifest = workspace.table(f"edits/{stage}").manifest()
-        if manifest is not None and any(s.name == shard for s in manifest.shards):
-            for batch in read_batches(workspace.table(f"edits/{stage}").shard_url(shard), ["id", "text"]):
-                texts.update(zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True))
+    for url in urls:
+        texts |= _column(url, "text")
     return texts

@@ -1,8 +1,8 @@
-"""One shard: an immutable Parquet file that describes itself.
+"""One shard: an immutable file of a table, whose name bears its content.
 
-A shard is written under a temporary name, synced and renamed, so a reader sees all of it or nothing. Its Parquet
-metadata carry a `stamp` (what it was made from and how) and the counts of the work that made it; a restarted stage
-therefore recognises a committed shard without any other record. Works on any fsspec file system.
+A shard is written under a temporary name, synced, and put in place under `<stem>.<content>.<suffix>`, so a reader sees
+all of it or nothing, nothing is ever overwritten, and equal rows are one file. Its fingerprint (`content`) covers rows
+and schema, not the footer. Works on any fsspec file system.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import fsspec
@@ -20,20 +20,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-STAMP, COUNTS = b"gristmill.stamp", b"gristmill.counts"
 BATCH_BYTES = 16 << 20  # a batch is cut here, whatever its rows: peak memory follows bytes, not documents
 STORES = ("s3://", "s3a://", "gs://", "gcs://")
+PARQUET_TAIL = 8  # bytes after the footer: its length and the magic number
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A committed file of a table."""
+    """A file of a table.
+
+    name      what readers call it: `web-0001.parquet` of every table belongs to `documents/web-0001.parquet`
+    file      where it lies in the table's folder
+    rows      of a table; what else it counts for other files
+    checksum  blake2b-128 of the file, hex
+    content   blake2b-128 of rows and schema, hex: what stages that read it record
+    counts    what the work that made it counted
+    item      the work item that made it
+    """
 
     name: str
+    file: str
     rows: int
     bytes: int
-    checksum: str  # blake2b-128 of the file, hex
+    checksum: str
+    content: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    item: str = ""
 
 
 def fingerprint(*parts: Any) -> str:
@@ -67,35 +79,93 @@ def replacing(url: str) -> Iterator[str]:
     at all. On an exception nothing appears under `url`.
     """
     fs, path = filesystem(url)
-    local = isinstance(fs, LocalFileSystem)
     folder, name = os.path.split(path)
     fs.makedirs(folder, exist_ok=True)
-    scratch = os.path.join(folder if local else tempfile.gettempdir(), f".{name}.{uuid.uuid4().hex}.tmp")
+    scratch = _scratch(fs, folder, name)
     try:
         yield scratch
-        with open(scratch, "rb+") as written:
-            os.fsync(written.fileno())
-        if local:
-            os.replace(scratch, path)
-            handle = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        else:
-            fs.put_file(scratch, path)
+        _put(fs, scratch, path)
     finally:
         if os.path.exists(scratch):
             os.remove(scratch)
 
 
-class ShardWriter:
-    """Rows into one shard; `counts` may be filled in until the end. Use through `open_shard`."""
+def _scratch(fs: fsspec.AbstractFileSystem, folder: str, name: str) -> str:
+    home = folder if isinstance(fs, LocalFileSystem) else tempfile.gettempdir()
+    return os.path.join(home, f".{name[:100]}.{uuid.uuid4().hex}.tmp")
 
-    def __init__(self, path: str, schema: pa.Schema, dictionary: bool | list[str] = True) -> None:
-        self.schema = schema
+
+def _put(fs: fsspec.AbstractFileSystem, scratch: str, path: str) -> None:
+    """Move a finished local file to its place, durably."""
+    with open(scratch, "rb+") as written:
+        os.fsync(written.fileno())
+    if not isinstance(fs, LocalFileSystem):
+        fs.put_file(scratch, path)
+        return
+    os.replace(scratch, path)
+    handle = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Output:
+    """A file on its way into a table: write `path`, say `rows` and `counts`; `shard` is there after the block."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
         self.rows = 0
         self.counts: dict[str, int] = {}
+        self.made: Shard | None = None
+
+    @property
+    def shard(self) -> Shard:
+        """The shard that the block wrote."""
+        assert self.made is not None, "the block that writes it has not ended"
+        return self.made
+
+
+@contextmanager
+def open_file(folder: str, name: str) -> Iterator[Output]:
+    """Write a file that is no Parquet table into a table's folder; whole after the block, or not at all."""
+    fs, home = filesystem(folder)
+    fs.makedirs(home, exist_ok=True)
+    out = Output(_scratch(fs, home, name))
+    try:
+        yield out
+        out.made = _settled(fs, home, name, out, 0)
+    finally:
+        if os.path.exists(out.path):
+            os.remove(out.path)
+
+
+def _settled(
+    fs: fsspec.AbstractFileSystem, home: str, name: str, out: Output, footer: int, schema: bytes = b""
+) -> Shard:
+    """Put a finished file in place under the name that bears its content."""
+    size = os.path.getsize(out.path)
+    whole, content = hashlib.blake2b(digest_size=16), hashlib.blake2b(schema, digest_size=16)
+    with open(out.path, "rb") as file:
+        left = size - footer
+        while block := file.read(1 << 20):
+            whole.update(block)
+            content.update(block[: max(0, left)])
+            left -= len(block)
+    stem, dot, suffix = name.rpartition(".")
+    file_name = f"{stem or suffix}.{content.hexdigest()[:16]}{dot if stem else ''}{suffix if stem else ''}"
+    path = f"{home}/{file_name}"
+    if not fs.exists(path) or fs.size(path) != size:
+        _put(fs, out.path, path)
+    return Shard(name, file_name, out.rows, size, whole.hexdigest(), content.hexdigest(), dict(out.counts))
+
+
+class ShardWriter(Output):
+    """Rows into one Parquet shard; `counts` may be filled in until the end. Use through `open_shard`."""
+
+    def __init__(self, path: str, schema: pa.Schema, dictionary: bool | list[str] = True) -> None:
+        super().__init__(path)
+        self.schema = schema
         statistics: Any = ["id"]  # a list of columns is accepted, though the stub says bool
         coded: Any = dictionary
         self._parquet = pq.ParquetWriter(
@@ -120,42 +190,41 @@ class ShardWriter:
                 pending, size = [], 0
         self.write_batch(pa.RecordBatch.from_pylist(pending, schema=self.schema))
 
-    def close(self, stamp: str) -> None:
-        counts = json.dumps(self.counts, sort_keys=True)
-        self._parquet.add_key_value_metadata({STAMP: stamp.encode(), COUNTS: counts.encode()})
+    def close(self) -> None:
         self._parquet.close()
 
 
 @contextmanager
-def open_shard(url: str, schema: pa.Schema, stamp: str, dictionary: bool | list[str] = True) -> Iterator[ShardWriter]:
-    """Write one shard at `url`; it appears there whole, after the block, or not at all.
+def open_shard(folder: str, name: str, schema: pa.Schema, dictionary: bool | list[str] = True) -> Iterator[ShardWriter]:
+    """Write one Parquet shard into a table's folder; whole after the block, or not at all.
 
     `dictionary` names the columns worth a dictionary, where that is not all of them (hashes never repeat).
     """
-    with replacing(url) as scratch:
-        writer = ShardWriter(scratch, schema, dictionary)
+    fs, home = filesystem(folder)
+    fs.makedirs(home, exist_ok=True)
+    writer = ShardWriter(_scratch(fs, home, name), schema, dictionary)
+    try:
         try:
             yield writer
         finally:
-            writer.close(stamp)
+            writer.close()
+        with open(writer.path, "rb") as file:
+            file.seek(-PARQUET_TAIL, os.SEEK_END)
+            footer = int.from_bytes(file.read(4), "little") + PARQUET_TAIL
+        described = schema.remove_metadata().serialize().to_pybytes()
+        writer.made = _settled(fs, home, name, writer, footer, described)
+    finally:
+        if os.path.exists(writer.path):
+            os.remove(writer.path)
 
 
-def committed(url: str, stamp: str) -> Shard | None:
-    """The shard at `url` if it is there and carries this stamp, else None."""
-    fs, path = filesystem(url)
-    if not fs.exists(path):
-        return None
-    with fs.open(path, "rb") as file:
-        metadata = pq.read_metadata(file)
-    own = metadata.metadata or {}
-    if own.get(STAMP, b"").decode() != stamp:
-        return None
-    counts = json.loads(own[COUNTS])
-    return Shard(os.path.basename(path), metadata.num_rows, int(fs.size(path) or 0), checksum(url), counts)
+def of_item(shard: Shard, item: str) -> Shard:
+    """The shard as the work of an item."""
+    return replace(shard, item=item)
 
 
 def read_batches(url: str, columns: list[str] | None = None, rows: int = 4096) -> Iterator[pa.RecordBatch]:
-    """Batches of a Parquet shard in file order, at most `rows` rows each, one row group in memory at a time."""
+    """Batches of a Parquet file in file order, at most `rows` rows each, one row group in memory at a time."""
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
         yield from pq.ParquetFile(file).iter_batches(batch_size=rows, columns=columns)

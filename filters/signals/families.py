@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ...corpus.store.errors import unknown_name
+from ...corpus.extensions import added
+from ...corpus.store.errors import RequestError, unknown_name
 from .. import pii
 from ..words.layout import Layout
 from . import by_language, c4, content, gopher, nemo, redpajama
@@ -95,9 +96,18 @@ _ALL = (
 FAMILIES = {family.name: family for family in _ALL}
 
 
+def all_families() -> dict[str, Family]:
+    """Families of this package, of other packages and of plug-in files, by name."""
+    given = added("signals", FAMILIES)
+    for name, family in given.items():
+        if not isinstance(family, Family) or family.name != name:
+            raise RequestError(f"the signal {name!r} of a plug-in is no Family of that name")
+    return {**FAMILIES, **given}
+
+
 def families(names: Iterable[str], where: str = "", known: Mapping[str, Family] | None = None) -> list[Family]:
     """The families of these names, in the order of their names; an unknown one is refused."""
-    known = FAMILIES if known is None else known
+    known = all_families() if known is None else known
     for name in names:
         if name not in known:
             raise unknown_name("signal family", name, known, where)
@@ -111,7 +121,7 @@ def known_families(
     from .. import classifiers as models
     from .. import urls
 
-    known = dict(FAMILIES)
+    known = all_families()
     if segmenter != by_language.ICU:
         known["gopher@fineweb2"] = _fineweb2(segmenter)
     for name, path in (classifiers or {}).items():

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ...corpus.store.errors import RequestError
-from ...corpus.store.fate import read_kept
+from ...corpus.store.fate import sources
 from ...corpus.store.workspace import Workspace
 from ...training.data.shards import TokenDomain, held_out, open_tokens, table_name
 from ..recipe import Phase, Recipe
@@ -60,9 +60,9 @@ class Job:
         """id, text and url of each document of a domain and split, in the order of the token shards."""
         assert self.workspace is not None
         share = self.workspace.table(table_name(domain)).finished("recipe export").settings["heldout"]
-        for shard in self.workspace.table("documents").finished("recipe export").shards:
+        for source in sources(self.workspace, "recipe export").values():
             found = []
-            for batch in read_kept(self.workspace, shard.name, ["id", "text", "url", "domain"]):
+            for batch in source.read(["id", "text", "url", "domain"]):
                 for row in batch.to_pylist():
                     if row["domain"] == domain and held_out(row["id"], share) == (split == "heldout"):
                         found.append({"id": row["id"], "text": row["text"], "url": row["url"]})

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+from collections.abc import Callable
 
+from ...corpus.extensions import added
 from ...corpus.store.errors import unknown_name
 from .frame import Export, Job
 
@@ -25,12 +27,21 @@ EXPORTERS = {
 }
 
 
+def exporters() -> dict[str, Callable[[Job], Export]]:
+    """name -> function of one job: our own, and those of other packages and plug-in files."""
+
+    def own(module: str, function: str) -> Callable[[Job], Export]:
+        return lambda job: getattr(importlib.import_module(f".{module}", __package__), function)(job)
+
+    return {name: own(*where) for name, where in EXPORTERS.items()} | added("exporters", EXPORTERS)
+
+
 def export_recipe(to: str, job: Job) -> Export:
     """Write the recipe for a trainer, and `export.json`: requested against realised shares, and what to know."""
-    if to not in EXPORTERS:
-        raise unknown_name("trainer", to, EXPORTERS, where="--to")
-    module, function = EXPORTERS[to]
-    made: Export = getattr(importlib.import_module(f".{module}", __package__), function)(job)
+    known = exporters()
+    if to not in known:
+        raise unknown_name("trainer", to, known, where="--to")
+    made: Export = known[to](job)
     with open(job.path("export.json"), "w", encoding="utf-8") as file:
         file.write(json.dumps(made.told(), indent=1) + "\n")
     return made

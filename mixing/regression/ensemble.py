@@ -14,6 +14,7 @@ from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits
 
 from ...corpus.store.errors import RequestError
+from ..settings import FEWEST as FEWEST
 from ..swarm import Swarm, match_names
 from ..tables import all_finite
 from .measures import measure, replicate_noise, trivial
@@ -21,7 +22,6 @@ from .regressors import GPAlong, GPOnWeights, Regressor, make_regressor
 
 DEFAULT = ("gp_log", "gp_sqrt", "gp_cbrt", "lightgbm", "exponential", "bimix")
 SMALL = 256  # rows below which LightGBM's leaves must be smaller
-FEWEST = 8
 Path = tuple[np.ndarray, np.ndarray]  # steps (C,), losses (R, C)
 NEGLIGIBLE = 0.02  # members that the stack gives less are left out
 

@@ -6,7 +6,6 @@ tables, finds better mixtures than the stacked ensemble of `regression.ensemble`
 is spent where the expected gain of any mixture over the best so far is below `least_gain`.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,24 +13,16 @@ import numpy as np
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
-from ..regression.ensemble import FEWEST, fit_swarm
+from ..regression.ensemble import fit_swarm
 from ..regression.measures import replicate_noise
 from ..regression.regressors import GPOnWeights
+from ..settings import BOLDNESS as BOLDNESS
+from ..settings import round_sizes as round_sizes
 from ..swarm import Swarm
 from .designs import next_round, promising
 from .simplex import Limits
 
 SURROGATES = ("sqrt", "log", "cbrt")
-BOLDNESS = 2.0
-
-
-def round_sizes(mixtures: int, rounds: int) -> list[int]:
-    """Mixtures of each round: half (8 at least) in the first, the rest alike: 64 in 5 rounds are 32, 8, 8, 8 and 8."""
-    if rounds == 1:
-        return [mixtures]
-    first = min(mixtures, max(-(-mixtures // 2), FEWEST))
-    ends = [first + (mixtures - first) * number // (rounds - 1) for number in range(rounds)]
-    return [first, *(end - begin for begin, end in itertools.pairwise(ends))]
 
 
 @dataclass(frozen=True)

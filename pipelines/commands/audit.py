@@ -4,8 +4,7 @@ import json as json_format
 
 import typer
 
-from ...corpus.store.workspace import Workspace
-from .options import JsonOption, WorkspaceOption
+from .options import JsonOption, WorkspaceOption, open_workspace
 
 
 def audit(workspace: WorkspaceOption, json: JsonOption = False) -> None:
@@ -18,7 +17,7 @@ def audit(workspace: WorkspaceOption, json: JsonOption = False) -> None:
     """
     from ..audit import audit as run_audit
 
-    result = run_audit(Workspace(workspace))
+    result = run_audit(open_workspace(workspace))
     if json:
         typer.echo(json_format.dumps(result))
     else:

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.store.workspace import Workspace
-from .options import JsonOption, WorkspaceOption
+from .options import JsonOption, WorkspaceOption, open_workspace
 
 checkpoints = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure checkpoints; average branches.")
 
@@ -57,7 +56,7 @@ def measure(
     """
     from ..stages.train.checkpoints import measure as measured
 
-    rows = measured(Workspace(workspace), folders, target or (), ensemble, tokens, items)
+    rows = measured(open_workspace(workspace), folders, target or (), ensemble, tokens, items)
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return

@@ -67,7 +67,7 @@ def spend(
     Example: gristmill mix spend buckets.csv --compute 1e21 --parameters 1e9
     """
     from ...mixing.tables import checked
-    from .mix import parse_targets
+    from .parsing import targets
 
     if bool(tokens) == bool(compute and parameters) or bool(compute) != bool(parameters):
         raise RequestError("spend needs --tokens, or --compute together with --parameters")
@@ -80,7 +80,7 @@ def spend(
     from ...mixing.tables import as_json as told_as_json
 
     budget = tokens or tokens_of(compute, parameters)
-    told = spend_table(table, budget, target=parse_targets(target), max_epochs=max_epochs, unit=unit)
+    told = spend_table(table, budget, target=targets("--target", target), max_epochs=max_epochs, unit=unit)
     if as_json:
         sys.stdout.write(told_as_json(told) + "\n")
         return

@@ -9,8 +9,7 @@ import typer
 import yaml
 
 from ...corpus.store.errors import RequestError
-from ...corpus.store.workspace import Workspace
-from .options import JsonOption, WorkersOption, WorkspaceOption, settings_file, settings_of
+from .options import JsonOption, WorkersOption, WorkspaceOption, open_workspace, settings_file, settings_of
 
 
 def plan(
@@ -32,16 +31,16 @@ def plan(
     from ...corpus.store.shards import fingerprint
     from ...mixing.proxies import fleet_flops, open_pool
     from ...proxy_models.fleets.plan import plan_fleet
-    from ..stages.mix.settings import beside, mix_inputs
+    from ..stages.mix.bounds import beside, mix_inputs
+    from ..stages.mix.options import proxy_values
     from ..stages.mix.stage import MixSettings
-    from .mix import proxy_values
 
     if minutes <= 0:
         raise RequestError(f"--minutes {minutes:g}: a search takes time")
     values: dict[str, Any] = settings_file(settings) if settings else {}
     values["proxy"] = proxy_values(values.get("proxy") or {}, None, d_model)
     asked = settings_of(MixSettings, **values)
-    there = Workspace(workspace)
+    there = open_workspace(workspace)
     files = tuple(sorted(asked.target_files.items()))
     pool = open_pool(there.url, fingerprint(mix_inputs(there, asked)), asked.heldout_tokens, files)
     parts = beside(asked)

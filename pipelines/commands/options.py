@@ -12,27 +12,43 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ...corpus.store.errors import RequestError
-from ...corpus.store.workspace import Workspace
 
 if TYPE_CHECKING:  # commands that run no graph do not pay for importing Beam
+    from ...corpus.store.workspace import Workspace
     from ..engine.runner import RunnerOptions
-    from ..engine.stage import S, Stage
 
 M = TypeVar("M", bound=BaseModel)
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", help="folder or fsspec URL that holds the tables")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object, for machines")]
 ForceOption = Annotated[bool, typer.Option("--force", help="make anew what was made with other settings")]
+RefitOption = Annotated[
+    bool,
+    typer.Option("--refit", help="fit anew what stays in force when the corpus changes: tokenizer, models, clusters"),
+]
+SettingsOption = Annotated[
+    str | None, typer.Option("--settings", help="YAML file of settings, as in this section of a settings file")
+]
+PluginOption = Annotated[
+    list[str] | None, typer.Option("--plugin", help="Python file that adds parts of its own; may be repeated")
+]
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=1, help="local worker processes; ignored with -- --runner=…")
 ]
 
 
-def runner_options(context: typer.Context, workers: int = 1) -> RunnerOptions:
+def open_workspace(url: str) -> Workspace:
+    """The workspace at a folder or URL; loads what reads tables only now."""
+    from ...corpus.store.workspace import Workspace
+
+    return Workspace(url)
+
+
+def runner_options(context: typer.Context, workers: int = 1, refit: bool = False) -> RunnerOptions:
     """Workers from the option, Beam's own options from after `--` on the command line."""
     from ..engine.runner import RunnerOptions
 
-    return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())))
+    return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())), refit=refit)
 
 
 def settings_of(model: type[M], /, **values: Any) -> M:
@@ -55,30 +71,6 @@ def settings_file(path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RequestError(f"--settings {path} must be a mapping of settings")
     return content
-
-
-def run_and_show(
-    context: typer.Context, stage: Stage[S], workspace: str, settings: S, *, workers: int, force: bool, as_json: bool
-) -> dict[str, Any]:
-    """Run one stage as a command does, print its summary, and return it."""
-    from ..engine.stage import run_stage
-
-    summary = run_stage(
-        stage, Workspace(workspace), settings, runner_options(context, workers), force=force, quiet=as_json
-    )
-    show(summary, as_json)
-    return summary
-
-
-def named_files(option: str, given: list[str] | None) -> dict[str, str]:
-    """NAME=PATH, ... as a mapping; a RequestError for an entry that is none, or a name given twice."""
-    named: dict[str, str] = {}
-    for entry in given or []:
-        name, told, path = entry.partition("=")
-        if not told or not name.isidentifier() or name in named:
-            raise RequestError(f"{option} {entry!r}: give NAME=PATH, NAME of letters, digits and _, each once")
-        named[name] = path
-    return named
 
 
 def show(summary: dict[str, Any], as_json: bool) -> None:

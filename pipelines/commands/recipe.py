@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.store.workspace import Workspace
-from .options import JsonOption
+from .options import JsonOption, open_workspace
 
 recipe = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, compare and export recipes.")
 
@@ -40,7 +39,7 @@ def export(
     job = Job(
         load_recipe(path),
         output,
-        Workspace(workspace) if workspace else None,
+        open_workspace(workspace) if workspace else None,
         data_root=data_root or None,
         batch=batch,
         seed=seed,

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.store.workspace import Workspace
-from .options import JsonOption, WorkspaceOption
+from .options import JsonOption, WorkspaceOption, open_workspace
 
 
 def report(
@@ -26,5 +25,5 @@ def report(
     """
     from ..report.page import ReportSettings, describe, write_report
 
-    result = write_report(Workspace(workspace), ReportSettings(output=output))
+    result = write_report(open_workspace(workspace), ReportSettings(output=output))
     sys.stdout.write(json_format.dumps(result) + "\n" if json else describe(result))

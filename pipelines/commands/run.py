@@ -23,12 +23,14 @@ def run(
 
     Example: gristmill run examples/common-crawl.yaml --workers 8
     """
-    from ..engine.run import load_settings
+    from ..engine.run import left_out, load_settings
     from ..engine.run import run as run_settings
 
     loaded = load_settings(settings)
     changes = {"workspace": workspace, "workers": workers}
     loaded = loaded.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    for note in left_out(loaded):
+        typer.echo(f"note: {note}", err=True)
     summaries = []
     for summary in run_settings(loaded, runner_options(context, loaded.workers), force=force, quiet=json):
         summaries.append(summary)

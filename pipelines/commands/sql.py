@@ -2,17 +2,15 @@
 
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import duckdb
-import pyarrow as pa
 import typer
 
-from ...corpus.store.catalog import open_catalog
 from ...corpus.store.errors import RequestError
-from ...corpus.store.workspace import Workspace
-from ..printing import as_table
-from .options import JsonOption, WorkspaceOption
+from .options import JsonOption, WorkspaceOption, open_workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Format(StrEnum):
@@ -38,7 +36,11 @@ def sql(
 
     Example: gristmill sql "select stage, rule, count(*) n from decisions group by all order by n desc" --workspace W
     """
-    with open_catalog(Workspace(workspace)) as connection:
+    import duckdb
+
+    from ...corpus.store.catalog import open_catalog
+
+    with open_catalog(open_workspace(workspace)) as connection:
         try:
             answer = connection.sql(query)
             if answer is None:
@@ -49,7 +51,7 @@ def sql(
     write(table, Format.json if json else format, output)
 
 
-def write(table: pa.Table, format: Format, output: str | None) -> None:
+def write(table: "pa.Table", format: Format, output: str | None) -> None:
     """Print an Arrow table, or write it to a file."""
     if format is Format.parquet:
         import pyarrow.parquet as pq
@@ -58,6 +60,8 @@ def write(table: pa.Table, format: Format, output: str | None) -> None:
             raise RequestError("Parquet is binary: give --output FILE, or redirect the output to a file")
         pq.write_table(table, output or sys.stdout.buffer, compression="zstd")
         return
+    from ..printing import as_table
+
     text = {Format.table: as_table, Format.csv: as_csv, Format.json: as_json}[format](table)
     if output:
         with open(output, "w", encoding="utf-8") as file:
@@ -66,14 +70,14 @@ def write(table: pa.Table, format: Format, output: str | None) -> None:
         sys.stdout.write(text)
 
 
-def as_json(table: pa.Table) -> str:
+def as_json(table: "pa.Table") -> str:
     """An array of objects, one a row."""
     import json
 
     return json.dumps(table.to_pylist(), default=str, ensure_ascii=False) + "\n"
 
 
-def as_csv(table: pa.Table) -> str:
+def as_csv(table: "pa.Table") -> str:
     """A header and one line a row; nested values as JSON."""
     import csv
     import io

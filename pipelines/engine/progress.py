@@ -1,28 +1,28 @@
-"""The progress of long work, read off the table that it fills: the same for every runner and any worker count.
+"""The progress of long work, read off the records of what is done: the same for every runner and any worker count.
 
 On a terminal one line that is rewritten (shards, documents, MB/s, time left); elsewhere a plain line at most every
-ten seconds. Reads only names and sizes of committed shards, and the footers of those it has not seen yet; and, where
-one worker works long without writing a shard, the `Note` that it leaves in the table's folder.
+ten seconds. Reads only the records that it has not seen yet; and, where one worker works long
+without finishing an item, the `Note` that it leaves beside them.
 """
 
+import json
 import os
 import sys
 import threading
 import time
 
-import pyarrow.parquet as pq
-
 from ...corpus.store.shards import filesystem
-from ...corpus.store.workspace import Table
+from ...corpus.store.workspace import Workspace
+from .graph import REPORTS, folder_of
 
 NOTE, EVERY = "_note", 2.0
 
 
 class Note:
-    """What a worker says of work that fills no shards: one line in a file of the table, gone when the block ends."""
+    """What a worker says of work that fills no shards: one line in a file, gone when the block ends."""
 
-    def __init__(self, table: Table) -> None:
-        self.fs, folder = filesystem(table.url)
+    def __init__(self, workspace: Workspace, stage: str) -> None:
+        self.fs, folder = filesystem(workspace.path(folder_of(stage)))
         self.fs.makedirs(folder, exist_ok=True)
         self.path, self._last = f"{folder}/{NOTE}", -EVERY
 
@@ -41,13 +41,14 @@ class Note:
 
 
 class Progress:
-    """Watch `table` fill up while the block runs. `total` is the number of shards to come, None if unknown."""
+    """Watch the work of a stage while the block runs. `total` is the number of items to come, None if unknown."""
 
-    def __init__(self, stage: str, table: Table, total: int | None, quiet: bool = False) -> None:
-        self.stage, self.table, self.total, self.quiet = stage, table, total, quiet
+    def __init__(self, name: str, workspace: Workspace, stage: str, total: int | None, quiet: bool = False) -> None:
+        self.name, self.total, self.quiet = name, total, quiet
+        self.folder = workspace.path(folder_of(stage))
         self.terminal = sys.stderr.isatty()
         self.began = time.monotonic()
-        self._sizes: dict[str, tuple[int, int]] = {}  # shard -> (rows, bytes)
+        self._sizes: dict[str, tuple[int, int]] = {}  # record -> (rows, bytes)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._printed = False
@@ -73,26 +74,25 @@ class Progress:
 
     def line(self) -> str:
         """The progress as one line of text."""
-        fs, path = filesystem(self.table.url)
-        for entry in fs.ls(path, detail=True) if fs.exists(path) else ():
-            name = entry["name"]
-            if name in self._sizes or os.path.basename(name).startswith((".", "_")):
+        fs, path = filesystem(self.folder)
+        for entry in fs.ls(path, detail=False) if fs.exists(path) else ():
+            name = os.path.basename(entry)
+            if entry in self._sizes or name.startswith((".", "_")) or not name.endswith(".json") or name == REPORTS:
                 continue
-            rows = 0
-            if name.endswith(".parquet"):
-                with fs.open(name, "rb") as file:
-                    rows = pq.read_metadata(file).num_rows
-            self._sizes[name] = (rows, entry["size"] or 0)
+            with fs.open(entry, "rb") as file:
+                shards = [shard for _, shard in json.loads(file.read())]
+            rows = shards[0]["rows"] if shards else 0
+            self._sizes[entry] = (rows, sum(shard["bytes"] for shard in shards))
         if fs.exists(f"{path}/{NOTE}") and not self._sizes:
             try:
-                return f"{self.stage}: {fs.cat_file(f'{path}/{NOTE}').decode()}"
+                return f"{self.name}: {fs.cat_file(f'{path}/{NOTE}').decode()}"
             except FileNotFoundError:  # the work has just ended
                 pass
         elapsed = time.monotonic() - self.began
         shards = len(self._sizes)
         rows = sum(size[0] for size in self._sizes.values())
         written = sum(size[1] for size in self._sizes.values())
-        parts = [f"{self.stage}: {shards}{f'/{self.total}' if self.total else ''} shards", f"{rows:,} rows"]
+        parts = [f"{self.name}: {shards}{f'/{self.total}' if self.total else ''} shards", f"{rows:,} rows"]
         if written >= 5e4 * elapsed:  # stages that write next to nothing are not measured in megabytes
             parts.append(f"{written / elapsed / 1e6:.1f} MB/s")
         if self.total and 0 < shards < self.total:

@@ -1,14 +1,14 @@
 """Run again, as they were asked for, all stages that made something from documents, after some were removed.
 
-Each manifest holds the call that its table was made by. The calls are written down before the first document goes, in
-`plans/rebuild.json`, so that a rebuilding that was killed is completed by the next one. Where a stage cannot be run as
-it was, because a file that it was given is gone or was changed, it and the stages that follow it are left, with the
-reason: nothing is rebuilt from guesses. At last every table is searched for the documents that should be gone.
+Each commit holds the call that it was made by, and stays in force until its stage has run again: a rebuilding that was
+killed is completed by the next one. Where a stage cannot be run as it was, because a file that it was given is gone or
+was changed, it and the stages that follow it are left, with the reason: nothing is rebuilt from guesses. Fitted
+artefacts are fitted again. At last every table is searched for the documents that should be gone.
 """
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,12 +17,11 @@ from pydantic import BaseModel, ValidationError
 
 from ...corpus.store.calls import Call, asked_again
 from ...corpus.store.errors import RequestError, WorkspaceError
-from ...corpus.store.fate import BEFORE, DOMAINS
-from ...corpus.store.shards import filesystem, read_batches, replacing
+from ...corpus.store.fate import BEFORE
+from ...corpus.store.shards import filesystem, read_batches
 from ...corpus.store.workspace import Table, Workspace
 from .runner import RunnerOptions
 
-PLACE = "plans/rebuild.json"
 SETTLED = 3  # rounds; rewritten documents enter the corpus again, and the second round changes nothing more
 
 
@@ -39,60 +38,17 @@ class Again:
         return asked_again(self.call, model, self.workspace.url)
 
 
-class Calls(BaseModel, frozen=True, extra="forbid"):
-    """How the tables were asked for, by the table that tells: None where a manifest does not say."""
-
-    calls: dict[str, Call | None] = {}
-    own_tokenizer: bool = False  # scores were made with the workspace's tokenizer
-
-
-def calls_of(workspace: Workspace) -> Calls:
-    """The calls behind the tables that are there, and behind those that a killed rebuilding has yet to make."""
-    known = pending(workspace)
-    found = dict(known.calls) if known else {}
-    own_tokenizer = known.own_tokenizer if known else False
-    for table in workspace.tables():
-        if any(_tells(step, table.name) for step in STEPS):
-            manifest = table.finished("opt-out")
-            found[table.name] = manifest.call
-        if table.name.startswith("proxies/"):
-            own_tokenizer |= "file:tokenizer.json" in table.finished("opt-out").inputs
-    return Calls(calls=found, own_tokenizer=own_tokenizer)
-
-
-def pending(workspace: Workspace) -> Calls | None:
-    """The calls that an earlier opt-out wrote down and has not made again, if any."""
-    fs, path = filesystem(workspace.path(PLACE))
-    if not fs.exists(path):
-        return None
-    with fs.open(path, "rb") as file:
-        return Calls.model_validate_json(bytes(file.read()))  # type: ignore[arg-type]
-
-
-def write_down(workspace: Workspace, calls: Calls) -> None:
-    with replacing(workspace.path(PLACE)) as scratch, open(scratch, "w", encoding="utf-8") as file:
-        file.write(json.dumps(calls.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
-
-
-def forget(workspace: Workspace) -> None:
-    fs, path = filesystem(workspace.path(PLACE))
-    if fs.exists(path):
-        fs.rm_file(path)
-
-
-def rebuild(
-    workspace: Workspace, calls: Calls, options: RunnerOptions, quiet: bool
-) -> tuple[list[str], dict[str, str]]:
+def rebuild(workspace: Workspace, options: RunnerOptions, quiet: bool) -> tuple[list[str], dict[str, str]]:
     """(stages that were run again, stages that were not: why), both in the order of the road."""
-    if not calls.own_tokenizer:
-        workspace.table("tokenizer").remove_manifest()  # it is made after the scores, which would take it for given
+    options = replace(options, refit=True)
     done: list[str] = []
     left: dict[str, str] = {}
     for _ in range(SETTLED):
         before = workspace.table(BEFORE).finished("opt-out").fingerprint
         for step in STEPS:
-            for table in sorted((t for t in calls.calls if _tells(step, t)), key=lambda t: _depth(calls.calls[t])):
-                _repeat(step, Again(workspace, calls.calls[table], options, quiet), done, left)
+            calls = [table.finished("opt-out").call for table in workspace.tables() if _tells(step, table.name)]
+            for call in sorted(calls, key=_depth):
+                _repeat(step, Again(workspace, call, options, quiet), done, left)
         if left or workspace.table(BEFORE).finished("opt-out").fingerprint == before:
             break
     return [name for name in dict.fromkeys(done) if name not in left], left
@@ -136,7 +92,7 @@ IDS = ("id", "parent", "duplicate_of")  # columns that name documents
 
 def _held(table: Table, gone: pa.Array) -> Iterator[int]:
     for shard in table.finished("opt-out").shards:
-        url = table.shard_url(shard.name)
+        url = table.file_url(shard)
         if shard.name.endswith(".arrow"):
             batches = _arrow(url)
         elif shard.name.endswith(".parquet"):
@@ -159,23 +115,26 @@ def _arrow(url: str) -> Iterator[pa.RecordBatch]:
 # ---- the stages
 
 
-def _filter(again: Again) -> None:
-    from ..stages.filter import DecideSettings, FilterSettings, MeasureSettings, measure_stage, run_filter
+def _measure(again: Again) -> None:
+    from ..stages.filter.stage import MeasureSettings, measure_stage
     from .stage import run_stage
 
-    asked, space = again.settings(DecideSettings), again.workspace
-    for table in space.tables():
-        if table.name.startswith("signals/"):  # the rules may need others by now
-            family = table.name.split("/")[1]
-            own = asked_again(table.finished("opt-out").call, MeasureSettings, space.url)
-            stage = measure_stage((family,), own.known(space))
-            run_stage(stage, space, own.model_copy(update={"families": (family,)}), again.options, True, again.quiet)
+    own = again.settings(MeasureSettings)
+    run_stage(
+        measure_stage(own.families, own.known(again.workspace)), again.workspace, own, again.options, True, again.quiet
+    )
+
+
+def _filter(again: Again) -> None:
+    from ..stages.filter.stage import DecideSettings, FilterSettings, run_filter
+
+    asked = again.settings(DecideSettings)
     settings = FilterSettings(**{name: getattr(asked, name) for name in DecideSettings.model_fields})
-    run_filter(space, settings, again.options, force=True, quiet=again.quiet)
+    run_filter(again.workspace, settings, again.options, force=True, quiet=again.quiet)
 
 
 def _refine(again: Again) -> None:
-    from ..stages.refine import REFINE, RefineSettings
+    from ..stages.refine.stage import REFINE, RefineSettings
 
     _run(again, REFINE, RefineSettings)
 
@@ -213,8 +172,8 @@ def _semantic(again: Again) -> None:
 
 
 def _refilter(again: Again) -> None:
-    from ..stages.refilter import REFILTER
-    from ..stages.refilter import Again as RefilterCall
+    from ..stages.refilter.stage import REFILTER
+    from ..stages.refilter.stage import Again as RefilterCall
 
     _run(again, REFILTER, RefilterCall)
 
@@ -238,36 +197,35 @@ def _cluster(again: Again) -> None:
 
 
 def _tag(again: Again) -> None:
-    from ..stages.tag.stage import ApplySettings, tag_stage
+    from ..stages.tag.stage import TAGS, ApplySettings, tag_stage
     from .stage import run_stage
 
     settings = again.settings(ApplySettings)
-    if not settings.domain:
-        again.workspace.table(DOMAINS).remove_manifest()
+    run_stage(TAGS, again.workspace, settings, again.options, True, again.quiet)
     run_stage(tag_stage(settings), again.workspace, settings, again.options, True, again.quiet)
 
 
 def _balance(again: Again) -> None:
-    from ..stages.balance import BalanceSettings, run_balance
+    from ..stages.balance.stage import BalanceSettings, run_balance
 
     run_balance(again.workspace, again.settings(BalanceSettings), again.options, force=True, quiet=again.quiet)
 
 
 def _score(again: Again) -> None:
     from ...proxy_models.scoring.scorers import ScoreSettings
-    from ..stages.score import score
+    from ..stages.score.stage import score
 
     score(again.workspace, again.settings(ScoreSettings), again.options, force=True, quiet=again.quiet)
 
 
 def _select(again: Again) -> None:
-    from ..stages.select import SelectSettings, select
+    from ..stages.select.stage import SelectSettings, select
 
     _run(again, select, SelectSettings)
 
 
 def _rewrite(again: Again) -> None:
-    from ..stages.rewrite import RewriteSettings, adopt, adopted, run_rewrite
+    from ..stages.rewrite.stage import RewriteSettings, adopt, adopted, run_rewrite
 
     run_rewrite(again.workspace, again.settings(RewriteSettings), again.options, force=True, quiet=again.quiet)
     if adopted(again.workspace):
@@ -275,7 +233,7 @@ def _rewrite(again: Again) -> None:
 
 
 def _tokenize(again: Again) -> None:
-    from ..stages.tokenize import TokenizeSettings, tokenize
+    from ..stages.tokenize.stage import TokenizeSettings, tokenize
 
     tokenize(again.workspace, again.settings(TokenizeSettings), again.options, force=True, quiet=again.quiet)
 
@@ -296,6 +254,7 @@ class Step:
 
 
 STEPS = (
+    Step("filter", "signals/", _measure),
     Step("filter", "decisions/filter", _filter),
     Step("refine", "decisions/refine", _refine),
     Step("decontaminate", "decisions/decontaminate", _decontaminate),

@@ -1,202 +1,281 @@
-"""The whole road from one settings file: the order of the stages, and what each section of the file must hold.
+"""The whole road from one settings file: what each section must hold, and the run of the stages in their order.
 
-A section that is absent is a stage that does not run; the order is fixed, whatever the order in the file. A finished
-stage is skipped, so the same command continues a killed run. Paths are relative to the current directory.
+A section that is absent is a stage that does not run, an empty one its defaults; the order is that of the registry,
+whatever the order in the file. A finished stage is skipped, so the same command continues a killed run. Paths are
+relative to the current directory; `${NAME}` is the environment variable of that name. The whole file is checked before
+the first stage, to the last name in it; every mistake is one line with the file, the place and the nearest right name.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 
+from ...corpus import extensions
 from ...corpus.readers.inputs import resolve
+from ...corpus.readers.planning import read_ledger
 from ...corpus.store.errors import RequestError, unknown_name
 from ...corpus.store.workspace import Workspace
-from ...dedup.settings import DedupSettings, SemanticSettings
-from ...filters.decontamination import read_examples
-from ...filters.rule_sets import compiled, load_rules
-from ...mixing.exporters.frame import Job
-from ...mixing.exporters.registry import export_recipe
-from ...mixing.recipe import load_recipe
-from ...proxy_models.scoring.scorers import ScoreSettings
-from ..report.page import ReportSettings, write_report
-from ..stages.balance import BalanceSettings, load_concepts, run_balance
-from ..stages.decontaminate.stage import DecontaminateSettings, decontaminate
-from ..stages.dedup.stage import deduplicate
-from ..stages.extract import EXTRACT, ExtractSettings
-from ..stages.filter import FilterSettings, run_filter
-from ..stages.mix.ladder import LadderSettings, ladder
-from ..stages.mix.stage import MixSettings, mix
-from ..stages.refilter import RefilterSettings, refilter
-from ..stages.refine import REFINE, RefineSettings
-from ..stages.score import score
-from ..stages.select import SelectSettings, select
-from ..stages.semantic.stage import semantic
-from ..stages.tag.stage import TagSettings, run_tag
-from ..stages.tokenize import TokenizeSettings, tokenize
-from ..stages.train.stage import TrainSettings, train
+from .invocation import Checking, Invocation
+from .record import StageRecord
+from .registry import records
 from .runner import RunnerOptions
-from .stage import Stage, run_stage
+
+ROUNDS = 3  # adopted rewritings enter the corpus, and the next round changes nothing more
+VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|\$)")
 
 
-class ExportSection(BaseModel, frozen=True, extra="forbid"):
-    """One trainer to export the recipe to."""
+class RunFile(BaseModel, frozen=True, extra="forbid"):
+    """What a settings file holds beside the sections of the stages."""
 
-    to: str
-    output: str
-    recipe: str | None = None  # default: the workspace's own
-    data: bool = True  # write the token or text files too
-    batch: int = 256
-    dialect: str | None = None
+    workspace: str = Field(description="folder or fsspec URL that holds the tables")
+    workers: int = Field(default=1, ge=1, description="local worker processes")
+    plugins: tuple[str, ...] = Field(default=(), description="Python files that add parts of their own")
 
-
-class RunSettings(BaseModel, frozen=True, extra="forbid"):
-    """A settings file."""
-
-    workspace: str
-    workers: int = 1
-    extract: ExtractSettings | None = None
-    filter: FilterSettings | None = None
-    refine: RefineSettings | None = None
-    decontaminate: DecontaminateSettings | None = None
-    dedup: DedupSettings | None = None
-    semantic: SemanticSettings | None = None
-    refilter: RefilterSettings | None = None
-    tag: TagSettings | None = None
-    balance: BalanceSettings | None = None
-    score: tuple[ScoreSettings, ...] = ()
-    select: SelectSettings | None = None
-    tokenize: TokenizeSettings | None = None
-    ladder: LadderSettings | None = None
-    mix: MixSettings | None = None
-    train: TrainSettings | None = None
-    export: tuple[ExportSection, ...] = ()
-    report: ReportSettings | None = None
+    def sections(self) -> dict[str, Any]:
+        """name -> settings of every stage that the file names, in run order; a tuple where there are several."""
+        return {name: value for name in records() if (value := getattr(self, name)) not in (None, ())}
 
 
-@dataclass(frozen=True)
-class Call:
-    """What a step is called with."""
-
-    workspace: Workspace
-    settings: Any
-    options: RunnerOptions
-    force: bool
-    quiet: bool
+def run_model() -> type[RunFile]:
+    """The model of a settings file: a section for every stage of the registry."""
+    return _run_model(extensions.identity())
 
 
-def _function(function: Callable[..., dict[str, Any]]) -> Callable[[Call], dict[str, Any]]:
-    return lambda call: function(call.workspace, call.settings, call.options, force=call.force, quiet=call.quiet)
+@lru_cache(maxsize=4)
+def _run_model(identity: str) -> type[RunFile]:
+    fields: dict[str, Any] = {}
+    for name, record in records().items():
+        section = section_model(record)
+        if record.many:
+            fields[name] = (tuple[section, ...], Field(default=(), description=record.title))
+        else:
+            fields[name] = (section | None, Field(default=None, description=record.title))
+    return create_model("RunSettings", __base__=RunFile, **fields)  # type: ignore[call-overload]
 
 
-def _stage(stage: Stage) -> Callable[[Call], dict[str, Any]]:
-    return lambda call: run_stage(stage, call.workspace, call.settings, call.options, call.force, call.quiet)
+def section_model(record: StageRecord) -> type[BaseModel]:
+    """The settings of a stage, with those options of its command that a file may state."""
+    model, options = record.load("settings"), record.load("options")
+    extra = {
+        name: (field.annotation, field)
+        for name, field in (options.model_fields if options is not None else {}).items()
+        if isinstance(field.json_schema_extra, dict) and "section" in str(field.json_schema_extra.get("cli", {}))
+    }
+    if not extra:
+        return model
+    return create_model(model.__name__.replace("Settings", "Section"), __base__=model, **extra)  # type: ignore[call-overload]
 
 
-def _train(call: Call) -> dict[str, Any]:
-    card = train(call.workspace, call.settings, force=call.force, quiet=call.quiet)
-    return {"stage": "train", "details": card}
+def invocation_of(
+    record: StageRecord, workspace: Workspace, section: Any, options: RunnerOptions, force: bool, quiet: bool
+) -> Invocation:
+    """A section as its stage is asked to run it."""
+    model, extra = record.load("settings"), record.load("options")
+    beside = None
+    settings = section
+    if extra is not None:
+        named = {name: getattr(section, name) for name in extra.model_fields if name in section_names(record)}
+        beside = extra(**named)
+        if named:
+            settings = model.model_validate(section.model_dump(exclude=set(named)))
+    return Invocation(record, workspace, lambda: settings, beside, options, force, quiet)
 
 
-def _export(call: Call) -> dict[str, Any]:
-    section: ExportSection = call.settings
-    recipe = load_recipe(section.recipe or call.workspace.path("mixture", "recipe.yaml"))
-    data = call.workspace if section.data else None
-    made = export_recipe(section.to, Job(recipe, section.output, data, batch=section.batch, dialect=section.dialect))
-    return {"stage": f"export to {section.to}", "details": made.told()}
-
-
-def _report(call: Call) -> dict[str, Any]:
-    return {"stage": "report", "details": write_report(call.workspace, call.settings)}
-
-
-STEPS: dict[str, Callable[[Call], dict[str, Any]]] = {
-    "extract": _stage(EXTRACT),
-    "filter": _function(run_filter),
-    "refine": _stage(REFINE),
-    "decontaminate": _stage(decontaminate),
-    "dedup": _function(deduplicate),
-    "semantic": _function(semantic),
-    "refilter": _function(refilter),
-    "tag": _function(run_tag),
-    "balance": _function(run_balance),
-    "score": _function(score),
-    "select": _stage(select),
-    "tokenize": _function(tokenize),
-    "ladder": _stage(ladder),
-    "mix": _stage(mix),
-    "train": _train,
-    "export": _export,
-    "report": _report,
-}
+def section_names(record: StageRecord) -> set[str]:
+    """Fields of the section that are options of the command and no settings."""
+    return set(section_model(record).model_fields) - set(record.load("settings").model_fields)
 
 
 def run(
-    settings: RunSettings, options: RunnerOptions | None = None, force: bool = False, quiet: bool = False
+    settings: RunFile, options: RunnerOptions | None = None, force: bool = False, quiet: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Run every stage that the settings name, in order; yield each one's summary as it ends.
 
-    RequestError, before anything runs, for inputs that are not there, rules that name no signal, evaluation sets and
-    concepts that cannot be read, and a score without what its method needs.
+    RequestError, before anything runs, for everything that the records' checks refuse, all of it together.
     """
-    if settings.extract is not None:
-        resolve(settings.extract.inputs)
-    if settings.filter is not None:
-        known = settings.filter.known(Workspace(settings.workspace))
-        given = settings.filter.rules
-        compiled(load_rules(given), where=given if isinstance(given, str) else "", families=known)
-    for path in settings.decontaminate.sets.values() if settings.decontaminate is not None else ():
-        read_examples(path)
-    if settings.balance is not None and settings.balance.concepts is not None:
-        load_concepts(settings.balance.concepts)
-    for one in (settings.dedup, settings.semantic, settings.refilter):
-        if one is not None:
-            one.check()
-    for scoring in settings.score:
-        scoring.checked()
     workspace = Workspace(settings.workspace)
+    sections = settings.sections()
+    check(sections, workspace)
     workspace.create()
     options = options or RunnerOptions(workers=settings.workers)
-    for name, step in STEPS.items():
-        section = getattr(settings, name)
-        for one in section if isinstance(section, tuple) else (section,):
-            if one is not None:
-                yield step(Call(workspace, one, options, force, quiet))
+    steps = list(calls(sections, workspace, options, force, quiet))
+    for round_number in range(ROUNDS):
+        restart = False
+        for step in steps:
+            before = _documents(workspace)
+            yield from step.summaries()
+            if step.record.name == "rewrite" and _documents(workspace) != before and round_number + 1 < ROUNDS:
+                restart = True  # adopted documents take the road from its beginning
+                break
+        if not restart:
+            return
 
 
-def load_settings(path: str | Path) -> RunSettings:
+def _documents(workspace: Workspace) -> str | None:
+    manifest = workspace.table("documents").manifest()
+    return manifest.fingerprint if manifest is not None else None
+
+
+def calls(
+    sections: Mapping[str, Any], workspace: Workspace, options: RunnerOptions, force: bool, quiet: bool
+) -> Iterator[Invocation]:
+    """One invocation for every entry of every section, in run order."""
+    for name, record in records().items():
+        if name in sections:
+            given = sections[name]
+            for section in given if isinstance(given, tuple) else (given,):
+                yield invocation_of(record, workspace, section, options, force, quiet)
+
+
+def check(sections: Mapping[str, Any], workspace: Workspace) -> None:
+    """Ask every record's check. RequestError with one line for every section that is refused."""
+    mistakes: list[str] = []
+    for name, given in sections.items():
+        examine = records()[name].load("check")
+        if examine is None:
+            continue
+        for number, section in enumerate(given if isinstance(given, tuple) else (given,)):
+            place = f"{name}.{number}" if isinstance(given, tuple) else name
+            try:
+                examine(Checking(section, workspace, dict(sections)))
+            except RequestError as error:
+                mistakes.append(f"{place}: {error}")
+            except OSError as error:
+                mistakes.append(f"{place}: {error}")
+    if mistakes:
+        raise RequestError("\n".join(mistakes))
+
+
+def left_out(settings: RunFile) -> list[str]:
+    """What the workspace holds and the file does not name: stages that decide, and inputs. It stays in force."""
+    workspace = Workspace(settings.workspace)
+    asked = Checking(None, workspace, settings.sections())
+    there = asked.tables
+    said = []
+    for name, record in records().items():
+        if record.decides and name not in asked.sections and f"decisions/{name}" in there:
+            said.append(
+                f"the workspace holds the decisions of {name}, which the file does not name; they stay in force"
+            )
+    if "rewrites" in there and "rewrite" not in asked.sections:
+        said.append("the workspace holds rewritten documents of rewrite, which the file does not name")
+    extracting = asked.sections.get("extract")
+    if extracting is not None and extracting.inputs and "documents" in there:
+        named = {source.path for source in resolve(extracting.inputs)}
+        inside = workspace.url + "/"
+        gone = sorted(
+            file.path for file in read_ledger(workspace).files
+            if file.path not in named and not file.path.startswith(inside)
+        )  # fmt: skip
+        if gone:
+            more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+            said.append(
+                f"the workspace holds documents of {', '.join(gone[:3])}{more}, which the file does not name; "
+                f"they stay in the corpus"
+            )
+    return said
+
+
+# ---- reading a file
+
+
+def load_settings(path: str | Path) -> RunFile:
     """Read a settings file. RequestError for a missing file, YAML that is none, and every key or value that is off."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror or error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    values = parsed(text, str(path))
+    values = {name: {} if value is None and name in records() else value for name, value in values.items()}
+    mistakes: list[str] = []
+    values = expanded(values, (), mistakes)
+    if mistakes:
+        raise RequestError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
+    plugins = values.get("plugins")
+    if isinstance(plugins, list) and all(isinstance(plugin, str) for plugin in plugins):
+        extensions.add_plugins(plugins)
     try:
-        values = yaml.safe_load(text)
+        return run_model().model_validate(values)
+    except ValidationError as error:
+        raise RequestError("\n".join(complaints(error, str(path)))) from error
+
+
+class UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key may stand once in a mapping."""
+
+
+def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
+    seen: dict[Any, int] = {}
+    for key, _ in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            continue
+        name = loader.construct_object(key, deep=True)
+        line = key.start_mark.line + 1
+        if isinstance(name, str | int | float | bool | None) and name in seen:
+            raise RequestError(f"line {line}: the key {name!r} stands there twice, first in line {seen[name]}")
+        if isinstance(name, str | int | float | bool | None):
+            seen[name] = line
+    loader.flatten_mapping(node)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+UniqueKeys.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def parsed(text: str, path: str) -> dict[str, Any]:
+    """A settings file as values. RequestError for text that is no YAML, no mapping, or says a key twice."""
+    try:
+        values = yaml.load(text, UniqueKeys)  # a SafeLoader
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from error
     except yaml.YAMLError as error:
         raise RequestError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
-        raise RequestError(f"{path}: a settings file is a mapping of {', '.join(RunSettings.model_fields)}")
-    try:
-        return RunSettings.model_validate(values)
-    except ValidationError as error:
-        raise RequestError("\n".join(_complaints(error, str(path)))) from error
+        raise RequestError(f"{path}: a settings file is a mapping of {', '.join(run_model().model_fields)}")
+    return {str(name): value for name, value in values.items()}
 
 
-def _complaints(error: ValidationError, path: str) -> Iterator[str]:
+def expanded(value: Any, place: tuple[str, ...], mistakes: list[str]) -> Any:
+    """Values with `${NAME}` replaced from the environment and `$$` by a dollar sign; what is not set is a mistake."""
+    if isinstance(value, dict):
+        return {name: expanded(one, (*place, str(name)), mistakes) for name, one in value.items()}
+    if isinstance(value, list):
+        return [expanded(one, (*place, str(number)), mistakes) for number, one in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name is None:
+            return "$"
+        if name not in os.environ:
+            mistakes.append(f"{'.'.join(place)}: the environment variable {name!r} is not set")
+            return ""
+        return os.environ[name]
+
+    return VARIABLE.sub(replace, value)
+
+
+def complaints(error: ValidationError, path: str) -> Iterator[str]:
     """One line per mistake: the place in the file, what is wrong, and the nearest key where one was misspelt."""
     for mistake in error.errors():
         place = ".".join(str(part) for part in mistake["loc"])
         if mistake["type"] == "extra_forbidden":
-            known = _keys(RunSettings, mistake["loc"][:-1])
+            known = keys(run_model(), mistake["loc"][:-1])
             yield str(unknown_name("setting", str(mistake["loc"][-1]), known, where=f"{path}: {place}"))
+        elif mistake["type"] == "missing":
+            yield f"{path}: {place} is missing"
         else:
             yield f"{path}: {place}: {mistake['msg']}, not {mistake['input']!r}"
 
 
-def _keys(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+def keys(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
     """The keys that are known at a place of the settings, for the message about one that is not."""
     here: Any = model
     for part in place:

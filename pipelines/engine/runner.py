@@ -21,6 +21,7 @@ class RunnerOptions:
 
     workers: int = 1
     beam: tuple[str, ...] = ()
+    refit: bool = False  # fit anew what stays in force when its inputs change
 
 
 def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) -> None:

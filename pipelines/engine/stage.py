@@ -1,13 +1,12 @@
 """The stage contract: what every stage promises, and the one driver that holds it to that.
 
-A stage names the tables it writes, fingerprints what it reads, and builds a Beam graph with one output: the
-fingerprints of the manifests that it committed. `run_stage` skips a stage whose manifests match, refuses changed
-settings unless forced, runs the graph otherwise, and checks conservation.
-
-Most stages map a shard to a shard: `shard_graph` is their whole graph.
+A stage names the tables it writes and says what it reads: work items with what each was made from (a mapping stage),
+or the fingerprints of whole tables. `run_stage` skips what matches what is in force, refuses changed settings unless
+forced, runs the graph over the items that are not done, checks conservation, and commits all tables in one step. The
+result that was in force stays until then; a run that is refused, killed or crashes leaves it as it was.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -16,26 +15,39 @@ from pydantic import BaseModel
 
 from ...corpus.store.calls import Call, call_of
 from ...corpus.store.catalog import refresh_catalog
-from ...corpus.store.errors import RequestError, WorkspaceError
-from ...corpus.store.shards import Shard
-from ...corpus.store.workspace import Manifest, Workspace, conserved, total
+from ...corpus.store.errors import RequestError
+from ...corpus.store.shards import Output, Shard, fingerprint, open_file, open_shard
+from ...corpus.store.workspace import Commit, Made, TableRecord, Workspace, conserved, total
+from . import graph as verbs
+from .graph import Report, Work
+from .leases import writing
 from .progress import Progress
 from .runner import RunnerOptions, run_graph
 
 S = TypeVar("S", bound=BaseModel)
-
-# (table, shard): what a worker reports of a shard that is in place; shard None: nothing to write there
-Report = tuple[str, Shard | None]
+Shards = Mapping[str, list[Shard]]
 
 
 @dataclass(frozen=True)
 class Stage(Generic[S]):
-    """A stage.
+    """A stage, or a step of one that commits on its own.
 
-    tables    the tables it writes, the one whose shards mark work as done first
-    inputs    what it reads: name -> fingerprint; raises WorkspaceError for what is missing or stale
-    graph     pipeline, plan -> the one PCollection of manifest fingerprints
-    redecides other settings may replace the tables without --force, because making them anew is cheap
+    name       of its commit
+    tables     the tables it writes; empty: those that its reports name (a table a domain)
+    inputs     what the whole of it is made from: table -> fingerprint, `file:NAME` for what lies elsewhere; raises
+               WorkspaceError for what is missing or stale. A mapping stage names artefacts, not what its items read
+    graph      pipeline, plan -> the end of the graph, `graph.commit`
+    items      of a mapping stage: plan -> its work items
+    whole      the items only feed a graph over all of them: it runs over every one, and freshness goes by `inputs`
+    parts      commit -> its tables, where several results come from one pass
+    details    what the commit tells of its first table beyond counts (of each table by name, where `tables` is empty):
+               plan, shards by table, findings of the graph
+    command    the command that runs it; its name, unless given
+    before     of a deciding stage: deciding stages that come before it
+    fitted     what it makes stays in force when its inputs change, until it is asked for with --refit
+    redecides  other settings may replace the tables without --force, because making them anew is cheap
+    recorded   the settings that matter to the bytes; default: all. `recorded_of`: of one table, where they differ
+    lasting    the settings without what belongs to one call; default: all
     """
 
     name: str
@@ -43,16 +55,22 @@ class Stage(Generic[S]):
     tables: tuple[str, ...]
     inputs: Callable[[Workspace, S], dict[str, str]]
     graph: Callable[[beam.Pipeline, "Plan[S]"], beam.PCollection]
-    work: Callable[[Workspace, S], int] | None = None  # how many shards it will write, for the progress line
+    items: Callable[["Plan[S]"], Iterable[Work]] | None = None
+    whole: bool = False
+    parts: Callable[[S], dict[str, tuple[str, ...]]] | None = None
+    details: Callable[["Plan[S]", Shards, list[dict[str, Any]]], dict[str, Any]] | None = None
+    command: str = ""
+    before: tuple[str, ...] = ()
+    fitted: bool = False
     redecides: bool = False
-    recorded: Callable[[S], dict[str, Any]] | None = None  # the settings that matter to the bytes; default: all
-    recorded_of: Callable[[S, str], dict[str, Any]] | None = None  # those of one table, where its tables differ
-    lasting: Callable[[S], S] | None = None  # the settings without what belongs to one call; default: all
+    recorded: Callable[[S], dict[str, Any]] | None = None
+    recorded_of: Callable[[S, str], dict[str, Any]] | None = None
+    lasting: Callable[[S], S] | None = None
 
 
 @dataclass(frozen=True)
 class Plan(Generic[S]):
-    """What a graph is built from. Travels to workers."""
+    """What a graph is built from. Travels to workers, without its work."""
 
     stage: str
     version: int
@@ -60,150 +78,239 @@ class Plan(Generic[S]):
     settings: S
     recorded: dict[str, Any]
     inputs: dict[str, str]
-    details: dict[str, Any] = field(default_factory=dict)
     by_table: dict[str, dict[str, Any]] = field(default_factory=dict)  # recorded settings of a table of its own
-    call: Call | None = None
+    before: tuple[str, ...] = ()
+    work: tuple[Work, ...] = ()  # items that are not done
+
+    @property
+    def bare(self) -> "Plan[S]":
+        """The plan as it travels."""
+        return replace(self, work=())
 
     def recorded_of(self, table: str) -> dict[str, Any]:
-        """The settings that the manifest of this table records."""
+        """The settings that the commit records for this table."""
         return self.by_table.get(table, self.recorded)
 
-    def manifest(self, table: str, shards: Iterable[Shard], details: dict[str, Any] | None = None) -> Manifest:
-        ordered = tuple(sorted(shards, key=lambda shard: shard.name))
-        return Manifest(
-            table=table,
-            stage=self.stage,
-            version=self.version,
-            settings=self.recorded_of(table),
-            inputs=self.inputs,
-            shards=ordered,
-            counts=total(ordered),
-            details=details or {},
-            call=self.call,
-        )
+    def stamp(self, tables: Iterable[str], item: Work) -> str:
+        """What an item is recognised by: all that decides the rows that it makes."""
+        settings = [self.recorded_of(table) for table in sorted(tables)] if self.by_table else self.recorded
+        return fingerprint(self.version, settings, self.inputs, item.name, item.made_from)
+
+    def writer(self, table: str, name: str, schema: Any, dictionary: bool | list[str] = True) -> Any:
+        """A Parquet shard of a table, for a `with`: its `shard` is what to report."""
+        return open_shard(self.workspace.table(table).url, name, schema, dictionary)
+
+    def file(self, table: str, name: str) -> Any:
+        """Any other file of a table, for a `with`: write its `path`."""
+        return open_file(self.workspace.table(table).url, name)
+
+    def put(self, table: str, name: str, data: bytes, rows: int = 1, **counts: int) -> Report:
+        """A small file of a table, written at once."""
+        with self.file(table, name) as out:
+            assert isinstance(out, Output)
+            with open(out.path, "wb") as file:
+                file.write(data)
+            out.rows, out.counts = rows, counts
+        return table, out.shard
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One commit of a run: its tables, what is in force, and the items of that which stay."""
+
+    name: str
+    tables: tuple[str, ...]
+    held: Commit | None
+    kept: frozenset[str]
+    made: dict[str, Made]  # every item by now
+    damaged: bool  # a file of it is gone
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing has to be done and nothing has to go."""
+        return self.held is not None and set(self.held.work) == self.kept == set(self.made)
 
 
 def run_stage(
     stage: Stage[S], workspace: Workspace, settings: S, options: RunnerOptions, force: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
-    """Bring the stage's tables up to date. Returns {stage, skipped, tables: {name: counts}}.
+    """Bring the stage's tables up to date. Returns {stage, skipped, tables: {name: counts}, details}.
 
-    Raises RequestError where the tables on disk were made with other settings and `force` is not given,
-    WorkspaceError where an input is missing or stale or where documents were lost.
+    Raises RequestError where what is in force was made with other settings and `force` is not given, or where another
+    process writes to the workspace; WorkspaceError where an input is missing or stale or where documents were lost.
     """
-    inputs = stage.inputs(workspace, settings)
-    plan = Plan(
-        stage.name,
-        stage.version,
-        workspace,
-        settings,
-        stage.recorded(settings) if stage.recorded else settings.model_dump(mode="json", exclude={"workspace"}),
-        inputs,
-        by_table={name: stage.recorded_of(settings, name) for name in stage.tables} if stage.recorded_of else {},
-    )
-    present = {name: workspace.table(name).manifest() for name in stage.tables}
-    fresh = all(m is not None and _same(m, plan) and m.inputs == inputs for m in present.values())
-    if fresh:
-        for name, manifest in present.items():
-            assert manifest is not None
-            workspace.table(name).sweep(manifest)
+    plan = _plan(stage, workspace, settings)
+    parts, items = _parts(stage, plan, settings)
+    if all(_fresh(stage, plan, part, options) for part in parts):
+        for part in parts:
+            if part.held is not None:
+                workspace.follow(part.held)
         refresh_catalog(workspace)
-        return _summary(stage, present, skipped=True)
-    if not force and not stage.redecides:
-        for name, manifest in present.items():
-            if manifest is not None and not _same(manifest, plan):
-                raise RequestError(_refusal(stage.name, name, manifest, plan))
-    plan = replace(plan, call=call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url))
-    workspace.create()
-    with workspace.locked():
-        for name in stage.tables:
-            workspace.table(name).remove_manifest()
-        shards = stage.work(workspace, settings) if stage.work else None
-        with Progress(stage.name, workspace.table(stage.tables[0]), shards, quiet):
+        return _summary(stage, [part.held for part in parts], skipped=True)
+    if not force and not stage.redecides and not (stage.fitted and options.refit):
+        for part in parts:
+            if part.held is not None and not _same(part, plan):
+                raise RequestError(_refusal(part, plan))
+    call = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
+    with writing(workspace, stage.command or stage.name):
+        if stage.items and stage.whole:
+            items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
+        plan = replace(plan, work=tuple(items))
+        expected = len(items) if stage.items and not stage.whole else None
+        with Progress(stage.name, workspace, plan.stage, expected, quiet):
             run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
-    present = {name: workspace.table(name).manifest() for name in stage.tables}
-    missing = [name for name, manifest in present.items() if manifest is None]
-    if missing:
-        raise WorkspaceError(f"{stage.name} ended without committing {', '.join(missing)}; run it again")
+        made, findings = verbs.handed_over(workspace, plan.stage)
+        commits = [_commit(stage, plan, part, made, findings, call) for part in parts]
+        for commit in commits:
+            workspace.put_commit(commit)
+        _clean(workspace, plan.stage, commits)
     refresh_catalog(workspace)
-    return _summary(stage, present, skipped=False)
+    return _summary(stage, [workspace.commit_of(part.name) for part in parts], skipped=False)
 
 
-def shard_graph(
-    pipeline: beam.Pipeline,
-    plan: Plan,
-    work: Sequence[Any],
-    process: Callable[[Plan, Any], Iterator[Report]],
-    details: Callable[[dict[str, list[Shard]]], dict[str, Any]] | None = None,
-    tables: Sequence[str] = (),
-) -> beam.PCollection:
-    """Work items in, one report per written shard, one commit at the end.
+def _plan(stage: Stage[S], workspace: Workspace, settings: S) -> Plan[S]:
+    recorded = stage.recorded(settings) if stage.recorded else settings.model_dump(mode="json", exclude={"workspace"})
+    by_table = {name: stage.recorded_of(settings, name) for name in stage.tables} if stage.recorded_of else {}
+    inputs = stage.inputs(workspace, settings)
+    return Plan(stage.name, stage.version, workspace, settings, recorded, inputs, by_table, stage.before)
 
-    process   plan, item -> (table, shard) for each table it wrote; a shard already committed is reported, not redone
-    """
-    return (
-        pipeline
-        | "work" >> beam.Create([*work, None])  # None: a graph without elements would never commit
-        | "spread" >> beam.Reshuffle()
-        | stage_label(plan, "process") >> beam.FlatMap(_process, plan, process)
-        | "one group" >> beam.Map(lambda report: (0, report))
-        | "gather" >> beam.GroupByKey()
-        | "commit" >> beam.FlatMap(commit, plan, tuple(tables), details)
+
+def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], list[Work]]:
+    """The commits of the run, and the work items that at least one of them lacks."""
+    named = stage.parts(settings) if stage.parts else {stage.name: stage.tables}
+    work = list(stage.items(plan)) if stage.items and not stage.whole else []
+    parts: list[_Part] = []
+    lacking: dict[str, list[str]] = {}  # item -> commits that lack it
+    for name, tables in named.items():
+        held = plan.workspace.commit_of(name)
+        made = {item.name: Made(plan.stamp(tables, item), item.made_from) for item in work}
+        same = held is not None and set(held.tables) == set(tables or held.tables)
+        lost = _lost(plan.workspace, held) if held else frozenset()
+        kept = {i for i, m in made.items() if held and same and i in held.work and held.work[i].stamp == m.stamp}
+        kept -= lost
+        parts.append(_Part(name, tables, held, frozenset(kept), made, bool(lost)))
+        for item in made.keys() - kept:
+            lacking.setdefault(item, []).append(name)
+    items = []
+    for item in work:
+        if item.name in lacking:
+            lack = tuple(lacking[item.name])
+            stamps = [next(part.made[item.name].stamp for part in parts if part.name == name) for name in lack]
+            stamp = stamps[0] if len(stamps) == 1 else fingerprint(stamps)
+            items.append(replace(item, stamp=stamp, parts=lack))
+    return parts, items
+
+
+def _lost(workspace: Workspace, held: Commit) -> frozenset[str]:
+    """Work items of a commit of which a file is gone, told by one listing of each table."""
+    lost = set()
+    for name, table in held.tables.items():
+        there = workspace.table(name).listed()
+        lost |= {shard.item for shard in table.shards if shard.file not in there}
+    return frozenset(lost)
+
+
+def _fresh(stage: Stage[S], plan: Plan[S], part: _Part, options: RunnerOptions) -> bool:
+    if part.held is None or part.damaged or not _same(part, plan):
+        return False
+    if stage.fitted and not options.refit:  # the corpus may change behind it, not the files that were named
+        return _files(part.held.inputs) == _files(plan.inputs)
+    if stage.items and not stage.whole:
+        return part.complete
+    return part.held.inputs == plan.inputs
+
+
+def _files(inputs: Mapping[str, str]) -> dict[str, str]:
+    """Of inputs, those that are no tables."""
+    return {name: made for name, made in inputs.items() if ":" in name}
+
+
+def _same(part: _Part, plan: Plan[S]) -> bool:
+    """Whether what is in force was made with the settings asked for, by this version of the stage."""
+    held = part.held
+    assert held is not None
+    tables = part.tables or tuple(held.tables)
+    return held.version == plan.version and all(
+        name in held.tables and held.tables[name].settings == plan.recorded_of(name) for name in tables
     )
 
 
-def stage_label(plan: Plan, what: str) -> str:
-    return f"{what} {plan.stage}"
+def _commit(
+    stage: Stage[S], plan: Plan[S], part: _Part, made: list[Report], findings: list[dict[str, Any]], call: Call
+) -> Commit:
+    """The next generation of one result, validated."""
+    shards: dict[str, dict[str, Shard]] = {name: {} for name in part.tables}
+    if part.held is not None and part.kept:
+        for name, table in part.held.tables.items():
+            for shard in table.shards:
+                if shard.item in part.kept and (not part.tables or name in shards):
+                    shards.setdefault(name, {})[shard.name] = shard
+    for name, shard in made:
+        if not part.tables or name in shards:
+            shards.setdefault(name, {})[shard.name] = shard
+    ordered = {name: [own[key] for key in sorted(own)] for name, own in sorted(shards.items())}
+    told = stage.details(plan, ordered, findings) if stage.details else {}
+    tables = {}
+    for name, own in ordered.items():
+        counts = total(own)
+        if "in" in counts:
+            conserved(counts, f"{plan.stage}: {name}")
+        own_details = told.get(name, {}) if not part.tables else told if name == part.tables[0] else {}
+        tables[name] = TableRecord(
+            settings=plan.recorded_of(name), shards=tuple(own), counts=counts, details=own_details
+        )
+    held = part.held
+    return Commit(
+        stage=part.name,
+        command=stage.command or stage.name,
+        version=plan.version,
+        generation=held.generation + 1 if held else 1,
+        previous=held.fingerprint if held else "",
+        tables=tables,
+        inputs=plan.inputs,
+        work=part.made,
+        after=plan.before,
+        fitted=stage.fitted,
+        call=call,
+    )
 
 
-def _process(item: Any, plan: Plan, process: Callable[[Plan, Any], Iterator[Report]]) -> Iterator[Report]:
-    if item is None:
-        yield "", None
-        return
-    yield from process(plan, item)
+def _clean(workspace: Workspace, name: str, commits: list[Commit]) -> None:
+    """Forget the records of a stage's unfinished work, and remove what they name and no commit does."""
+    held = {file for commit in workspace.commits().values() for file in commit.files}
+    for file in verbs.orphans(workspace, name) - held:
+        workspace.remove(file)
+    verbs.forget(workspace, name)
 
 
-def commit(
-    group: tuple[int, Iterable[Report]],
-    plan: Plan,
-    tables: tuple[str, ...],
-    details: Callable[[dict[str, list[Shard]]], dict[str, Any]] | None = None,
-) -> Iterator[str]:
-    """Write the manifests of `tables`, the marker table (first) last. Yields their fingerprints."""
-    shards: dict[str, list[Shard]] = {name: [] for name in tables}
-    for table, shard in group[1]:
-        if shard is not None:
-            shards[table].append(shard)
-    told = details(shards) if details else {}
-    for table in reversed(tables):
-        manifest = plan.manifest(table, shards[table], told if table == tables[0] else {})
-        if "in" in manifest.counts:
-            conserved(manifest.counts, f"{plan.stage}: {table}")
-        yield plan.workspace.table(table).write_manifest(manifest)
-
-
-def _same(manifest: Manifest, plan: Plan) -> bool:
-    asked = (plan.stage, plan.version, plan.recorded_of(manifest.table))
-    return (manifest.stage, manifest.version, manifest.settings) == asked
-
-
-def _refusal(stage: str, table: str, manifest: Manifest, plan: Plan) -> str:
+def _refusal(part: _Part, plan: Plan[S]) -> str:
     """Name each setting that differs, with both values, and what --force would do."""
-    asked = plan.recorded_of(table)
-    differ = [
-        f"{key}: {manifest.settings.get(key)!r} there, {asked.get(key)!r} asked"
-        for key in sorted({*manifest.settings, *asked})
-        if manifest.settings.get(key) != asked.get(key)
-    ]
-    if manifest.version != plan.version:
-        differ.append(f"stage version: {manifest.version} there, {plan.version} now")
-    return (
-        f"{table}/ in {plan.workspace.url} was made with other settings ({'; '.join(differ)}); "
-        f"--force makes it anew, after which everything made from it is stale"
-    )
+    assert part.held is not None
+    for table in part.tables or tuple(part.held.tables):
+        there = part.held.tables[table].settings if table in part.held.tables else {}
+        asked = plan.recorded_of(table)
+        differ = [
+            f"{key}: {there.get(key)!r} there, {asked.get(key)!r} asked"
+            for key in sorted({*there, *asked})
+            if there.get(key) != asked.get(key)
+        ]
+        if part.held.version != plan.version:
+            differ.append(f"stage version: {part.held.version} there, {plan.version} now")
+        if differ:
+            return (
+                f"{table}/ in {plan.workspace.url} was made with other settings ({'; '.join(differ)}); "
+                f"--force makes it anew, after which everything made from it is stale"
+            )
+    return f"{part.name} in {plan.workspace.url} has other tables than those asked for; --force makes it anew"
 
 
-def _summary(stage: Stage, present: dict[str, Manifest | None], skipped: bool) -> dict[str, Any]:
-    tables = {name: manifest.counts for name, manifest in present.items() if manifest is not None}
-    first = present[stage.tables[0]]
-    return {"stage": stage.name, "skipped": skipped, "tables": tables, "details": first.details if first else {}}
+def _summary(stage: Stage[S], commits: list[Commit | None], skipped: bool) -> dict[str, Any]:
+    tables = {name: table for commit in commits if commit for name, table in commit.tables.items()}
+    first = tables.get(stage.tables[0]) if stage.tables else None
+    counts = {name: dict(table.counts) for name, table in tables.items()}
+    return {
+        "stage": stage.command or stage.name,
+        "skipped": skipped,
+        "tables": counts,
+        "details": first.details if first else {},
+    }

@@ -7,4 +7,8 @@ if __name__ == "__main__":
     logging.disable(logging.WARNING)
     from apache_beam.runners.worker import sdk_worker_main
 
+    from ...corpus.extensions import load_plugins
+
+    load_plugins()
+
     sdk_worker_main.main(sys.argv)

@@ -12,8 +12,9 @@ from typing import Any
 import duckdb
 
 from ...corpus.store.catalog import files
+from ...corpus.store.commands import command_for
 from ...corpus.store.fate import deciding
-from ...corpus.store.workspace import WRITTEN_BY, Manifest, Workspace
+from ...corpus.store.workspace import Manifest, Workspace
 from .charts import bars, columns, legend
 from .text import Html, bar, count, escape, excerpt, figure, number, paragraph, percent, size, table
 
@@ -55,8 +56,7 @@ class Section:
 
 def not_run(key: str, title: str, source: Source, table: str) -> Section:
     """The section of a table that is not there yet."""
-    stage = WRITTEN_BY.get(table.split("/")[0], table.split("/")[-1])
-    return Section(key, title, missing=f"gristmill {stage} --workspace {source.name}")
+    return Section(key, title, missing=f"gristmill {command_for(table)} --workspace {source.name}")
 
 
 @dataclass(frozen=True)

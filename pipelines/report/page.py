@@ -11,14 +11,14 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from pydantic import BaseModel
-
 from ...corpus.store.catalog import open_catalog
 from ...corpus.store.errors import RequestError
+from ...corpus.store.fate import BEFORE, chain
 from ...corpus.store.shards import replacing
 from ...corpus.store.workspace import Workspace
 from .curation import Section, Source, clusters, failures, funnel, samples, steps
 from .models import comparison, mixture, on_target, predictions, training
+from .settings import ReportSettings as ReportSettings
 from .text import bits, count, escape, percent, size, table
 
 SPLITS = ("train", "heldout")
@@ -32,12 +32,6 @@ SECTIONS: tuple[Callable[[Source], Section], ...] = (
     samples,
     failures,
 )
-
-
-class ReportSettings(BaseModel, frozen=True, extra="forbid"):
-    """Settings of the command."""
-
-    output: str | None = None  # the page; default: report.html in the workspace
 
 
 def write_report(workspace: Workspace, settings: ReportSettings) -> dict[str, Any]:
@@ -64,6 +58,8 @@ def write_report(workspace: Workspace, settings: ReportSettings) -> dict[str, An
 def render(workspace: Workspace) -> tuple[str, list[Section]]:
     """The page and its sections."""
     finished = {table.name: table.finished("report") for table in workspace.tables()}
+    if BEFORE in finished:
+        chain(workspace, "report")  # figures of a chain that does not fit together would contradict each other
     with open_catalog(workspace) as connection:
         connection.execute("create temp table counted as from funnel")  # the one query that reads every text
         source = Source(workspace, finished, connection)

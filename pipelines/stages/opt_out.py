@@ -1,31 +1,33 @@
-"""Opt-out: remove documents that a list covers, log them in `removed/`, and rebuild what was made from them.
+"""Opt-out: remove documents that a list covers, log them in `removed/`, and make anew what was made from them.
 
-Rewrites only the shards that hold such documents, those that were rewritten from them included; later extractions
-leave them out from the start. Killed anywhere, the same command completes. Replies of engines that nothing asks for
-any more leave the workspace's request cache. Models cannot forget: recipes and runs made before are named as stale,
-not touched.
+Writes anew only the shards that hold such documents, those that were rewritten from them included; later extractions
+leave them out from the start. What is in force stays so until the next is committed, and whoever reads what was made
+from removed documents is refused; killed anywhere, the same command completes. Replies of engines that nothing asks
+for any more leave the workspace's request cache. Models cannot forget: recipes and runs made before are named as
+stale, not touched.
 """
 
-import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.removals import OptOut, add_optout
 from ...corpus.store.schema import CAPTURES, DOCUMENTS
-from ...corpus.store.shards import COUNTS, STAMP, Shard, committed, filesystem, fingerprint, open_shard, read_batches
-from ...corpus.store.workspace import Manifest, Workspace, total
+from ...corpus.store.shards import Shard, open_shard, read_batches
+from ...corpus.store.workspace import Commit, TableRecord, Workspace, total
 from ...proxy_models.engines.cache import cache_path, drop_aside, set_aside
-from ..engine.rebuild import Calls, calls_of, forget, holding, pending, write_down
+from ..engine.leases import writing
+from ..engine.rebuild import holding
 from ..engine.rebuild import rebuild as rebuild_stages
 from ..engine.runner import RunnerOptions
-from .extract import INPUTS
+from .extract.stage import INPUTS
 
+EXTRACT, LOG = "extract", "opt-out"
 REMOVED = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -34,23 +36,24 @@ REMOVED = pa.schema(
         pa.field("removed", pa.timestamp("s", tz="UTC"), nullable=False),
     ]
 )
+Row = dict[str, Any]
+Covers = Callable[[str, str | None], str | None]  # id, url -> the entry that covers the document, if any
 
 
 def opt_out(
     workspace: Workspace, asked: OptOut, options: RunnerOptions, quiet: bool = False, rebuild: bool = True
 ) -> dict[str, Any]:
-    """Honour a list. Returns what was removed, which stages were rebuilt, and which results are stale for good."""
+    """Honour a list. Returns what was removed, which stages were run again, and which results are stale for good."""
     workspace.table("documents").finished("opt-out")
-    begun = pending(workspace) is not None
-    calls = calls_of(workspace)
-    write_down(workspace, calls)
-    removed = _remove(workspace, add_optout(workspace, asked))
+    with writing(workspace, "opt-out"):
+        removed = _remove(workspace, add_optout(workspace, asked))
+    gone = _gone(workspace)
+    held = holding(workspace, gone)
     rebuilt: list[str] = []
     left: dict[str, str] = {}
-    if (removed or begun) and rebuild:
-        rebuilt, left = _rebuilt(workspace, calls, options, quiet)
-    if not left and (rebuild or not (removed or begun)):
-        forget(workspace)
+    if rebuild and (removed or held):
+        rebuilt, left = _rebuilt(workspace, options, quiet)
+        held = holding(workspace, gone)
     stale = [table.name for table in workspace.tables() if table.name.split("/")[0] in ("mixture", "runs")]
     return {
         "stage": "opt-out",
@@ -58,173 +61,159 @@ def opt_out(
         "rebuilt": rebuilt,
         "left": left,
         "stale": stale,
-        "holding": holding(workspace, _gone(workspace)),
+        "holding": held,
         "tables": {
             "documents": workspace.table("documents").finished("opt-out").counts,
-            "removed": {"rows": _logged(workspace)},
+            "removed": {"rows": len(gone)},
         },
     }
 
 
-def _remove(workspace: Workspace, whole: OptOut) -> int:
-    """Rewrite `documents/` and what goes with it without what the list covers. Documents removed."""
-    names = [shard.name for shard in workspace.table("documents").finished("opt-out").shards]
-    removed = sum(_without(workspace, name, whole.covers) for name in names)
-    parents = _entries(workspace)
-    children = {}  # what was rewritten from them
-    if workspace.table("lineage").manifest() is not None:
-        for batch in workspace.table("lineage").read(["id", "parent"]):
-            children |= {row["id"]: parents[row["parent"]] for row in batch.to_pylist() if row["parent"] in parents}
-    if children:
-        removed += sum(_without(workspace, name, lambda id, url: children.get(id)) for name in names)
-    for table in ("inputs", "captures", "documents"):
-        _settle(workspace, table)
-    _log_manifest(workspace, whole)
-    refresh_catalog(workspace)
-    return removed
-
-
-def _rebuilt(
-    workspace: Workspace, calls: Calls, options: RunnerOptions, quiet: bool
-) -> tuple[list[str], dict[str, str]]:
+def _rebuilt(workspace: Workspace, options: RunnerOptions, quiet: bool) -> tuple[list[str], dict[str, str]]:
     """Run the stages again; replies that none of them asks for any more are forgotten."""
     cache = cache_path(workspace, None) if workspace.is_local else None
     if cache is not None:
         set_aside(cache)
-    rebuilt, left = rebuild_stages(workspace, calls, options, quiet)
+    rebuilt, left = rebuild_stages(workspace, options, quiet)
     if cache is not None and not left:
         drop_aside(cache)
     refresh_catalog(workspace)
     return rebuilt, left
 
 
-Covers = Callable[[str, str | None], str | None]  # id, url -> the entry that covers the document, if any
+def _remove(workspace: Workspace, whole: OptOut) -> int:
+    """The next generation of extraction, without what the list covers. Documents removed."""
+    held = workspace.commit_of(EXTRACT)
+    assert held is not None
+    before = _entries(workspace)
+    changes = _Changes(workspace, held)
+    found = changes.without(whole.covers)
+    children = _children(workspace, {**before, **found})
+    if children:
+        found |= changes.without(lambda id, url: children.get(id))
+    if found:
+        _log(workspace, whole, changes.logged)
+        workspace.put_commit(changes.commit())
+        refresh_catalog(workspace)
+    return len(found)
 
 
-def _without(workspace: Workspace, name: str, covers: Covers) -> int:
-    """Rewrite the shards of that name without what is covered, documents last. Documents removed."""
-    url = workspace.table("documents").shard_url(name)
-    now = datetime.now(UTC).replace(microsecond=0)
-    paths: Counter[str] = Counter()
-    covered = []
-    for batch in read_batches(url, ["id", "url", "origin"]):
-        for row in batch.to_pylist():
-            if entry := covers(row["id"], row["url"]):
-                covered.append({"id": row["id"], "url": row["url"], "entry": entry, "removed": now})
-            else:
-                paths[row["origin"]["path"]] += 1
-    captures = workspace.table("captures").shard_url(name)
-    if _any_covered(captures, covers):
-        _rewrite(captures, CAPTURES, lambda row: None if covers(row["id"], row["url"]) else row)
-    if covered:
-        _log(workspace, name, covered)
-        _account(workspace.table("inputs").shard_url(name), paths)
-        gone = {row["id"] for row in covered}
-        _rewrite(url, DOCUMENTS, lambda row: None if row["id"] in gone else row, len(covered))
-    return len(covered)
+def _children(workspace: Workspace, parents: dict[str, str]) -> dict[str, str]:
+    """id -> entry of the documents that were rewritten from removed ones."""
+    if workspace.table("lineage").manifest() is None:
+        return {}
+    return {
+        row["id"]: parents[row["parent"]]
+        for batch in workspace.table("lineage").read(["id", "parent"])
+        for row in batch.to_pylist()
+        if row["parent"] in parents
+    }
 
 
-def _any_covered(url: str, covers: Covers) -> bool:
-    fs, path = filesystem(url)
-    rows = (row for batch in read_batches(url, ["id", "url"]) for row in batch.to_pylist()) if fs.exists(path) else ()
-    return any(covers(row["id"], row["url"]) for row in rows)
+class _Changes:
+    """The shards of extraction as they will be."""
+
+    def __init__(self, workspace: Workspace, held: Commit) -> None:
+        self.workspace, self.held = workspace, held
+        self.shards = {name: {s.name: s for s in table.shards} for name, table in held.tables.items()}
+        self.logged: dict[str, list[Row]] = {}
+
+    def without(self, covers: Covers) -> dict[str, str]:
+        """Write shards anew without what is covered; id -> entry of the documents that fall."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        gone: dict[str, str] = {}
+        for name in sorted(self.shards["documents"]):
+            paths: Counter[str] = Counter()
+            covered: list[Row] = []
+            for row in self._rows("documents", name, ["id", "url", "origin"]):
+                if entry := covers(row["id"], row["url"]):
+                    covered.append({"id": row["id"], "url": row["url"], "entry": entry, "removed": now})
+                else:
+                    paths[row["origin"]["path"]] += 1
+            if any(covers(row["id"], row["url"]) for row in self._rows("captures", name, ["id", "url"])):
+                self._rewrite("captures", name, CAPTURES, lambda row: None if covers(row["id"], row["url"]) else row)
+            if covered:
+                own = {row["id"]: row["entry"] for row in covered}
+                self._rewrite("inputs", name, INPUTS, _accounted(paths))
+                self._rewrite("documents", name, DOCUMENTS, lambda row, own=own: None if row["id"] in own else row)
+                self._count(name, len(covered))
+                self.logged.setdefault(name, []).extend(covered)
+                gone |= own
+        return gone
+
+    def _rows(self, table: str, name: str, columns: list[str] | None = None) -> Iterator[Row]:
+        shard = self.shards.get(table, {}).get(name)
+        if shard is not None:
+            for batch in read_batches(self.workspace.table(table).file_url(shard), columns):
+                yield from batch.to_pylist()
+
+    def _rewrite(self, table: str, name: str, schema: pa.Schema, change: Callable[[Row], Row | None]) -> None:
+        """Write a shard anew, row by row: the rows that extraction would give."""
+        old = self.shards[table][name]
+        with open_shard(self.workspace.table(table).url, name, schema) as out:
+            out.write_rows(changed for row in self._rows(table, name) if (changed := change(row)) is not None)
+            out.counts = dict(old.counts)
+        self.shards[table][name] = replace(out.shard, item=old.item)
+
+    def _count(self, name: str, dropped: int) -> None:
+        shard = self.shards["documents"][name]
+        counts = dict(shard.counts)
+        counts |= {"kept": counts["kept"] - dropped, "dropped": counts.get("dropped", 0) + dropped}
+        self.shards["documents"][name] = replace(shard, counts=counts)
+
+    def commit(self) -> Commit:
+        tables = {}
+        for name, table in self.held.tables.items():
+            shards = tuple(self.shards[name][key] for key in sorted(self.shards[name]))
+            tables[name] = table.model_copy(update={"shards": shards, "counts": total(shards)})
+        return _next(self.held, tables)
 
 
-def _account(url: str, left: Counter[str]) -> None:
-    """Count as dropped, in the account of the input, what is no longer kept; `left` are the documents by file."""
+def _accounted(left: Counter[str]) -> Callable[[Row], Row]:
+    """Counts as dropped, in the account of the input, what is no longer kept; `left` are the documents by file."""
     room = Counter(left)
 
-    def moved(row: dict[str, Any]) -> dict[str, Any]:
+    def moved(row: Row) -> Row:
         kept = min(row["kept"], room[row["path"]])
         room[row["path"]] -= kept
         return {**row, "kept": kept, "dropped": row["dropped"] + row["kept"] - kept}
 
-    _rewrite(url, INPUTS, moved)
+    return moved
 
 
-def _rewrite(
-    url: str, schema: pa.Schema, change: Callable[[dict[str, Any]], dict[str, Any] | None], dropped: int = 0
-) -> None:
-    """Write a shard anew, row by row, under its old stamp: the bytes that extraction would give."""
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
-        held = dict(pq.read_metadata(file).metadata or {})
-    counts = json.loads(held[COUNTS])
-    if dropped:
-        counts |= {"kept": counts["kept"] - dropped, "dropped": counts.get("dropped", 0) + dropped}
-    with open_shard(url, schema, held[STAMP].decode()) as writer:
-        rows = (change(row) for batch in read_batches(url) for row in batch.to_pylist())
-        writer.write_rows(row for row in rows if row is not None)
-        writer.counts = counts
+def _next(held: Commit, tables: dict[str, TableRecord]) -> Commit:
+    return held.model_copy(update={"tables": tables, "generation": held.generation + 1, "previous": held.fingerprint})
 
 
-def _settle(workspace: Workspace, name: str) -> None:
-    """Bring a table's manifest up to date with its shards."""
-    table = workspace.table(name)
-    manifest = table.manifest()
-    if manifest is None:
-        return
-    shards = tuple(_as_it_is(table.shard_url(shard.name)) for shard in manifest.shards)
-    if [shard.checksum for shard in shards] != [shard.checksum for shard in manifest.shards]:
-        table.write_manifest(manifest.model_copy(update={"shards": shards, "counts": total(shards)}))
-
-
-def _as_it_is(url: str) -> Shard:
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
-        stamp = dict(pq.read_metadata(file).metadata or {})[STAMP].decode()
-    shard = committed(url, stamp)
-    assert shard is not None
-    return shard
-
-
-def _log(workspace: Workspace, name: str, covered: list[dict[str, Any]]) -> None:
+def _log(workspace: Workspace, whole: OptOut, covered: dict[str, list[Row]]) -> None:
     """Add rows to the log before the documents go: killed in between, the next call finds the id already there."""
-    url = workspace.table("removed").shard_url(name)
-    fs, path = filesystem(url)
-    rows = [row for batch in read_batches(url) for row in batch.to_pylist()] if fs.exists(path) else []
-    known = {row["id"] for row in rows}
-    rows += [row for row in covered if row["id"] not in known]
-    with open_shard(url, REMOVED, fingerprint("removed", name)) as writer:
-        writer.write_rows(sorted(rows, key=lambda row: row["id"]))
-
-
-def _log_manifest(workspace: Workspace, whole: OptOut) -> None:
     table = workspace.table("removed")
-    fs, path = filesystem(table.url)
-    names = sorted(entry.rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False)) if fs.exists(path) else []
-    shards = [committed(table.shard_url(n), fingerprint("removed", n)) for n in names if n.endswith(".parquet")]
-    present = tuple(shard for shard in shards if shard is not None)
-    if present:
-        table.write_manifest(
-            Manifest(
-                table="removed",
-                stage="opt-out",
-                version=1,
-                settings={"entries": whole.entries()},
-                inputs={},
-                shards=present,
-                counts={"removed": sum(shard.rows for shard in present)},
-            )
+    held = workspace.commit_of(LOG)
+    shards: dict[str, Shard] = {s.name: s for s in held.tables["removed"].shards} if held else {}
+    for name, found in covered.items():
+        rows = (
+            [row for b in read_batches(table.file_url(shards[name])) for row in b.to_pylist()] if name in shards else []
         )
+        known = {row["id"] for row in rows}
+        rows += [row for row in found if row["id"] not in known]
+        with open_shard(table.url, name, REMOVED) as out:
+            out.write_rows(sorted(rows, key=lambda row: row["id"]))
+            out.counts = {"removed": len(rows)}
+        shards[name] = out.shard
+    ordered = tuple(shards[name] for name in sorted(shards))
+    record = TableRecord(settings={"entries": whole.entries()}, shards=ordered, counts=total(ordered))
+    first = Commit(stage=LOG, command=LOG, version=1, generation=1, previous="", tables={"removed": record}, inputs={})
+    workspace.put_commit(_next(held, {"removed": record}) if held else first)
 
 
 def _entries(workspace: Workspace) -> dict[str, str]:
-    """id -> entry of every document that was ever removed; from the files, for the manifest comes after them."""
+    """id -> entry of every document that was ever removed."""
     table = workspace.table("removed")
-    fs, path = filesystem(table.url)
-    names = [entry for entry in fs.ls(path, detail=False) if entry.endswith(".parquet")] if fs.exists(path) else []
     found: dict[str, str] = {}
-    for name in sorted(names):
-        for batch in read_batches(table.shard_url(name.rsplit("/", 1)[-1]), ["id", "entry"]):
-            found.update(zip(batch["id"].to_pylist(), batch["entry"].to_pylist(), strict=True))
+    for batch in table.read(["id", "entry"]) if table.manifest() is not None else ():
+        found.update(zip(batch["id"].to_pylist(), batch["entry"].to_pylist(), strict=True))
     return found
 
 
 def _gone(workspace: Workspace) -> pa.Array:
     return pa.array(sorted(_entries(workspace)), pa.string())
-
-
-def _logged(workspace: Workspace) -> int:
-    manifest = workspace.table("removed").manifest()
-    return manifest.counts["removed"] if manifest else 0

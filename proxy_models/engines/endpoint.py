@@ -12,44 +12,18 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
-
-from pydantic import BaseModel, Field
+from typing import Any
 
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import fingerprint
 from .cache import Reply
 from .endpoint_http import Address, Connection, Malformed
 from .engine import Done, Request, choice_of
+from .settings import EndpointSettings as EndpointSettings
 
 HOPELESS = (401, 403, 404)  # no request of this run can succeed
 PASSING = (408, 409, 425, 429)  # and every 5xx: try again
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
-
-
-class EndpointSettings(BaseModel, frozen=True, extra="forbid"):
-    """How to reach a server. Only `model` and `choices_by` change what is recorded; the rest is about speed."""
-
-    kind: Literal["endpoint"] = "endpoint"
-    url: str = Field(description="base URL, up to and including the version: http://localhost:8000/v1")
-    model: str = Field(min_length=1, description="the name that the server gives the model")
-    api_key_env: str | None = Field(None, description="environment variable that holds the key")
-    concurrency: int = Field(16, ge=1, le=4096, description="requests in flight, per worker process")
-    timeout: float = Field(120.0, gt=0, description="seconds for one attempt")
-    retries: int = Field(5, ge=0)
-    backoff: float = Field(0.5, gt=0, description="seconds before the first retry; doubles each time")
-    longest_backoff: float = Field(60.0, gt=0)
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
-    give_up_after: int = Field(20, ge=1, description="requests that fail in a row before the run stops")
-    choices_by: Literal["json_schema", "guided_choice", "text"] = Field(
-        "json_schema", description="how the server is told to pick from a list of labels"
-    )
-    extra_body: dict[str, Any] = Field(default_factory=dict, description="added to every request, e.g. min_p")
-
-    def recorded(self) -> dict[str, Any]:
-        """What changes an answer."""
-        return self.model_dump(mode="json", include={"kind", "model", "choices_by", "extra_body"})
 
 
 class EndpointEngine:

@@ -6,31 +6,10 @@ Refuses a model that is not a folder on this machine.
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from pydantic import BaseModel, Field
 
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import fingerprint
-
-
-class LocalSettings(BaseModel, frozen=True, extra="forbid"):
-    """A model on disk: `gristmill` for a run of `gristmill train` or what `save_own` wrote; else `transformers`."""
-
-    kind: Literal["transformers", "gristmill"]
-    path: str = Field(description="folder of the model; a name on a hub is refused: fetch it first")
-    device: str = Field("auto", description="auto: cuda where there is one, else cpu")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on cuda, else float32")
-    batch_tokens: int = Field(16_384, ge=1, description="prompt and reply tokens in one batch, padding included")
-
-    def recorded(self) -> dict[str, Any]:
-        """What changes an answer: the weights themselves, wherever they lie, and the arithmetic."""
-        return {
-            "kind": self.kind,
-            "weights": weights_fingerprint(self.path),
-            **self.model_dump(mode="json", include={"dtype", "batch_tokens"}),
-        }
-
+from .settings import LocalSettings as LocalSettings
 
 OWN_CONFIG, OWN_WEIGHTS, OWN_TOKENIZER = "gristmill.json", "model.safetensors", "tokenizer.json"
 

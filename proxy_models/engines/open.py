@@ -4,17 +4,16 @@ Refuses unknown kinds and keys by name before anything runs.
 """
 
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from ...corpus.store.errors import RequestError
-from .endpoint import EndpointEngine, EndpointSettings
+from .endpoint import EndpointEngine
 from .engine import Engine
-from .local_settings import LocalSettings
-from .vllm import VllmEngine, VllmSettings
+from .settings import EndpointSettings, EngineSettings, LocalSettings, VllmSettings
+from .vllm import VllmEngine
 
-EngineSettings = Annotated[EndpointSettings | LocalSettings | VllmSettings, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(EngineSettings)
 
 

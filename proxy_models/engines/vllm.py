@@ -6,27 +6,13 @@ do, and a reply that is none of the choices gets an error.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
-
-from pydantic import BaseModel, Field
+from typing import Any
 
 from ...corpus.store.errors import MissingExtra
 from ...corpus.store.shards import fingerprint
 from .cache import Reply
 from .engine import Done, Request, chat_text, choice_of
-from .local_settings import weights_fingerprint
-
-
-class VllmSettings(BaseModel, frozen=True, extra="forbid"):
-    """A model folder and what vLLM's `LLM` takes."""
-
-    kind: Literal["vllm"] = "vllm"
-    path: str
-    options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of vllm.LLM")
-    slice: int = Field(1024, ge=1, description="requests handed over together; finished ones are cached after each")
-
-    def recorded(self) -> dict[str, Any]:
-        return {"kind": self.kind, "weights": weights_fingerprint(self.path), "options": self.options}
+from .settings import VllmSettings as VllmSettings
 
 
 class VllmEngine:

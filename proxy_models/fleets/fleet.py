@@ -13,98 +13,19 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import fingerprint
-from ...training.transformer import TransformerConfig
+from ..settings import FleetSettings as FleetSettings
 from .checkpoint import Trail
 from .group import Group
 from .order import DataOrder, TwoPhases, checked
 from .pool import TokenPool
-
-
-class FleetSettings(BaseModel, frozen=True, extra="forbid"):
-    """Shape, budget and update rule, the same for every model of the fleet save the learning rate.
-
-    lr      one rate, or one a model
-    warmup  steps of linear rise; then `constant`, `cosine` to a tenth, or `wsd`: constant, the last fifth falls to zero
-    group   models stacked at a time; None: what execution says
-    """
-
-    n_layers: int = Field(default=2, ge=1)
-    d_model: int = Field(default=64, ge=2)
-    n_heads: int = Field(default=2, ge=1)
-    n_kv_heads: int | None = None
-    d_ff: int = Field(default=192, ge=1)
-    tied: bool = False
-    qk_norm: bool = True
-    seq_len: int = Field(default=128, ge=2)
-    sequences: int = Field(default=4, ge=1)  # rows of each model in each step
-    steps: int = Field(default=200, ge=1)
-    lr: float | tuple[float, ...] = 4e-3
-    warmup: int = Field(default=20, ge=0)
-    schedule: Literal["constant", "cosine", "wsd"] = "wsd"
-    betas: tuple[float, float] = (0.9, 0.95)
-    epsilon: float = 1e-8
-    weight_decay: float = 0.1
-    clip: float | None = 1.0
-    evaluations: int = Field(default=10, ge=1)
-    execution: Literal["auto", "stacked", "sequential"] = "auto"
-    group: int | None = Field(default=None, ge=1)
-    threads: int = Field(default=1, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    compile: bool = False  # trunk and head by torch.compile, which takes a minute or so for each shape of a group
-
-    @model_validator(mode="after")
-    def _steps_hold_evaluations(self) -> "FleetSettings":
-        if self.evaluations > self.steps:
-            raise ValueError(f"{self.evaluations} evaluations do not fit into {self.steps} steps")
-        return self
-
-    def config(self, vocab_size: int) -> TransformerConfig:
-        return TransformerConfig(
-            n_layers=self.n_layers,
-            d_model=self.d_model,
-            n_heads=self.n_heads,
-            n_kv_heads=self.n_kv_heads or self.n_heads,
-            d_ff=self.d_ff,
-            vocab_size=vocab_size,
-            max_len=self.seq_len,
-            tied=self.tied,
-            qk_norm=self.qk_norm,
-        )
-
-    @property
-    def tokens_per_model(self) -> int:
-        return self.steps * self.sequences * self.seq_len
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step relative to the peak, in (0, 1]."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.steps - self.warmup)
-        if self.schedule == "cosine":
-            return 0.1 + 0.45 * (1 + float(np.cos(np.pi * done)))
-        if self.schedule == "wsd" and done > 0.8:
-            return max(1e-3, (1 - done) / 0.2)
-        return 1.0
-
-    def evaluated(self) -> list[int]:
-        """Steps after which every model is measured; the last is the last step."""
-        return [round(self.steps * (i + 1) / self.evaluations) for i in range(self.evaluations)]
-
-    def where(self) -> str:
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise RequestError("device cuda was asked for, and torch sees none here")
-        return self.device
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ class Style(BaseModel, frozen=True, extra="forbid"):
 
     instruction: str = Field(min_length=1)
     system: str = ""
-    temperature: float = Field(0.7, ge=0)
-    top_p: float = Field(0.95, gt=0, le=1)
-    reply_tokens: float = Field(2.5, gt=0, description="most tokens of a reply, as a multiple of the chunk's")
+    temperature: float = Field(default=0.7, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    reply_tokens: float = Field(default=2.5, gt=0, description="most tokens of a reply, as a multiple of the chunk's")
     checks: Checks = Checks()
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from pydantic import BaseModel, Field
 
 from ...corpus.store.errors import RequestError
 from ...training.data.tokenizer import encode, load_tokenizer, token_facts, train_tokenizer
@@ -21,21 +20,8 @@ from ...training.transformer import Transformer
 from ..fleets.fleet import FleetSettings, train_fleet
 from ..fleets.pool import DomainPool, TokenPool
 from ..model_files import ProxyModel
+from ..settings import ColorSettings as ColorSettings
 from .sampling import Samples, Tell, silent
-
-
-class ColorSettings(BaseModel, frozen=True, extra="forbid"):
-    """How the two models are trained."""
-
-    prior: FleetSettings = FleetSettings(
-        n_layers=2, d_model=64, n_heads=2, d_ff=192, seq_len=512, sequences=8, steps=300, lr=4e-3, warmup=30,
-        evaluations=1, execution="stacked",
-    )  # fmt: skip
-    conditional_passes: float = Field(default=1.0, gt=0)  # over the target's tokens
-    conditional_steps: int = Field(default=200, ge=1)  # at most
-    conditional_lr: float = Field(default=1e-3, gt=0)
-    vocab_size: int = Field(default=4096, ge=258)  # of the tokenizer that is trained where none is given
-    details: bool = False
 
 
 def fit_color(

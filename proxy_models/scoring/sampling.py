@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ...corpus.readers.texts import TextRow, bare_name, names_a_file, read_rows
+from ...corpus.readers.text_names import bare_name, names_a_file
+from ...corpus.readers.texts import TextRow, read_rows
 from ...corpus.store.errors import RequestError
 
 Tell = Callable[[str], None]  # how far a fit has come, in words

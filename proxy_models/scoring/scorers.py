@@ -6,21 +6,23 @@ settings in `ScoreSettings`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
-from ...corpus.store.calls import File, Folder
+from ...corpus.extensions import added
 from ...corpus.store.errors import RequestError
 from ..model_files import read_model
-from .color import ColorSettings, fit_color
+from ..settings import METHODS
+from ..settings import ScoreSettings as ScoreSettings
+from .color import fit_color
 from .dsir import fit_dsir, open_dsir
 from .embeddings import fit_rds, open_rds
 from .pair import fit_pair, open_pair
 from .sampling import Samples, Tell, silent
 from .transport import fit_transport, open_transport
-from .zipfit import ZipfitSettings, fit_zipfit, open_zipfit
+from .zipfit import fit_zipfit, open_zipfit
 
 
 class Scorer(Protocol):
@@ -32,51 +34,43 @@ class Scorer(Protocol):
     def score(self, ids: Sequence[str], texts: Sequence[str]) -> Iterable[pa.RecordBatch]: ...
 
 
-class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
-    """What to score with, and for what.
-
-    name       of the table scores/<name>; the method's own where None
-    targets    names of domains, or files of texts
-    models     name -> file, checkpoint or run; of a pair the first minus the second is the score
-    tokenizer  a tokenizer.json; None: the workspace's where there is one, else one that is trained on the sample
-    """
-
-    method: Literal["color", "pair", "perplexity", "dsir", "zipfit", "rds", "transport"]
-    name: str | None = Field(default=None, pattern="^[a-z][a-z0-9_]*$")
-    targets: tuple[File, ...] = ()
-    models: dict[str, Folder] = {}
-    tokenizer: File | None = None
-    seed: int = 0
-    sample_bytes: int = Field(default=8_000_000, ge=1)  # of the random sample
-    target_bytes: int = Field(default=2_000_000, ge=1)  # of each target
-    chunk_tokens: int | None = Field(default=None, ge=2)  # of a pair; None: 512, or what its models can read
-    details: bool = False  # of a pair: learnability, Min-K%++ and DC-PDD too
-    queries: int = Field(default=256, ge=1)  # documents of each target that embeddings are compared with
-    regularization: float = Field(default=0.05, gt=0)  # of the transport, relative to the mean cost
-    color: ColorSettings = ColorSettings()
-    zipfit: ZipfitSettings = ZipfitSettings()
-
-    @property
-    def table(self) -> str:
-        return self.name or self.method
-
-    def checked(self) -> "ScoreSettings":
-        """Itself; a RequestError where the method lacks something it needs."""
-        if self.method in TARGETED and not self.targets:
-            raise RequestError(f"score {self.method} needs a --target: a domain's name, or a file of texts")
-        wanted = {"pair": 2, "perplexity": 1, "rds": 1, "transport": 1}.get(self.method, 0)
-        if len(self.models) != wanted:
-            raise RequestError(f"score {self.method} takes {wanted} --model NAME=FILE, got {len(self.models)}")
-        return self
-
-
-TARGETED = ("color", "dsir", "zipfit", "rds", "transport")
 SAMPLED = ("color", "dsir", "transport")  # these are fitted to a sample of the corpus too
 TOKENIZED = ("pair", "perplexity", "rds", "transport")  # these cannot do without the tokenizer of their models
 
 
+@dataclass(frozen=True)
+class ScoringMethod:
+    """A method of another package or a plug-in file.
+
+    fit       (samples, settings, text of a tokenizer.json or None) -> artefacts, names and bytes
+    open      artefacts -> the scorer
+    targeted  it needs a target; sampled: it is fitted to a sample of the corpus too
+    """
+
+    fit: Callable[[Samples, ScoreSettings, str | None], dict[str, bytes]]
+    open: Callable[[Mapping[str, bytes]], Scorer]
+    targeted: bool = True
+    sampled: bool = False
+
+
+def foreign_methods() -> dict[str, ScoringMethod]:
+    """Methods of other packages and plug-in files, by name."""
+    return added("scores", METHODS)
+
+
+def needs_sample(method: str) -> bool:
+    """Whether a method is fitted to a sample of the corpus, beside its targets."""
+    foreign = foreign_methods().get(method)
+    return foreign.sampled if foreign is not None else method in SAMPLED
+
+
 def fit(settings: ScoreSettings, samples: Samples, tokenizer: str | None, tell: Tell = silent) -> dict[str, bytes]:
     """The artefacts of a method. `tokenizer`: text of a tokenizer.json, None where the method makes its own."""
+    foreign = foreign_methods().get(settings.method)
+    if foreign is not None:
+        if foreign.targeted and not settings.targets:
+            raise RequestError(f"score {settings.method} needs a --target: a domain's name, or a file of texts")
+        return foreign.fit(samples, settings, tokenizer)
     if settings.method in TOKENIZED and tokenizer is None:
         raise RequestError(f"score {settings.method} needs the tokenizer of its models: give --tokenizer")
     text = tokenizer or ""
@@ -96,6 +90,9 @@ def fit(settings: ScoreSettings, samples: Samples, tokenizer: str | None, tell: 
 
 def open_scorer(method: str, artefacts: Mapping[str, bytes]) -> Scorer:
     """The scorer that `fit` left the parts of."""
+    foreign = foreign_methods().get(method)
+    if foreign is not None:
+        return foreign.open(artefacts)
     openers: dict[str, Callable[[Mapping[str, bytes]], Scorer]] = {
         "color": open_pair,
         "pair": open_pair,

@@ -16,12 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
 from ...corpus.store.errors import RequestError
+from ..settings import ZipfitSettings as ZipfitSettings
 from .sampling import Samples
-
-WINDOW = 32 << 10
 
 SCHEMA = pa.schema(
     [
@@ -30,14 +28,6 @@ SCHEMA = pa.schema(
         ("pieces", pa.int64()),
     ]
 )
-
-
-class ZipfitSettings(BaseModel, frozen=True, extra="forbid"):
-    """Cost is documents x examples compressions."""
-
-    examples: int = Field(default=24, ge=1)
-    piece_bytes: int = Field(default=4096, ge=64, le=WINDOW // 2)  # of documents, and of examples
-    level: int = Field(default=6, ge=1, le=9)
 
 
 class Zipfit:

@@ -8,7 +8,7 @@ import pytest
 from gristmill.corpus.readers.inputs import Input
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
 
 
 @dataclass

@@ -7,21 +7,17 @@ from gristmill.corpus.store import schema
 from gristmill.corpus.store.catalog import open_catalog, refresh_catalog
 from gristmill.corpus.store.errors import WorkspaceError
 from gristmill.corpus.store.fate import inputs, read_kept
-from gristmill.corpus.store.shards import committed, open_shard
-from gristmill.corpus.store.workspace import Manifest, Workspace, conserved
+from gristmill.corpus.store.made import put_shards, put_table
+from gristmill.corpus.store.shards import open_shard
+from gristmill.corpus.store.workspace import Workspace, conserved
 
 IDS = [f"{n:032x}" for n in range(4)]
 
 
-def put(workspace: Workspace, table: str, declared: pa.Schema, rows: list[dict], inputs: dict[str, str]) -> None:
-    url = workspace.table(table).shard_url("s.parquet")
-    with open_shard(url, declared, "stamp") as out:
-        out.write_rows(rows)
-    shard = committed(url, "stamp")
-    assert shard is not None
-    workspace.table(table).write_manifest(
-        Manifest(table=table, stage=table, version=1, settings={}, inputs=inputs, shards=(shard,), counts={})
-    )
+def put(
+    workspace: Workspace, table: str, declared: pa.Schema, rows: list[dict], inputs: dict[str, str], after=()
+) -> None:
+    put_table(workspace, table, declared, {"s.parquet": rows}, inputs=inputs, after=after)
 
 
 def decision(name: str, stage: str, rule: str | None) -> dict:
@@ -34,23 +30,23 @@ def workspace(tmp_path) -> Workspace:
     space = Workspace(str(tmp_path / "w"))
     documents = [{"id": name, "text": f"text {name[-1]}", "source": "s", "domain": "d"} for name in IDS]
     put(space, "documents", schema.DOCUMENTS, documents, {})
-    chain = inputs(space, "filter", until="filter")
+    chain = inputs(space, "filter", before=())
     rows = [decision(name, "filter", "short" if name == IDS[0] else None) for name in IDS]
     put(space, "edits/filter", schema.EDITS, [{"id": IDS[1], "text": "edited", "removed": []}], chain)
     put(space, "decisions/filter", schema.DECISIONS, rows, chain)
-    chain = inputs(space, "dedup", until="dedup")
+    chain = inputs(space, "dedup", before=("filter",))
     rows = [decision(name, "dedup", "minhash" if name == IDS[2] else None) for name in IDS[1:]]
-    put(space, "decisions/dedup", schema.DECISIONS, rows, chain)
+    put(space, "decisions/dedup", schema.DECISIONS, rows, chain, after=("filter",))
     return space
 
 
 def test_each_stage_sees_what_the_one_before_kept_and_the_text_as_it_left_it(workspace):
-    def texts(until: str | None) -> list[str]:
-        batches = read_kept(workspace, "s.parquet", ["id", "text"], until)
+    def texts(before: tuple[str, ...] | None) -> list[str]:
+        batches = read_kept(workspace, "s.parquet", ["id", "text"], before)
         return [text for batch in batches for text in batch["text"].to_pylist()]
 
-    assert texts("filter") == ["text 0", "text 1", "text 2", "text 3"]
-    assert texts("dedup") == ["edited", "text 2", "text 3"]
+    assert texts(()) == ["text 0", "text 1", "text 2", "text 3"]
+    assert texts(("filter",)) == ["edited", "text 2", "text 3"]
     assert texts(None) == ["edited", "text 3"]
 
 
@@ -77,16 +73,12 @@ def test_the_catalog_has_one_fate_per_document_and_the_edited_text(workspace):
 
 def test_the_view_of_the_mixture_is_its_table_and_not_the_other_files_beside_it(tmp_path):
     space = Workspace(str(tmp_path / "w"))
-    shards = []
-    for name, schema_of in (("swarm.parquet", [("run", pa.int64())]), ("table.parquet", [("share", pa.float64())])):
-        url = space.table("mixture").shard_url(name)
-        with open_shard(url, pa.schema(schema_of), "stamp") as out:
+    made = []
+    for name, column, kind in (("swarm.parquet", "run", pa.int64()), ("table.parquet", "share", pa.float64())):
+        with open_shard(space.table("mixture").url, name, pa.schema([(column, kind)])) as out:
             out.write_rows([{"run": 7, "share": 0.5}])
-        shards.append(committed(url, "stamp"))
-    manifest = Manifest(
-        table="mixture", stage="mix", version=1, settings={}, inputs={}, shards=tuple(shards), counts={}
-    )
-    space.table("mixture").write_manifest(manifest)
+        made.append(out.shard)
+    put_shards(space, "mixture", made, stage="mix")
     assert open_catalog(space).execute("from mixture").fetchall() == [(0.5,)]
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.languages.identification.identification import BEST, OWN, identify
-from gristmill.corpus.languages.identification.model import (
+from gristmill.corpus.languages.identification import BEST, OWN, identify
+from gristmill.corpus.languages.model import (
     LONGEST,
     SLICE,
     SLICES,

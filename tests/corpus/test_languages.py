@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.corpus.languages.identification.identification import identify, unpack_model
+from gristmill.corpus.languages.identification import identify, unpack_model
 from gristmill.corpus.store.errors import RequestError
 
 from .crawl import jsonl

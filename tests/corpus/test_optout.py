@@ -9,11 +9,11 @@ from gristmill.corpus.store.removals import parse
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.balance import BalanceSettings, run_balance
+from gristmill.pipelines.stages.balance.stage import BalanceSettings, run_balance
 from gristmill.pipelines.stages.dedup.stage import deduplicate
-from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.pipelines.stages.opt_out import opt_out
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 
 from .crawl import PROSE, jsonl, pages, zipped
 

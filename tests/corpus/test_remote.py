@@ -15,8 +15,8 @@ from gristmill.corpus.store.removals import parse
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
-from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.pipelines.stages.opt_out import opt_out
 
 from .crawl import PROSE, jsonl, pages, zipped

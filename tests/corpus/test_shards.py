@@ -3,38 +3,47 @@ import os
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.store.shards import checksum, committed, fingerprint, open_shard, read_batches, replacing
+from gristmill.corpus.store.shards import Shard, checksum, fingerprint, open_shard, read_batches, replacing
 
 ROWS = pa.schema([("id", pa.string()), ("text", pa.string())])
 
 
-def write(url: str, rows: list[dict], stamp: str = "s") -> None:
-    with open_shard(url, ROWS, stamp) as out:
+def write(folder: str, name: str, rows: list[dict]) -> Shard:
+    with open_shard(folder, name, ROWS) as out:
         out.write_rows(rows)
         out.counts["in"] = len(rows)
+    return out.shard
 
 
-def test_a_shard_is_recognised_by_its_stamp_and_by_no_other(tmp_path):
-    url = f"{tmp_path}/t/a.parquet"
-    write(url, [{"id": "1", "text": "x"}])
-    shard = committed(url, "s")
-    assert shard is not None
+def test_a_shard_tells_what_it_is_and_its_name_bears_its_content(tmp_path):
+    shard = write(f"{tmp_path}/t", "a.parquet", [{"id": "1", "text": "x"}])
     assert (shard.name, shard.rows, dict(shard.counts)) == ("a.parquet", 1, {"in": 1})
-    assert shard.checksum == checksum(url)
-    assert committed(url, "other") is None
-    assert committed(f"{tmp_path}/t/b.parquet", "s") is None
+    assert shard.file == f"a.{shard.content[:16]}.parquet"
+    assert shard.checksum == checksum(f"{tmp_path}/t/{shard.file}")
+    assert os.listdir(tmp_path / "t") == [shard.file]
 
 
-def test_the_same_rows_give_the_same_bytes(tmp_path):
+def test_the_same_rows_give_the_same_file_and_others_another(tmp_path):
     rows = [{"id": str(n), "text": "word " * n} for n in range(500)]
-    write(f"{tmp_path}/a.parquet", rows)
-    write(f"{tmp_path}/b.parquet", rows)
-    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    first, again = write(f"{tmp_path}/a", "x.parquet", rows), write(f"{tmp_path}/b", "x.parquet", rows)
+    assert first == again
+    assert (tmp_path / "a" / first.file).read_bytes() == (tmp_path / "b" / again.file).read_bytes()
+    assert write(f"{tmp_path}/b", "x.parquet", rows[1:]).content != first.content
+
+
+def test_columns_of_other_names_are_other_content(tmp_path):
+    contents = set()
+    for column in ("text", "words"):
+        schema = pa.schema([("id", pa.string()), (column, pa.string())])
+        with open_shard(str(tmp_path), "a.parquet", schema) as out:
+            out.write_rows([{"id": "1", column: "x"}])
+        contents.add(out.shard.content)
+    assert len(contents) == 2
 
 
 def test_an_exception_leaves_neither_a_shard_nor_a_temporary(tmp_path):
     def fail() -> None:
-        with open_shard(f"{tmp_path}/a.parquet", ROWS, "s") as out:
+        with open_shard(str(tmp_path), "a.parquet", ROWS) as out:
             out.write_rows([{"id": "1", "text": "x"}])
             raise OSError("disk full")
 
@@ -54,19 +63,16 @@ def test_a_replaced_file_keeps_its_old_content_until_the_end(tmp_path):
 
 
 def test_shards_work_on_a_file_system_without_rename():
-    url = "memory://shards/a.parquet"
-    write(url, [{"id": "1", "text": "x"}, {"id": "2", "text": None}])
-    shard = committed(url, "s")
-    assert shard is not None
+    shard = write("memory://shards", "a.parquet", [{"id": "1", "text": "x"}, {"id": "2", "text": None}])
     assert shard.rows == 2
-    assert [row["id"] for batch in read_batches(url, ["id"]) for row in batch.to_pylist()] == ["1", "2"]
+    rows = [row["id"] for b in read_batches(f"memory://shards/{shard.file}", ["id"]) for row in b.to_pylist()]
+    assert rows == ["1", "2"]
 
 
 def test_large_texts_are_cut_into_row_groups_by_bytes(tmp_path):
-    write(f"{tmp_path}/a.parquet", [{"id": str(n), "text": "x" * (6 << 20)} for n in range(6)])
-    sizes = [batch.num_rows for batch in read_batches(f"{tmp_path}/a.parquet")]
-    assert sum(sizes) == 6
-    assert pa.parquet.read_metadata(tmp_path / "a.parquet").num_row_groups == 2
+    shard = write(str(tmp_path), "a.parquet", [{"id": str(n), "text": "x" * (6 << 20)} for n in range(6)])
+    assert sum(batch.num_rows for batch in read_batches(f"{tmp_path}/{shard.file}")) == 6
+    assert pa.parquet.read_metadata(tmp_path / shard.file).num_row_groups == 2
 
 
 def test_fingerprints_depend_on_values_and_not_on_the_order_of_keys():

@@ -13,7 +13,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.corpus.readers.texts import names_a_file, read_rows, stem
+from gristmill.corpus.readers.text_names import names_a_file, stem
+from gristmill.corpus.readers.texts import read_rows
 from gristmill.corpus.store.errors import RequestError
 from gristmill.proxy_models.scoring.sampling import read_target
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gristmill.corpus.store.schema import DOCUMENTS
-from gristmill.corpus.store.shards import committed, open_shard
-from gristmill.corpus.store.workspace import Manifest, Workspace, total
+from gristmill.corpus.store.shards import Shard, open_shard
+from gristmill.corpus.store.workspace import Commit, Made, TableRecord, Workspace, total
 
 Corpus = Callable[..., Workspace]
 
@@ -38,9 +38,41 @@ def files_of(workspace: Workspace, *tables: str) -> dict[tuple[str, str], bytes]
     found = {}
     for table in tables:
         for shard in workspace.table(table).finished("test").shards:
-            with open(workspace.table(table).shard_url(shard.name), "rb") as file:
+            with open(workspace.table(table).file_url(shard), "rb") as file:
                 found[table, shard.name] = file.read()
     return found
+
+
+def put_table(workspace: Workspace, table: str, shards: Sequence[Shard], stage: str = "", **more: Any) -> None:
+    """Commit a table that a test wrote by hand, as the next generation of it."""
+    held = workspace.commit_of(stage or table)
+    record = TableRecord(settings={}, shards=tuple(shards), counts=total(shards))
+    workspace.put_commit(
+        Commit(
+            stage=stage or table,
+            command=stage or table,
+            version=1,
+            generation=held.generation + 1 if held else 1,
+            previous=held.fingerprint if held else "",
+            tables={table: record},
+            inputs={},
+            **more,
+        )
+    )
+
+
+def put_documents(workspace: Workspace, parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Add shards of documents/, or replace those of these names; one without rows goes."""
+    table = workspace.table("documents")
+    manifest = table.manifest()
+    held = dict(manifest.by_name) if manifest else {}
+    for part, rows in parts.items():
+        with open_shard(table.url, part, DOCUMENTS) as out:
+            out.write_rows([dict.fromkeys(DOCUMENTS.names) | {"source": "s", "domain": "d"} | dict(r) for r in rows])
+            out.counts.update({"in": len(rows), "kept": len(rows), "dropped": 0, "failed": 0})
+        held[part] = out.shard
+    made = {part: Made(shard.content, {}) for part, shard in held.items()}
+    put_table(workspace, "documents", [held[part] for part in sorted(held)], "extract", work=made)
 
 
 @pytest.fixture
@@ -78,19 +110,7 @@ def corpus(tmp_path) -> Corpus:
             for i, row in enumerate(rows)
         ]
         full = [full[i] for i in order] if order is not None else full
-        made = []
-        for n in range(shards):
-            url = workspace.table("documents").shard_url(f"part-{n}.parquet")
-            part = full[n::shards]
-            with open_shard(url, DOCUMENTS, "test") as out:
-                out.write_rows(part)
-                out.counts.update({"in": len(part), "kept": len(part), "dropped": 0, "failed": 0})
-            made.append(committed(url, "test"))
-        workspace.table("documents").write_manifest(
-            Manifest(
-                table="documents", stage="extract", version=1, settings={}, inputs={}, shards=made, counts=total(made)
-            )
-        )
+        put_documents(workspace, {f"part-{n}.parquet": full[n::shards] for n in range(shards)})
         return workspace
 
     return build

@@ -4,7 +4,6 @@ import os
 import random
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
@@ -17,7 +16,7 @@ from gristmill.pipelines.stages.dedup import stage as stage
 from gristmill.pipelines.stages.dedup import steps as dedup_steps
 from gristmill.pipelines.stages.dedup.stage import deduplicate
 
-from .conftest import edited, files_of, name, prose
+from .conftest import edited, files_of, name, prose, put_documents, put_table
 
 ONE = RunnerOptions()
 
@@ -110,10 +109,9 @@ def test_a_quality_signal_may_choose_the_survivor(corpus):
     shards = workspace.table("documents").finished("test").shards
     signal = pa.struct([("score", pa.float64())])
     schema = pa.schema([pa.field("id", pa.string()), ("quality", signal)])
-    with open_shard(workspace.table("signals/quality").shard_url(shards[0].name), schema, "x") as out:
+    with open_shard(workspace.table("signals/quality").url, shards[0].name, schema) as out:
         out.write_rows([{"id": name(i), "quality": {"score": s}} for i, s in ((2, 0.2), (1, 0.9), (0, None))])
-    manifest = workspace.table("documents").finished("test")
-    workspace.table("signals/quality").write_manifest(manifest.model_copy(update={"table": "signals/quality"}))
+    put_table(workspace, "signals/quality", [out.shard])
     run(workspace, survivors=("highest:quality.score",))
     assert dropped(workspace) == {name(0), name(2)}
     with pytest.raises(RequestError, match=r"did you mean quality\.score"):
@@ -199,7 +197,7 @@ def test_another_threshold_reads_no_text(corpus, monkeypatch):
     for shard in workspace.table("documents").finished("test").shards:
         os.remove(workspace.table("documents").shard_url(shard.name))
     monkeypatch.setattr("gristmill.pipelines.engine.stage.refresh_catalog", lambda workspace: None)
-    run_stage(stage.dedup, workspace, DedupSettings(threshold=0.99), ONE, quiet=True)
+    run_stage(stage.DEDUP, workspace, DedupSettings(threshold=0.99), ONE, quiet=True)
     assert dropped(workspace) == set()
 
 
@@ -212,26 +210,15 @@ def test_other_signature_settings_are_refused_unless_forced(corpus):
 
 
 def test_a_new_shard_leaves_the_signatures_of_the_others_alone(corpus):
-    rows = family(4, 4)
-    workspace = corpus(rows, shards=2)
+    workspace = corpus(family(4, 4), shards=2)
     run(workspace)
     url = workspace.table("signatures").shard_url("part-0.parquet")
     written = os.stat(url).st_mtime_ns
-    manifest = workspace.table("documents").finished("test")
-    corpus([*rows, *family(2, 1)], shards=3, order=[*range(16), 16, 17], at="other")
-    more = workspace.table("documents").shard_url("part-9.parquet")
-    with open_shard(more, pq.read_schema(workspace.table("documents").shard_url("part-0.parquet")), "test") as out:
-        out.write_rows(
-            [{**dict.fromkeys(out.schema.names), "id": name("x"), "text": "x", "source": "s", "domain": "d"}]
-        )
-    from gristmill.corpus.store.shards import committed
-
-    workspace.table("documents").write_manifest(
-        manifest.model_copy(update={"shards": (*manifest.shards, committed(more, "test"))})
-    )
+    put_documents(workspace, {"part-9.parquet": [{"id": name("x"), "text": "x"}]})
     with pytest.raises(WorkspaceError, match="signatures/, which was made before documents changed"):
-        run_stage(stage.dedup, workspace, DedupSettings(), ONE, quiet=True)
+        run_stage(stage.DEDUP, workspace, DedupSettings(), ONE, quiet=True)
     run(workspace)
+    assert workspace.table("signatures").shard_url("part-0.parquet") == url
     assert os.stat(url).st_mtime_ns == written
     assert len(rows_of(workspace, "decisions/dedup")) == 17
 

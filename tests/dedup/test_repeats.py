@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.fate import read_kept
+from gristmill.corpus.store.fate import sources
 from gristmill.dedup.cuts import Cut, apply_cuts, choose_cuts, merged
 from gristmill.dedup.repeats import places, repeated, seeds, segments, windows, words
 from gristmill.dedup.settings import DedupSettings, RepeatSettings
+from gristmill.pipelines.engine.chain import chain_before
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.dedup.stage import deduplicate
 
@@ -147,9 +148,10 @@ def run(workspace, **settings):
     return deduplicate(workspace, DedupSettings(repeats=RepeatSettings(**settings)), RunnerOptions(), quiet=True)
 
 
-def texts_of(workspace, until=None):
-    shards = workspace.table("documents").finished("test").shards
-    rows = [row for s in shards for b in read_kept(workspace, s.name, ["id", "text"], until) for row in b.to_pylist()]
+def texts_of(workspace, stage=""):
+    """Texts as a stage finds them, or as the last one left them."""
+    found = sources(workspace, "test", chain_before(stage)).values()
+    rows = [row for source in found for b in source.read(["id", "text"]) for row in b.to_pylist()]
     return {row["id"]: row["text"] for row in rows}
 
 
@@ -227,7 +229,7 @@ def test_other_partitions_of_the_key_space_cut_the_same(corpus, monkeypatch):
     run(one, **ASKED)
     monkeypatch.setattr("gristmill.pipelines.stages.dedup.repeats.KEYS", 100)
     run(other, **ASKED)
-    assert texts_of(one) == texts_of(other) != texts_of(one, until="dedup")
+    assert texts_of(one) == texts_of(other) != texts_of(one, "dedup")
 
 
 @pytest.mark.parametrize("settings", [{"lines": 3}, {"lines": 3, "unit": "paragraph"}, {"substrings": 20}])
@@ -236,7 +238,7 @@ def test_no_kind_of_repeat_depends_on_order_or_shards(corpus, settings):
     one, other = corpus(rows, shards=1, at="one"), corpus(rows, shards=4, order=list(range(8, -1, -1)), at="other")
     run(one, **settings)
     run(other, **settings)
-    assert texts_of(one) == texts_of(other) != texts_of(one, until="dedup")
+    assert texts_of(one) == texts_of(other) != texts_of(one, "dedup")
 
 
 def test_a_repeat_that_makes_no_sense_is_refused(corpus):

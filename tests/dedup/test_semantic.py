@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.shards import committed, open_shard
+from gristmill.corpus.store.shards import open_shard
 from gristmill.dedup.semantic import (
     FEWEST,
     Frame,
@@ -26,7 +26,7 @@ from gristmill.dedup.settings import SemanticSettings
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.semantic.stage import semantic
 
-from .conftest import files_of, name
+from .conftest import files_of, name, put_documents, put_table
 
 ONE = RunnerOptions()
 
@@ -159,16 +159,13 @@ def workspace_with_vectors(corpus, shards=2, at="w", order=None):
     schema = pa.schema([("id", pa.string()), ("embedding", pa.list_(pa.float32(), 16))])
     rows = {name(i): vector.tolist() for i, vector in enumerate(vectors)}
     made = []
-    manifest = workspace.table("documents").finished("test")
-    for shard in manifest.shards:
-        url = workspace.table("scores/vectors").shard_url(shard.name)
+    for shard in workspace.table("documents").finished("test").shards:
         ids = [i for b in workspace.table("documents").read(["id"]) for i in b["id"].to_pylist() if i in rows]
         random.Random(0).shuffle(ids)
-        with open_shard(url, schema, "x") as out:
+        with open_shard(workspace.table("scores/vectors").url, shard.name, schema) as out:
             out.write_rows([{"id": i, "embedding": rows[i]} for i in ids])
-        made.append(committed(url, "x"))
-    update = {"table": "scores/vectors", "shards": tuple(made), "inputs": {}}
-    workspace.table("scores/vectors").write_manifest(manifest.model_copy(update=update))
+        made.append(out.shard)
+    put_table(workspace, "scores/vectors", made)
     return workspace
 
 
@@ -213,9 +210,39 @@ def test_a_result_that_drops_most_documents_is_refused_and_decides_nothing(corpu
     assert workspace.table("decisions/semantic").manifest() is None
     run(workspace, centre=False, epsilon=1.9, most=1.0)
     assert sum(row["kept"] for row in decisions(workspace).values()) <= 4
-    with pytest.raises(RequestError, match="nothing was decided"):  # what was committed is refused as well
+    held = workspace.commit_of("semantic")
+    with pytest.raises(RequestError, match="nothing was decided anew"):  # what is in force was asked for, and stays
         run(workspace, centre=False, epsilon=1.9)
-    assert workspace.table("decisions/semantic").manifest() is None
+    with pytest.raises(RequestError, match="nothing was decided anew"):
+        run(workspace, centre=False, epsilon=1.8)
+    assert workspace.commit_of("semantic") == held
+
+
+def test_centroids_stay_when_the_corpus_grows_and_go_when_other_vectors_come(corpus, tiny_model):
+    def run(**more):
+        settings = SemanticSettings(model=tiny_model, epsilon=1e-4, components=0, clusters=2)
+        return semantic(workspace, settings, RunnerOptions(**more), quiet=True)
+
+    workspace = corpus([{"text": text} for text in ("the cat sat on a mat", "tax law", "red wine", "a dog")])
+    run()
+    fitted = workspace.commit_of("centroids")
+    put_documents(workspace, {"part-9.parquet": [{"id": name("x"), "text": "the dog sat on a red mat"}]})
+    run()
+    assert workspace.commit_of("centroids") == fitted
+    assert name("x") in decisions(workspace)
+    run(refit=True)
+    assert workspace.commit_of("centroids").generation == 2
+    commit = workspace.commit_of("embeddings")
+    other = commit.model_copy(
+        update={
+            "generation": 9,
+            "previous": commit.fingerprint,
+            "inputs": {**commit.inputs, "file:model": "other"},
+        }
+    )
+    workspace.put_commit(other)
+    semantic(workspace, SemanticSettings(epsilon=1e-4, components=0, clusters=2), RunnerOptions(), quiet=True)
+    assert workspace.commit_of("centroids").generation == 3
 
 
 @pytest.mark.slow

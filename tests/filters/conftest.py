@@ -3,9 +3,10 @@
 import pyarrow as pa
 import pytest
 
+from gristmill.corpus.store.made import put_shards
 from gristmill.corpus.store.schema import DOCUMENTS
-from gristmill.corpus.store.shards import committed, fingerprint, open_shard
-from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.corpus.store.shards import open_shard
+from gristmill.corpus.store.workspace import Workspace
 
 PROSE = (
     "The history of the valley is that of the river and of the people who have lived beside it with their animals. "
@@ -18,18 +19,12 @@ def write_documents(workspace: Workspace, rows: list[dict], shards: int = 2) -> 
     """`documents/` of these rows (id, text and what else is given), dealt over shards by position."""
     made = []
     for number in range(shards):
-        name = f"part-{number:05d}.parquet"
         part = [{"source": "test", "domain": "test"} | row for row in rows[number::shards]]
-        stamp = fingerprint("test", part)
-        with open_shard(workspace.table("documents").shard_url(name), DOCUMENTS, stamp) as out:
-            batch = pa.RecordBatch.from_pylist(part, schema=DOCUMENTS)
-            out.write_batch(batch)
+        with open_shard(workspace.table("documents").url, f"part-{number:05d}.parquet", DOCUMENTS) as out:
+            out.write_batch(pa.RecordBatch.from_pylist(part, schema=DOCUMENTS))
             out.counts |= {"in": len(part), "kept": len(part), "dropped": 0, "failed": 0}
-        made.append(committed(workspace.table("documents").shard_url(name), stamp))
-    manifest = Manifest(
-        table="documents", stage="extract", version=1, settings={}, inputs={}, shards=tuple(made), counts={}
-    )
-    workspace.table("documents").write_manifest(manifest)
+        made.append(out.shard)
+    put_shards(workspace, "documents", made, stage="extract")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from gristmill.filters.rule_sets import load_rules
 from gristmill.filters.signals.by_language import SEGMENTED, STOP_WORDS
 from gristmill.filters.signals.families import FAMILIES, known_families, measure
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 
 SENTENCES = {  # text, words of it as ICU cuts them, punctuation left out
     "zh": ("这条河不是很大。", ["这", "条", "河", "不是", "很大"]),

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from gristmill.corpus.store.catalog import open_catalog
 from gristmill.corpus.store.errors import RequestError
 from gristmill.filters.classifiers import held_out, judged, model_checksum, score, train
-from gristmill.pipelines.commands.filter import filter as command
+from gristmill.pipelines.cli import load_command
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages import filter as stage
+from gristmill.pipelines.stages.filter import stage as stage
 
 GOOD = [f"The theorem number {n} follows from the lemma and the proof by induction on n." for n in range(300)]
 BAD = [f"Buy now item {n} with free shipping and a discount, click here to subscribe." for n in range(300)]
@@ -124,13 +124,17 @@ def test_the_command_trains_and_prints_what_it_saw(tmp_path):
     (tmp_path / "good.txt").write_text("\n".join(GOOD))
     (tmp_path / "bad.txt").write_text("\n".join(BAD))
     arguments = ["train-classifier", "--positive", str(tmp_path / "good.txt"), "--negative", str(tmp_path / "bad.txt")]
-    result = CliRunner().invoke(command, [*arguments, "--output", str(tmp_path / "m.bin"), "--held-out", "0.2"])
+    result = CliRunner().invoke(
+        load_command("filter"), [*arguments, "--output", str(tmp_path / "m.bin"), "--held-out", "0.2"]
+    )
     assert result.exit_code == 0, result.output
     assert "ROC-AUC" in result.output
     assert (tmp_path / "m.bin").exists()
 
 
 def test_the_command_filters_with_a_bundled_rule_set(workspace):
-    result = CliRunner().invoke(command, ["--workspace", workspace.url, "--rules", "gopher", "--json"], obj={})
+    result = CliRunner().invoke(
+        load_command("filter"), ["--workspace", workspace.url, "--rules", "gopher", "--json"], obj={}
+    )
     assert result.exit_code == 0, result.output
     assert '"kept": 1' in result.output

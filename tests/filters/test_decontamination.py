@@ -16,7 +16,7 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.fate import read_kept
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.decontamination import build, masked, read_examples, search
-from gristmill.pipelines.commands.decontaminate import decontaminate as command
+from gristmill.pipelines.cli import load_command
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
 from gristmill.pipelines.stages.decontaminate.exposure import ExposureSettings
@@ -174,7 +174,7 @@ def test_the_command_finds_records_and_audits_with_a_model(workspace, tmp_path):
     (tmp_path / "m.safetensors").write_bytes(ProxyModel(Transformer(shape), facts.tokenizer, seen).to_bytes())
     arguments = [str(sets), "--workspace", workspace.url, "--audit", str(tmp_path / "m.safetensors")]
     app = typer.Typer()
-    app.command()(command)
+    app.command()(load_command("decontaminate"))
     result = CliRunner().invoke(app, arguments, obj={})
     assert result.exit_code == 0, result.output
     rows = open_catalog(workspace).execute(

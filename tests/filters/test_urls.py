@@ -17,7 +17,7 @@ from gristmill.filters.urls import (
     registered_domain,
     ut1_lists,
 )
-from gristmill.pipelines.commands.filter import filter as command
+from gristmill.pipelines.cli import load_command
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_the_command_drops_what_is_listed_and_keeps_what_is_allowed(tmp_path, do
     (tmp_path / "open.yaml").write_text("name: open\nrules: []\n")
     options = ["--block-domains", f"porn={tmp_path / 'adult'}", "--allow-hosts", str(tmp_path / "fine")]
     arguments = ["--workspace", space.url, "--rules", str(tmp_path / "open.yaml"), *options]
-    result = CliRunner().invoke(command, arguments, obj={})
+    result = CliRunner().invoke(load_command("filter"), arguments, obj={})
     assert result.exit_code == 0, result.output
     with open_catalog(space) as catalog:
         rows = catalog.execute("select kept, rule, value, threshold from decisions order by id").fetchall()

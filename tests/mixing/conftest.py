@@ -6,10 +6,10 @@ import random
 import pytest
 
 from gristmill.corpus.store import schema
-from gristmill.corpus.store.shards import committed, open_shard
-from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.corpus.store.made import put_table
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 
 WORDS = {
     "long": (400, "alpha beta gamma delta"),
@@ -22,9 +22,8 @@ WORDS = {
 def workspace(tmp_path_factory) -> Workspace:
     made = Workspace(str(tmp_path_factory.mktemp("mixing") / "W"))
     made.create()
-    table = made.table("documents")
     draw = random.Random(0)
-    shards = []
+    shards = {}
     for part in range(2):
         name = f"part-{part}.parquet"
         rows = []
@@ -33,12 +32,8 @@ def workspace(tmp_path_factory) -> Workspace:
                 id = hashlib.md5(f"{domain}{part}{number}".encode()).hexdigest()
                 text = " ".join(draw.choice(words.split()) for _ in range(length))
                 rows.append({"id": id, "text": text, "url": f"http://x/{id}", "source": "s", "domain": domain})
-        with open_shard(table.shard_url(name), schema.DOCUMENTS, "made") as writer:
-            writer.write_rows(rows)
-        shards.append(committed(table.shard_url(name), "made"))
-    table.write_manifest(
-        Manifest(table="documents", stage="extract", version=1, settings={}, inputs={}, shards=tuple(shards), counts={})
-    )
+        shards[name] = rows
+    put_table(made, "documents", schema.DOCUMENTS, shards, stage="extract")
     tokenize(made, TokenizeSettings(vocab_size=300, heldout=0.1), RunnerOptions(), quiet=True)
     return made
 

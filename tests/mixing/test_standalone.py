@@ -11,7 +11,7 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.recipe import load_recipe
 from gristmill.mixing.swarm import match_target, plain, read_swarm
 from gristmill.pipelines.cli import main
-from gristmill.pipelines.commands.mix import parse_shares
+from gristmill.pipelines.commands.parsing import shares
 
 DOMAINS = ("a", "b", "c")
 
@@ -166,13 +166,13 @@ def test_names_are_matched_without_their_decorations():
 
 
 def test_shares_are_parsed_from_the_right():
-    assert parse_shares(["a=b=0.5"], "--x") == {"a=b": 0.5}
+    assert shares("--x", ["a=b=0.5"]) == {"a=b": 0.5}
 
 
 def test_help_shows_an_example():
-    from gristmill.pipelines.commands.mix import mix
+    from gristmill.pipelines.cli import load_command
 
-    assert "Example: gristmill mix fit" in CliRunner().invoke(mix, ["fit", "--help"]).output
+    assert "Example: gristmill mix fit" in CliRunner().invoke(load_command("mix"), ["fit", "--help"]).output
 
 
 def test_a_fit_writes_its_plots_its_card_and_a_recipe_that_exporters_take(tmp_path):

@@ -14,10 +14,11 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.mixing.proxies import open_pool
 from gristmill.mixing.recipe import load_recipe
-from gristmill.mixing.target_files import JUDGED, SEARCHED, halves, read_items, target_entry, targets_of
+from gristmill.mixing.target_files import JUDGED, SEARCHED, halves, read_items
+from gristmill.mixing.target_names import target_entry, targets_of
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages.mix.settings import MixSettings, mix_inputs
+from gristmill.pipelines.stages.mix.bounds import MixSettings, mix_inputs
 from gristmill.pipelines.stages.mix.stage import mix
 from gristmill.proxy_models.fleets.group import answer_rows
 from gristmill.proxy_models.fleets.pool import HeldOut

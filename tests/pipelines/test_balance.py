@@ -1,6 +1,7 @@
 """Balancing as a stage: heads are capped, the tail stays, and neither workers nor shards matter."""
 
 import math
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -8,12 +9,13 @@ from pydantic import ValidationError
 from gristmill.corpus.store.catalog import open_catalog
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import read_kept
+from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.schema import DOCUMENTS
-from gristmill.corpus.store.shards import committed, fingerprint, open_shard
-from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.corpus.store.shards import fingerprint
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.balance import BalanceSettings, run_balance
+from gristmill.pipelines.stages.balance.stage import BalanceSettings, run_balance
 from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
 
 SIZES = {"head.org": 900, "middle.org": 300, "capped.org": 100, "tail.org": 7}
@@ -34,22 +36,11 @@ def corpus() -> list[dict]:
 
 def made(folder, shards: int = 3) -> Workspace:
     workspace = Workspace(str(folder))
-    table, listed = workspace.table("documents"), []
+    listed = {}
     for number in range(shards):
         name = f"part-{number:05d}.parquet"
-        with open_shard(table.shard_url(name), DOCUMENTS, name) as out:
-            out.write_rows({"source": "s", "domain": "web"} | row for row in corpus()[number::shards])
-        listed.append(committed(table.shard_url(name), name))
-    manifest = Manifest(
-        table="documents",
-        stage="extract",
-        version=1,
-        settings={},
-        inputs={},
-        shards=tuple(listed),
-        counts={"in": len(corpus()), "kept": len(corpus()), "dropped": 0, "failed": 0},
-    )
-    table.write_manifest(manifest)
+        listed[name] = [{"source": "s", "domain": "web"} | row for row in corpus()[number::shards]]
+    put_table(workspace, "documents", DOCUMENTS, listed, stage="extract")
     return workspace
 
 
@@ -126,9 +117,7 @@ def test_another_seed_draws_anew_and_a_lost_shard_comes_back_alike(tmp_path):
     run(workspace, by="host", cap=CAP)
     before = rows_of(workspace, "decisions/balance")
     frequent = rows_of(workspace, "concepts")
-    table = workspace.table("decisions/balance")
-    (tmp_path / "w" / "decisions" / "balance" / "part-00001.parquet").unlink()
-    table.remove_manifest()
+    Path(workspace.table("decisions/balance").shard_url("part-00001.parquet")).unlink()
     assert not run(workspace, by="host", cap=CAP)["skipped"]
     assert (rows_of(workspace, "decisions/balance"), rows_of(workspace, "concepts")) == (before, frequent)
     assert run(workspace, by="host", cap=CAP)["skipped"]
@@ -216,7 +205,6 @@ def test_half_a_request_is_refused(wrong):
 
 def test_an_empty_corpus_is_balanced(tmp_path):
     workspace = Workspace(str(tmp_path / "w"))
-    manifest = Manifest(table="documents", stage="extract", version=1, settings={}, inputs={}, shards=(), counts={})
-    workspace.table("documents").write_manifest(manifest)
+    put_table(workspace, "documents", DOCUMENTS, {}, stage="extract")
     run(workspace, by="host", cap=CAP)
     assert rows_of(workspace, "concepts") == []

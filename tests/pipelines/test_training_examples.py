@@ -8,7 +8,7 @@ import pytest
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.mixing.recipe import Phase, make_recipe, save_recipe
 from gristmill.pipelines.cli import main
-from gristmill.pipelines.engine.run import RunSettings, run
+from gristmill.pipelines.engine.run import run, run_model
 from gristmill.training.data.shards import domains, open_tokens
 
 from .small_crawl import prose
@@ -30,7 +30,7 @@ def folder(tmp_path_factory) -> Path:
         inputs = [{"paths": [f"{domain}.jsonl"], "source": "made", "domain": domain} for domain in DOMAINS]
         settings = {"workspace": "W", "extract": {"inputs": inputs},
                     "tokenize": {"vocab_size": 400, "heldout": 0.2, "metadata": "host"}}  # fmt: skip
-        list(run(RunSettings.model_validate(settings), quiet=True))
+        list(run(run_model().model_validate(settings), quiet=True))
         Path("targets").mkdir()
         Path("targets/arc_easy.jsonl").write_text(json.dumps({"query": "a", "choices": ["b", "c"], "gold": 1}) + "\n")
         write_recipe("W/mixture/recipe.yaml", {"law": 0.9, "maths": 0.1})

@@ -10,8 +10,8 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.classifiers import train
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.engine.run import RunSettings, load_settings, run
-from gristmill.pipelines.stages.refilter import RefilterSettings
+from gristmill.pipelines.engine.run import load_settings, run, run_model
+from gristmill.pipelines.stages.refilter.stage import RefilterSettings
 
 from .small_crawl import edited, prose
 
@@ -63,7 +63,7 @@ def test_the_example_recalls_then_deduplicates_then_is_precise(folder, monkeypat
     measured = workspace.table("refiltered").manifest()
     again = settings.model_dump()
     again["refilter"]["rules"]["rules"][0]["threshold"] = 2.0
-    (*skipped, last) = run(RunSettings.model_validate(again), quiet=True)
+    (*skipped, last) = run(run_model().model_validate(again), quiet=True)
     assert all(summary["skipped"] for summary in skipped)
     assert last["tables"]["decisions/refilter"]["kept"] == 0
     assert workspace.table("refiltered").manifest().shards == measured.shards

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
+from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.schema import DOCUMENTS
-from gristmill.corpus.store.shards import Shard, checksum, filesystem, open_shard
-from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.corpus.store.workspace import Workspace
 
 
 class ChatServer:
@@ -142,22 +142,14 @@ def make_documents(tmp_path):
     def make(shards, name="workspace"):
         workspace = Workspace(str(tmp_path / name))
         workspace.create()
-        table = workspace.table("documents")
-        written = []
+        written = {}
         for shard, documents in shards.items():
             rows = []
             for document in documents:
                 row = document if isinstance(document, dict) else {"id": document[0], "text": document[1]}
                 rows.append({"source": "test", "domain": "web", "url": None, **row})
-            with open_shard(table.shard_url(shard), DOCUMENTS, "test") as out:
-                out.write_rows(rows)
-            url = table.shard_url(shard)
-            fs, path = filesystem(url)
-            written.append(Shard(shard, len(rows), fs.size(path), checksum(url), {"in": len(rows), "kept": len(rows)}))
-        manifest = Manifest(
-            table="documents", stage="extract", version=1, settings={}, inputs={}, shards=tuple(written), counts={}
-        )
-        table.write_manifest(manifest)
+            written[shard] = rows
+        put_table(workspace, "documents", DOCUMENTS, written, stage="extract")
         return workspace
 
     return make

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
-from gristmill.proxy_models.engines.engine.cache import Reply, RequestCache
-from gristmill.proxy_models.engines.engine.endpoint import EndpointEngine, EndpointSettings, Pace, retry_after
-from gristmill.proxy_models.engines.engine.engine import Request, answer
+from gristmill.proxy_models.engines.cache import Reply, RequestCache
+from gristmill.proxy_models.engines.endpoint import EndpointEngine, EndpointSettings, Pace, retry_after
+from gristmill.proxy_models.engines.engine import Request, answer
 
 
 def engine(server, **changes):

@@ -13,13 +13,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from gristmill.corpus.store.errors import RequestError
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages.rewrite import RewriteSettings, run_rewrite
+from gristmill.pipelines.stages.rewrite.stage import RewriteSettings, run_rewrite
 from gristmill.pipelines.stages.tag.lessons import LABEL, LabelSettings
-from gristmill.proxy_models.engines.engine.cache import RequestCache
-from gristmill.proxy_models.engines.engine.engine import Request, Spending, answer, choice_of, cost
-from gristmill.proxy_models.engines.engine.local import LocalEngine, allowed, pick, save_own, token_batches
-from gristmill.proxy_models.engines.engine.local_settings import weights_fingerprint
-from gristmill.proxy_models.engines.engine.open import engine_settings, open_engine
+from gristmill.proxy_models.engines.cache import RequestCache
+from gristmill.proxy_models.engines.engine import Request, Spending, answer, choice_of, cost
+from gristmill.proxy_models.engines.local import LocalEngine, allowed, pick, save_own, token_batches
+from gristmill.proxy_models.engines.local_settings import weights_fingerprint
+from gristmill.proxy_models.engines.open import engine_settings, open_engine
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 TEXT = ["The mill grinds the grain of the whole valley. ", "Science and arts, maths and law: 1 2 3 4 5 6 7 8 9 0."]

@@ -8,9 +8,9 @@ from typing import ClassVar
 import pytest
 
 from gristmill.corpus.store.errors import MissingExtra
-from gristmill.proxy_models.engines.engine.cache import RequestCache
-from gristmill.proxy_models.engines.engine.engine import Request, answer
-from gristmill.proxy_models.engines.engine.vllm import VllmEngine, VllmSettings
+from gristmill.proxy_models.engines.cache import RequestCache
+from gristmill.proxy_models.engines.engine import Request, answer
+from gristmill.proxy_models.engines.vllm import VllmEngine, VllmSettings
 
 
 @dataclass

@@ -8,11 +8,11 @@ import torch
 from typer.testing import CliRunner
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.pipelines.commands.mix import mix
+from gristmill.pipelines.cli import load_command
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
 from gristmill.pipelines.stages.mix.ladder import LADDER, LadderSettings, ladder
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.proxy_models.fleets.ladder import agreement, rungs
 
 torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def test_every_size_trains_the_same_mixtures_and_the_second_run_trains_nothing(w
 
 def test_the_command_says_how_far_the_order_carries_over(workspace):
     asked = ["--widths", "8,16", "--mixtures", "3", "--steps", "2", "--replicates", "0"]
-    told = CliRunner().invoke(mix, ["ladder", "--workspace", workspace.url, *asked])
+    told = CliRunner().invoke(load_command("mix"), ["ladder", "--workspace", workspace.url, *asked])
     assert told.exit_code == 0, told.output
     assert "d8 to d16: Spearman" in told.output
 

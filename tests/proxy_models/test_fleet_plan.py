@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.pipelines.commands.mix import mix
+from gristmill.pipelines.cli import load_command
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.mix.settings import MixSettings
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.proxy_models.fleets.fleet import FleetSettings
 from gristmill.proxy_models.fleets.plan import ENOUGH, FEWEST, LEAST_STEPS, MOST, PER_DOMAIN, plan
 from gristmill.training.transformer import block_parameters
@@ -83,9 +83,9 @@ def test_the_command_writes_settings_that_mix_takes(make_documents, tmp_path):
     begin, output = tmp_path / "begin.yaml", tmp_path / "search.yaml"
     begin.write_text(yaml.safe_dump({"seeds": 1, "proxy": {"n_layers": 1, "seq_len": 16, "sequences": 2}}))
     ask = ["plan", "--workspace", made.url, "--settings", str(begin), "--output", str(output), "--minutes"]
-    refused = CliRunner().invoke(mix, [*ask, "0.00001", "--d-model", "8"])
+    refused = CliRunner().invoke(load_command("mix"), [*ask, "0.00001", "--d-model", "8"])
     assert isinstance(refused.exception, RequestError)
-    answered = CliRunner().invoke(mix, [*ask, "5", "--d-model", "8"])
+    answered = CliRunner().invoke(load_command("mix"), [*ask, "5", "--d-model", "8"])
     assert answered.exit_code == 0, answered.output
     assert "tokens/s of one worker by models stacked: 1: " in answered.output
     settings = MixSettings(**yaml.safe_load(output.read_text()))

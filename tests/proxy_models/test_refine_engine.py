@@ -7,8 +7,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from gristmill.corpus.store.shards import read_batches
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages.refine import REFINE, RefineSettings
-from gristmill.proxy_models.engines.engine.engine import chat_text
+from gristmill.pipelines.stages.refine.stage import REFINE, RefineSettings
+from gristmill.proxy_models.engines.engine import chat_text
 from gristmill.proxy_models.rewriting.refine import refine_requests
 
 PROSE = "The mill grinds the grain of the whole valley, and nobody thought of moving it."

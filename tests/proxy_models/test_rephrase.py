@@ -18,10 +18,10 @@ from gristmill.mixing.recipe import Phase, make_recipe
 from gristmill.mixing.synthetic import with_synthetic
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages.extract import ExtractSettings, run_extract
-from gristmill.pipelines.stages.refine import REFINE, RefineSettings
-from gristmill.pipelines.stages.rewrite import RewriteSettings, adopt, drawn, run_rewrite
-from gristmill.proxy_models.engines.engine.cache import Reply
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
+from gristmill.pipelines.stages.refine.stage import REFINE, RefineSettings
+from gristmill.pipelines.stages.rewrite.stage import RewriteSettings, adopt, drawn, run_rewrite
+from gristmill.proxy_models.engines.cache import Reply
 from gristmill.proxy_models.rewriting.rephrase import (
     assemble,
     bundled_styles,
@@ -380,7 +380,7 @@ def test_a_killed_run_repeats_no_finished_request_and_ends_with_the_same_bytes(m
     code = textwrap.dedent("""
         import sys
         from gristmill.corpus.store.workspace import Workspace
-        from gristmill.pipelines.stages.rewrite import RewriteSettings, run_rewrite
+        from gristmill.pipelines.stages.rewrite.stage import RewriteSettings, run_rewrite
         from gristmill.pipelines.engine.runner import RunnerOptions
         settings = RewriteSettings.model_validate_json(sys.argv[2])
         run_rewrite(Workspace(sys.argv[1]), settings, RunnerOptions(), quiet=True)

@@ -8,8 +8,8 @@ import torch
 from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.recipe import Phase, make_recipe, save_recipe
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages.score import score
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.score.stage import score
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.pipelines.stages.train.stage import TrainSettings, train
 from gristmill.proxy_models.model_files import ProxyModel, find_model, read_model
 from gristmill.proxy_models.scoring.scorers import ScoreSettings

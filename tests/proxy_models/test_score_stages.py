@@ -10,9 +10,9 @@ from gristmill.corpus.store.shards import read_batches
 from gristmill.pipelines.engine.progress import Note, Progress
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages import score as score_module
-from gristmill.pipelines.stages.score import score
-from gristmill.pipelines.stages.select import SelectSettings, select
+from gristmill.pipelines.stages.score import stage as score_module
+from gristmill.pipelines.stages.score.stage import score
+from gristmill.pipelines.stages.select.stage import SelectSettings, select
 from gristmill.proxy_models.fleets.fleet import FleetSettings
 from gristmill.proxy_models.model_files import ProxyModel
 from gristmill.proxy_models.scoring.color import ColorSettings, fit_color

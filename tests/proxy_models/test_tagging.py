@@ -12,7 +12,7 @@ from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import inputs, read_kept
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.proxy_models.rewriting.clusters import find_clusters, from_bytes, to_bytes, without_tiny
 from gristmill.proxy_models.rewriting.tagging import agreement, domain_name, held_back, learn, open_labeller
 from gristmill.proxy_models.rewriting.tagging_urls import url_tags
@@ -314,7 +314,6 @@ def test_tagging_again_changes_nothing_and_a_lost_shard_comes_back_alike(workspa
     path = Path(workspace.table("tags").shard_url("a.parquet"))
     before = path.read_bytes()
     path.unlink()
-    workspace.table("tags").remove_manifest()
     run(workspace, clusters=2, domain=("cluster", "suffix"))
     assert path.read_bytes() == before
 

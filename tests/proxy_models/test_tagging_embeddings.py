@@ -7,10 +7,10 @@ from tokenizers import Tokenizer
 from gristmill.corpus.store.fate import read_kept
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages.balance import BALANCE, BalanceSettings
-from gristmill.pipelines.stages.score import score
+from gristmill.pipelines.stages.balance.stage import BALANCE, BalanceSettings
+from gristmill.pipelines.stages.score.stage import score
 from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
-from gristmill.pipelines.stages.tokenize import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.proxy_models.model_files import ProxyModel
 from gristmill.proxy_models.scoring.scorers import ScoreSettings
 from gristmill.training.data.shards import open_tokens

@@ -7,8 +7,8 @@ from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.cli import main
 from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.stages import filter as filter_stage
-from gristmill.pipelines.stages.filter import FilterSettings, run_filter
+from gristmill.pipelines.stages.filter import stage as filter_stage
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.pipelines.stages.tag import stage as tag_module
 from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
 

@@ -6,8 +6,8 @@ import pytest
 
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import inputs
-from gristmill.corpus.store.shards import committed, fingerprint, open_shard, read_batches
-from gristmill.corpus.store.workspace import Manifest
+from gristmill.corpus.store.made import put_table
+from gristmill.corpus.store.shards import read_batches
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
 
@@ -36,18 +36,14 @@ def store_vectors(workspace, vectors, inputs, kind=None):
     """`scores/rds/` with these vectors (id -> list), in the shards of `documents/`."""
     kind = kind or pa.list_(pa.float32(), 3)
     schema = pa.schema([pa.field("id", pa.string(), nullable=False), ("embedding", kind)])
-    table, made = workspace.table("scores/rds"), []
+    made = {}
     for shard in workspace.table("documents").finished("test").shards:
         ids = [
             id for batch in read_batches(workspace.table("documents").shard_url(shard.name), ["id"]) for id in batch[0]
         ]
         rows = [{"id": str(id), "embedding": vectors[str(id)]} for id in reversed(ids) if str(id) in vectors]
-        stamp = fingerprint(shard.name, rows)
-        with open_shard(table.shard_url(shard.name), schema, stamp) as out:
-            out.write_rows(rows)
-        made.append(committed(table.shard_url(shard.name), stamp))
-    told = {"table": "scores/rds", "stage": "score", "version": 1, "settings": {}, "counts": {}}
-    table.write_manifest(Manifest(**told, inputs=inputs, shards=tuple(made)))
+        made[shard.name] = rows
+    put_table(workspace, "scores/rds", schema, made, inputs=inputs, command="score")
 
 
 def directions(rows):

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.corpus.store.made import put_shards
+from gristmill.corpus.store.shards import open_file
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.training.data.shards import (
     TokenFacts,
     TokenRows,
-    committed_tokens,
     domains,
     held_out,
     open_tokens,
@@ -36,14 +37,12 @@ def store(workspace, domain, parts, facts, split="train"):
         rows = TokenRows()
         for id, tokens in documents:
             rows.append(id, np.array(tokens, facts.dtype), 4 * len(tokens), 0)
-        url = table.shard_url(f"{split}-{number}.arrow")
-        shards.append(write_tokens(url, rows, facts, f"stamp {number}", {"train_documents": len(documents)}))
+        with open_file(table.url, f"{split}-{number}.arrow") as out:
+            out.rows = write_tokens(out.path, rows, facts)
+            out.counts = {"train_documents": len(documents)}
+        shards.append(out.shard)
     details = {"tokenizer": facts.tokenizer, "vocab_size": facts.vocab_size, "bos": facts.bos, "eos": facts.eos}
-    manifest = Manifest(
-        table=table.name, stage="tokenize", version=1, settings={}, inputs={}, shards=tuple(shards), counts={},
-        details=details,
-    )  # fmt: skip
-    table.write_manifest(manifest)
+    put_shards(workspace, table.name, shards, stage="tokenize", details=details)
     return shards
 
 
@@ -63,15 +62,6 @@ def test_documents_come_back_mapped_and_in_the_order_of_their_ids(tmp_path, voca
     assert all(not part.flags.owndata and not part.flags.writeable for part in found.segments)
     assert domains(workspace) == ["books & co/1"]
     assert open_tokens(workspace, "books & co/1", "heldout").documents == 0
-
-
-def test_a_committed_shard_is_known_by_its_stamp(tmp_path):
-    workspace, facts = Workspace(str(tmp_path)), TokenFacts("hash", 100, 0, 1)
-    (shard,) = store(workspace, "d", [[("a", [0, 2, 1])]], facts)
-    url = workspace.table("tokens/d").shard_url("train-0.arrow")
-    assert committed_tokens(url, "stamp 0") == shard
-    assert committed_tokens(url, "another") is None
-    assert committed_tokens(url + "x", "stamp 0") is None
 
 
 def test_the_bytes_of_a_shard_do_not_depend_on_the_order_of_its_rows(tmp_path):

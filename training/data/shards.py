@@ -1,17 +1,16 @@
 """Token shards: Arrow IPC files, one row per document, read by memory mapping without a copy.
 
-`tokens/<domain>/<split>-<stem>.arrow` belongs to `documents/<stem>.parquet`. A row's tokens are BOS, the metadata
-prefix (`metadata_tokens` of them, often none), the text, and EOS where the tokenizer has one of its own. `n_bytes`
-counts the UTF-8 bytes of the text alone, so bits per byte can always be computed. The schema's metadata carry the
-stamp and counts that a committed shard is recognised by, the tokenizer's hash and the totals.
+The shard `<split>-<stem>.arrow` of `tokens/<domain>/` belongs to `documents/<stem>.parquet`. A row's tokens are BOS,
+the metadata prefix (`metadata_tokens` of them, often none), the text, and EOS where the tokenizer has one of its own.
+`n_bytes` counts the UTF-8 bytes of the text alone, so bits per byte can always be computed. The schema's metadata
+carry the tokenizer's hash and the totals.
 
 Refuses to map a workspace that is not on a local disk, and to mix shards of two tokenizers in one domain.
 """
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote, unquote
@@ -20,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 
 from ...corpus.store.errors import RequestError, WorkspaceError
-from ...corpus.store.shards import COUNTS, STAMP, Shard, checksum, filesystem, replacing
 from ...corpus.store.workspace import Manifest, Workspace
 
 SPLITS = ("train", "heldout")
+TOKENS_FOLDER = "tokens/"
 TOKENS = b"gristmill.tokens"
 BATCH_TOKENS = 1 << 24  # a record batch is cut here; its offsets stay far below 2^31
 
@@ -77,20 +76,15 @@ class TokenRows:
         }
 
 
-def write_tokens(url: str, rows: TokenRows, facts: TokenFacts, stamp: str, counts: Mapping[str, int]) -> Shard:
-    """Write one shard, whole or not at all. Rows are put in the order of their ids, which are hashes."""
+def write_tokens(path: str, rows: TokenRows, facts: TokenFacts) -> int:
+    """Write one shard as a local file; how many rows it has. Rows go in the order of their ids, which are hashes."""
     order = sorted(range(len(rows.ids)), key=rows.ids.__getitem__)
-    totals = rows.totals()
-    own = {"tokenizer": facts.tokenizer, "vocab_size": facts.vocab_size, "bos": facts.bos, "eos": facts.eos, **totals}
-    schema = token_schema(facts.dtype).with_metadata(
-        {STAMP: stamp, COUNTS: json.dumps(dict(counts), sort_keys=True), TOKENS: json.dumps(own, sort_keys=True)}
-    )
-    with replacing(url) as scratch:
-        with pa.OSFile(scratch, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for chosen in _batches(rows, order):
-                writer.write_batch(_batch(rows, chosen, schema, facts.dtype))
-    fs, path = filesystem(url)
-    return Shard(os.path.basename(path), len(order), fs.size(path) or 0, checksum(url), dict(counts))
+    own = {"tokenizer": facts.tokenizer, "vocab_size": facts.vocab_size, "bos": facts.bos, "eos": facts.eos}
+    schema = token_schema(facts.dtype).with_metadata({TOKENS: json.dumps(own | rows.totals(), sort_keys=True)})
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for chosen in _batches(rows, order):
+            writer.write_batch(_batch(rows, chosen, schema, facts.dtype))
+    return len(order)
 
 
 def _batches(rows: TokenRows, order: Sequence[int]) -> list[list[int]]:
@@ -121,19 +115,6 @@ def _batch(rows: TokenRows, chosen: Sequence[int], schema: pa.Schema, dtype: np.
     )
 
 
-def committed_tokens(url: str, stamp: str) -> Shard | None:
-    """The shard at `url` if it is there and carries this stamp, else None. The Arrow twin of `committed`."""
-    fs, path = filesystem(url)
-    if not fs.exists(path):
-        return None
-    with fs.open(path, "rb") as file:
-        metadata = pa.ipc.open_file(file).schema.metadata or {}
-    if metadata.get(STAMP, b"").decode() != stamp:
-        return None
-    rows = json.loads(metadata[TOKENS])["documents"]
-    return Shard(os.path.basename(path), rows, fs.size(path) or 0, checksum(url), json.loads(metadata[COUNTS]))
-
-
 def held_out(id: str, share: float) -> bool:
     """Whether a document belongs to the held-out split: a draw by the hash of its id, the same everywhere."""
     digest = hashlib.blake2b(f"held out:{id}".encode(), digest_size=8).digest()
@@ -148,11 +129,10 @@ def table_name(domain: str) -> str:
 
 def domains(workspace: Workspace) -> list[str]:
     """Names of the domains that have finished token tables, sorted."""
-    fs, path = filesystem(workspace.path("tokens"))
-    if not fs.exists(path):
-        return []
-    names = [os.path.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False)]
-    return sorted(unquote(name) for name in names if workspace.table(f"tokens/{name}").manifest() is not None)
+    names = [
+        table.name.removeprefix(TOKENS_FOLDER) for table in workspace.tables() if table.name.startswith(TOKENS_FOLDER)
+    ]
+    return sorted(unquote(name) for name in names)
 
 
 @dataclass(frozen=True)
@@ -273,17 +253,17 @@ def open_tokens(workspace: Workspace, domain: str, split: str = "train") -> Toke
         raise RequestError(f"no split {split!r}; there are: {', '.join(SPLITS)}")
     table = workspace.table(table_name(domain))
     manifest = table.finished(f"reading domain {domain!r}")
-    names = [shard.name for shard in manifest.shards if shard.name.startswith(split + "-")]
+    urls = [table.file_url(shard) for shard in manifest.shards if shard.name.startswith(split + "-")]
     segments: list[np.ndarray] = []
     lengths: list[np.ndarray] = []
     n_bytes: list[np.ndarray] = []
     metadata: list[np.ndarray] = []
-    for name in names:
-        reader = pa.ipc.open_file(pa.memory_map(table.shard_url(name)))
+    for url in urls:
+        reader = pa.ipc.open_file(pa.memory_map(url))
         own = json.loads(reader.schema.metadata[TOKENS])
         if own["tokenizer"] != manifest.details["tokenizer"]:
             raise WorkspaceError(
-                f"{table.shard_url(name)} was made with tokenizer {own['tokenizer'][:12]}…, its manifest says "
+                f"{url} was made with tokenizer {own['tokenizer'][:12]}…, its manifest says "
                 f"{manifest.details['tokenizer'][:12]}…; run: gristmill tokenize --workspace {workspace.url} --force"
             )
         for i in range(reader.num_record_batches):
@@ -313,7 +293,7 @@ def document_ids(workspace: Workspace, domain: str, split: str = "train") -> pa.
     found = []
     for shard in table.finished(f"reading domain {domain!r}").shards:
         if shard.name.startswith(split + "-"):
-            reader = pa.ipc.open_file(pa.memory_map(table.shard_url(shard.name)))
+            reader = pa.ipc.open_file(pa.memory_map(table.file_url(shard)))
             found += [reader.get_batch(i).column("id") for i in range(reader.num_record_batches)]
     return pa.concat_arrays([*found, pa.array([], pa.string())])
 

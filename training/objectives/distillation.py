@@ -10,7 +10,6 @@ import json
 import os
 
 import torch
-from pydantic import BaseModel, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,21 +18,11 @@ from ...corpus.store.shards import checksum
 from ..checkpoint import MODEL, load_model, newest, sync
 from ..data.loader import Loader
 from ..distributed import Ranks
+from ..loop_settings import Teacher as Teacher
 from ..transformer import Transformer, document_mask
 from .loss import rows_per_chunk
 
 TEACHER, IDENTITY = "teacher", "cache.json"
-
-
-class Teacher(BaseModel, frozen=True, extra="forbid"):
-    """Who teaches, for how long, and how much its labels count. Published for a 1.5B teacher of a 2.8B student: the
-    first 17 % of the steps and k of 10."""
-
-    checkpoint: str  # a checkpoint, or the folder of a run, of a model with the same tokenizer
-    until: float = Field(default=0.17, gt=0, le=1)  # fraction of the run
-    k: int = Field(default=10, ge=1)  # most likely tokens that are stored
-    temperature: float = Field(default=1.0, gt=0)  # of the teacher's softmax
-    share: float = Field(default=0.5, ge=0, le=1)  # weight of the teacher's labels beside the true one
 
 
 def teach(teacher: Teacher, folder: str, loader: Loader, ranks: Ranks, device: torch.device) -> "Cache":

@@ -5,22 +5,11 @@ are softmax(score / temperature), with mean 1. No code was published: the offset
 """
 
 import math
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
 from torch import Tensor
 
-Strategy = Literal["none", "linupper", "quadratic", "extremes"]
-
-
-class Reweighting(BaseModel, frozen=True, extra="forbid"):
-    """`warmup` is the fraction of the run with uniform weights; the temperature then falls to `temperature`."""
-
-    strategy: Strategy = "none"
-    temperature: float = Field(default=1.0, gt=0)
-    warmup: float = Field(default=0.1, ge=0, le=1)
-    offset: float = 0.4  # linupper: h is cut above 1 - offset, so outliers weigh no more than hard rows
+from ..loop_settings import Reweighting as Reweighting
 
 
 def sample_weights(losses: Tensor, settings: Reweighting, progress: float) -> Tensor:

@@ -13,18 +13,18 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
-from ....corpus.store.calls import File, Folder
-from ....corpus.store.shards import checksum, committed, fingerprint, open_shard, read_batches
+from ....corpus.store.fate import refuse_stale
+from ....corpus.store.shards import checksum, read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.decontamination import read_examples
 from ....proxy_models.model_files import read_model
-from ...engine.stage import Plan, Report, Stage, shard_graph
+from ...engine.graph import Report, Work, commit, map_blocks
+from ...engine.stage import Plan, Stage
 from ..train.model_places import model_inputs, read_file, tokenizer_of
+from .settings import ExposureSettings as ExposureSettings
 from .stage import HITS_TABLE
 
 STAGE, TABLE = "exposure", "contamination_audit"
@@ -40,54 +40,38 @@ ROWS = pa.schema(
 )
 
 
-class ExposureSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which examples, and which model."""
-
-    sets: dict[str, File] = Field(min_length=1)  # task -> JSONL file
-    model: Folder  # a proxy model: proxies/color/prior.safetensors of a workspace is one
-    tokenizer: File | None = None  # a tokenizer.json; None: the one beside the model, or the workspace's
-    chunk_tokens: int = Field(default=128, ge=2)  # of an example, read at once
-
-
 def _inputs(workspace: Workspace, settings: ExposureSettings) -> dict[str, str]:
     files = model_inputs(workspace, settings.model, settings.tokenizer, "audit")
     found = {f"file:{name}": content for name, content in files.items()}
+    refuse_stale(workspace, HITS_TABLE, STAGE)
     found[HITS_TABLE] = workspace.table(HITS_TABLE).finished(STAGE).fingerprint
-    return found | {f"set {task}": checksum(path) for task, path in sorted(settings.sets.items())}
-
-
-def _graph(pipeline: beam.Pipeline, plan: Plan[ExposureSettings]) -> beam.PCollection:
-    return shard_graph(pipeline, plan, sorted(plan.settings.sets), score_task, tables=(TABLE,))
+    return found | {f"set:{task}": checksum(path) for task, path in sorted(settings.sets.items())}
 
 
 exposure: Stage[ExposureSettings] = Stage(
     name=STAGE,
+    command="decontaminate",
     version=1,
     tables=(TABLE,),
     inputs=_inputs,
-    graph=_graph,
-    work=lambda workspace, settings: len(settings.sets),
+    graph=lambda pipeline, plan: commit(map_blocks(pipeline, plan, score_task), plan),
+    items=lambda plan: [Work(task, {}) for task in sorted(plan.settings.sets)],
+    whole=True,
     redecides=True,
 )
 
 
-def score_task(plan: Plan[ExposureSettings], task: str) -> Iterator[Report]:
+def score_task(work: Work, plan: Plan[ExposureSettings]) -> Iterator[Report]:
     """Score the examples of one task."""
-    name = f"{hashlib.sha256(task.encode()).hexdigest()[:16]}.parquet"
-    url = plan.workspace.table(TABLE).shard_url(name)
-    stamp = fingerprint(STAGE, plan.version, plan.recorded, task, sorted(plan.inputs.items()))
-    if committed(url, stamp) is None:
-        examples = read_examples(plan.settings.sets[task])
-        held = _found(plan.workspace, task)
-        settings = plan.settings
-        tokenizer = tokenizer_of(plan.workspace, settings.model, settings.tokenizer, "audit")
-        rows = scored(
-            examples, read_model(settings.model, "audit"), read_file(tokenizer).decode(), settings.chunk_tokens
-        )
-        with open_shard(url, ROWS, stamp) as out:
-            out.write_rows([{"task": task, "example": n, "found": n in held} | row for n, row in enumerate(rows)])
-            out.counts |= {"examples": len(rows), "found": len(held)}
-    yield TABLE, committed(url, stamp)
+    task, settings = work.name, plan.settings
+    examples = read_examples(settings.sets[task])
+    held = _found(plan.workspace, task)
+    tokenizer = tokenizer_of(plan.workspace, settings.model, settings.tokenizer, "audit")
+    rows = scored(examples, read_model(settings.model, "audit"), read_file(tokenizer).decode(), settings.chunk_tokens)
+    with plan.writer(TABLE, f"{hashlib.sha256(task.encode()).hexdigest()[:16]}.parquet", ROWS) as out:
+        out.write_rows([{"task": task, "example": n, "found": n in held} | row for n, row in enumerate(rows)])
+        out.counts |= {"examples": len(rows), "found": len(held)}
+    yield TABLE, out.shard
 
 
 def _found(workspace: Workspace, task: str) -> set[int]:
@@ -95,7 +79,7 @@ def _found(workspace: Workspace, task: str) -> set[int]:
     table = workspace.table(HITS_TABLE)
     found: set[int] = set()
     for shard in table.finished(STAGE).shards:
-        for batch in read_batches(table.shard_url(shard.name), ["task", "example"]):
+        for batch in read_batches(table.file_url(shard), ["task", "example"]):
             pairs = zip(batch["task"].to_pylist(), batch["example"].to_pylist(), strict=True)
             found |= {example for own, example in pairs if own == task}
     return found

@@ -10,23 +10,29 @@ the frequent keys (16 bytes and a count each). The document with the smallest ra
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from ....corpus.store.fate import CHAIN, inputs, read_kept
+from ....corpus.store.fate import inputs, refuse_stale, sources
 from ....corpus.store.schema import EDITS
-from ....corpus.store.shards import committed, fingerprint, open_shard
 from ....corpus.store.workspace import Workspace
 from ....dedup.cuts import Cut, apply_cuts, choose_cuts, merged
 from ....dedup.keys import ranks
 from ....dedup.repeats import Pieces, Words, places, repeated, seeds, segments, windows, words
 from ....dedup.settings import RepeatSettings
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, group_by_key, map_blocks, map_shards
+from ...engine.leases import writing
 from ...engine.runner import RunnerOptions
-from ...engine.stage import Plan, Report, Stage, commit, run_stage, shard_graph
+from ...engine.stage import Plan, Stage, run_stage
+from .signatures import STAGE
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 REPEATS = pa.schema(
     [
@@ -35,7 +41,7 @@ REPEATS = pa.schema(
         pa.field("first", pa.uint64(), nullable=False),  # smallest rank of a document that contains it
     ]
 )
-NEXT = CHAIN[CHAIN.index("dedup") + 1]  # the stage that sees what dedup kept
+DECIDED, CUT = "decisions/dedup", "edits/dedup"
 KEYS = 4_000_000  # occurrences that one worker counts at a time
 OCCURRENCES = {"lines": 30, "seeds": 60, "windows": 60}  # per document, to choose the number of partitions
 
@@ -48,23 +54,38 @@ def cut_repeats(
     kinds = (["lines"] if settings.lines else []) + (["seeds", "windows"] if settings.substrings else [])
     for kind in kinds:
         run_stage(COUNTING[kind], workspace, settings, options, force=force, quiet=quiet)
-    return run_stage(edit, workspace, settings, options, force=force, quiet=quiet)
+    return run_stage(EDIT, workspace, settings, options, force=force, quiet=quiet)
 
 
-def kept_inputs(workspace: Workspace) -> dict[str, str]:
-    """The documents that dedup kept, in the text that stages before it left."""
-    found = inputs(workspace, "dedup", until=NEXT)
-    found.pop("edits/dedup", None)
-    return found
+def leave_text(workspace: Workspace) -> None:
+    """Take back what was cut, as where no cut was asked for."""
+    made = [name for name in (CUT, *(f"repeats/{kind}" for kind in OCCURRENCES)) if workspace.commit_of(name)]
+    if made:
+        with writing(workspace, STAGE):
+            for name in made:
+                workspace.retire(name)
 
 
-def kept(workspace: Workspace, shard: str) -> Iterator[pa.RecordBatch]:
+def items(plan: Plan[RepeatSettings]) -> list[Work]:
+    """The documents of each shard that deduplication kept, in the text that the stages before it left."""
+    refuse_stale(plan.workspace, DECIDED, STAGE)
+    table = plan.workspace.table(DECIDED)
+    decided = table.finished(STAGE).by_name
+    work = []
+    for name, source in sources(plan.workspace, STAGE, chain_before(STAGE)).items():
+        made_from = {**source.made_from, f"{DECIDED}/{name}": decided[name].content}
+        work.append(Work.of(replace(source, decided=table.file_url(decided[name]), made_from=made_from)))
+    return work
+
+
+def kept(work: Work) -> Iterator[pa.RecordBatch]:
     """Surviving documents of one shard: id and text before any cut of this stage."""
-    surviving = {i for batch in read_kept(workspace, shard, ["id"], until=NEXT) for i in batch["id"].to_pylist()}
-    for batch in read_kept(workspace, shard, ["id", "text"], until="dedup"):
-        chosen = batch.filter(pa.array([i in surviving for i in batch["id"].to_pylist()], pa.bool_()))
-        if chosen.num_rows:
-            yield chosen
+    return work.documents.read(["id", "text"])
+
+
+def kind_of(plan: Plan) -> str:
+    """What a counting stage counts: the last part of its name."""
+    return plan.stage.rpartition("/")[2]
 
 
 def pieces_of(kind: str, batch: pa.RecordBatch, plan: Plan) -> tuple[Pieces, Words | None]:
@@ -104,38 +125,23 @@ def _among(known: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 def _partitions(plan: Plan) -> int:
     documents = workspace_documents(plan.workspace)
-    return max(1, -(-documents * OCCURRENCES[plan.stage] // KEYS))
+    return max(1, -(-documents * OCCURRENCES[kind_of(plan)] // KEYS))
 
 
 def workspace_documents(workspace: Workspace) -> int:
-    return sum(shard.rows for shard in workspace.table("documents").finished("dedup").shards)
+    return sum(shard.rows for shard in workspace.table("documents").finished(STAGE).shards)
 
 
-def counting_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
+def counting_graph(pipeline: "beam.Pipeline", plan: Plan) -> "beam.PCollection":
     """Shards -> keys by partition -> what is frequent."""
-    shards = [shard.name for shard in plan.workspace.table("documents").finished("dedup").shards]
-    partitions = _partitions(plan)
-    return (
-        pipeline
-        | "shards" >> beam.Create([*shards, None])
-        | "spread" >> beam.Reshuffle()
-        | f"keys {plan.stage}" >> beam.FlatMap(keys_of, plan, partitions)
-        | "partitions" >> beam.GroupByKey()
-        | f"count {plan.stage}" >> beam.FlatMap(count, plan)
-        | "one group" >> beam.Map(lambda report: (0, report))
-        | "gather" >> beam.GroupByKey()
-        | "commit" >> beam.FlatMap(commit, plan, (f"repeats/{plan.stage}",))
-    )
+    keys = map_blocks(pipeline, plan, keys_of, _partitions(plan))
+    return commit(group_by_key(keys, f"count {kind_of(plan)}", count, plan.bare), plan)
 
 
-def keys_of(shard: str | None, plan: Plan, partitions: int) -> Iterator[tuple[int, Any]]:
+def keys_of(work: Work, plan: Plan, partitions: int) -> Iterator[tuple[int, Any]]:
     """(partition, (key, rank)) of one shard."""
-    if shard is None:
-        for partition in range(partitions):
-            yield partition, None
-        return
-    for batch in kept(plan.workspace, shard):
-        found, _ = pieces_of(plan.stage, batch, plan)
+    for batch in kept(work):
+        found, _ = pieces_of(kind_of(plan), batch, plan)
         rank = ranks(batch["id"])[found.document]
         place = found.key % np.uint64(partitions)
         for partition in np.unique(place).tolist():
@@ -145,48 +151,36 @@ def keys_of(shard: str | None, plan: Plan, partitions: int) -> Iterator[tuple[in
 
 def count(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[Report]:
     """Write the keys of one partition that enough documents contain."""
-    blocks = [block for block in group[1] if block is not None]
-    least = plan.settings.lines if plan.stage == "lines" else 2
-    none = np.zeros(0, np.uint64)
-    key, rank = (np.concatenate([none, *(block[i] for block in blocks)]) for i in range(2))
+    blocks = list(group[1])
+    least = plan.settings.lines if kind_of(plan) == "lines" else 2
+    key, rank = (np.concatenate([block[i] for block in blocks]) for i in range(2))
     found = repeated(key, rank, least)
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, group[0])
-    url = plan.workspace.table(f"repeats/{plan.stage}").shard_url(f"part-{group[0]:05d}.parquet")
-    if committed(url, stamp) is None:
-        with open_shard(url, REPEATS, stamp, dictionary=False) as out:
-            out.write_batch(pa.record_batch(list(map(pa.array, found)), schema=REPEATS))
-            out.counts.update({"occurrences": len(key), "repeated": len(found[0])})
-    done = committed(url, stamp)
-    assert done is not None
-    yield f"repeats/{plan.stage}", done
+    with plan.writer(plan.stage, f"part-{group[0]:05d}.parquet", REPEATS, False) as out:
+        out.write_batch(pa.record_batch(list(map(pa.array, found)), schema=REPEATS))
+        out.counts.update({"occurrences": len(key), "repeated": len(found[0])})
+    yield plan.stage, out.shard
 
 
-def edit_shard(plan: Plan, item: tuple[str, str]) -> Iterator[Report]:
+def edit_shard(plan: Plan, work: Work) -> Iterator[Report]:
     """Write the documents of one shard that something is cut from."""
-    shard, _ = item
     settings: RepeatSettings = plan.settings
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
-    url = plan.workspace.table("edits/dedup").shard_url(shard)
-    if committed(url, stamp) is None:
-        with open_shard(url, EDITS, stamp) as out:
-            told = {"documents": 0, "edited": 0, "characters_cut": 0}
-            for batch in kept(plan.workspace, shard):
-                rows = []
-                texts, ids = batch["text"].to_pylist(), batch["id"].to_pylist()
-                for document, cuts in sorted(cuts_of(batch, plan).items()):
-                    size = len(texts[document].encode())
-                    chosen = choose_cuts(merged(cuts), size, settings.protected)
-                    if chosen:
-                        text, removed = apply_cuts(texts[document], chosen)
-                        rows.append({"id": ids[document], "text": text, "removed": removed})
-                        told["characters_cut"] += len(texts[document]) - len(text)
-                out.write_rows(rows)
-                told["documents"] += batch.num_rows
-                told["edited"] += len(rows)
-            out.counts.update(told)
-    done = committed(url, stamp)
-    assert done is not None
-    yield "edits/dedup", done
+    told = {"documents": 0, "edited": 0, "characters_cut": 0}
+    with plan.writer(CUT, work.name, EDITS) as out:
+        for batch in kept(work):
+            rows = []
+            texts, ids = batch["text"].to_pylist(), batch["id"].to_pylist()
+            for document, cuts in sorted(cuts_of(batch, plan).items()):
+                size = len(texts[document].encode())
+                chosen = choose_cuts(merged(cuts), size, settings.protected)
+                if chosen:
+                    text, removed = apply_cuts(texts[document], chosen)
+                    rows.append({"id": ids[document], "text": text, "removed": removed})
+                    told["characters_cut"] += len(texts[document]) - len(text)
+            out.write_rows(rows)
+            told["documents"] += batch.num_rows
+            told["edited"] += len(rows)
+        out.counts.update(told)
+    yield CUT, out.shard
 
 
 def cuts_of(batch: pa.RecordBatch, plan: Plan) -> dict[int, list[Cut]]:
@@ -212,32 +206,39 @@ def cuts_of(batch: pa.RecordBatch, plan: Plan) -> dict[int, list[Cut]]:
     return cuts
 
 
-def edit_inputs(workspace: Workspace, settings: RepeatSettings) -> dict[str, str]:
-    found = kept_inputs(workspace)
-    for kind, asked in (("lines", settings.lines), ("windows", settings.substrings)):
-        if asked:
-            found[f"repeats/{kind}"] = workspace.table(f"repeats/{kind}").finished("dedup").fingerprint
-    return found
+def counting_inputs(workspace: Workspace, settings: RepeatSettings) -> dict[str, str]:
+    """The documents that deduplication kept: the chain before it is among what it was made from."""
+    refuse_stale(workspace, DECIDED, STAGE)
+    return inputs(workspace, STAGE, chain_before(STAGE)) | {
+        DECIDED: workspace.table(DECIDED).finished(STAGE).fingerprint
+    }
 
 
 def window_inputs(workspace: Workspace, settings: RepeatSettings) -> dict[str, str]:
-    seeds_made = workspace.table("repeats/seeds").finished("dedup").fingerprint
-    return {**kept_inputs(workspace), "repeats/seeds": seeds_made}
+    return counting_inputs(workspace, settings) | _repeats(workspace, "seeds")
 
 
-def edit_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-    """documents/ -> edits/dedup/, shard by shard."""
-    items = [(shard.name, shard.checksum) for shard in plan.workspace.table("documents").finished("dedup").shards]
-    return shard_graph(pipeline, plan, items, edit_shard, tables=("edits/dedup",))
+def edit_inputs(workspace: Workspace, settings: RepeatSettings) -> dict[str, str]:
+    """What repeats, in all documents together."""
+    lines = _repeats(workspace, "lines") if settings.lines else {}
+    return lines | (_repeats(workspace, "windows") if settings.substrings else {})
 
 
-COUNTING = {
+def _repeats(workspace: Workspace, kind: str) -> dict[str, str]:
+    name = f"repeats/{kind}"
+    return {name: workspace.table(name).finished(STAGE).fingerprint}
+
+
+COUNTING: dict[str, Stage[RepeatSettings]] = {
     kind: Stage(
-        name=kind,
+        name=f"repeats/{kind}",
+        command=STAGE,
         version=1,
         tables=(f"repeats/{kind}",),
-        inputs=window_inputs if kind == "windows" else lambda workspace, settings: kept_inputs(workspace),
+        inputs=window_inputs if kind == "windows" else counting_inputs,
         graph=counting_graph,
+        items=items,
+        whole=True,
         redecides=True,
         recorded=recorded,
     )
@@ -247,12 +248,13 @@ COUNTING = {
         ("windows", lambda settings: {"substrings": settings.substrings}),
     )
 }
-edit = Stage(
-    name="edits",
+EDIT: Stage[RepeatSettings] = Stage(
+    name=CUT,
+    command=STAGE,
     version=1,
-    tables=("edits/dedup",),
+    tables=(CUT,),
     inputs=edit_inputs,
-    graph=edit_graph,
-    work=lambda workspace, settings: len(workspace.table("documents").finished("dedup").shards),
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, edit_shard), plan),
+    items=items,
     redecides=True,
 )

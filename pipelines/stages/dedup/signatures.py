@@ -8,21 +8,21 @@ tables in place of text. `shingles/` are Arrow IPC files, so that verification c
 from collections.abc import Iterator
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ....corpus.store.fate import deciding, inputs, read_kept
-from ....corpus.store.shards import Shard, checksum, committed, filesystem, fingerprint, open_shard, replacing
-from ....corpus.store.workspace import Workspace
+from ....corpus.store.fate import sources
 from ....dedup.keys import columns_needed, crawls, exact_keys, ranks
 from ....dedup.minhash import signatures
 from ....dedup.settings import DedupSettings
 from ....dedup.shingles import shingle
 from ....dedup.verification import ROWS, SHINGLES
-from ...engine.stage import Plan, Report, Stage, shard_graph
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, map_shards
+from ...engine.stage import Plan, Stage
 
+STAGE = "dedup"
 TABLES = ("signatures", "shingles")
 
 
@@ -43,49 +43,30 @@ def signature_schema(exact: int, num_perm: int) -> pa.Schema:
     )
 
 
-def documents_and_chain(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
-    """What decides which documents enter: documents/ and the decisions before this stage."""
-    return inputs(workspace, "dedup", until="dedup")
+def items(plan: Plan[DedupSettings]) -> list[Work]:
+    """Every shard of documents/, as the stages before deduplication left it."""
+    return [Work.of(source) for source in sources(plan.workspace, STAGE, chain_before(STAGE)).values()]
 
 
-def work_items(workspace: Workspace) -> list[tuple[str, str]]:
-    """(shard, fingerprint of everything that decides its surviving documents), by shard name."""
-    names = ["documents", *(f"{kind}/{s}" for s in deciding(workspace, "dedup") for kind in ("decisions", "edits"))]
-    sums: dict[str, list[str]] = {}
-    for table in names:
-        manifest = workspace.table(table).manifest()
-        for shard in manifest.shards if manifest else ():
-            sums.setdefault(shard.name, []).append(f"{table} {shard.checksum}")
-    documents = workspace.table("documents").finished("dedup").shards
-    return [(shard.name, fingerprint(sums[shard.name])) for shard in documents]
-
-
-def sign(plan: Plan[DedupSettings], item: tuple[str, str]) -> Iterator[Report]:
-    """Sign the surviving documents of one shard. The Parquet shard is written last: it says that both are there."""
-    shard, made_from = item
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, made_from)
-    url = plan.workspace.table("signatures").shard_url(shard)
-    beside = plan.workspace.table("shingles").shard_url(shingles_name(shard))
-    done = committed(url, stamp)
-    if done is None or not filesystem(beside)[0].exists(filesystem(beside)[1]):
-        schema = signature_schema(len(plan.settings.exact), plan.recorded["num_perm"])
-        counts = {"documents": 0, "shingles": 0, "blank": 0}
-        with open_shard(url, schema, stamp, dictionary=["source", "domain", "crawl"]) as out, SetWriter(beside) as sets:
-            columns = columns_needed(plan.settings.exact)
-            for batch in read_kept(plan.workspace, shard, columns, until="dedup"):
+def sign(plan: Plan[DedupSettings], work: Work) -> Iterator[Report]:
+    """Sign the surviving documents of one shard."""
+    schema = signature_schema(len(plan.settings.exact), plan.recorded["num_perm"])
+    columns = columns_needed(plan.settings.exact)
+    counts = {"documents": 0, "shingles": 0, "blank": 0}
+    writer = plan.writer("signatures", work.name, schema, ["source", "domain", "crawl"])
+    with writer as out, plan.file("shingles", shingles_name(work.name)) as beside:
+        with SetWriter(beside.path) as sets:
+            for batch in work.documents.read(columns):
                 signed, offsets, hashes = sign_batch(batch, plan.settings.exact, plan.recorded, schema)
                 out.write_batch(signed)
                 sets.write(ranks(batch["id"]), offsets, hashes)
                 counts["documents"] += batch.num_rows
                 counts["shingles"] += len(hashes)
                 counts["blank"] += int((np.diff(offsets) == 0).sum())
-            sets.close()
-            out.counts.update(counts)
-        done = committed(url, stamp)
-        assert done is not None
-    yield "signatures", done
-    fs, path = filesystem(beside)
-    yield "shingles", Shard(shingles_name(shard), done.rows, int(fs.size(path) or 0), checksum(beside), {})
+        out.counts.update(counts)
+        beside.rows = counts["documents"]
+    yield "signatures", out.shard
+    yield "shingles", beside.shard
 
 
 def sign_batch(
@@ -117,28 +98,21 @@ def shingles_name(shard: str) -> str:
 class SetWriter:
     """Write shingle sets as Arrow IPC record batches of exactly `ROWS` documents (the last one has the rest)."""
 
-    def __init__(self, url: str) -> None:
-        self._replacing = replacing(url)
+    def __init__(self, path: str) -> None:
+        self._file = pa.OSFile(path, "wb")
+        self._writer = pa.ipc.new_file(self._file, SHINGLES)
         self._ranks: list[np.ndarray] = []
         self._sizes: list[np.ndarray] = []
         self._hashes: list[np.ndarray] = []
         self._rows = 0
 
     def __enter__(self) -> "SetWriter":
-        self._file = pa.OSFile(self._replacing.__enter__(), "wb")
-        self._writer = pa.ipc.new_file(self._file, SHINGLES)
         return self
 
-    def __exit__(self, *error: Any) -> bool | None:
-        self.close()
-        return self._replacing.__exit__(*error)
-
-    def close(self) -> None:
-        """Finish the file; it appears under its name when the block ends well."""
-        if not self._file.closed:
-            self._flush(self._rows)
-            self._writer.close()
-            self._file.close()
+    def __exit__(self, *error: Any) -> None:
+        self._flush(self._rows)
+        self._writer.close()
+        self._file.close()
 
     def write(self, rank: np.ndarray, offsets: np.ndarray, hashes: np.ndarray) -> None:
         """Append D sets: rank (D,) uint64, offsets (D+1,) int64 from 0, hashes (H,) uint32."""
@@ -161,17 +135,13 @@ class SetWriter:
         self._ranks, self._sizes, self._hashes, self._rows = [], [], [], 0
 
 
-def signatures_graph(pipeline: beam.Pipeline, plan: Plan[DedupSettings]) -> beam.PCollection:
-    """documents/ -> signatures/ and shingles/, shard by shard."""
-    return shard_graph(pipeline, plan, work_items(plan.workspace), sign, tables=TABLES)
-
-
-signing = Stage(
+SIGN: Stage[DedupSettings] = Stage(
     name="signatures",
+    command=STAGE,
     version=1,
     tables=TABLES,
-    inputs=documents_and_chain,
-    graph=signatures_graph,
-    work=lambda workspace, settings: len(workspace.table("documents").finished("dedup").shards),
+    inputs=lambda workspace, settings: {},
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, sign), plan),
+    items=items,
     recorded=DedupSettings.signing,
 )

@@ -20,16 +20,16 @@ from ....mixing.two_phase import LastPhase, best_last_phase
 from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, validate
 from ....proxy_models.fleets.pool import TokenPool
 from ...engine.stage import Plan
+from .bounds import LAST, run_limits, smallest_share, validation_seeds
 from .files import final_losses, named_shards, wave_rows
-from .settings import LAST, run_limits, smallest_share, validation_seeds
 
 JUDGES = "final"  # waves of seeds that chose nothing
 FRESH = 2000  # added to the seeds of the validation: no seed is used twice
 
 
-def decide(group: tuple[int, Iterable[Any]], plan: Plan, pool: TokenPool) -> Iterator[Any]:
+def decide(found: Iterable[Any], plan: Plan, pool: TokenPool) -> Iterator[Any]:
     """The decision, the waves that judge it, and everything else as it came."""
-    items = list(group[1])
+    items = list(found)
     choice = next(item for item in items if isinstance(item, Choice))
     shards = sorted((item for item in items if isinstance(item, Shard)), key=lambda shard: shard.name)
     yield from items

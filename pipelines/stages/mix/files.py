@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....corpus.store.errors import WorkspaceError
-from ....corpus.store.shards import STAMP, Shard, checksum, filesystem, fingerprint, replacing
+from ....corpus.store.shards import Shard, filesystem
 from ....mixing.card import pairs_of
 from ....mixing.handover import same_mixtures, settled
 from ....mixing.proxies import ONLINE, domain_facts, fleet_flops
@@ -21,8 +21,9 @@ from ....mixing.tables import as_json, plain_values
 from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, two_phase_predicted, validate
 from ....proxy_models.fleets.pool import TokenPool
 from ....training.data.shards import open_tokens, table_name
+from ...engine.graph import Report
 from ...engine.stage import Plan
-from .settings import run_tokens
+from .bounds import run_tokens
 
 WAVES, MIXTURE = "mixture/waves", "mixture"
 Losses = dict[str, dict[int, dict[str, float]]]  # mixture -> seed -> target -> bits per byte
@@ -31,8 +32,8 @@ Losses = dict[str, dict[int, dict[str, float]]]  # mixture -> seed -> target -> 
 def wave_rows(plan: Plan, shards: Iterable[Shard]) -> pa.Table:
     table = plan.workspace.table(WAVES)
     parts = []
-    for name in sorted(shard.name for shard in shards):
-        fs, path = filesystem(table.shard_url(name))
+    for shard in sorted(shards, key=lambda shard: shard.name):
+        fs, path = filesystem(table.file_url(shard))
         with fs.open(path, "rb") as file:
             parts.append(pq.read_table(file))
     return pa.concat_tables(parts)
@@ -43,8 +44,8 @@ def named_shards(shards: Iterable[Shard], kind: str) -> list[Shard]:
     return [shard for shard in shards if shard.name.startswith(f"{kind}-")]
 
 
-def commit_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterator[str]:
-    """Gather what was measured, write the files of `mixture/`, then both manifests."""
+def write_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterator[Any]:
+    """Gather what was measured and write the files of `mixture/`; the shards of the waves pass through."""
     choice = next(item for item in items if isinstance(item, Choice))
     decision = next(item for item in items if isinstance(item, Decision))
     shards = sorted((item for item in items if isinstance(item, Shard)), key=lambda shard: shard.name)
@@ -73,26 +74,26 @@ def commit_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterato
     recipe = recipe_of(plan, pool, choice, decision, predicted, validation, card)
     ends = [end.told(pool.names) for end in decision.ends]
     told = {**choice.report, "predicted": predicted, "validation": validation, "last_phases": ends, "chosen": name}
-    written = [
+    yield from (
         _write_table(plan, "swarm.parquet", wave_rows(plan, kinds["swarm"])),
         _write_table(plan, "validation.parquet", trained),
         _write_table(plan, "table.parquet", mixture_table(recipe, mixtures, predicted, validation)),
         _write_text(plan, "fit.json", as_json(told, indent=1) + "\n"),
         _write_text(plan, "recipe.yaml", dump_recipe(recipe)),
-    ]
-    details: dict[str, Any] = {
-        **validation,
-        "chosen": name,
-        "bounds": choice.report["bounds"],
-        "shares": mixtures,
-        "predicted": predicted,
-        "last_phases": ends,
-        "target_files": choice.report["target_files"],
-        "card": card,
-    }
-    details = plain_values(details)
-    yield plan.workspace.table(MIXTURE).write_manifest(plan.manifest(MIXTURE, written, details))
-    yield plan.workspace.table(WAVES).write_manifest(plan.manifest(WAVES, shards, details))
+    )
+    yield from ((WAVES, shard) for shard in shards)
+    yield plain_values(
+        {
+            **validation,
+            "chosen": name,
+            "bounds": choice.report["bounds"],
+            "shares": mixtures,
+            "predicted": predicted,
+            "last_phases": ends,
+            "target_files": choice.report["target_files"],
+            "card": card,
+        }
+    )
 
 
 def handed_over(
@@ -267,20 +268,12 @@ def mixture_table(
     return pa.Table.from_pylist(rows, schema=MIXTURE_TABLE)
 
 
-def _write_table(plan: Plan, name: str, rows: pa.Table) -> Shard:
-    url = plan.workspace.table(MIXTURE).shard_url(name)
-    with replacing(url) as scratch:
-        pq.write_table(rows.replace_schema_metadata({STAMP: fingerprint(plan.recorded)}), scratch, compression="zstd")
-    return _shard(url, name, rows.num_rows)
+def _write_table(plan: Plan, name: str, rows: pa.Table) -> Report:
+    with plan.file(MIXTURE, name) as out:
+        pq.write_table(rows.replace_schema_metadata(None), out.path, compression="zstd")
+        out.rows = rows.num_rows
+    return MIXTURE, out.shard
 
 
-def _write_text(plan: Plan, name: str, text: str) -> Shard:
-    url = plan.workspace.table(MIXTURE).shard_url(name)
-    with replacing(url) as scratch, open(scratch, "w", encoding="utf-8") as file:
-        file.write(text)
-    return _shard(url, name, 1)
-
-
-def _shard(url: str, name: str, rows: int) -> Shard:
-    fs, path = filesystem(url)
-    return Shard(name, rows, int(fs.size(path) or 0), checksum(url))
+def _write_text(plan: Plan, name: str, text: str) -> Report:
+    return plan.put(MIXTURE, name, text.encode())

@@ -11,15 +11,13 @@ and then the whole of it is trained and compared as well (`mix_choice`).
 Refuses one domain only, a cap on epochs that no mixture can keep, and a target that is not a held-out domain.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import apache_beam as beam
 import numpy as np
 
-from ....corpus.store.shards import Shard, committed, filesystem, fingerprint, open_shard
-from ....corpus.store.workspace import Workspace
+from ....corpus.store.shards import Shard, filesystem, fingerprint
 from ....mixing.handover import same_mixtures
 from ....mixing.proxies import (
     Wave,
@@ -41,11 +39,9 @@ from ....mixing.target_files import JUDGED, SEARCHED
 from ....mixing.two_phase import last_mixtures
 from ....mixing.verdict import Choice, choose
 from ....proxy_models.fleets.pool import TokenPool
+from ...engine.graph import Report, Work, commit, done_or, gather, run_once, spread
 from ...engine.stage import Plan, Stage
-from .choice import JUDGES, decide
-from .files import MIXTURE, MIXTURE_TABLE, WAVES, commit_mixture, named_shards, wave_rows
-from .settings import (
-    JUDGED_MIXTURES,
+from .bounds import (
     LAST,
     MixSettings,
     compared,
@@ -57,6 +53,11 @@ from .settings import (
     smallest_share,
     validation_seeds,
 )
+from .choice import JUDGES, decide
+from .files import MIXTURE, MIXTURE_TABLE, WAVES, named_shards, wave_rows, write_mixture
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 __all__ = ["MIXTURE_TABLE", "MixSettings", "mix"]
 
@@ -114,9 +115,9 @@ def named(rows: np.ndarray, pool: TokenPool, seed: int, first: int) -> list[tupl
     return [(f"m{number:04d}", exact(weights, pool), seed) for number, weights in enumerate(rows, first)]
 
 
-def next_waves(group: tuple[int, Iterable[Shard]], plan: Plan, number: int) -> Iterator[Any]:
+def next_waves(found: Iterator[Shard], plan: Plan, number: int) -> Iterator[Any]:
     """The waves of another round, chosen by a fit of those before; their shards travel on."""
-    shards = sorted(group[1], key=lambda shard: shard.name)
+    shards = sorted(found, key=lambda shard: shard.name)
     settings, pool = plan.settings, pool_of(plan)
     swarm_shards = named_shards(shards, "swarm")
     swarm, _ = swarm_of(wave_rows(plan, swarm_shards))
@@ -160,43 +161,35 @@ def last_waves(plan: Plan, choice: Choice) -> list[Wave]:
     return made
 
 
-def mix_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection[str]:
+def mix_graph(pipeline: "beam.Pipeline", plan: Plan) -> "beam.PCollection":
     """Round after round of swarm waves, the fit, validation waves, what judges the decision: all through one sink."""
-    found = (
-        pipeline
-        | "swarm" >> beam.Create(first_waves(plan))
-        | "spread swarm" >> beam.Reshuffle()
-        | "train swarm" >> beam.FlatMap(train, plan)
-        | "one swarm" >> beam.Map(lambda shard: (0, shard))
-        | "gather swarm" >> beam.GroupByKey()
-    )
+    bare = plan.bare
+    found = _trained(run_once(pipeline, "swarm", begin, plan), "swarm", plan)
     for number in range(1, plan.settings.rounds):
-        found = (
-            found
-            | f"choose round {number + 1}" >> beam.FlatMap(next_waves, plan, number)
-            | f"spread round {number + 1}" >> beam.Reshuffle()
-            | f"train round {number + 1}" >> beam.FlatMap(train_or_pass, plan)
-            | f"one round {number + 1}" >> beam.Map(lambda shard: (0, shard))
-            | f"gather round {number + 1}" >> beam.GroupByKey()
-        )
-    return (
-        found
-        | "fit" >> beam.FlatMap(fit, plan)
-        | "spread validation" >> beam.Reshuffle()
-        | "train validation" >> beam.FlatMap(train_or_pass, plan)
-        | "one result" >> beam.Map(lambda result: (0, result))
-        | "gather validation" >> beam.GroupByKey()
-        | "decide" >> beam.FlatMap(decided, plan)
-        | "spread judges" >> beam.Reshuffle()
-        | "train judges" >> beam.FlatMap(train_or_pass, plan)
-        | "one recipe" >> beam.Map(lambda result: (0, result))
-        | "gather judges" >> beam.GroupByKey()
-        | "commit" >> beam.FlatMap(commit, plan)
-    )
+        chosen = gather(found, f"choose round {number + 1}", keyed, next_waves, bare, number)
+        found = _trained(chosen, f"round {number + 1}", plan)
+    found = _trained(gather(found, "fit", keyed, fit, bare), "validation", plan)
+    found = _trained(gather(found, "decide", keyed, decided, bare), "judges", plan)
+    return commit(gather(found, "write", write, bare), plan)
+
+
+def _trained(items: "beam.PCollection", label: str, plan: Plan) -> "beam.PCollection":
+    return spread(items, f"train {label}", train_or_pass, plan.bare)
+
+
+def begin(_: Iterator[Any], plan: Plan) -> Iterator[tuple[str, Wave]]:
+    for wave in first_waves(plan):
+        yield wave.shard, wave
+
+
+def keyed(items: Iterator[Any], function: Callable[..., Iterator[Any]], *more: Any) -> Iterator[tuple[str, Any]]:
+    """What `function(items, *more)` yields, each under a key of its own, so that it can be spread."""
+    for number, item in enumerate(function(items, *more)):
+        yield item.shard if isinstance(item, Wave) else f"passed on {number}", item
 
 
 def train(wave: Wave, plan: Plan) -> Iterator[Shard]:
-    """Train a wave, or report its shard where it is already in place."""
+    """Train a wave, or give its shard where it is in place already."""
     fleet = plan.settings.fleet(wave.kind)
     what = fleet.model_dump(mode="json")
     held, part = plan.settings.heldout_tokens, part_seen(plan, wave.kind)
@@ -204,20 +197,22 @@ def train(wave: Wave, plan: Plan) -> Iterator[Shard]:
     made_from += (wave.last,) if wave.last else ()
     made_from += (half_of(wave.kind), plan.settings.target_tokens) if plan.settings.target_files else ()
     stamp = fingerprint(plan.stage, plan.version, *made_from)
-    url = plan.workspace.table(WAVES).shard_url(wave.shard)
-    shard = committed(url, stamp)
-    if shard is None:
-        pool = pool_of(plan, half_of(wave.kind))
-        seen = pool if part == 1.0 else fraction(pool, part, fleet.seq_len)
-        trail = plan.workspace.path(WAVES, "_unfinished", wave.shard)
-        with open_shard(url, proxy_schema(pool.names, pool.targets), stamp) as writer:
-            writer.write_rows(train_wave(seen, wave, wave.number * plan.settings.wave, fleet, trail))
-        fs, path = filesystem(trail)
-        if fs.exists(path):
-            fs.rm(path, recursive=True)
-        shard = committed(url, stamp)
-        assert shard is not None
-    yield shard
+    work = Work(wave.shard, {}, load=(wave, fleet, part), stamp=stamp, lasting=True)
+    yield from (shard for _, shard in done_or(plan, work, train_models))
+
+
+def train_models(plan: Plan, work: Work) -> Iterator[Report]:
+    """Train the models of a wave; one row per model and evaluation."""
+    wave, fleet, part = work.load
+    pool = pool_of(plan, half_of(wave.kind))
+    seen = pool if part == 1.0 else fraction(pool, part, fleet.seq_len)
+    trail = plan.workspace.path(WAVES, "_unfinished", wave.shard)
+    with plan.writer(WAVES, wave.shard, proxy_schema(pool.names, pool.targets)) as writer:
+        writer.write_rows(train_wave(seen, wave, wave.number * plan.settings.wave, fleet, trail))
+    fs, path = filesystem(trail)
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
+    yield WAVES, writer.shard
 
 
 def train_or_pass(item: Any, plan: Plan) -> Iterator[Any]:
@@ -228,9 +223,9 @@ def train_or_pass(item: Any, plan: Plan) -> Iterator[Any]:
         yield item
 
 
-def fit(group: tuple[int, Iterable[Shard]], plan: Plan) -> Iterator[Any]:
+def fit(found: Iterator[Shard], plan: Plan) -> Iterator[Any]:
     """Fit the gathered swarm; yield the validation waves, the choice and the swarm's shards."""
-    shards = list(group[1])
+    shards = sorted(found, key=lambda shard: shard.name)
     swarm, diverged = swarm_of(wave_rows(plan, named_shards(shards, "swarm")))
     pool, settings = pool_of(plan), plan.settings
     choice = choose(
@@ -269,22 +264,20 @@ def excess_of(swarm: Swarm) -> np.ndarray | None:
     return np.repeat(excess, 50, axis=0)  # DoReMi steps its weights many times; evaluations are few
 
 
-def decided(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[Any]:
-    yield from decide(group, plan, pool_of(plan))
+def decided(items: Iterator[Any], plan: Plan) -> Iterator[Any]:
+    yield from decide(items, plan, pool_of(plan))
 
 
-def commit(group: tuple[int, Iterable[Any]], plan: Plan) -> Iterator[str]:
-    yield from commit_mixture(list(group[1]), plan, pool_of(plan))
+def write(items: Iterator[Any], plan: Plan) -> Iterator[Any]:
+    yield from write_mixture(list(items), plan, pool_of(plan))
 
 
-def mix_work(workspace: Workspace, settings: MixSettings) -> int:
-    sizes = round_sizes(settings.mixtures, settings.rounds)
-    sizes[0] += settings.replicates
-    runs = [*sizes, settings.seeds * len(settings.validated())]  # at most
-    runs += [settings.last_mixtures] * len(set(settings.last_phases)) + [1] * len(settings.online())
-    if settings.measured or settings.last_phases:
-        runs.append(settings.seeds * (JUDGED_MIXTURES if settings.measured else 1))
-    return sum(-(-count // settings.wave) for count in runs)
-
-
-mix = Stage("mix", 3, (WAVES, MIXTURE), mix_inputs, mix_graph, mix_work, recorded=recorded)
+mix = Stage(
+    "mix",
+    3,
+    (MIXTURE, WAVES),
+    mix_inputs,
+    mix_graph,
+    details=lambda plan, shards, findings: findings[0],
+    recorded=recorded,
+)

@@ -20,8 +20,8 @@ from ....filters.signals.families import Family
 from ....proxy_models.rewriting.tagging import FastTextLabeller, Labeller, open_labeller
 from ....proxy_models.rewriting.tagging_urls import url_tags
 from ....proxy_models.rewriting.taxonomy import excerpt, load_taxonomies
+from .settings import BUNDLED
 
-BUNDLED = ("format", "quality_label", "topic")
 FAMILY = "tag"
 
 
@@ -85,7 +85,7 @@ def one_row(workspace: Workspace, table: str, shard: str) -> dict[str, Any]:
 def tag_family(workspace: Workspace) -> Family:
     """The family `tag`: parts of the URL, and a label and its confidence for each taxonomy that has been learnt."""
     manifest = workspace.table("labellers").manifest()
-    made = fingerprint([(shard.name, shard.checksum) for shard in manifest.shards]) if manifest else ""
+    made = fingerprint([(shard.name, shard.content) for shard in manifest.shards]) if manifest else ""
     names = tuple(sorted(learnt(workspace)))
     numbers = numbered(workspace, names, {}, {})
     told = [(f"{name}:{'int64' if name in numbers else 'string'}", f"{name}_confidence") for name in names]

@@ -8,25 +8,27 @@ sample of texts. Each is one table, made once; a document that the engine could 
 from collections.abc import Iterator
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
 from ....corpus.store import fate
-from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError
 from ....corpus.store.schema import FAILURES
-from ....corpus.store.shards import committed, fingerprint, open_shard
+from ....corpus.store.shards import fingerprint
 from ....corpus.store.workspace import Workspace
 from ....proxy_models.engines.cache import RequestCache, cache_path
 from ....proxy_models.engines.engine import Request, answer
 from ....proxy_models.engines.open import engine_settings, open_engine
 from ....proxy_models.rewriting.clusters import find_clusters, to_bytes
-from ....proxy_models.rewriting.tagging import Learner, learn
-from ....proxy_models.rewriting.taxonomy import Taxonomy, excerpt, load_taxonomies
-from ...engine.stage import Plan, Report, Stage, shard_graph
+from ....proxy_models.rewriting.tagging import learn
+from ....proxy_models.rewriting.taxonomy import excerpt
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, map_blocks, map_shards, run_once
+from ...engine.stage import Plan, Stage
 from ..columns import VECTORS, read_vectors, vectors_for, vectors_made
+from .settings import ClusterSettings as ClusterSettings
+from .settings import LabelSettings as LabelSettings
+from .settings import LearnSettings as LearnSettings
 
 TAG = "tag"  # place in the chain: what these stages read is what entered the tag stage
 LABELS = pa.schema(
@@ -66,35 +68,21 @@ def drawn(id: str, seed: int, share: float) -> bool:
 
 def entering(workspace: Workspace) -> int:
     """How many documents enter the tag stage."""
-    stages = fate.deciding(workspace, TAG)
+    stages = fate.deciding(workspace, chain_before(TAG))
     if stages:
         return workspace.table(f"decisions/{stages[-1]}").finished(TAG).counts["kept"]
     return sum(shard.rows for shard in workspace.table(fate.BEFORE).finished(TAG).shards)
 
 
-def _documents(workspace: Workspace, settings: BaseModel) -> dict[str, str]:
-    return fate.inputs(workspace, TAG, until=TAG)
+def _sources(workspace: Workspace) -> dict[str, fate.Source]:
+    return fate.sources(workspace, TAG, chain_before(TAG))
 
 
-def _shards(workspace: Workspace) -> list[str]:
-    return [shard.name for shard in workspace.table(fate.BEFORE).finished(TAG).shards]
+def _documents(workspace: Workspace) -> dict[str, str]:
+    return fate.inputs(workspace, TAG, chain_before(TAG))
 
 
 # ---- labels
-
-
-class LabelSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which engine labels how many documents in which taxonomies."""
-
-    engine: dict[str, Any]
-    taxonomies: tuple[str, ...]
-    taxonomies_file: File | None = None
-    sample: int = Field(2000, ge=10)
-    seed: int = 0
-    request_cache: str | None = None
-
-    def loaded(self) -> dict[str, Taxonomy]:
-        return load_taxonomies(self.taxonomies, self.taxonomies_file)
 
 
 def label_recorded(settings: LabelSettings) -> dict[str, Any]:
@@ -103,26 +91,18 @@ def label_recorded(settings: LabelSettings) -> dict[str, Any]:
     return {"taxonomies": taxonomies, "engine": engine, "sample": settings.sample, "seed": settings.seed}
 
 
-def label_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
+def label_items(plan: Plan[LabelSettings]) -> list[Work]:
     share = min(1.0, plan.settings.sample / max(1, entering(plan.workspace)))
-    work = [(shard, share) for shard in _shards(plan.workspace)]
-    return shard_graph(pipeline, plan, work, label_shard, tables=("labels", "failures/label"))
+    return [Work.of(source, share) for source in _sources(plan.workspace).values()]
 
 
-def label_shard(plan: Plan, item: tuple[str, float]) -> Iterator[Report]:
-    """The sampled documents of a shard, labelled; `labels/`, which marks it as done, is written last."""
-    shard, share = item
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
-    urls = {table: plan.workspace.table(table).shard_url(shard) for table in ("labels", "failures/label")}
-    present = {table: committed(url, stamp) for table, url in urls.items()}
-    if all(present.values()):
-        yield from present.items()
-        return
+def label_shard(plan: Plan[LabelSettings], work: Work) -> Iterator[Report]:
+    """The sampled documents of a shard, labelled."""
     documents = [
         row
-        for batch in fate.read_kept(plan.workspace, shard, ["id", "text", "origin"], until=TAG)
+        for batch in work.documents.read(["id", "text", "origin"])
         for row in batch.to_pylist()
-        if drawn(row["id"], plan.settings.seed, share)
+        if drawn(row["id"], plan.settings.seed, work.load)
     ]
     taxonomies = plan.settings.loaded()
     asked: list[tuple[dict[str, Any], str, Request]] = [
@@ -143,23 +123,26 @@ def label_shard(plan: Plan, item: tuple[str, float]) -> Iterator[Report]:
             told = {"origin": document["origin"], "stage": "label", "error": error, "excerpt": document["text"][:200]}
             failures.append(told)
     counts = {"in": len(asked), "kept": len(labels), "dropped": 0, "failed": len(failures), **spending.counts()}
-    with open_shard(urls["failures/label"], FAILURES, stamp) as out:
+    with plan.writer("failures/label", work.name, FAILURES) as out:
         out.write_rows(failures)
         out.counts = {"failed": len(failures)}
-    with open_shard(urls["labels"], LABELS, stamp) as out:
+    yield "failures/label", out.shard
+    with plan.writer("labels", work.name, LABELS) as out:
         out.write_rows(labels)
         out.counts = counts
-    for table, url in urls.items():
-        yield table, committed(url, stamp)
+    yield "labels", out.shard
 
 
 LABEL: Stage[LabelSettings] = Stage(
     name="label",
+    command=TAG,
     version=1,
     tables=("labels", "failures/label"),
-    inputs=_documents,
-    graph=label_graph,
-    work=lambda workspace, settings: len(_shards(workspace)),
+    inputs=lambda workspace, settings: _documents(workspace),
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, label_shard), plan),
+    items=label_items,
+    whole=True,
+    fitted=True,
     recorded=label_recorded,
 )
 
@@ -167,44 +150,37 @@ LABEL: Stage[LabelSettings] = Stage(
 # ---- labellers
 
 
-class LearnSettings(BaseModel, frozen=True, extra="forbid"):
-    """How to distil."""
-
-    learner: Learner = "linear"
-    seed: int = 0
-
-
-def learn_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
+def learn_items(plan: Plan[LearnSettings]) -> list[Work]:
     taxonomies = plan.workspace.table("labels").finished("learn").settings["taxonomies"]
-    return shard_graph(pipeline, plan, sorted(taxonomies), learn_taxonomy, tables=("labellers",))
+    return [Work(name, {}) for name in sorted(taxonomies)]
 
 
-def learn_taxonomy(plan: Plan, taxonomy: str) -> Iterator[Report]:
+def learn_taxonomy(work: Work, plan: Plan[LearnSettings]) -> Iterator[Report]:
     """One labeller, trained on all labels of its taxonomy."""
-    url = plan.workspace.table("labellers").shard_url(f"{taxonomy}.parquet")
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, taxonomy)
-    if committed(url, stamp) is None:
-        rows = [
-            (row["id"], row["text"], row["label"])
-            for batch in plan.workspace.table("labels").read()
-            for row in batch.to_pylist()
-            if row["taxonomy"] == taxonomy
-        ]
-        lesson = learn(rows, taxonomy, plan.settings.learner, plan.settings.seed)
-        measured = {name: lesson.agreement.get(name) for name in LABELLERS.names[4:]}
-        row = {"taxonomy": taxonomy, "kind": lesson.kind, "labels": list(lesson.labels), "model": lesson.model}
-        with open_shard(url, LABELLERS, stamp) as out:
-            out.write_rows([row | measured])
-            out.counts = {"labellers": 1}
-    yield "labellers", committed(url, stamp)
+    rows = [
+        (row["id"], row["text"], row["label"])
+        for batch in plan.workspace.table("labels").read()
+        for row in batch.to_pylist()
+        if row["taxonomy"] == work.name
+    ]
+    lesson = learn(rows, work.name, plan.settings.learner, plan.settings.seed)
+    measured = {name: lesson.agreement.get(name) for name in LABELLERS.names[4:]}
+    row = {"taxonomy": work.name, "kind": lesson.kind, "labels": list(lesson.labels), "model": lesson.model}
+    with plan.writer("labellers", f"{work.name}.parquet", LABELLERS) as out:
+        out.write_rows([row | measured])
+        out.counts = {"labellers": 1}
+    yield "labellers", out.shard
 
 
 LEARN: Stage[LearnSettings] = Stage(
     name="learn",
+    command=TAG,
     version=1,
     tables=("labellers",),
     inputs=lambda workspace, settings: {"labels": workspace.table("labels").finished("learn").fingerprint},
-    graph=learn_graph,
+    graph=lambda pipeline, plan: commit(map_blocks(pipeline, plan, learn_taxonomy), plan),
+    items=learn_items,
+    whole=True,
     redecides=True,
 )
 
@@ -212,36 +188,19 @@ LEARN: Stage[LearnSettings] = Stage(
 # ---- clusters
 
 
-class ClusterSettings(BaseModel, frozen=True, extra="forbid"):
-    """How many clusters, from how many documents, by their words or by stored vectors: TABLE or TABLE:COLUMN."""
-
-    clusters: int = Field(ge=2, le=1000)
-    vectors: str | None = None
-    sample: int = Field(20_000, ge=10)
-    seed: int = 0
-
-
-def cluster_graph(pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-    return shard_graph(pipeline, plan, ["clusters.parquet"], cluster_sample, tables=("clusters",))
-
-
-def cluster_sample(plan: Plan, name: str) -> Iterator[Report]:
+def find_all(_: Iterator[Any], plan: Plan[ClusterSettings]) -> Iterator[Report]:
     """Centres from the sampled texts or their vectors, which one worker reads, in the order of their ids."""
-    url = plan.workspace.table("clusters").shard_url(name)
-    stamp = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs)
-    settings = plan.settings
-    if committed(url, stamp) is None:
-        sampled, points = _sampled(plan)
-        found = find_clusters([text for _, text in sampled], settings.clusters, settings.seed, points)
-        rows = [
-            {"cluster": name, "documents": int(size), "words": words, "model": None}
-            for name, size, words in zip(found.names(), found.sizes, found.words, strict=True)
-        ]
-        rows[0]["model"] = to_bytes(found)
-        with open_shard(url, CLUSTERS, stamp) as out:
-            out.write_rows(rows)
-            out.counts = {"clusters": len(rows), "sampled": len(sampled)}
-    yield "clusters", committed(url, stamp)
+    sampled, points = _sampled(plan)
+    found = find_clusters([text for _, text in sampled], plan.settings.clusters, plan.settings.seed, points)
+    rows = [
+        {"cluster": name, "documents": int(size), "words": words, "model": None}
+        for name, size, words in zip(found.names(), found.sizes, found.words, strict=True)
+    ]
+    rows[0]["model"] = to_bytes(found)
+    with plan.writer("clusters", "clusters.parquet", CLUSTERS) as out:
+        out.write_rows(rows)
+        out.counts = {"clusters": len(rows), "sampled": len(sampled)}
+    yield "clusters", out.shard
 
 
 def _sampled(plan: Plan) -> tuple[list[tuple[str, str]], np.ndarray | None]:
@@ -250,10 +209,10 @@ def _sampled(plan: Plan) -> tuple[list[tuple[str, str]], np.ndarray | None]:
     share = min(1.0, settings.sample / max(1, entering(plan.workspace)))
     sampled: list[tuple[str, str]] = []
     points: list[np.ndarray] = []
-    for shard in _shards(plan.workspace):
+    for shard, source in _sources(plan.workspace).items():
         own = [
             (row["id"], excerpt(row["text"]))
-            for batch in fate.read_kept(plan.workspace, shard, ["id", "text"], until=TAG)
+            for batch in source.read(["id", "text"])
             for row in batch.to_pylist()
             if drawn(row["id"], settings.seed, share)
         ]
@@ -286,10 +245,12 @@ def vectors_input(workspace: Workspace, given: str | None) -> dict[str, str]:
 
 CLUSTER: Stage[ClusterSettings] = Stage(
     name="cluster",
+    command=TAG,
     version=1,
     tables=("clusters",),
-    inputs=lambda workspace, settings: _documents(workspace, settings) | vectors_input(workspace, settings.vectors),
-    graph=cluster_graph,
+    inputs=lambda workspace, settings: _documents(workspace) | vectors_input(workspace, settings.vectors),
+    graph=lambda pipeline, plan: commit(run_once(pipeline, "find clusters", find_all, plan), plan),
+    fitted=True,
     redecides=True,
     recorded=lambda settings: settings.model_dump(mode="json", exclude_none=True),
 )

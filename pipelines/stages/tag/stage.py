@@ -11,27 +11,26 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-import apache_beam as beam
 import duckdb
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, Field
 
 from ....corpus.store import fate
-from ....corpus.store.calls import File
 from ....corpus.store.errors import RequestError, unknown_name
 from ....corpus.store.schema import DECISIONS, DOMAINS
-from ....corpus.store.shards import committed, fingerprint, open_shard, read_batches
+from ....corpus.store.shards import read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.rule_sets import DOCUMENT_COLUMNS, Compiled, RuleSet, load_rules
 from ....proxy_models.rewriting.clusters import Clusters, from_bytes, unit
-from ....proxy_models.rewriting.tagging import FastTextLabeller, Labeller, Learner, domain_name
+from ....proxy_models.rewriting.tagging import FastTextLabeller, Labeller, domain_name
 from ....proxy_models.rewriting.tagging_urls import url_tags
 from ....proxy_models.rewriting.taxonomy import excerpt
+from ...engine.chain import chain_before
+from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
-from ...engine.stage import Plan, Report, Stage, run_stage, shard_graph
+from ...engine.stage import Plan, Stage, run_stage
 from ..columns import read_vectors, vectors_for
-from .columns import BUNDLED, FAMILY, columns, distilled, learnt, numbered, one_row
+from .columns import FAMILY, columns, distilled, learnt, numbered, one_row
 from .lessons import (
     CLUSTER,
     LABEL,
@@ -43,49 +42,19 @@ from .lessons import (
     vectors_input,
     vectors_named,
 )
+from .settings import ApplySettings as ApplySettings
+from .settings import TagSettings as TagSettings
 
 READ = ["id", "text", "url"]
 BESIDE = ("domain", "host", "source", "language")  # columns of documents that predicates and units may name, too
 Rows = list[dict[str, Any]]
 
 
-class TagSettings(BaseModel, frozen=True, extra="forbid"):
-    """What to tag, who teaches it, what to keep, what makes a mixture unit."""
-
-    taxonomies: tuple[str, ...] = BUNDLED
-    taxonomies_file: str | None = None
-    engine: dict[str, Any] | None = None  # labels a sample; without one, labellers already there are used
-    sample: int = Field(2000, ge=10, description="documents that the engine labels")
-    learner: Learner = "linear"
-    models: dict[str, str] = {}  # taxonomy -> a fastText model of the user's own
-    clusters: int = Field(0, ge=0, le=1000)
-    cluster_sample: int = Field(20_000, ge=10)
-    vectors: str | None = None  # TABLE or TABLE:COLUMN, to be clustered instead of words
-    keep: tuple[str, ...] = ()  # SQL over the tags
-    rules: str | None = None  # a YAML file of rules over `tag.COLUMN` and columns of documents
-    domain: tuple[str, ...] = ()  # columns whose values make the mixture unit
-    seed: int = 0
-    request_cache: str | None = None
-
-
-class ApplySettings(BaseModel, frozen=True, extra="forbid"):
-    """What the tag stage itself does, once everything is learnt."""
-
-    taxonomies: tuple[str, ...]  # by the workspace's labellers
-    models: dict[str, File] = {}
-    clusters: bool = False
-    vectors: str | None = None
-    numbers: tuple[str, ...] = ()  # taxonomies whose labels are whole numbers
-    keep: tuple[str, ...] = ()
-    rules: RuleSet | None = None
-    domain: tuple[str, ...] = ()
-
-
 def run_tag(
     workspace: Workspace, settings: TagSettings, options: RunnerOptions, force: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
     """Label, distil, cluster as far as asked, then tag. The summary of all; details tell the agreements."""
-    fate.inputs(workspace, TAG, until=TAG)
+    fate.chain(workspace, TAG, chain_before(TAG))
     labelled = settings.engine is not None or workspace.table("labellers").manifest() is not None
     named = tuple(sorted({*settings.taxonomies, *settings.models}))
     if settings.clusters == 1:
@@ -118,8 +87,7 @@ def run_tag(
         rules=rules,
         domain=settings.domain,
     )
-    if not settings.domain:
-        workspace.table(fate.DOMAINS).remove_manifest()  # units that an earlier call asked for
+    tables |= run_stage(TAGS, workspace, applied, options, force, quiet)["tables"]
     summary = run_stage(tag_stage(applied), workspace, applied, options, force, quiet)
     return summary | {"tables": tables | summary["tables"], "details": {"agreement": agreements(workspace)}}
 
@@ -185,37 +153,48 @@ def _kept(rows: pa.Table, predicate: str) -> list[bool]:
 
 
 def tag_stage(settings: ApplySettings) -> Stage[ApplySettings]:
-    """The stage for these settings; `domains/` is one of its tables where mixture units are asked for."""
-    tables = ("decisions/tag", "tags", *((fate.DOMAINS,) if settings.domain else ()))
+    """The stage that decides from tags; `domains/` is one of its tables where mixture units are asked for."""
     return Stage(
         name=TAG,
         version=2,
-        tables=tables,
-        inputs=tag_inputs,
-        graph=_TagGraph(tables),
-        work=lambda workspace, settings: len(workspace.table(fate.BEFORE).finished(TAG).shards),
+        tables=("decisions/tag", *((fate.DOMAINS,) if settings.domain else ())),
+        inputs=lambda workspace, settings: {},
+        graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, decide_shard), plan),
+        items=decide_items,
+        before=chain_before(TAG),
         redecides=True,
         recorded=tag_recorded,
-        recorded_of=lambda settings, table: tag_recorded(settings, table == "tags"),
     )
 
 
-class _TagGraph:
-    """The graph of a stage whose tables depend on its settings."""
+def decide_items(plan: Plan[ApplySettings]) -> list[Work]:
+    """Every shard that enters, with its tags."""
+    table = plan.workspace.table("tags")
+    made = table.finished(TAG).by_name
+    return [
+        Work.of(source, table.file_url(made[name]), **{f"tags/{name}": made[name].content})
+        for name, source in fate.sources(plan.workspace, TAG, chain_before(TAG)).items()
+    ]
 
-    def __init__(self, tables: tuple[str, ...]) -> None:
-        self.tables = tables
 
-    def __call__(self, pipeline: beam.Pipeline, plan: Plan) -> beam.PCollection:
-        shards = plan.workspace.table(fate.BEFORE).finished(TAG).shards
-        return shard_graph(pipeline, plan, [shard.name for shard in shards], tag_shard, tables=self.tables)
+def tag_items(plan: Plan[ApplySettings]) -> list[Work]:
+    """Every shard that enters, with the shard of its vectors where clusters are of vectors."""
+    vectors = plan.settings.vectors
+    made = plan.workspace.table(vectors_named(vectors)[0]).finished(TAG).by_name if vectors is not None else {}
+    items = []
+    for name, source in fate.sources(plan.workspace, TAG, chain_before(TAG)).items():
+        shard = made.get(name)
+        more = {f"{vectors_named(vectors)[0]}/{name}": shard.content} if vectors is not None and shard else {}
+        items.append(Work.of(source, **more))
+    return items
 
 
 def tag_inputs(workspace: Workspace, settings: ApplySettings) -> dict[str, str]:
-    found = fate.inputs(workspace, TAG, until=TAG)
+    vectors_input(workspace, settings.vectors)
+    found = {}
     for table in (("labellers",) if settings.taxonomies else ()) + (("clusters",) if settings.clusters else ()):
         found[table] = workspace.table(table).finished(TAG).fingerprint
-    return found | vectors_input(workspace, settings.vectors)
+    return found
 
 
 def tag_recorded(settings: ApplySettings, tags: bool = False) -> dict[str, Any]:
@@ -234,42 +213,42 @@ def _file(path: str) -> str:
         raise RequestError(f"--labeller {path} is not a file") from error
 
 
-def tag_shard(plan: Plan, shard: str) -> Iterator[Report]:
-    """One shard of documents -> its tags, then units and decisions from these; the decisions mark it as done."""
-    made = {"tags": fingerprint(plan.stage, plan.version, plan.recorded_of("tags"), plan.inputs, shard)}
-    for table in (*((fate.DOMAINS,) if plan.settings.domain else ()), "decisions/tag"):
-        made[table] = fingerprint(plan.stage, plan.version, plan.recorded, plan.inputs, shard)
-    urls = {table: plan.workspace.table(table).shard_url(shard) for table in made}
-    if committed(urls["tags"], made["tags"]) is None:
-        _write_tags(plan, shard, urls["tags"], made["tags"])
-    if any(committed(url, made[table]) is None for table, url in urls.items()):
-        _write_decisions(plan, shard, urls, made["decisions/tag"])
-    for table, url in urls.items():
-        yield table, committed(url, made[table])
-
-
-def _write_tags(plan: Plan, shard: str, url: str, stamp: str) -> None:
+def tag_shard(plan: Plan[ApplySettings], work: Work) -> Iterator[Report]:
+    """One shard of documents -> its tags."""
     settings = plan.settings
     schema = columns((*settings.taxonomies, *settings.models), settings.numbers)
     vectors = None
     if settings.vectors is not None:
-        vectors = read_vectors(plan.workspace, *vectors_named(settings.vectors), shard, TAG)
-    with open_shard(url, schema, stamp) as out:
-        for batch in fate.read_kept(plan.workspace, shard, READ, until=TAG):
+        vectors = read_vectors(plan.workspace, *vectors_named(settings.vectors), work.name, TAG)
+    with plan.writer("tags", work.name, schema) as out:
+        for batch in work.documents.read(READ):
             out.write_rows(tagged(plan, batch.to_pylist(), vectors))
         out.counts = {"rows": out.rows}
+    yield "tags", out.shard
 
 
-def _write_decisions(plan: Plan, shard: str, urls: dict[str, str], stamp: str) -> None:
+TAGS: Stage[ApplySettings] = Stage(
+    name="tags",
+    command=TAG,
+    version=2,
+    tables=("tags",),
+    inputs=tag_inputs,
+    graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, tag_shard), plan),
+    items=tag_items,
+    redecides=True,
+    recorded=lambda settings: tag_recorded(settings, tags=True),
+)
+
+
+def decide_shard(plan: Plan[ApplySettings], work: Work) -> Iterator[Report]:
     """Units and decisions of a shard, from its tags and the columns of its documents."""
     settings = plan.settings
     schema = columns((*settings.taxonomies, *settings.models), settings.numbers)
     rules = _compiled(settings.rules, schema, "--rules") if settings.rules else None
-    tags = pa.Table.from_batches(list(read_batches(urls["tags"])), schema)
+    tags = pa.Table.from_batches(list(read_batches(work.load)), schema)
     wanted = sorted({"id", *BESIDE, *(rules.columns if rules else ())})
-    batches = list(fate.read_kept(plan.workspace, shard, wanted, until=TAG))
     read = pa.schema([(name, pa.string()) for name in wanted])
-    documents = pa.Table.from_batches([batch.cast(read) for batch in batches], read)
+    documents = pa.Table.from_batches([batch.cast(read) for batch in work.documents.read(wanted)], read)
     beside = pa.table([*tags.columns, *(documents[name] for name in BESIDE)], schema=_beside(schema))
     rows = [{"id": id, "kept": True, "stage": TAG} for id in tags["id"].to_pylist()]
     for row, failed in zip(rows, _first_failed(beside, settings.keep), strict=True):
@@ -278,16 +257,18 @@ def _write_decisions(plan: Plan, shard: str, urls: dict[str, str], stamp: str) -
     if rules is not None:
         judged = rules.decide(_judged(rules, tags, documents), TAG, every=False).select(DECISIONS.names).to_pylist()
         rows = [row if not row["kept"] else told for row, told in zip(rows, judged, strict=True)]
-    if fate.DOMAINS in urls:
+    if settings.domain:
         parts = [beside[name].to_pylist() for name in settings.domain]
         units = zip(tags["id"].to_pylist(), map(domain_name, zip(*parts, strict=True)), strict=True)
-        with open_shard(urls[fate.DOMAINS], DOMAINS, stamp) as out:
+        with plan.writer(fate.DOMAINS, work.name, DOMAINS) as out:
             out.write_rows({"id": id, "domain": unit} for id, unit in units)
             out.counts = {"rows": out.rows}
+        yield fate.DOMAINS, out.shard
     kept = sum(row["kept"] for row in rows)
-    with open_shard(urls["decisions/tag"], DECISIONS, stamp) as out:
+    with plan.writer("decisions/tag", work.name, DECISIONS) as out:
         out.write_rows(rows)
         out.counts = {"in": len(rows), "kept": kept, "dropped": len(rows) - kept, "failed": 0}
+    yield "decisions/tag", out.shard
 
 
 def _judged(rules: Compiled, tags: pa.Table, documents: pa.Table) -> pa.Table:

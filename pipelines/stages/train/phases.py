@@ -14,12 +14,10 @@ Refuses a score that is not there, a subset of a domain that the phases do not n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, Field, model_validator
 
 from ....corpus.store.errors import RequestError, unknown_name
 from ....corpus.store.shards import read_batches
@@ -30,75 +28,11 @@ from ....training.data.loader import Phase
 from ....training.data.repetition import fill_in
 from ....training.data.shards import TokenDomain, document_ids
 from ..columns import stored_schema
-
-
-class Subset(BaseModel, frozen=True, extra="forbid"):
-    """Which parts of domains a run reads, again and again, instead of all of each once.
-
-    shares    domain -> share of its tokens
-    epochs    domain -> passes: the part is what the phases' tokens go over so many times
-    best      TABLE.COLUMN below scores/: the documents that it puts first; rows at random without it
-    smallest  the smallest scores are the best
-    phases    their numbers in the recipe as it is cut, from 1; none: all
-    until     fraction of the run at which it ends
-    """
-
-    shares: dict[str, float] = {}
-    epochs: dict[str, float] = {}
-    best: str | None = None
-    smallest: bool = False
-    phases: tuple[int, ...] = ()
-    until: float = Field(default=1.0, gt=0, le=1)
-
-    @model_validator(mode="after")
-    def _sound(self) -> "Subset":
-        both = sorted(self.shares.keys() & self.epochs.keys())
-        if both:
-            raise ValueError(f"give {', '.join(both)} a share or a number of epochs, not both")
-        if any(not 0 < share <= 1 for share in self.shares.values()):
-            raise ValueError("shares must lie in (0, 1]")
-        if any(epochs < 1 for epochs in self.epochs.values()):
-            raise ValueError("epochs must be at least 1")
-        return self
-
-
-class Replay(BaseModel, frozen=True, extra="forbid"):
-    """Tokens of the mixture that the model was trained on before, a share of every phase."""
-
-    recipe: str  # the recipe.yaml of that run; its domains must have tokens in this workspace
-    share: float = Field(default=0.05, gt=0, lt=1)
-
-
-class Conditioning(BaseModel, frozen=True, extra="forbid"):
-    """A metadata prefix before every document, without loss, and none in the last part of the run."""
-
-    metadata: Literal["host", "url", "source", "domain"] = "host"  # what tokenize --metadata wrote
-    cooldown: float = Field(default=0.1, ge=0, lt=1)
-
-
-class Upsample(BaseModel, frozen=True, extra="forbid"):
-    """Shares of domains in the last part of the run; the others keep their proportions in what is left."""
-
-    shares: dict[str, float] = Field(min_length=1)
-    last: float = Field(default=0.2, gt=0, le=1)
-
-    @model_validator(mode="after")
-    def _sound(self) -> "Upsample":
-        if any(share < 0 for share in self.shares.values()) or sum(self.shares.values()) > 1 + 1e-9:
-            raise ValueError("shares must not be negative nor sum to more than 1")
-        return self
-
-
-class Changes(BaseModel, frozen=True, extra="forbid"):
-    """What a run changes of its recipe, and how it packs."""
-
-    packing: Literal["concat", "bestfit", "decompose"] = "concat"
-    curriculum: str = "natural"  # decompose: the order of row lengths
-    conditioning: Conditioning | None = None  # metadata before every document, then a cooldown without
-    upsample: Upsample | None = None  # other shares in the last part of the run
-    subset: Subset | None = None  # parts of domains that are repeated instead of reading all of them
-    replay: Replay | None = None  # some of what the model was trained on before, for a run that goes on from it
-    max_epochs: float | None = Field(default=None, gt=0)  # no domain is repeated more; the others fill in pro rata
+from .settings import Changes as Changes
+from .settings import Conditioning as Conditioning
+from .settings import Replay as Replay
+from .settings import Subset as Subset
+from .settings import Upsample as Upsample
 
 
 def plan_phases(recipe: Recipe, total: int, available: Mapping[str, int], changes: Changes) -> list[Phase]:

@@ -13,12 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
 
 from ....corpus.store.errors import RequestError
 from ....corpus.store.shards import checksum, fingerprint
 from ....corpus.store.workspace import Workspace
-from ....mixing.online import OnlineSettings
 from ....mixing.recipe import Recipe, load_recipe
 from ....training import checkpoint
 from ....training.data.loader import Loader, Phase
@@ -27,40 +25,14 @@ from ....training.data.shards import TokenDomain, TokenFacts, domains, open_toke
 from ....training.data.tokenizer import load_tokenizer
 from ....training.evaluation import HeldOut, held_out_rows
 from ....training.loop import Probe, pretrain
-from ....training.loop_settings import LoopSettings
 from ....training.run_folder import CHECKPOINTS
 from ....training.targets import load_target, score
 from ....training.transformer import Reading, Transformer, size
 from .phases import Changes, arranged, plan_phases, with_quality
+from .settings import Shape as Shape
+from .settings import TrainSettings as TrainSettings
 
 RUNS = "runs"
-
-
-class Shape(BaseModel, frozen=True, extra="forbid"):
-    """What a model size leaves open."""
-
-    tied: bool | None = None  # embedding and head are one matrix
-    qk_norm: bool | None = None  # queries and keys are normalised
-    n_kv_heads: int | None = Field(default=None, ge=1)  # fewer than heads: grouped-query attention
-    rope_base: float | None = Field(default=None, gt=0)
-
-
-class TrainSettings(Changes, frozen=True, extra="forbid"):
-    """What the recipe does not say: the model, the batch and the loop; and what the run changes of it."""
-
-    recipe: str | None = None  # a recipe.yaml; None: the one that `mix` wrote into the workspace
-    name: str | None = None  # of the run; the recipe's name where not given
-    model: str | None = None  # a size, or LAYERSxWIDTHxHEADS; None: the branch's shape, 1m without a branch
-    shape: Shape = Shape()  # of a model that is not a branch's
-    tokens: int | None = Field(default=None, ge=1)  # instead of the recipe's total_tokens
-    batch_tokens: int = Field(default=8192, ge=1)
-    seed: int = 0
-    evaluation_tokens: int = Field(default=50_000, ge=1)  # held-out tokens per domain
-    targets: tuple[str, ...] = ()  # JSONL or text files of target tasks, scored when held-out text is measured
-    target_items: int = Field(default=200, ge=1)  # of each target
-    branch: str | None = None  # a checkpoint, or the folder of a run, whose weights the run starts from
-    online: OnlineSettings | None = None  # what moves the shares while the model trains; None: they are the recipe's
-    loop: LoopSettings = LoopSettings()
 
 
 def train(

@@ -1,0 +1,275 @@
+"""The four verbs that build every graph: map shards, group by key, gather, commit. Stages touch Beam by them alone.
+
+What travels between steps is small: a work item, a block of columns, a report. The list of all work never travels as
+one element: beyond `BLOCK` items it lies in files of the workspace, and an element is the number of a block. A worker
+that finds the record of an item among the unfinished work of its stage reports it and does nothing.
+"""
+
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+import apache_beam as beam
+
+from ...corpus.store.errors import WorkspaceError
+from ...corpus.store.fate import Source
+from ...corpus.store.shards import Shard, filesystem, replacing
+from ...corpus.store.workspace import UNFINISHED, Workspace
+
+BLOCK = 256  # work items that travel in one element or lie in one file
+
+Report = tuple[str, Shard]  # table, shard: what a worker has put in place
+
+
+@dataclass(frozen=True)
+class Work:
+    """A work item: what becomes one shard of each table.
+
+    name       unique within the stage
+    made_from  shard or other thing it reads -> fingerprint; with the stage's settings and inputs, what decides its rows
+    source     the documents, where it reads documents
+    load       whatever else it needs, picklable and small
+    stamp      filled in by the stage
+    lasting    of a stage over the whole set: what it made stays good when the set is another
+    """
+
+    name: str
+    made_from: dict[str, str]
+    source: Source | None = None
+    load: Any = None
+    stamp: str = ""
+    parts: tuple[str, ...] = ()  # the commits that lack it, filled in by the stage
+    lasting: bool = False
+
+    @classmethod
+    def of(cls, source: Source, load: Any = None, **more: str) -> "Work":
+        """The work on one shard of documents; `more` names further things it is made from."""
+        return cls(source.shard, {**source.made_from, **more}, source, load)
+
+    @property
+    def key(self) -> str:
+        """What shards say that made them."""
+        return f"{self.name}@{self.stamp}" if self.lasting else self.name
+
+    @property
+    def documents(self) -> Source:
+        assert self.source is not None, f"{self.name} reads no documents"
+        return self.source
+
+
+Process = Callable[[Any, Work], Iterator[Report]]
+
+
+def map_shards(pipeline: beam.Pipeline, plan: Any, process: Process) -> beam.PCollection:
+    """Work items that are not done -> reports.
+
+    process  plan, item -> (table, shard) for each shard that it wrote
+    """
+    return _work(pipeline, plan) | f"process {plan.stage}" >> beam.FlatMap(_process, plan.bare, process)
+
+
+def map_blocks(
+    pipeline: beam.Pipeline, plan: Any, function: Callable[..., Iterator[Any]], *more: Any
+) -> beam.PCollection:
+    """Work items -> whatever `function(item, plan, *more)` yields for the next verb; nothing is recorded as done."""
+    return _work(pipeline, plan) | f"read {plan.stage}" >> beam.FlatMap(_call, function, plan.bare, *more)
+
+
+def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> beam.PCollection:
+    """Work items -> a model of Beam's RunInference, whose predictions are lists of reports."""
+    from apache_beam.ml.inference.base import RunInference
+
+    return (
+        _work(pipeline, plan)
+        | f"process {plan.stage}" >> RunInference(handler)
+        | "reports" >> beam.FlatMap(lambda result: result.inference)
+    )
+
+
+def group_by_key(
+    blocks: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any
+) -> beam.PCollection:
+    """(key, block) ... -> what `function((key, blocks), *more)` yields, once for each key."""
+    return blocks | f"group {label}" >> beam.GroupByKey() | label >> beam.FlatMap(_call, function, *more)
+
+
+def gather(
+    blocks: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any
+) -> beam.PCollection:
+    """Everything in one group -> what `function(blocks, *more)` yields; it is called where nothing came, too.
+
+    Blocks come in no order: `function` must give the same for any.
+    """
+    whole = blocks | f"one group {label}" >> beam.Map(lambda block: (0, block))
+    begun = blocks.pipeline | f"begin {label}" >> beam.Create([(0, None)])
+    return (
+        (whole, begun)
+        | f"with a beginning {label}" >> beam.Flatten()
+        | f"gather {label}" >> beam.GroupByKey()
+        | label >> beam.FlatMap(_gathered, function, *more)
+    )
+
+
+def _gathered(group: tuple[int, Iterable[Any]], function: Callable[..., Iterator[Any]], *more: Any) -> Iterator[Any]:
+    yield from function((block for block in group[1] if block is not None), *more)
+
+
+def run_once(
+    pipeline: beam.Pipeline, label: str, function: Callable[..., Iterator[Any]], plan: Any
+) -> beam.PCollection:
+    """`function(nothing, plan)` on one worker: a graph whose work cannot be divided."""
+    return pipeline | f"begin {label}" >> beam.Create([None]) | label >> beam.FlatMap(_once, function, plan.bare)
+
+
+def _once(_: None, function: Callable[..., Iterator[Any]], plan: Any) -> Iterator[Any]:
+    yield from function(iter(()), plan)
+
+
+def spread(items: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> beam.PCollection:
+    """(key, item) ... -> what `function(item, *more)` yields, each item on whichever worker is free."""
+    return group_by_key(items, label, _each, function, *more)
+
+
+def _each(group: tuple[Any, Iterable[Any]], function: Callable[..., Iterator[Any]], *more: Any) -> Iterator[Any]:
+    for item in group[1]:
+        yield from function(item, *more)
+
+
+def commit(reports: beam.PCollection, plan: Any) -> beam.PCollection:
+    """Hand everything over to the process that asked for the run, which commits: the end of every graph."""
+    return gather(reports, f"commit {plan.stage}", _hand_over, plan.bare)
+
+
+# ---- how it is done
+
+
+def _call(element: Any, function: Callable[..., Iterator[Any]], *more: Any) -> Iterator[Any]:
+    """Keeps annotations of a stage's own functions, which name its settings, from Beam's type checks."""
+    yield from function(element, *more)
+
+
+def _work(pipeline: beam.Pipeline, plan: Any) -> beam.PCollection:
+    work = plan.work
+    if len(work) <= BLOCK:
+        return pipeline | "work" >> beam.Create(list(work)) | "spread" >> beam.Reshuffle()
+    blocks = [_write_block(plan, number, work[at : at + BLOCK]) for number, at in enumerate(range(0, len(work), BLOCK))]
+    return (
+        pipeline
+        | "blocks" >> beam.Create(blocks)
+        | "spread blocks" >> beam.Reshuffle()
+        | "work" >> beam.FlatMap(_read_block)
+        | "spread" >> beam.Reshuffle()
+    )
+
+
+def _write_block(plan: Any, number: int, work: Sequence[Work]) -> str:
+    url = plan.workspace.path(folder_of(plan.stage), f"work-{number:06d}.pickle")
+    with replacing(url) as scratch, open(scratch, "wb") as file:
+        pickle.dump(tuple(work), file)
+    return url
+
+
+def _read_block(url: str) -> Iterator[Work]:
+    fs, path = filesystem(url)
+    with fs.open(path, "rb") as file:
+        yield from pickle.load(file)
+
+
+def _process(item: Work, plan: Any, process: Process) -> Iterator[Report]:
+    yield from done_or(plan, item, process)
+
+
+def done_or(plan: Any, item: Work, process: Process) -> list[Report]:
+    """The reports of an item: from its record where it is done, else of doing it now."""
+    found = recorded(plan.workspace, plan.stage, item.stamp)
+    if found is None and item.lasting:
+        found = _in_force(plan, item)
+    if found is None:
+        found = [(table, replace(shard, item=item.key)) for table, shard in process(plan, item)]
+        record(plan.workspace, plan.stage, item.stamp, found)
+    return found
+
+
+def _in_force(plan: Any, item: Work) -> list[Report] | None:
+    """What an earlier run made of the same item and is in force yet."""
+    held = plan.workspace.commit_of(plan.stage)
+    tables = held.tables if held is not None else {}
+    found = [(name, shard) for name, table in tables.items() for shard in table.shards if shard.item == item.key]
+    return found or None
+
+
+def _hand_over(reports: Iterator[Any], plan: Any) -> Iterator[str]:
+    url = plan.workspace.path(folder_of(plan.stage), REPORTS)
+    with replacing(url) as scratch, open(scratch, "w", encoding="utf-8") as file:
+        for report in reports:
+            told = report if isinstance(report, dict) else [report[0], asdict(report[1])]
+            file.write(json.dumps(told) + "\n")
+    yield url
+
+
+# ---- unfinished work
+
+REPORTS = "reports.jsonl"
+
+
+def folder_of(stage: str) -> str:
+    """Where the records of a stage's unfinished work lie in a workspace."""
+    return f"{UNFINISHED}/{quote(stage, safe='')}"
+
+
+def record(workspace: Workspace, stage: str, stamp: str, reports: Sequence[Report]) -> None:
+    """Put on record that an item is done, so that a killed run goes on after it."""
+    with replacing(workspace.path(folder_of(stage), f"{stamp}.json")) as scratch, open(scratch, "w") as file:
+        json.dump([[table, asdict(shard)] for table, shard in reports], file)
+
+
+def recorded(workspace: Workspace, stage: str, stamp: str) -> list[Report] | None:
+    """What the record of an item says, None where there is none."""
+    fs, path = filesystem(workspace.path(folder_of(stage), f"{stamp}.json"))
+    try:
+        with fs.open(path, "rb") as file:
+            return [(table, Shard(**told)) for table, told in json.loads(file.read())]
+    except FileNotFoundError:
+        return None
+
+
+def handed_over(workspace: Workspace, stage: str) -> tuple[list[Report], list[dict[str, Any]]]:
+    """(reports of shards, findings) that the graph of a stage ended with."""
+    fs, path = filesystem(workspace.path(folder_of(stage), REPORTS))
+    if not fs.exists(path):
+        raise WorkspaceError(f"{stage} ended without a report in {workspace.url}; run it again")
+    shards: list[Report] = []
+    findings: list[dict[str, Any]] = []
+    with fs.open(path, "rb") as file:
+        for line in file:
+            told = json.loads(line)
+            if isinstance(told, dict):
+                findings.append(told)
+            else:
+                shards.append((told[0], Shard(**told[1])))
+    return shards, findings
+
+
+def forget(workspace: Workspace, stage: str) -> None:
+    """Remove the records of a stage's unfinished work."""
+    fs, path = filesystem(workspace.path(folder_of(stage)))
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
+
+
+def orphans(workspace: Workspace, stage: str) -> set[str]:
+    """TABLE/FILE of everything that the records of unfinished work name."""
+    fs, path = filesystem(workspace.path(folder_of(stage)))
+    if not fs.exists(path):
+        return set()
+    named: set[str] = set()
+    for entry in fs.ls(path, detail=False):
+        if os.path.basename(entry).startswith(".") or not entry.endswith(".json"):
+            continue
+        with fs.open(entry, "rb") as file:
+            named |= {f"{table}/{told['file']}" for table, told in json.loads(file.read())}
+    return named

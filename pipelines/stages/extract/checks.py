@@ -1,0 +1,19 @@
+"""What of `extract` can be refused before anything runs."""
+
+from ...engine.invocation import Checking
+
+
+def check(asked: Checking) -> None:
+    """Inputs that are not there, an engine, a repair or a language model that is not installed."""
+    from ....corpus.languages.identification import check_model
+    from ....corpus.readers.inputs import resolve
+    from ....corpus.text.extraction import check_engine
+    from ....corpus.text.normalising import check_repair
+
+    settings = asked.settings
+    check_engine(settings.engine)
+    if settings.repair_mojibake:
+        check_repair()
+    if settings.language_model is not None:
+        check_model(settings.language_model)
+    resolve(settings.inputs)

@@ -1,0 +1,295 @@
+"""Extract documents from crawls and files: pieces of input in, shards of `documents/` out.
+
+Writes four tables with the same shard names: `documents/`, `failures/extract/`, `captures/` (records of crawls, with
+the revisits: the view `revisits` finds their originals) and `inputs/` (what was read of which file). A second call with
+other inputs adds their shards and redoes none; a call with the same inputs does nothing.
+Refuses inputs that do not exist, and other settings over the same workspace unless forced.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import apache_beam as beam
+import pyarrow as pa
+
+from ....corpus.languages.identification import check_model
+from ....corpus.languages.identification import identity as model_identity
+from ....corpus.metadata.licences import class_of
+from ....corpus.readers.inputs import resolve
+from ....corpus.readers.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
+from ....corpus.readers.records import Raw, Reading, read_piece
+from ....corpus.store import schema
+from ....corpus.store.errors import RequestError
+from ....corpus.store.identity import document_id
+from ....corpus.store.removals import OptOut, read_optout
+from ....corpus.store.shards import Shard, fingerprint, read_batches
+from ....corpus.store.workspace import Workspace
+from ....corpus.text.extraction import ENGINES, check_engine
+from ....corpus.text.normalising import check_repair
+from ....corpus.text.pages import Job, Options, Outcome, work_on
+from ....corpus.text.sandbox import sandbox
+from ...engine.graph import Report, Work, commit, map_shards
+from ...engine.runner import RunnerOptions
+from ...engine.stage import Plan, Stage, run_stage
+from .settings import ExtractSettings as ExtractSettings
+
+TABLES = ("documents", "failures/extract", "captures", "inputs")
+TOLD_FILES = 1000  # files that the manifest lists; beyond, `inputs/` alone has them
+
+
+def recorded(settings: ExtractSettings) -> dict[str, Any]:
+    """The settings that decide a document's bytes: not which files were added by which call, nor the cut of shards."""
+    return settings.model_dump(mode="json", exclude={"inputs", "shard_bytes", "sandbox", "language_model"}) | {
+        "language_model": model_identity(settings.language_model) if settings.language_model else None
+    }
+
+
+def planned(workspace: Workspace, settings: ExtractSettings) -> Ledger:
+    """The ledger with the settings' inputs added."""
+    check_engine(settings.engine)
+    if settings.repair_mojibake:
+        check_repair()
+    if settings.language_model:
+        check_model(settings.language_model)
+    ledger = extend(read_ledger(workspace), resolve(settings.inputs), settings.shard_bytes)
+    if not ledger.lots:
+        raise RequestError("no input was given, and the workspace has none to finish")
+    return ledger
+
+
+def items(plan: Plan[ExtractSettings]) -> list[Work]:
+    """Every shard of the ledger, which is written down before the first of them: a killed run is finished by any
+    later one."""
+    ledger = planned(plan.workspace, plan.settings)
+    plan.workspace.create()
+    write_ledger(plan.workspace, ledger)
+    return [Work(lot.name, {"lot:": fingerprint(lot.model_dump(mode="json"))}, load=lot) for lot in ledger.lots]
+
+
+def graph(pipeline: beam.Pipeline, plan: Plan[ExtractSettings]) -> beam.PCollection:
+    return commit(map_shards(pipeline, plan, process), plan)
+
+
+def details(plan: Plan[ExtractSettings], shards: Mapping[str, list[Shard]], _: list[dict[str, Any]]) -> dict[str, Any]:
+    """Each input file with its counts, and the files that repeated another."""
+    ledger = read_ledger(plan.workspace)
+    told: dict[str, Any] = {
+        "files": len([file for file in ledger.files if not file.repeats]),
+        "repeats": [{"path": f.path, "repeats": f.repeats} for f in ledger.files if f.repeats],
+        "ignored": {},
+    }
+    table = plan.workspace.table("inputs")
+    per_file: dict[str, dict[str, int]] = {}
+    for shard in shards["inputs"]:
+        for batch in read_batches(table.file_url(shard)):
+            for row in batch.to_pylist():
+                counts = per_file.setdefault(row["path"], dict.fromkeys(COUNTED, 0))
+                for name in COUNTED:
+                    counts[name] += row[name]
+                for kind in row["ignored_by_type"]:
+                    told["ignored"][kind["type"]] = told["ignored"].get(kind["type"], 0) + kind["count"]
+    told["ignored"] = dict(sorted(told["ignored"].items()))
+    if len(per_file) <= TOLD_FILES:
+        told["per_file"] = dict(sorted(per_file.items()))
+    return told
+
+
+COUNTED = ("records", "gaps", "ignored", "in", "kept", "dropped", "failed")  # dropped: opted out
+INPUTS = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),  # fingerprint that ids are made from
+        pa.field("format", pa.string(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        ("end", pa.int64()),
+        *(pa.field(name, pa.int64(), nullable=False) for name in COUNTED),
+        ("ignored_by_type", pa.list_(pa.struct([("type", pa.string()), ("count", pa.int64())]))),
+    ]
+)
+
+
+def process(plan: Plan[ExtractSettings], work: Work) -> Iterator[Report]:
+    """One shard of documents, with its failures and its account of the input."""
+    lot: Lot = work.load
+    with ExitStack() as stack:
+        documents = stack.enter_context(plan.writer("documents", lot.name, schema.DOCUMENTS))
+        failures = stack.enter_context(plan.writer("failures/extract", lot.name, schema.FAILURES))
+        captures = stack.enter_context(plan.writer("captures", lot.name, schema.CAPTURES))
+        account = stack.enter_context(plan.writer("inputs", lot.name, INPUTS))
+        tally = Tally()
+        aside = Aside(failures, captures, tally)
+        documents.write_rows(_documents(plan.settings, lot, aside, read_optout(plan.workspace)))
+        account.write_rows(tally.rows)
+        documents.counts = tally.counts()
+        failures.counts = {"failed": documents.counts["failed"]}
+    for table, out in zip(TABLES, (documents, failures, captures, account), strict=True):
+        yield table, out.shard
+
+
+class Tally:
+    """Counts of a shard, by piece."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._ignored: dict[str, int] = {}
+
+    def begin(self, piece: Piece) -> None:
+        self._ignored = {}
+        given = {"path": piece.path, "file": piece.file, "format": piece.format, "start": piece.start}
+        self.rows.append({**given, "end": piece.end, **dict.fromkeys(COUNTED, 0), "ignored_by_type": []})
+
+    def count(self, raw: Raw, left_out: bool) -> None:
+        row = self.rows[-1]
+        row["records" if raw.counted else "gaps"] += 1
+        if raw.ignored:
+            row["ignored"] += 1
+            self._ignored[raw.ignored] = self._ignored.get(raw.ignored, 0) + 1
+            row["ignored_by_type"] = [{"type": k, "count": n} for k, n in sorted(self._ignored.items())]
+        else:
+            row["in"] += 1
+            row["failed" if raw.error else "dropped" if left_out else "kept"] += 1
+
+    def counts(self) -> dict[str, int]:
+        return {name: sum(row[name] for row in self.rows) for name in COUNTED}
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Where a shard writes what is no document."""
+
+    failures: Any
+    captures: Any
+    tally: Tally
+
+
+BATCH_PAGES, BATCH_BYTES = 64, 4 << 20
+
+
+def _documents(settings: ExtractSettings, lot: Lot, aside: Aside, optout: OptOut) -> Iterator[dict[str, Any]]:
+    """Rows of the shard; failures and captures are written aside as they come."""
+    reading = Reading(settings.max_page_bytes, settings.text_column)
+    for piece in lot.pieces:
+        aside.tally.begin(piece)
+        failed: list[dict[str, Any]] = []
+        captured: list[dict[str, Any]] = []
+        for batch in _batches(read_piece(piece, reading)):
+            jobs = [Job(raw.body, raw.markup, raw.charset) for raw in batch if _is_page(raw) and raw.body is not None]
+            outcomes = _outcomes(settings, jobs)
+            for raw in batch:
+                outcome = next(outcomes) if _is_page(raw) else None
+                if outcome is not None:
+                    raw.error = outcome.error
+                name = document_id(piece.file, raw.place, raw.inner)
+                left_out = bool((outcome is not None or raw.ignored) and optout and optout.covers(name, raw.url))
+                aside.tally.count(raw, left_out)
+                if left_out:
+                    continue
+                if raw.error:
+                    failed.append(_failure(piece, raw))
+                elif raw.capture is not None and (outcome is not None or raw.capture.revisit):
+                    captured.append({"id": name, "url": raw.url, **vars(raw.capture)})
+                if outcome is not None and not raw.error:
+                    yield _document(lot, piece, raw, outcome)
+        aside.failures.write_rows(failed)
+        aside.captures.write_rows(captured)
+
+
+def _is_page(raw: Raw) -> bool:
+    return not raw.ignored and not raw.error
+
+
+def _batches(raws: Iterator[Raw]) -> Iterator[list[Raw]]:
+    """Records in runs of at most `BATCH_PAGES` and about `BATCH_BYTES`."""
+    batch: list[Raw] = []
+    size = 0
+    for raw in raws:
+        batch.append(raw)
+        size += len(raw.body or "")
+        if len(batch) >= BATCH_PAGES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _outcomes(settings: ExtractSettings, jobs: list[Job]) -> Iterator[Outcome]:
+    options = Options(
+        settings.engine,
+        settings.output == "markdown",
+        settings.normalise,
+        settings.repair_mojibake,
+        settings.language_model,
+    )
+    if settings.sandbox:
+        return sandbox(options, settings.max_page_seconds).extract(jobs)
+    return (work_on(job, options) for job in jobs)
+
+
+def _document(lot: Lot, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, Any]:
+    """The row of a document. What the input itself states goes before what the page states."""
+    about = outcome.stated
+    languages = [{"label": label, "score": score} for label, score in outcome.languages]
+    licence = raw.license or about.license
+    return {
+        "id": document_id(piece.file, raw.place, raw.inner),
+        "text": outcome.text,
+        "url": raw.url,
+        "host": host(raw.url),
+        "source": lot.source,
+        "domain": lot.domain,
+        "date": about.date or raw.date,
+        "title": raw.title or about.title,
+        "language": languages[0]["label"] if languages else raw.language,
+        "license": licence,
+        "origin": {"path": piece.path, "offset": raw.place},
+        "license_class": class_of(licence),
+        "language_score": languages[0]["score"] if languages else None,
+        "languages": languages or None,
+        "language_stated": about.language,
+        "links": about.links if raw.markup else None,
+    }
+
+
+def host(url: str | None) -> str | None:
+    """The host of a URL in lower case, None where it has none."""
+    try:
+        return (urlsplit(url).hostname or None) if url else None
+    except ValueError:
+        return None
+
+
+def _failure(piece: Piece, raw: Raw) -> dict[str, Any]:
+    body = raw.body if raw.body is not None else ""
+    excerpt = body[:400].decode("utf-8", "replace") if isinstance(body, bytes) else body
+    error = " ".join(str(raw.error).split())
+    return {
+        "origin": {"path": piece.path, "offset": raw.place},
+        "stage": "extract",
+        "error": error,
+        "excerpt": excerpt[:200].replace("\0", "\N{REPLACEMENT CHARACTER}") or raw.url,
+    }
+
+
+def run_extract(
+    workspace: Workspace, settings: ExtractSettings, options: RunnerOptions, force: bool = False, quiet: bool = False
+) -> dict[str, Any]:
+    """Bring `documents/` up to date with the inputs. Returns the summary of the run."""
+    return run_stage(EXTRACT, workspace, settings, options, force=force, quiet=quiet)
+
+
+EXTRACT = Stage(
+    "extract",
+    3,
+    TABLES,
+    lambda workspace, settings: {},
+    graph,
+    items,
+    details=details,
+    recorded=recorded,
+    lasting=lambda settings: settings.model_copy(update={"inputs": ()}),  # they are in the ledger
+)
+
+assert set(ExtractSettings.model_fields["engine"].annotation.__args__) == set(ENGINES)  # type: ignore[union-attr]

@@ -1,0 +1,88 @@
+"""The chain of a workspace at a glance: done, stale and why, unfinished, never run; and what mends it.
+
+Reads commits and the names of unfinished work, never a table.
+"""
+
+from typing import Any
+
+from ..corpus.store.freshness import reasons
+from ..corpus.store.lease import holder_of
+from ..corpus.store.shards import filesystem
+from ..corpus.store.workspace import UNFINISHED, Commit, Workspace
+from .engine.graph import folder_of
+from .engine.registry import records
+
+
+def status_of(workspace: Workspace) -> dict[str, Any]:
+    """{workspace, writer: who holds the lease, stages: [{command, state, results, mend}]}, in the order of the road."""
+    workspace.tables()  # refuses a workspace that is not there
+    commits = workspace.commits()
+    order = {record.words: place for place, record in enumerate(records().values()) if record.words}
+    by_command: dict[str, list[Commit]] = {}
+    for commit in commits.values():
+        by_command.setdefault(commit.command, []).append(commit)
+    stages = []
+    for command in sorted({*order, *by_command}, key=lambda name: (order.get(name, len(order)), name)):
+        stages.append(_stage(workspace, command, by_command.get(command, [])))
+    holder = holder_of(workspace.url)
+    return {
+        "workspace": workspace.url,
+        "writer": None if holder is None or holder.holder is None else holder.holder.model_dump(mode="json"),
+        "unfinished": _unfinished(workspace),
+        "stages": stages,
+    }
+
+
+def _stage(workspace: Workspace, command: str, commits: list[Commit]) -> dict[str, Any]:
+    results = []
+    for commit in sorted(commits, key=lambda commit: commit.stage):
+        why = reasons(workspace, commit)
+        told: dict[str, Any] = {"result": commit.stage, "state": "stale" if why else "done", "changed": why}
+        if commit.fitted:
+            told["fitted_on"] = _fitted_on(workspace, commit)
+        results.append(told)
+    begun = any(_begun(workspace, commit.stage) for commit in commits) or (not commits and _begun(workspace, command))
+    stale = any(result["state"] == "stale" for result in results)
+    state = "unfinished" if begun else "stale" if stale else "done" if results else "never run"
+    mend = f"gristmill {command} --workspace {workspace.url}" if state in ("unfinished", "stale") else None
+    return {"command": command, "state": state, "results": results, "mend": mend}
+
+
+def _fitted_on(workspace: Workspace, commit: Commit) -> str:
+    """Whether a fitted artefact was fitted on the corpus as it is now."""
+    tables = {name: made for name, made in commit.inputs.items() if ":" not in name}
+    now = {name: workspace.table(name).manifest() for name in tables}
+    changed = sorted(name for name, m in now.items() if m is None or m.fingerprint != tables[name])
+    return f"an earlier {', '.join(changed)}" if changed else "the corpus as it is"
+
+
+def _begun(workspace: Workspace, stage: str) -> bool:
+    fs, path = filesystem(workspace.path(folder_of(stage)))
+    return bool(fs.exists(path))
+
+
+def _unfinished(workspace: Workspace) -> list[str]:
+    fs, path = filesystem(workspace.path(UNFINISHED))
+    entries = fs.ls(path, detail=False) if fs.exists(path) else []
+    return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The status as text, a line a stage."""
+    told = []
+    width = max((len(stage["command"]) for stage in found["stages"]), default=0)
+    for stage in found["stages"]:
+        text = f"{stage['command']:<{width}}  {stage['state']}"
+        changed = sorted({name for result in stage["results"] for name in result["changed"]})
+        if changed:
+            text += f": {', '.join(changed)} changed since"
+        fitted = {result["fitted_on"] for result in stage["results"] if "fitted_on" in result}
+        elsewhere = sorted(name for name in fitted if name.startswith("an earlier"))
+        if elsewhere and stage["state"] == "done":
+            text += f" (fitted on {elsewhere[0]}; --refit fits it anew)"
+        if stage["mend"]:
+            text += f"; run: {stage['mend']}"
+        told.append(text)
+    if found["writer"]:
+        told.append(f"at work now: {found['writer']['command']} (process {found['writer']['pid']})")
+    return told
