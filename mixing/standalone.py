@@ -15,9 +15,9 @@ from .card import card_of, pairs_of
 from .recipe import Evidence, Phase, Recipe, make_recipe, rounded
 from .regression.ensemble import evaluate as judge
 from .regression.ensemble import fit_swarm, report, target_weights
-from .responses import fit_details
 from .search.convex import exact, exponential_laws
 from .search.optimise import bounds_kept, compare, judged, propose, terms_of
+from .search.responses import fit_details
 from .search.simplex import Limits
 from .swarm import Swarm, match_names, match_target, read_swarm
 from .tables import all_finite, checked, named_once, plain_values, read_csv
@@ -100,15 +100,20 @@ def fit_tables(
             },
         ),
     }
-    named = {"natural": centre, "uniform": np.full(len(centre), 1 / len(centre))}
-    named |= {"best_of_swarm": best, "fitted": proposal.weights}
-    card = card_of(swarm, weights, {name: row.tolist() for name, row in named.items()})
-    told["card"] = {"pairs": pairs_of(card, "fitted"), "targets": card["targets"], "own_weight": card["own_weight"]}
+    told["card"] = _card(swarm, weights, {"natural": centre, "best_of_swarm": best, "fitted": proposal.weights})
     if details:
         told["details"] = fit_details(fit, proposal.weights, limits)
     if unseen is not None:
         told["evaluation"] = judge(fit, unseen)
     return told
+
+
+def _card(swarm: Swarm, weights: np.ndarray, mixtures: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The decision card of the fitted mixture."""
+    D = len(swarm.domains)
+    named = {"uniform": np.full(D, 1 / D), **mixtures}
+    card = card_of(swarm, weights, {name: row.tolist() for name, row in named.items()})
+    return {"pairs": pairs_of(card, "fitted"), "targets": card["targets"], "own_weight": card["own_weight"]}
 
 
 def recipe_of_fit(told: Mapping[str, Any], domains: str, total_tokens: int, seq_len: int, seed: int = 0) -> Recipe:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .regression.ensemble import Fit
-from .search.simplex import Limits
+from ..regression.ensemble import Fit
+from .simplex import Limits
 
 POINTS = 25  # of a response
 STEP = 0.1  # share that interactions move, at most; half of it is what a domain gains
