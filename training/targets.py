@@ -78,7 +78,7 @@ def load_target(path: str, limit: int | None = None) -> Target:
             f"target {path} has the keys {sorted(read[0][1])}; known are query, choices, gold; context, continuation; "
             f"context, chain_of_thought, answer"
         )
-    items = tuple(_item(where, row, keys) for where, row in read)
+    items = tuple(item_of(where, row, keys) for where, row in read)
     return Target(name, items[:limit], keys == FORMATS[0])
 
 
@@ -92,7 +92,8 @@ def _object(where: str, line: str) -> dict[str, Any]:
     return row
 
 
-def _item(where: str, row: dict[str, Any], keys: tuple[str, ...]) -> Item:
+def item_of(where: str, row: dict[str, Any], keys: tuple[str, ...]) -> Item:
+    """The item of a row of one of the FORMATS; a RequestError that begins with `where` for a row that is none."""
     missing = [key for key in keys if key not in row]
     if missing:
         raise RequestError(f"{where} has no {' and no '.join(missing)}, which the first line has")

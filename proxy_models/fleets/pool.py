@@ -44,12 +44,15 @@ class HeldOut:
 
     tokens   (N,) uint16 or uint32
     offsets  (documents + 1,) int64 where each document begins; None: at every start token
+    heads    (documents,) int64 tokens at the beginning of each document that are read and not measured (the start
+             token, the question before an answer), >= 1; None: the start token alone, documents read as one stream
     """
 
     name: str
     tokens: np.ndarray
     n_bytes: int
     offsets: np.ndarray | None = None
+    heads: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -107,16 +110,23 @@ class TokenPool:
         for part in (*self.domains, *self.heldout):
             digest.update(f"{part.name} {len(part.tokens)} {getattr(part, 'n_bytes', '')}".encode())
             digest.update(np.ascontiguousarray(part.tokens).tobytes())
+            if getattr(part, "heads", None) is not None:
+                digest.update(np.ascontiguousarray(part.heads).tobytes())  # type: ignore[union-attr]
         return digest.hexdigest()
 
     @classmethod
     def from_workspace(
-        cls, workspace: Workspace, names: Sequence[str] | None = None, heldout_tokens: int = HELDOUT_TOKENS
+        cls,
+        workspace: Workspace,
+        names: Sequence[str] | None = None,
+        heldout_tokens: int = HELDOUT_TOKENS,
+        required: Sequence[str] | None = None,
     ) -> "TokenPool":
         """The finished token tables of a workspace. Every domain is a target too.
 
         names           domains to take; None: all
         heldout_tokens  held-out documents of each domain are taken, in the order of their shards, until they hold this
+        required        domains that must have held-out text; one without it is no target otherwise. None: all
         """
         present = domains(workspace)
         if not present:
@@ -131,17 +141,22 @@ class TokenPool:
         if len({domain.facts.tokenizer for domain in train}) > 1:
             raise WorkspaceError("tokens/ of these domains were made with different tokenizers; run tokenize --force")
         facts = train[0].facts
+        required = present if required is None else required
         targets = []
         for name in sorted(names or present):
             held = open_tokens(workspace, name, "heldout")
             documents = min(held.documents, int(np.searchsorted(held.offsets, heldout_tokens)))
             tokens, offsets = held.plain(documents)
+            if name not in required and not int(held.n_bytes[:documents].sum()):
+                continue
             targets.append(HeldOut(name, np.array(tokens), int(held.n_bytes[:documents].sum()), offsets))
         pools = tuple(DomainPool(domain.name, *domain.plain()) for domain in train)
         return cls(pools, tuple(targets), facts.vocab_size, facts.bos, facts.eos)
 
     def text_tokens(self, target: HeldOut) -> int:
         """Tokens of a held-out set whose loss is measured: neither what starts a document nor what ends it."""
+        if target.heads is not None:
+            return len(target.tokens) - int(target.heads.sum())
         silent = target.tokens == self.start
         if self.end is not None:
             silent |= target.tokens == self.end

@@ -200,11 +200,31 @@ def test_what_cannot_be_selected_is_refused_before_anything_runs(make_documents,
         (SelectSettings(by=("dsir",), tokens=10), "does not count tokens"),
         (SelectSettings(by=("pair",), tokens=10**9), "nothing is repeated"),
         (SelectSettings(by=("dsir",), share=0.5, unit="chunks"), "has no chunks"),
+        (SelectSettings(by=("dsir.id",), share=0.5), "string in the column id, which is no score"),
+        (SelectSettings(by=("pair.chunks",), share=0.5), "in the column chunks, which is no score"),
+        (SelectSettings(by=("dsir",), share=1e-9), "nothing fits into a budget"),
     ):
         with pytest.raises(RequestError, match=said):
             run_stage(select, workspace, settings, ONE, quiet=True)
     with pytest.raises(ValueError, match="exactly one of share, tokens and threshold"):
         SelectSettings(by=("dsir",))
+    for asked in (
+        {"threshold": float("nan")},
+        {"threshold": float("inf")},
+        {"share": 0.5, "temperature": float("inf")},
+    ):
+        with pytest.raises(ValueError, match="finite number"):
+            SelectSettings(by=("dsir",), **asked)
+
+
+def test_two_targets_of_one_column_are_refused(make_documents, tmp_path):
+    workspace = make_documents(shards_of(DOCUMENTS, 10))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.txt").write_text("some words")
+    files = tuple(str(tmp_path / folder / "t.txt") for folder in ("a", "b"))
+    with pytest.raises(RequestError, match="both would be the column t"):
+        score(workspace, ScoreSettings(method="dsir", targets=files), ONE, quiet=True)
 
 
 def test_scores_of_other_documents_are_refused(make_documents):
