@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from ..store.errors import RequestError
 from ..store.shards import filesystem
-from .members import DAMAGED, Members, codec
+from .compression import DAMAGED, codec
+from .members import Members
 from .text_names import OBJECTS, bare_name
 
 GAP = re.compile(r"\n[ \t\f\v]*\n\s*")  # between paragraphs

@@ -77,7 +77,7 @@ def ask(pieces: list[bytes], closes: bool = False, path: str = ""):
 
 
 USAGES = [None, "absent", {}, {"prompt_tokens": None}, {"prompt_tokens": 5, "completion_tokens": None}, [],
-          "many", {"prompt_tokens": 5.0, "completion_tokens": 7}, {"prompt_tokens": "5", "completion_tokens": True}]  # fmt: skip
+          "many", {"prompt_tokens": 5.0, "completion_tokens": 7}, {"prompt_tokens": "5", "completion_tokens": True}]  # fmt: skip # noqa: E501
 FINISHES = ["stop", "length", "content_filter", "abort", "error", "tool_calls", "cancelled", None, "absent", ""]
 
 
