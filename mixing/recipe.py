@@ -65,6 +65,7 @@ class Evidence(BaseModel, frozen=True, extra="forbid"):
     validation: dict[str, Any] = {}  # held-out proxies: bits per byte by mixture, mean and spread over seeds
     fresh: dict[str, Any] = {}  # the same again with fresh seeds, where validation chose
     verdict: str = ""
+    overlap: dict[str, dict[str, int]] = {}  # held-out documents of each domain, and those that are trained on
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):

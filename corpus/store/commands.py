@@ -36,6 +36,7 @@ WRITTEN_BY = {  # the first words of a table's name -> the command
     "synthetic": "rewrite",
     "tags": "tag",
     "tokenizer": "tokenize",
+    "groups": "tokenize",
     "tokens": "tokenize",
     "unexamined": "dedup",
 }

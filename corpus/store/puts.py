@@ -313,7 +313,7 @@ def _prove(store: _S3 | _GoogleCloudStorage, fs: Any, url: str, path: str) -> No
 
 
 class _Other:
-    """Any other file system of fsspec: the comparison and the put are two steps, so two writers at once may both win."""
+    """Any other file system of fsspec: comparison and put are two steps, so two writers at once may both win."""
 
     def read(self, fs: Any, path: str) -> tuple[bytes, Version]:
         data = fs.cat_file(path)

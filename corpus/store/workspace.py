@@ -284,6 +284,11 @@ class Workspace:
     url: str
 
     def __post_init__(self) -> None:
+        try:
+            self.url.encode()
+        except UnicodeEncodeError:
+            name = os.fsencode(self.url).decode("utf-8", "replace")
+            raise RequestError(f"--workspace {name}: its name is no UTF-8, which tables cannot refer to") from None
         if "://" not in self.url:
             object.__setattr__(self, "url", os.path.abspath(os.path.expanduser(self.url)))
         object.__setattr__(self, "url", self.url.rstrip("/"))

@@ -3,6 +3,7 @@
 Each refuses what it does not understand by the name of the option.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -32,11 +33,16 @@ def labellers(option: str, given: Sequence[str]) -> dict[str, str]:
     return models
 
 
+def is_named(entry: str) -> bool:
+    """Whether an entry is NAME=PATH, and not the path of a file that has `=` in it."""
+    return "=" in entry and "/" not in entry.partition("=")[0] and not os.path.exists(entry)
+
+
 def named_sets(option: str, given: Sequence[str]) -> dict[str, str]:
     """PATH or NAME=PATH entries; a path alone is named by its file."""
     named: dict[str, str] = {}
     for entry in given:
-        name, path = entry.split("=", 1) if "=" in entry else (PurePath(entry).stem, entry)
+        name, path = entry.split("=", 1) if is_named(entry) else (PurePath(entry).stem, entry)
         if name in named:
             raise RequestError(f"two evaluation sets named {name!r}; name them apart: NAME=PATH")
         named[name] = path
@@ -47,7 +53,7 @@ def lists(option: str, given: Sequence[str]) -> dict[str, str]:
     """FILE or CATEGORY=FILE entries; a file alone is named by itself."""
     named: dict[str, str] = {}
     for entry in given:
-        name, path = entry.split("=", 1) if "=" in entry else (PurePath(entry).stem, entry)
+        name, path = entry.split("=", 1) if is_named(entry) else (PurePath(entry).stem, entry)
         if name in named:
             raise RequestError(f"{option}: two lists named {name!r}: give CATEGORY=FILE")
         named[name] = path

@@ -172,9 +172,9 @@ def _semantic(again: Again) -> None:
 
 
 def _refilter(again: Again) -> None:
-    from ..stages.refilter.stage import REFILTER
-    from ..stages.refilter.stage import Again as RefilterCall
+    from ..stages.refilter.stage import MEASURE, REFILTER, RefilterCall
 
+    _run(again, MEASURE, RefilterCall)
     _run(again, REFILTER, RefilterCall)
 
 

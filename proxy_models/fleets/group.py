@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...training.evaluation import text_rows
 from . import heads
 from .checkpoint import Trail
 from .graph import GraphedStep
 from .order import DataOrder
-from .pool import TokenPool
+from .pool import HeldOut, TokenPool
 from .stacked import StackedTransformer
 from .stacked_optimizer import AdamState, AdamW, clip, norms
 from .stacked_trunk import Trunk
@@ -204,14 +205,11 @@ class HeldOutRows:
         empty = np.zeros((0, seq_len), np.int64)
         inputs, targets, owner = [empty], [empty], []
         for e, target in enumerate(pool.heldout):
-            tokens = np.concatenate([[pool.start], target.tokens.astype(np.int64)])
-            rows = -(-(len(tokens) - 1) // seq_len)
-            padded = np.full(rows * seq_len + 1, -1, np.int64)
-            padded[: len(tokens)] = tokens
-            inputs.append(padded[:-1].reshape(rows, seq_len))
-            targets.append(np.where(padded[1:] == pool.start, -1, padded[1:]).reshape(rows, seq_len))
-            owner += [e] * rows
-        self.inputs = torch.from_numpy(np.maximum(np.concatenate(inputs), 0)).to(device)
+            rows = held_out_rows(target, pool, seq_len)
+            inputs.append(rows[0])
+            targets.append(rows[1])
+            owner += [e] * len(rows[0])
+        self.inputs = torch.from_numpy(np.concatenate(inputs)).to(device)
         self.targets = torch.from_numpy(np.concatenate(targets)).to(device)
         self.owner = np.array(owner, np.int64)
 
@@ -230,6 +228,22 @@ class HeldOutRows:
             for e in np.unique(self.owner[rows]):
                 nats[:, e] += nll[:, self.owner[rows] == e].sum(1)
         return nats / math.log(2) / self.bytes
+
+
+def held_out_rows(target: HeldOut, pool: TokenPool, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, T) inputs and targets of a held-out set, cut as the training loop cuts it. A document that lacks the start
+    token is read after one all the same."""
+    offsets = target.offsets
+    if offsets is None:
+        starts = np.flatnonzero(target.tokens == pool.start)
+        offsets = np.unique(np.concatenate(([0], starts, [len(target.tokens)])))
+    bare = [
+        begin for begin in offsets[:-1].tolist() if begin < len(target.tokens) and target.tokens[begin] != pool.start
+    ]
+    tokens = np.insert(target.tokens, bare, pool.start)
+    offsets = offsets + np.searchsorted(bare, offsets, side="left")
+    ids, targets, _ = text_rows(tokens, offsets, np.zeros(len(offsets) - 1, np.int64), pool.start, pool.end, seq_len)
+    return ids, targets
 
 
 def _on_device(pool: TokenPool, device: str) -> Tensor:

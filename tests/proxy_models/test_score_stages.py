@@ -213,7 +213,7 @@ def test_scores_of_other_documents_are_refused(make_documents):
     changed = [*DOCUMENTS[1:], DOCUMENTS[0] | {"text": "something else"}]
     workspace = make_documents(shards_of(changed, 10))
     with pytest.raises(
-        WorkspaceError, match="needs scores/dsir/, which was made before documents changed; run: gristmill score dsir"
+        WorkspaceError, match="scores/dsir/, which was made before documents changed; run: gristmill score dsir"
     ):
         run_stage(select, workspace, SelectSettings(by=("dsir",), share=0.1), ONE, quiet=True)
 

@@ -50,7 +50,7 @@ def _inputs(workspace: Workspace, settings: ExposureSettings) -> dict[str, str]:
 exposure: Stage[ExposureSettings] = Stage(
     name=STAGE,
     command="decontaminate",
-    version=1,
+    version=2,
     tables=(TABLE,),
     inputs=_inputs,
     graph=lambda pipeline, plan: commit(map_blocks(pipeline, plan, score_task), plan),

@@ -218,7 +218,7 @@ COUNTING: dict[str, Stage[RepeatSettings]] = {
     kind: Stage(
         name=f"repeats/{kind}",
         command=STAGE,
-        version=1,
+        version=2,
         tables=(f"repeats/{kind}",),
         inputs=window_inputs if kind == "windows" else counting_inputs,
         graph=counting_graph,
@@ -236,7 +236,7 @@ COUNTING: dict[str, Stage[RepeatSettings]] = {
 EDIT: Stage[RepeatSettings] = Stage(
     name=CUT,
     command=STAGE,
-    version=1,
+    version=2,
     tables=(CUT,),
     inputs=edit_inputs,
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, edit_shard), plan),

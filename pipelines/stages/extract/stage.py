@@ -282,7 +282,7 @@ def run_extract(
 
 EXTRACT = Stage(
     "extract",
-    3,
+    4,
     TABLES,
     lambda workspace, settings: {},
     graph,

@@ -17,6 +17,7 @@ from ....mixing.proxies import ONLINE, domain_facts, fleet_flops
 from ....mixing.recipe import Evidence, Phase, Recipe, Tokenizer, dump_recipe, make_recipe
 from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, two_phase_predicted, validate
 from ....proxy_models.fleets.pool import TokenPool
+from ....training.data.overlap import held_out_overlap
 from ....training.data.shards import open_tokens, table_name
 from ...engine.graph import Report
 from ...engine.stage import Plan
@@ -149,6 +150,7 @@ def recipe_of(
         validation=validation["mixtures"],
         fresh=validation.get("fresh", {}),
         verdict=validation["verdict"],
+        overlap={name: vars(one) for name, one in held_out_overlap(plan.workspace).items() if name in pool.names},
     )
     return make_recipe(
         name=f"{len(pool.names)} domains",
