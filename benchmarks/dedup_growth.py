@@ -106,12 +106,12 @@ def main() -> None:
         lines = [
             f"{count:,} documents: {everything:.1f} CPU s after {start:.1f} of start-up, {told['dropped']:,} dropped"
         ]
-        displacing = [{"id": name(f"copy {i}"), "date": 0, "text": text} for i, text in enumerate(copied)]
+        displacing = [{"id": name(2_000_000_000 + i), "date": 0, "text": text} for i, text in enumerate(copied)]
         steps = [
             (
                 "without old duplicates",
                 "part-90001",
-                [{"id": name(f"new {i}"), "text": t} for i, t in enumerate(alone)],
+                [{"id": name(1_000_000_000 + i), "text": t} for i, t in enumerate(alone)],
             ),
             ("that displace survivors", "part-90002", displacing),
             ("taken out again", "part-90002", []),

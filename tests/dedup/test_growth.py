@@ -174,7 +174,7 @@ def test_a_shard_without_old_duplicates_has_nothing_compared_again(tmp_path, mon
         if shard.name != "part-9.parquet":
             os.remove(workspace.table("documents").file_url(shard))  # nor is any old text read
     monkeypatch.setattr("gristmill.pipelines.engine.stage.refresh_catalog", lambda workspace: None)
-    held = workspace.commit_of("dedup").tables["decisions/dedup"].shards
+    held = workspace.table("decisions/dedup").finished("test").shards
     written = [os.stat(workspace.table("decisions/dedup").file_url(shard)).st_mtime_ns for shard in held]
     run(workspace)
     assert [os.stat(workspace.table("decisions/dedup").file_url(shard)).st_mtime_ns for shard in held] == written
