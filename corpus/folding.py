@@ -199,10 +199,13 @@ def beyond(point):  # the entry of a code point above the table: ideographs, wha
 @compiled
 def joins(data, i, end, table, before):
     """Whether letters stand on both sides of a joiner that ends at i; `before` is the byte in front of it."""
-    if 48 <= before < 58 or i >= end:
+    what, point = np.int64(MARK), np.int64(0)
+    while what == MARK and i < end:  # past what cannot be seen
+        point, length = decoded(data, i, end)
+        what = np.int64(table[point]) >> 24 if point < TABLE else np.int64(beyond(point)) >> 24
+        i += length
+    if 48 <= before < 58:
         return False
-    point, _ = decoded(data, i, end)
-    what = np.int64(table[point]) >> 24 if point < TABLE else 0
     return (what == LETTER or what == SPELT) and not 48 <= point < 58  # noqa: SIM109 (numba)
 
 

@@ -87,6 +87,7 @@ scripts = st.sampled_from([text for left, right, _ in SAME + OTHERS for text in 
 
 @given(st.lists(scripts, min_size=1, max_size=5).map(" ".join), st.data())
 def test_a_character_that_cannot_be_seen_changes_nothing_wherever_it_stands(text, data):
+    text = unicodedata.normalize("NFC", text)  # a joiner keeps letters from being composed
     place = data.draw(st.integers(0, len(text)))
     hidden = data.draw(st.sampled_from(UNSEEN))
     assert folded(text[:place] + hidden + text[place:]) == folded(text)
