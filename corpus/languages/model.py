@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiling import compiled
+from .scripts import LEAST, UNDETERMINED, letters, says_too_little, written_in
+from .serbo_croatian import told_apart
 
 LONGEST = 5
 SLICE, SLICES = 256, 3  # a longer text is judged by its first characters, by as many from the middle, and by its last
@@ -77,12 +79,23 @@ def characters(text: str) -> np.ndarray:
 
 
 def predict(texts: Sequence[str], model: Model, best: int) -> list[list[tuple[str, float]]]:
-    """Per text the best (label, score), best first; empty for a text without a letter that the model knows."""
+    """Per text the best (label, score), best first; `und` with a low score for one that says too little, see
+    `scripts.py`; empty for a text without a letter that the model knows."""
     found: list[list[tuple[str, float]]] = []
     for text in texts:
-        found_scores = scores(text, model)
-        order = np.argsort(-found_scores, kind="stable")[:best] if found_scores.any() else ()
-        found.append([(model.labels[place], float(found_scores[place])) for place in order])
+        codes = characters(text)
+        found_scores = _scores(codes, *model[1:])
+        if not found_scores.any():
+            found.append([])
+            continue
+        seen = letters(codes)
+        found_scores = np.where(written_in(model.labels, seen.scripts), found_scores, np.float32(0))
+        order = np.argsort(-found_scores, kind="stable")[: max(best, 3)]
+        ranked = [(model.labels[place], float(found_scores[place])) for place in order if found_scores[place] > 0]
+        if not ranked or ranked[0][1] < LEAST or says_too_little(seen):
+            found.append([(UNDETERMINED, min(ranked[0][1], LEAST) if ranked else 0.0)])
+        else:
+            found.append(told_apart(text, ranked)[:best])
     return found
 
 

@@ -5,7 +5,7 @@ for gives one failure; the rest of the input goes on. Memory is bounded by the l
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, cast
 
@@ -25,6 +25,7 @@ HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+x
 TEXT_TYPES = ("text/plain",)
 PAGE_KINDS = ("response", "resource", "conversion")
 OWN_NOTES = ("metadata:", "warcinfo:", "filedesc:", "urn:", "dns:", "whois:")  # what a crawler writes of its own work
+KEPT_FIELDS = ("link", "content-language", "x-robots-tag")  # what a page's metadata is read from, beside the page
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Raw:
     ignored: str | None = None  # what it is: request, warcinfo, response image/png, ...
     counted: bool = True  # False for a gap, which is no record
     capture: Capture | None = None  # of records of crawls
+    fields: dict[str, str] = field(default_factory=dict)  # of the HTTP head, those in KEPT_FIELDS
 
 
 def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
@@ -261,6 +263,7 @@ def _capture(record: Record, reading: Reading) -> Raw:
     if kind is None or (response.content_type is None and "/" not in kind):
         kind = "text/html" if sniffed_format(response.body[:4096]) == "html" else "untyped"
     raw.charset = response.charset
+    raw.fields = {name: response.fields[name] for name in KEPT_FIELDS if name in response.fields}
     return _typed(raw, record, kind, response)
 
 

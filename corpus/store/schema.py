@@ -22,6 +22,10 @@ DOCUMENTS = pa.schema(
         ("languages", pa.list_(pa.struct([("label", pa.string()), ("score", pa.float64())]))),  # the best three
         ("language_stated", pa.string()),  # in the page's markup
         ("links", pa.int64()),  # in the page
+        ("page_type", pa.string()),  # article, forum, product, ...: see corpus.layout.page_type; null for plain text
+        ("page_type_score", pa.float64()),  # its probability
+        ("canonical", pa.string()),  # the address that the page calls its own
+        ("robots", pa.string()),  # what its meta elements and X-Robots-Tag say to robots
     ]
 )
 

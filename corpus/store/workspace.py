@@ -201,9 +201,6 @@ class Table:
             yield from read_batches(self.file_url(shard), columns)
 
 
-# the command that writes a table, for error messages; tables not named here are written by the command of their name
-
-
 def is_named(table: str, shard: Shard) -> bool:
     """Whether people name a file by its plain name, so that a copy of it lies under that name."""
     return table == "mixture" or not shard.name.endswith((".parquet", ".arrow"))

@@ -10,10 +10,14 @@ import numpy as np
 
 from ..compiling import compiled
 from .markup import BLOCK, INLINE, SKIP, VOID, cue_automaton, elements, number
-from .scanning import SCRIPT, bare, by_eight, comment_end, find, holds, index, name, raw_end
+from .scanning import SCRIPT, bare, by_eight, comment_end, cues_of, find, holds, index, name, raw_end, tag_end
 
 # columns of `Blocks.counts`
-COUNTS = ("chars", "words", "link_chars", "commas", "stops", "digits", "capitals", "breaks", "last", "bold_chars")
+COUNTS = (
+    *("chars", "words", "link_chars", "commas", "stops", "digits", "capitals", "breaks", "last", "bold_chars"),
+    *("colons", "signs", "questions", "first", "wording"),
+)
+WORDING_CHARS = 40  # letters, in either case, that `wording` is a hash of
 # kinds of segments; OPEN and CLOSE are where an inline element begins and ends, OPEN spans its attributes
 TEXT, BREAK, OPEN, CLOSE = 0, 1, 2, 16  # OPEN + n and CLOSE + n: the n-th of MARKED
 MARKED = ("a", "b", "strong", "em", "i", "code", "kbd", "samp", "tt", "del", "s")
@@ -26,13 +30,18 @@ class Blocks(NamedTuple):
     cues: np.ndarray  # (B,) int64 cues of it and its ancestors, bits as in CUE_NAMES
     own: np.ndarray  # (B,) int64 cues of the innermost block element alone
     ancestors: np.ndarray  # (B,) int64 bits as in ANCESTORS
-    counts: np.ndarray  # (B, 10) int64, see COUNTS; `last` is the last visible byte
+    # (B, 15) int64, see COUNTS; `first` and `last` are visible bytes, `signs` are those of currencies, of copyright
+    # and `@`, `wording` is a hash of the letters, whatever their case
+    counts: np.ndarray
     segments: np.ndarray  # (S, 4) int64 start, end in the bytes, block, kind
     parent: np.ndarray  # (N,) int64 the block element around it, -1 for the outermost
     tag: np.ndarray  # (N,) int64 index into the element names
     node_cues: np.ndarray  # (N,) int64 cues of the element alone
     pre: np.ndarray  # (B,) int64 the `pre` element around the block, 0 for none
     formulas: bool  # whether the page may hold formulas
+    look: np.ndarray  # (N,) int64 hash of the classes of the element, digits left out; 0 for none
+    words: np.ndarray  # (W, 2) int64 a block element, and the hash of one name among its classes or of its id
+    place: np.ndarray  # (N,) int64 where the attributes of the element begin in the bytes
 
 
 def segment(data: bytes, marks: bool = False) -> Blocks:
@@ -40,18 +49,43 @@ def segment(data: bytes, marks: bool = False) -> Blocks:
     numbers, kinds, bits, _ = elements()
     table, found = cue_automaton()
     tags = data.count(b"<") + 2  # at most so many blocks and elements, one more level, twice as many segments
-    blocks, nodes = np.empty((5, tags), np.int64), np.empty((3, tags), np.int64)
-    counts, segments = np.empty((tags, 10), np.int64), np.empty((2 * tags, 4), np.int64)
-    stack, state = np.empty((tags + 1, 7), np.int64), np.zeros(7, np.int64)
+    blocks, nodes = np.empty((5, tags), np.int64), np.empty((5, tags), np.int64)
+    counts, segments = np.empty((tags, len(COUNTS)), np.int64), np.empty((2 * tags, 4), np.int64)
+    stack, state, names = np.empty((tags + 1, 7), np.int64), np.zeros(9, np.int64), np.empty((4 * tags, 2), np.int64)
     known = (numbers, kinds, bits, table, found)
     _segment(
-        np.frombuffer(data, np.uint8), by_eight(data), *known, stack, state, blocks, nodes, counts, segments, marks
+        np.frombuffer(data, np.uint8),
+        by_eight(data),
+        *known,
+        stack,
+        state,
+        blocks,
+        nodes,
+        counts,
+        segments,
+        names,
+        marks,
     )
     b, n, s = state[_BLOCKS], state[_NODES], state[_SEGMENTS]
     node, cues, own, ancestors, pre = blocks[:, :b]
-    parent, tag, node_cues = nodes[:, :n]
+    parent, tag, node_cues, look, place = nodes[:, :n]
     formulas = bool(state[_FORMULAS])
-    return Blocks(node, cues, own, ancestors, counts[:b], segments[:s], parent, tag, node_cues, pre, formulas)
+    return Blocks(
+        node,
+        cues,
+        own,
+        ancestors,
+        counts[:b],
+        segments[:s],
+        parent,
+        tag,
+        node_cues,
+        pre,
+        formulas,
+        look,
+        names[: state[_NAMES]],
+        place,
+    )
 
 
 _BR, _PRE, _B, _STRONG, _A, _MATH, _MJX, _IMG = (
@@ -63,90 +97,19 @@ _MATHS = np.frombuffer(b"math/", np.uint8)
 # columns of the stack: block element, cues so far, ancestor bits, links, bold, whether it is a block element, its `pre`
 _NODE, _CUES, _BITS, _LINK, _BOLD, _IS_BLOCK, _IN_PRE = 0, 1, 2, 3, 4, 5, 6
 # the state of a pass: how many there are of each, and what the next text meets
-_DEPTH, _NODES, _BLOCKS, _SEGMENTS, _SKIPPING, _FRESH, _FORMULAS = 0, 1, 2, 3, 4, 5, 6
+_DEPTH, _NODES, _BLOCKS, _SEGMENTS, _SKIPPING, _FRESH, _FORMULAS, _NAMES = 0, 1, 2, 3, 4, 5, 6, 7
 
 
 @compiled
-def _cues(data, start, end, table, found):
-    """Cues in the values of class, id, role and itemprop within a tag's attributes, and whether it is hidden."""
-    mask, i = 0, start
-    while i < end:
-        while i < end and (data[i] <= 32 or data[i] == 47):
-            i += 1
-        name = i
-        while i < end and data[i] != 61 and data[i] > 32:
-            i += 1
-        size = i - name
-        if i >= end or data[i] != 61:
-            if size == 6 and data[name] == 104 and data[name + 1] == 105:  # hidden
-                mask |= 1 << 62
-            continue
-        i += 1
-        if i >= end or data[i] != 34:
-            continue
-        i += 1
-        value = i
-        while i < end and data[i] != 34:
-            i += 1
-        first = data[name]
-        wanted = (
-            (size == 5 and first == 99 and data[name + 1] == 108)  # class
-            or (size == 2 and first == 105 and data[name + 1] == 100)  # id
-            or (size == 4 and first == 114 and data[name + 1] == 111)  # role
-            or (size == 8 and first == 105 and data[name + 4] == 112)  # itemprop
-        )
-        if wanted:
-            state, lower = table[0, 0], False
-            mask |= found[state]
-            for j in range(value, i):
-                c = data[j]
-                if 65 <= c <= 90:
-                    if lower:
-                        state = table[state, 0]
-                        mask |= found[state]
-                    state = table[state, c - 64]
-                    lower = False
-                elif 97 <= c <= 122:
-                    state = table[state, c - 96]
-                    lower = True
-                else:
-                    if c < 48 or c > 57:
-                        state = table[state, 0]
-                    lower = False
-                mask |= found[state]
-            mask |= found[table[state, 0]]
-        elif size == 5 and first == 115 and data[name + 1] == 116:  # style: display:none
-            for j in range(value, i - 6):
-                if data[j] == 110 and data[j + 1] == 111 and data[j + 2] == 110 and data[j + 3] == 101:
-                    back = j - 1
-                    while back > value and data[back] == 32:
-                        back -= 1
-                    if data[back] == 58 and data[back - 1] == 121 and data[back - 2] == 97:
-                        mask |= 1 << 62
-        i += 1
-    return mask
-
-
-@compiled
-def _tag_end(data, i):
-    """The place of the `>` of a tag. Only `="` opens a value: an attribute's name may itself hold a quotation mark."""
-    while i < len(data) and data[i] != 62:
-        if data[i] == 61 and i + 1 < len(data) and data[i + 1] == 34:
-            i += 2
-            while i < len(data) and data[i] != 34:
-                i += 1
-        i += 1
-    return i
-
-
-@compiled
-def _segment(data, words, numbers, kinds, bits, table, found, stack, state, blocks, nodes, counts, segments, marks):
+def _segment(
+    data, words, numbers, kinds, bits, table, found, stack, state, blocks, nodes, counts, segments, names, marks
+):
     data, words, numbers, kinds, bits = bare(data), bare(words), bare(numbers), bare(kinds), bare(bits)
     table, found, stack, state, blocks = bare(table), bare(found), bare(stack), bare(state), bare(blocks)
-    nodes, counts, segments = bare(nodes), bare(counts), bare(segments)
+    nodes, counts, segments, names = bare(nodes), bare(counts), bare(segments), bare(names)
     size, i = len(data), 0
     state[_NODES], state[_FRESH] = 1, 1
-    nodes[0, 0], nodes[1, 0], nodes[2, 0] = -1, -1, 0
+    nodes[0, 0], nodes[1, 0], nodes[2, 0], nodes[3, 0], nodes[4, 0] = -1, -1, 0, 0, 0
     stack[0] = 0
     while i < size:
         if data[i] != 60:  # text up to the next <
@@ -161,11 +124,25 @@ def _segment(data, words, numbers, kinds, bits, table, found, stack, state, bloc
                 i = find(data, words, i, 62) + 1
         elif i + 1 < size and data[i + 1] == 47:
             value, i = name(data, i + 2)
-            i = _tag_end(data, i) + 1
+            i = tag_end(data, i) + 1
             _close(value, numbers, kinds, stack, state, segments, marks)
         else:
             i = _open(
-                data, words, i + 1, numbers, kinds, bits, table, found, stack, state, nodes, counts, segments, marks
+                data,
+                words,
+                i + 1,
+                numbers,
+                kinds,
+                bits,
+                table,
+                found,
+                stack,
+                state,
+                nodes,
+                counts,
+                segments,
+                names,
+                marks,
             )
             if i < 0:
                 break
@@ -191,6 +168,7 @@ def _text(data, start, end, top, state, blocks, nodes, counts, segments):
     b = state[_BLOCKS] - 1
     _add(segments, state, start, end, b, 0)
     chars, words, commas, stops, digits, capitals, before = 0, 0, 0, 0, 0, 0, np.uint8(0)
+    colons, signs, questions = 0, 0, 0
     for c in data[start:end]:
         chars += (c > 32) & ((c < 128) | (c >= 192))  # the others are bytes within a character
         words += (c > 32) & (before <= 32)
@@ -198,7 +176,12 @@ def _text(data, start, end, top, state, blocks, nodes, counts, segments):
         stops += (c == 46) | (c == 33) | (c == 63)
         digits += (c >= 48) & (c <= 57)
         capitals += (c >= 65) & (c <= 90)
+        colons += c == 58
+        questions += c == 63
+        signs += (c == 36) | (c == 64) | (((c == 163) | (c == 165) | (c == 169)) & (before == 194))
+        signs += (c == 172) & (before == 130)
         before = c
+    _wording(data, start, end, counts[b])
     j = end - 1
     while j >= start and (data[j] <= 32 or 128 <= data[j] < 192):
         j -= 1
@@ -210,10 +193,30 @@ def _text(data, start, end, top, state, blocks, nodes, counts, segments):
     counts[b, 4] += stops
     counts[b, 5] += digits
     counts[b, 6] += capitals
+    counts[b, 10] += colons
+    counts[b, 11] += signs
+    counts[b, 12] += questions
     if top[_LINK]:
         counts[b, 2] += chars
     if top[_BOLD]:
         counts[b, 9] += chars
+
+
+@compiled
+def _wording(data, start, end, counts):
+    """Go on with the hash of a block's letters, and note its first visible byte."""
+    value = counts[14]
+    if counts[0] > WORDING_CHARS:
+        return
+    for j in range(start, min(end, start + 4 * WORDING_CHARS)):
+        c = np.int64(data[j])
+        if c > 32 and counts[13] == 0:
+            counts[13] = c
+        if 65 <= c <= 90:
+            c += 32
+        if 97 <= c <= 122 or c >= 128:
+            value = (value * 131 + c) & 0xFFFFFFFFFFF
+    counts[14] = value
 
 
 @compiled
@@ -251,14 +254,18 @@ def _close(value, numbers, kinds, stack, state, segments, marks):
 
 
 @compiled
-def _open(data, words, i, numbers, kinds, bits, table, found, stack, state, nodes, counts, segments, marks):
+def _open(data, words, i, numbers, kinds, bits, table, found, stack, state, nodes, counts, segments, names, marks):
     """A start tag whose name is at `i`. Returns the place after it and what it hides, -1 where the stack is full."""
     value, start = name(data, i)
-    end = _tag_end(data, start)
+    end = tag_end(data, start)
     at = index(numbers, value)
     kind = kinds[at] if at >= 0 else 0
     if kind == 3:
-        if value == _IMG and not state[_FORMULAS] and _cues(data, start, end, table, found) >> 61 & 1:
+        if (
+            value == _IMG
+            and not state[_FORMULAS]
+            and cues_of(data, start, end, table, found, names, len(names))[0] >> 61 & 1
+        ):
             state[_FORMULAS] = 1
         if value == _BR and not state[_SKIPPING] and not state[_FRESH]:
             counts[state[_BLOCKS] - 1, 7] += 1
@@ -282,14 +289,18 @@ def _open(data, words, i, numbers, kinds, bits, table, found, stack, state, node
         if index(_RAW, value) >= 0:  # its content is not markup: go to its own end tag
             return raw_end(data, words, end + 1, value)
         return end + 1
-    mask = _cues(data, start, end, table, found) if end > start + 3 else 0
+    mask, look, named = 0, 0, state[_NAMES]
+    if end > start + 3:
+        mask, look, named = cues_of(data, start, end, table, found, names, named)
     if kind == 1:
         n = state[_NODES]
         state[_NODES] += 1
         state[_FRESH] = 1
         if value == _PRE and not own[_IN_PRE]:
             own[_IN_PRE] = n
-        nodes[0, n], nodes[1, n], nodes[2, n] = own[_NODE], at, mask
+        nodes[0, n], nodes[1, n], nodes[2, n], nodes[3, n], nodes[4, n] = own[_NODE], at, mask, look, start
+        names[state[_NAMES] : named, 0] = n
+        state[_NAMES] = named
         own[_NODE] = n
         own[_BITS] |= bits[at]
     elif marks:

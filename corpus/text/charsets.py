@@ -10,7 +10,7 @@ import re
 
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
-from .thinning import is_utf8
+from .scanning import is_utf8
 
 MARKS = (  # the longer before the shorter that they begin with
     (b"\xff\xfe\0\0", "utf-32-le"),

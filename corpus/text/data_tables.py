@@ -28,6 +28,12 @@ def settle_tables(blocks: Blocks, kept: np.ndarray) -> None:
         kept[own] = chars[kept[own]].sum() >= SHARE * chars.sum()
 
 
+def data_tables(blocks: Blocks) -> list[np.ndarray]:
+    """The blocks of each data table of a page."""
+    inside = np.flatnonzero(blocks.ancestors & _IN_TABLE)
+    return _data_tables(blocks, inside) if len(inside) else []
+
+
 def _data_tables(blocks: Blocks, inside: np.ndarray) -> list[np.ndarray]:
     """The blocks of each data table."""
     names, parents, tags = elements()[3], blocks.parent.tolist(), blocks.tag.tolist()

@@ -1,27 +1,34 @@
 """One page in, its text and what the page says of itself out.
 
-Engines: `resiliparse` (default: fast), `trafilatura` (slower, needs the extra `precision`), `raw` (all visible text).
+Engines: `resiliparse` (default: fast, any type of page), `resiliparse-v1` (the default of before, made for articles:
+the same blocks as it chose then), `trafilatura` (the library as it comes, slower, needs the extra `precision`),
+`trafilatura-fast` (the same without its second opinions), `raw` (all visible text).
 Nothing here limits time: a page that makes an engine loop is stopped from outside, by `sandbox.py`.
 """
 
 from dataclasses import dataclass
 
-import numpy as np
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree
 
-from ..metadata.page import Stated, stated
+from ..layout.exact_blocks import keep_exact
+from ..layout.page import lay_out, with_linked_data
+from ..layout.page_type import tokens as page_tokens
+from ..markdown.rendering import render_markdown
+from ..metadata.page import Sent, Stated, head_metas, stated
 from ..store.errors import MissingExtra, unknown_name
-from .blocks import Blocks, segment
+from .blocks import segment
 from .charsets import codec_of, decoded_as_declared, marked_or_wide, mend
 from .content import is_content
 from .data_tables import settle_tables
-from .formulas import OPEN, cut_out, restore
+from .formulas import cut_out, restore
 from .rendering import render
-from .thinning import is_utf8, thin
+from .scanning import is_utf8
+from .thinning import thin
 
-ENGINES = ("resiliparse", "trafilatura", "raw")
+ENGINES = ("resiliparse", "resiliparse-v1", "trafilatura", "trafilatura-fast", "raw")
+SOFT_HYPHEN = "\u00ad"
 
 
 @dataclass
@@ -36,7 +43,7 @@ def check_engine(name: str) -> None:
     """Refuse an unknown engine, or one whose package is not installed, before any work."""
     if name not in ENGINES:
         raise unknown_name("engine", name, ENGINES)
-    if name == "trafilatura":
+    if name.startswith("trafilatura"):
         try:
             import trafilatura  # noqa: F401
         except ImportError:
@@ -58,18 +65,31 @@ def page_bytes(body: bytes, charset: str | None) -> bytes:
     return text.replace("\0", "").encode("utf-8", "replace")
 
 
-def extract_page(body: bytes | str, charset: str | None, engine: str, markdown: bool = False) -> Page:
-    """The main text of an HTML page by the engine named."""
+def extract_page(
+    body: bytes | str,
+    charset: str | None,
+    engine: str,
+    markdown: bool = False,
+    headline: bool = False,
+    captions: bool = False,
+    sent: Sent | None = None,
+) -> Page:
+    """The main text of an HTML page by the engine named.
+
+    headline   put the headline, which is in `stated.title`, at the head of the text as well (default engine)
+    captions   keep the captions of figures (default engine)
+    sent       what came with the page
+    """
     source = mend(body).encode() if isinstance(body, str) else page_bytes(body, charset)
-    page = thin(source, addresses=markdown)
+    page = thin(source, addresses=markdown, noscript=engine != "resiliparse-v1")
     tree = HTMLTree.parse_from_bytes(page.data, "utf-8")
     if tree.body is None:
         return Page("", Stated())
-    markup = tree.body.html
-    about = stated(page, tree.head.html if tree.head else "", markup)
-    if engine == "trafilatura":
-        return Page(_trafilatura(source, markdown), about)
-    data = markup.encode("utf-8", "replace")
+    head = tree.head.html if tree.head else ""
+    about = stated(page, head, tree.body, sent)
+    if engine.startswith("trafilatura"):
+        return Page(_trafilatura(source, markdown, fast=engine == "trafilatura-fast"), about)
+    data = tree.body.html.encode("utf-8", "replace")
     blocks = segment(data, marks=markdown)
     formulas = cut_out(tree) if blocks.formulas or page.pictured else []
     if engine == "raw":
@@ -77,33 +97,24 @@ def extract_page(body: bytes | str, charset: str | None, engine: str, markdown: 
     if formulas:
         data = tree.body.html.encode("utf-8", "replace")
         blocks = segment(data, marks=markdown)
-    kept = is_content(blocks)
-    settle_tables(blocks, kept)
-    keep_exact(blocks, kept, data if formulas else b"")
-    text = render(data, blocks, kept, formulas, markdown)
-    return Page(text or restore(_fallback(tree), formulas), about)
-
-
-def keep_exact(blocks: Blocks, kept: np.ndarray, marked: bytes) -> None:
-    """Keep code and formulas between kept blocks: they look like no prose and are not to be judged as such.
-
-    marked   the serialised page where its formulas are marks, else nothing
-    """
-    special = blocks.pre > 0
-    if MARK_BYTES in marked:
-        for start, end, block, _ in blocks.segments.tolist():
-            special[block] |= MARK_BYTES in marked[start:end]
-    if not special.any():
-        return
-    prose = np.flatnonzero(kept & ~special)
-    for b in np.flatnonzero(special & ~kept):
-        near = np.searchsorted(prose, b)
-        beside = [abs(int(prose[at]) - b) for at in (near - 1, near) if 0 <= at < len(prose)]
-        kept[b] = bool(beside) and min(beside) <= NEAR_PROSE
-
-
-NEAR_PROSE = 40  # blocks; a listing may have a block for every line
-MARK_BYTES = OPEN.encode()
+    if engine == "resiliparse-v1":
+        kept = is_content(blocks)
+        settle_tables(blocks, kept)
+        keep_exact(blocks, kept, data if formulas else b"")
+        text = render(data, blocks, kept, formulas, markdown)
+        return Page(text or restore(_fallback(tree), formulas), about)
+    address = about.canonical or (sent.url if sent else None)
+    tokens = page_tokens(blocks, head_metas(head), page.structured, address)
+    laid = lay_out(data, blocks, tokens, about.title, data if formulas else b"", captions)
+    about.page_type, about.page_type_score = laid.type[:2]
+    about.title = laid.headline or about.title
+    writer = render_markdown(data, blocks, laid.kept, formulas, laid.posts) if markdown else None
+    text = writer if writer is not None else render(data, blocks, laid.kept, formulas)
+    text = with_linked_data(text or restore(_fallback(tree), formulas), data, page.structured)
+    text = text.replace(SOFT_HYPHEN, "") if SOFT_HYPHEN in text else text
+    if headline and laid.headline:
+        text = f"{'# ' if markdown else ''}{laid.headline}\n\n{text}".rstrip()
+    return Page(text, about)
 
 
 def _fallback(tree: HTMLTree) -> str:
@@ -111,8 +122,8 @@ def _fallback(tree: HTMLTree) -> str:
     return extract_plain_text(tree, main_content=True, alt_texts=False).strip()
 
 
-def _trafilatura(source: bytes, markdown: bool) -> str:
-    """trafilatura's text."""
+def _trafilatura(source: bytes, markdown: bool, fast: bool) -> str:
+    """trafilatura's text: as the library gives it, or by its faster way."""
     import trafilatura
 
     given: bytes | str = source
@@ -123,9 +134,9 @@ def _trafilatura(source: bytes, markdown: bool) -> str:
     form = "markdown" if markdown else "txt"
     text = trafilatura.extract(
         given if isinstance(given, str) else given.decode("utf-8", "replace"),
-        fast=True,
+        fast=fast,
         output_format=form,
-        include_comments=False,
+        include_comments=not fast,
         include_links=markdown,
         include_formatting=markdown,
         with_metadata=False,

@@ -50,7 +50,8 @@ CUES = {
 }
 CUE_NAMES = tuple(CUES)
 FORMULA_CUES = "katex mathjax ^mjx mwe^math latex ^tex^ ^math^"  # bit FORMULA: the page may hold formulas
-FORMULA, UNSEEN = 61, 62
+NOSCRIPT_CUE = "^noscript^"  # bit NOSCRIPT: what thinning made of a `noscript` element
+VEILED, NOSCRIPT, FORMULA, UNSEEN = 59, 60, 61, 62  # VEILED: `aria-hidden`
 
 
 def number(name: str) -> int:
@@ -84,7 +85,7 @@ def cue_automaton() -> tuple[np.ndarray, np.ndarray]:
     """(S, 27) next state by symbol (0 boundary, 1 to 26 letters), and (S,) the cues that a state has found."""
     step: list[dict[int, int]] = [{}]
     found = [0]
-    for bit, words in [*enumerate(CUES.values()), (FORMULA, FORMULA_CUES)]:
+    for bit, words in [*enumerate(CUES.values()), (NOSCRIPT, NOSCRIPT_CUE), (FORMULA, FORMULA_CUES)]:
         for word in words.split():
             state = 0
             for c in word:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ..languages.identification import identify
 from ..metadata.licences import from_text
-from ..metadata.page import Stated
+from ..metadata.page import Sent, Stated
 from .charsets import decode_text, mend
 from .extraction import extract_page
 from .normalising import normalise
@@ -20,6 +20,8 @@ class Options:
 
     engine: str = "resiliparse"
     markdown: bool = False
+    headline: bool = False
+    captions: bool = False
     normalise: bool = True
     repair: bool = False
     language_model: str | None = None
@@ -32,6 +34,7 @@ class Job:
     body: bytes | str
     markup: bool = False
     charset: str | None = None
+    sent: Sent | None = None  # what came with a page
 
 
 @dataclass
@@ -73,7 +76,9 @@ def work_on(job: Job, options: Options) -> Outcome:
 
 def _work(job: Job, options: Options) -> Outcome:
     if job.markup:
-        page = extract_page(job.body, job.charset, options.engine, options.markdown)
+        page = extract_page(
+            job.body, job.charset, options.engine, options.markdown, options.headline, options.captions, job.sent
+        )
         text, about = page.text, page.stated
     else:
         found = decode_text(job.body, job.charset) if isinstance(job.body, bytes) else job.body

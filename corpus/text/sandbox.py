@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import IO, Any
 
 from .pages import Job, Options, Outcome, work_on
@@ -115,7 +116,7 @@ class _Pages:
         for job in jobs:
             if type(job.body) is bytes:
                 self._map[at : at + len(job.body)] = job.body
-                placed.append((Job(b"", job.markup, job.charset), at, len(job.body)))
+                placed.append((replace(job, body=b""), at, len(job.body)))
                 at += len(job.body)
             else:  # text, which has to be pickled anyway
                 placed.append((job, 0, -1))
@@ -127,7 +128,7 @@ class _Pages:
             return job
         if self._map is None or len(self._map) < start + size:
             self._map = mmap.mmap(self.descriptor, 0, prot=mmap.PROT_READ)
-        return Job(self._map[start : start + size], job.markup, job.charset)
+        return replace(job, body=self._map[start : start + size])
 
 
 def _shared_file() -> int:

@@ -158,3 +158,152 @@ def raw_end(data, words, i, value):
         elif data[i] == 62 and i > 2 and data[i - 1] == 45 and data[i - 2] == 45:
             escaped, nested = False, False
         i += 1
+
+
+@compiled
+def cues_of(data, start, end, table, found, names, at):
+    """(cues in the values of class, id, role and itemprop within a tag's attributes, and whether it is hidden;
+    hash of its classes; the new end of `names`, where each of its classes and its id is put from `at`)."""
+    mask, look, i = 0, 0, start
+    while i < end:
+        while i < end and (data[i] <= 32 or data[i] == 47):
+            i += 1
+        name = i
+        while i < end and data[i] != 61 and data[i] > 32:
+            i += 1
+        size = i - name
+        if i >= end or data[i] != 61:
+            if size == 6 and data[name] == 104 and data[name + 1] == 105:  # hidden
+                mask |= 1 << 62
+            continue
+        i += 1
+        if i >= end or data[i] != 34:
+            continue
+        i += 1
+        value = i
+        while i < end and data[i] != 34:
+            i += 1
+        first = data[name]
+        wanted = (
+            (size == 5 and first == 99 and data[name + 1] == 108)  # class
+            or (size == 2 and first == 105 and data[name + 1] == 100)  # id
+            or (size == 4 and first == 114 and data[name + 1] == 111)  # role
+            or (size == 8 and first == 105 and data[name + 4] == 112)  # itemprop
+        )
+        if wanted:
+            if first == 99 or (first == 105 and size == 2):
+                one = 0
+                for j in range(value, i + 1):
+                    c = np.int64(data[j])
+                    if c <= 32 or j == i:
+                        if one and at < len(names):
+                            names[at, 1] = one
+                            at += 1
+                        if first == 99:
+                            look = (look * 131 + one) & 0xFFFFFFFFFFF
+                        one = 0
+                    elif c < 48 or c > 57:
+                        one = (one * 131 + c + 7 * (first == 105)) & 0xFFFFFFFFFFF
+            state, lower = table[0, 0], False
+            mask |= found[state]
+            for j in range(value, i):
+                c = data[j]
+                if 65 <= c <= 90:
+                    if lower:
+                        state = table[state, 0]
+                        mask |= found[state]
+                    state = table[state, c - 64]
+                    lower = False
+                elif 97 <= c <= 122:
+                    state = table[state, c - 96]
+                    lower = True
+                else:
+                    if c < 48 or c > 57:
+                        state = table[state, 0]
+                    lower = False
+                mask |= found[state]
+            mask |= found[table[state, 0]]
+        elif size == 5 and first == 115 and data[name + 1] == 116:  # style: display:none
+            for j in range(value, i - 6):
+                if data[j] == 110 and data[j + 1] == 111 and data[j + 2] == 110 and data[j + 3] == 101:
+                    back = j - 1
+                    while back > value and data[back] == 32:
+                        back -= 1
+                    if data[back] == 58 and data[back - 1] == 121 and data[back - 2] == 97:
+                        mask |= 1 << 62
+            if says_none(data, value, i):
+                mask |= 1 << 59
+        elif size == 11 and first == 97 and data[name + 5] == 104 and i > value and data[value] == 116:
+            mask |= 1 << 59  # aria-hidden="true"
+        elif size == 6 and first == 104 and data[name + 1] == 105 and data[name + 3] == 100:
+            mask |= 1 << 59  # hidden=""
+        i += 1
+    return mask, look, at
+
+
+@compiled
+def says_none(data, value, end):
+    """Whether a style of these bytes has `display: none`, wherever it stands and in whatever case."""
+    for j in range(value, end - 11):
+        if data[j] | 32 == 100 and data[j + 1] | 32 == 105 and data[j + 2] | 32 == 115 and data[j + 6] | 32 == 121:
+            k = j + 7
+            while k < end and data[k] <= 32:
+                k += 1
+            if k < end and data[k] == 58:
+                k += 1
+                while k < end and data[k] <= 32:
+                    k += 1
+                if k + 3 < end and data[k] | 32 == 110 and data[k + 1] | 32 == 111 and data[k + 3] | 32 == 101:
+                    return True
+    return False
+
+
+@compiled
+def tag_end(data, i):
+    """The place of the `>` of a tag. Only `="` opens a value: an attribute's name may itself hold a quotation mark."""
+    while i < len(data) and data[i] != 62:
+        if data[i] == 61 and i + 1 < len(data) and data[i + 1] == 34:
+            i += 2
+            while i < len(data) and data[i] != 34:
+                i += 1
+        i += 1
+    return i
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are valid UTF-8, without decoding them."""
+    return data.isascii() or bool(_valid(by_eight(data), np.frombuffer(data, np.uint8)))
+
+
+@compiled
+def _valid(words, data):
+    """Whether bytes are UTF-8; `words` holds the same bytes by eight, as far as they go."""
+    i, size = 0, len(data)
+    while i < size:
+        w = i >> 3
+        if i & 7 == 0 and w < len(words) and words[w] & 0x8080808080808080 == 0:
+            i += 8
+            continue
+        c = data[i]
+        if c < 128:
+            i += 1
+            continue
+        more = 1 if 0xC2 <= c < 0xE0 else 2 if 0xE0 <= c < 0xF0 else 3 if 0xF0 <= c < 0xF5 else 0
+        if more == 0 or i + more >= size:
+            return False
+        low, high = 128, 191
+        if c == 0xE0:
+            low = 0xA0
+        elif c == 0xED:
+            high = 0x9F
+        elif c == 0xF0:
+            low = 0x90
+        elif c == 0xF4:
+            high = 0x8F
+        if not low <= data[i + 1] <= high:
+            return False
+        for k in range(2, more + 1):
+            if data[i + k] & 0xC0 != 128:
+                return False
+        i += more + 1
+    return True

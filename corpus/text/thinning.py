@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiling import compiled
+from ..languages.tags import primary_language
 from .markup import number
-from .scanning import SCRIPT, bare, by_eight, comment_end, holds, index, name, raw_end, space, spelt
+from .scanning import SCRIPT, bare, by_eight, comment_end, find, holds, index, name, raw_end, space, spelt
 
 
 class Thin(NamedTuple):
@@ -28,12 +29,15 @@ class Thin(NamedTuple):
     structured: tuple[bytes, ...]  # contents of JSON-LD scripts
 
 
-def thin(source: bytes, addresses: bool = False) -> Thin:
-    """The thin source; with `addresses` the links keep theirs."""
+def thin(source: bytes, addresses: bool = False, noscript: bool = True) -> Thin:
+    """The thin source; with `addresses` the links keep theirs.
+
+    noscript   turn each `noscript` of the body that holds `NOSCRIPT_CHARS` of text into `<div class="noscript">`
+    """
     data = np.frombuffer(source, np.uint8)
     out = np.empty(len(source) + len(source) // 2 + 16, np.uint8)
     facts, spans = np.zeros(FACTS, np.int64), np.zeros((16, 2), np.int64)
-    size = _thin(data, by_eight(source), addresses, _attribute_kinds(), out, facts, spans)
+    size = _thin(data, by_eight(source), addresses, noscript, _attribute_kinds(), out, facts, spans)
     start, end = facts[_LANGUAGE : _LANGUAGE + 2].tolist()
     return Thin(
         out[:size].tobytes(),
@@ -46,18 +50,15 @@ def thin(source: bytes, addresses: bool = False) -> Thin:
     )
 
 
-def primary_language(tag: str) -> str | None:
-    """`pt` of `pt-BR` or `pt_BR`; None for what is no language tag, or several."""
-    language = tag.strip().split("-")[0].split("_")[0].lower()
-    return language if language.isalpha() and language.isascii() and 2 <= len(language) <= 3 else None
-
-
-FACTS = 7
-_LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE = 0, 1, 2, 3, 4, 5
+FACTS = 9
+_LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE, _BODY, _SHOWN = 0, 1, 2, 3, 4, 5, 7, 8
+DRAWING_BYTES = 1 << 16  # a longer drawing goes through the parser
+NOSCRIPT_CHARS = 120  # visible characters, spaces not counted: what asks for JavaScript or counts visits has fewer
 _KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 _TABLE = 211  # no two of the names below meet in it
 _ATTRIBUTES = {
-    _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan start datetime open close",
+    _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan rowspan start datetime open "
+    "close",
     _META: "name property http-equiv",
     _HREF: "href",
     _SRC: "src",
@@ -82,9 +83,16 @@ def _attribute_kinds() -> np.ndarray:
     return table
 
 
-_A, _HTML, _META_TAG, _STYLE_TAG, _TIME_TAG, _TITLE, _TEXTAREA, _PLAIN, _SVG, _MATH = (
-    number(one) for one in "a html meta style time title textarea plaintext svg math".split()
+_A, _HTML, _META_TAG, _STYLE_TAG, _TIME_TAG, _TITLE, _TEXTAREA, _PLAIN, _SVG, _MATH, _NOSCRIPT, _LINK_TAG, _FOREIGN = (
+    number(one)
+    for one in "a html meta style time title textarea plaintext svg math noscript link foreignobject".split()
 )
+# elements that no head holds
+_BODIED = np.array(
+    sorted(number(one) for one in "body div p header main section article nav table form h1 a ul".split())
+)
+_EMPTY_SVG = np.frombuffer(b"<svg></svg>", np.uint8)
+_SHOWN_AS = np.frombuffer(b'<div class="noscript">', np.uint8)
 _EMPTIED = np.array(sorted(number(one) for one in "iframe noembed noframes xmp".split()))
 # elements that end an unclosed `svg` or `math`
 _BREAKOUT = np.array(sorted(number(one) for one in "body div p span ul ol li table img h1 h2 h3 h4 br".split()))
@@ -106,7 +114,7 @@ def _copy(data, start, end, out, o):
 
 
 @compiled
-def _thin(data, words, addresses, kinds, out, facts, spans):
+def _thin(data, words, addresses, noscript, kinds, out, facts, spans):
     """Write the thin source to `out` and return its size."""
     data, words, kinds = bare(data), bare(words), bare(kinds)
     out, facts, spans = bare(out), bare(facts), bare(spans)
@@ -122,12 +130,28 @@ def _thin(data, words, addresses, kinds, out, facts, spans):
         if 97 <= (after | 32) <= 122:
             value, at = name(data, i + 1)
             begin = o
+            if value == _NOSCRIPT and noscript and facts[_BODY] and not facts[_SHOWN] and not foreign:
+                past = _attributes(data, at, 0, False, kinds, out, o, facts)[0]
+                if past < 0:
+                    return begin
+                if _holds_text(data, past, raw_end(data, words, past, value)):
+                    facts[_SHOWN] = 1
+                    o = _copy(_SHOWN_AS, 0, len(_SHOWN_AS), out, o)
+                    i = past
+                    continue
+            if value == _SVG and not foreign:
+                past = _drawing_end(data, words, at)
+                if past > 0:  # a drawing, of which nothing is read
+                    i, o = past, _copy(_EMPTY_SVG, 0, len(_EMPTY_SVG), out, begin)
+                    continue
             o = _copy(data, i, at, out, o)
             i, o, script, closed = _attributes(data, at, value, addresses, kinds, out, o, facts)
             if i < 0:
                 return begin  # the source ends within the tag, which is then none
             out[o] = 62
             o += 1
+            if not facts[_BODY] and index(_BODIED, value) >= 0:
+                facts[_BODY] = 1
             if value in (_SVG, _MATH):
                 foreign += not closed
             elif foreign and index(_BREAKOUT, value) >= 0:
@@ -152,6 +176,45 @@ def _thin(data, words, addresses, kinds, out, facts, spans):
 
 
 @compiled
+def _drawing_end(data, words, i):
+    """The place after the end tag of an `svg` whose name ends at `i`; -1 where other markup may stand in it."""
+    size, limit = len(data), min(len(data), i + DRAWING_BYTES)
+    while i < limit:
+        i = find(data, words, i, 60)
+        if i + 4 >= size:
+            return -1
+        if data[i + 1] == 33:  # a comment may hold anything
+            return -1
+        end = data[i + 1] == 47
+        value, at = name(data, i + 1 + end)
+        if value == _SVG:
+            if not end or at >= size or data[at] != 62:
+                return -1
+            return at + 1
+        if value == _FOREIGN or value in (SCRIPT, _STYLE_TAG, _MATH) or index(_BREAKOUT, value) >= 0:
+            return -1
+        i = at
+    return -1
+
+
+@compiled
+def _holds_text(data, start, end):
+    """Whether so much stands between tags in data[start:end]."""
+    seen, tag = 0, False
+    for i in range(start, end):
+        c = data[i]
+        if c == 60:
+            tag = True
+        elif c == 62:
+            tag = False
+        elif not tag and c > 32 and (c < 128 or c >= 192):
+            seen += 1
+            if seen >= NOSCRIPT_CHARS:
+                return True
+    return False
+
+
+@compiled
 def _gap(out, o):
     """An empty comment in place of what was left out, where its neighbours might join to something else."""
     if o and out[o - 1] > 32 and out[o - 1] != 62:
@@ -167,7 +230,12 @@ def _end_tag(data, i, kinds, out, o, facts, foreign):
         return i + 2, _copy(data, i, min(i + 2, len(data)), out, o), foreign
     begin = o
     value, at = name(data, i + 2)
-    o = _copy(data, i, at, out, o)
+    if value == _NOSCRIPT and facts[_SHOWN]:
+        facts[_SHOWN] = 0
+        out[o], out[o + 1], out[o + 2], out[o + 3], out[o + 4] = 60, 47, 100, 105, 118  # </div
+        o += 5
+    else:
+        o = _copy(data, i, at, out, o)
     i = at + 1
     if at >= len(data) or data[at] != 62:  # attributes, which say nothing in an end tag
         i, _, _, _ = _attributes(data, at, 0, False, kinds, out, o, facts)
@@ -275,6 +343,15 @@ def _value(data, i):
 
 
 @compiled
+def _of_a_file(data, first, last):
+    """Whether an address names a style sheet, as those of most links do."""
+    for i in range(max(first, last - 60), last - 3):
+        if data[i] == 46 and (data[i + 1] | 32 == 99 and data[i + 2] | 32 == 115 and data[i + 3] | 32 == 115):
+            return True  # .css
+    return False
+
+
+@compiled
 def _counts(data, first, last, kind, tag, addresses, facts):
     """Whether an attribute of that kind is read by anyone, given its value data[first:last]."""
     if kind == _KEEP:
@@ -282,11 +359,16 @@ def _counts(data, first, last, kind, tag, addresses, facts):
     if kind == _META:
         return tag == _META_TAG
     if kind == _HREF:
+        if tag == _LINK_TAG:
+            return last - first < 2000 and not _of_a_file(data, first, last)
         facts[_LINKS] += tag == _A
         licence = holds(data, first, last, _LICENS) or holds(data, first, last, _PUBLIC)
         facts[_LICENCE] |= licence
         return licence or (addresses and tag == _A)
     if kind == _REL:
+        if tag == _LINK_TAG:
+            facts[_LICENCE] |= holds(data, first, last, _LICENS)
+            return True
         licence = holds(data, first, last, _LICENS)
         facts[_LICENCE] |= licence
         return licence
@@ -304,42 +386,3 @@ def _counts(data, first, last, kind, tag, addresses, facts):
     if kind == _CONTENT:
         return tag == _META_TAG or last - first <= 40
     return False
-
-
-def is_utf8(data: bytes) -> bool:
-    """Whether bytes are valid UTF-8, without decoding them."""
-    return data.isascii() or bool(_valid(by_eight(data), np.frombuffer(data, np.uint8)))
-
-
-@compiled
-def _valid(words, data):
-    """Whether bytes are UTF-8; `words` holds the same bytes by eight, as far as they go."""
-    i, size = 0, len(data)
-    while i < size:
-        w = i >> 3
-        if i & 7 == 0 and w < len(words) and words[w] & 0x8080808080808080 == 0:
-            i += 8
-            continue
-        c = data[i]
-        if c < 128:
-            i += 1
-            continue
-        more = 1 if 0xC2 <= c < 0xE0 else 2 if 0xE0 <= c < 0xF0 else 3 if 0xF0 <= c < 0xF5 else 0
-        if more == 0 or i + more >= size:
-            return False
-        low, high = 128, 191
-        if c == 0xE0:
-            low = 0xA0
-        elif c == 0xED:
-            high = 0x9F
-        elif c == 0xF0:
-            low = 0x90
-        elif c == 0xF4:
-            high = 0x8F
-        if not low <= data[i + 1] <= high:
-            return False
-        for k in range(2, more + 1):
-            if data[i + k] & 0xC0 != 128:
-                return False
-        i += more + 1
-    return True

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import pyarrow.compute as pc
+
 from ...corpus.store.errors import RequestError
 from ...corpus.store.fate import sources
 from ...corpus.store.workspace import Workspace
-from ...training.data.shards import TokenDomain, held_out, open_tokens, table_name
+from ...training.data.shards import TokenDomain, document_ids, open_tokens
 from ..recipe import Phase, Recipe
 
 Unit = Literal["rows", "documents", "tokens"]
@@ -59,12 +61,14 @@ class Job:
     def texts(self, domain: str, split: str = "train") -> Iterator[dict[str, Any]]:
         """id, text and url of each document of a domain and split, in the order of the token shards."""
         assert self.workspace is not None
-        share = self.workspace.table(table_name(domain)).finished("recipe export").settings["heldout"]
+        held = document_ids(self.workspace, domain, "heldout")
         for source in sources(self.workspace, "recipe export").values():
             found = []
             for batch in source.read(["id", "text", "url", "domain"]):
+                aside = pc.is_in(batch["id"], value_set=held)
+                batch = batch.filter(aside if split == "heldout" else pc.invert(aside))
                 for row in batch.to_pylist():
-                    if row["domain"] == domain and held_out(row["id"], share) == (split == "heldout"):
+                    if row["domain"] == domain:
                         found.append({"id": row["id"], "text": row["text"], "url": row["url"]})
             yield from sorted(found, key=lambda row: row["id"])
 
@@ -208,6 +212,23 @@ def spans(job: Job) -> list[Span]:
         found.append(Span(number, phase, step, step + steps))
         step, before = step + steps, phase.until
     return found
+
+
+RANKS = 64  # an export to which every table has at least so many documents says nothing of small tables
+
+
+def say_small_tables(job: Job, export: Export) -> None:
+    """Note domains of fewer documents than ranks may read: these trainers give each rank documents of its own, and a
+    rank without one waits for ever or fails."""
+    sizes = {
+        name: round(one.tokens_available / one.mean_tokens_per_document) for name, one in job.recipe.domains.items()
+    }
+    small = [f"{name} has {sizes[name]}" for name in used_domains(job) if sizes[name] < RANKS]
+    if small:
+        export.notes.append(
+            f"{export.trainer} gives each rank documents of its own: {', '.join(small)} documents, so use no more "
+            f"ranks, or merge the domain with another"
+        )
 
 
 def write_text(job: Job, export: Export, name: str, text: str) -> str:

@@ -61,22 +61,23 @@ def lists(option: str, given: Sequence[str]) -> dict[str, str]:
 
 
 def shares(option: str, entries: Sequence[str]) -> dict[str, float]:
-    """NAME=NUMBER entries as name -> number."""
-    found: dict[str, float] = {}
-    for entry in entries:
-        name, equals, number = entry.rpartition("=")
-        try:
-            found[name.strip()] = float(number)
-        except ValueError:
-            equals = ""
-        if not equals or not name.strip():
-            raise RequestError(f"{option} {entry}: expected NAME=NUMBER")
-    return found
+    """NAME=NUMBER entries as name -> number, each name once."""
+    from ...mixing.tables import named_numbers
+
+    return named_numbers(entries, option)
 
 
 def targets(option: str, entries: Sequence[str]) -> dict[str, float]:
     """NAME or NAME=WEIGHT entries as name -> weight."""
     return shares(option, [entry if "=" in entry else f"{entry}=1" for entry in entries])
+
+
+def target_entries(option: str, entries: Sequence[str]) -> list[str]:
+    """DOMAIN, FILE or NAME=FILE, with =WEIGHT or not; the settings take them apart, here they are only checked."""
+    from ...mixing.target_names import target_entry, targets_of
+
+    targets_of([target_entry(entry, option) for entry in entries], option)
+    return list(entries)
 
 
 def groups(option: str, entries: Sequence[str]) -> dict[str, list[str]]:
@@ -128,6 +129,7 @@ PARSERS: dict[str, tuple[bool, Callable[[str, Any], Any]]] = {
     "lists": (True, lists),
     "shares": (True, shares),
     "targets": (True, targets),
+    "target_entries": (True, target_entries),
     "groups": (True, groups),
     "compared": (True, compared),
     "by_commas": (False, by_commas),

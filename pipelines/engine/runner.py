@@ -83,13 +83,20 @@ def _line(error: BaseException) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Beam's own log from errors upwards: its notes about coders and bundles say nothing about the work."""
-    log = logging.getLogger("apache_beam")
+    log, steps = logging.getLogger("apache_beam"), logging.getLogger("apache_beam.runners.common")
     before = log.level
     log.setLevel(logging.ERROR)
+    steps.addFilter(_unforeseen)
     try:
         yield
     finally:
         log.setLevel(before)
+        steps.removeFilter(_unforeseen)
+
+
+def _unforeseen(record: logging.LogRecord) -> bool:
+    """Whether a record is more than a refusal in words, which the command line prints without its traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], (RequestError, WorkspaceError)))
 
 
 def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str]]:

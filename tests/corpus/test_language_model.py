@@ -44,7 +44,8 @@ SENTENCES = {
 @pytest.mark.parametrize("language", SENTENCES)
 def test_a_sentence_is_recognised(language: str):
     (best,) = identify([SENTENCES[language]], OWN)
-    assert (best[0][0], len(best)) == (language, BEST)
+    assert best[0][0] == language
+    assert len(best) <= BEST  # fewer where its script is that of fewer languages
     assert best[0][1] > 0.5
     assert best == sorted(best, key=lambda pair: -pair[1])
 
@@ -59,8 +60,9 @@ def test_a_text_without_a_known_letter_has_no_language(text: str):
     assert identify([text], OWN) == [[]]
 
 
-def test_one_letter_is_answered_with_the_language_of_its_script():
-    assert [identify([letter], OWN)[0][0][0] for letter in "ωკத"] == ["el", "ka", "ta"]
+def test_a_short_word_is_answered_with_the_language_of_its_script_and_one_letter_with_none():
+    assert [identify([word], OWN)[0][0][0] for word in ("νερό", "წყალი", "தமிழ்")] == ["el", "ka", "ta"]
+    assert [identify([letter], OWN)[0][0][0] for letter in "ωκத"] == ["und"] * 3
 
 
 def test_letters_of_an_unknown_script_lower_the_score_of_the_few_known_words():
@@ -86,9 +88,9 @@ def test_the_banner_before_and_after_a_page_does_not_decide():
 
 
 @given(st.text(max_size=300))
-def test_any_text_has_three_scores_of_a_probability_or_none(text: str):
+def test_any_text_has_at_most_three_scores_of_a_probability(text: str):
     (best,) = identify([text], OWN)
-    assert len(best) in (0, BEST)
+    assert len(best) <= BEST
     assert sum(score for _, score in best) <= 1 + 1e-5
     assert all(score >= 0 for _, score in best)
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from gristmill.corpus.text.thinning import is_utf8, thin
+from gristmill.corpus.text.scanning import is_utf8
+from gristmill.corpus.text.thinning import thin
 
 ATTRIBUTES = re.compile(r"<([^\s>/!]+)(?:\s(?:\"[^\"]*\"|[^\">])*)?>")
 DROPPED = re.compile(
-    r"<script>(?:<!--.*?-->)?.*?</script>|<!--.*?-->|<(style|iframe|textarea)>.*?</\1>",
+    r"<script>(?:<!--.*?-->)?.*?</script>|<!--.*?-->|<(style|iframe|textarea|svg)>.*?</\1>",
     re.DOTALL,
 )
 

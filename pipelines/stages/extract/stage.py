@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from ....corpus.languages.identification import check_model
 from ....corpus.languages.identification import identity as model_identity
-from ....corpus.metadata.licences import class_of
+from ....corpus.metadata.licences import class_of, settled
+from ....corpus.metadata.page import Sent
 from ....corpus.readers.inputs import resolve
 from ....corpus.readers.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
 from ....corpus.readers.records import Raw, Reading, read_piece
@@ -176,7 +177,7 @@ def _documents(settings: ExtractSettings, lot: Lot, aside: Aside, optout: OptOut
         failed: list[dict[str, Any]] = []
         captured: list[dict[str, Any]] = []
         for batch in _batches(read_piece(piece, reading)):
-            jobs = [Job(raw.body, raw.markup, raw.charset) for raw in batch if _is_page(raw) and raw.body is not None]
+            jobs = [_job(raw) for raw in batch if _is_page(raw) and raw.body is not None]
             outcomes = _outcomes(settings, jobs)
             for raw in batch:
                 outcome = next(outcomes) if _is_page(raw) else None
@@ -201,6 +202,12 @@ def _is_page(raw: Raw) -> bool:
     return not raw.ignored and not raw.error
 
 
+def _job(raw: Raw) -> Job:
+    assert raw.body is not None
+    captured = raw.capture.captured if raw.capture is not None else None
+    return Job(raw.body, raw.markup, raw.charset, Sent(raw.url, raw.fields, captured) if raw.markup else None)
+
+
 def _batches(raws: Iterator[Raw]) -> Iterator[list[Raw]]:
     """Records in runs of at most `BATCH_PAGES` and about `BATCH_BYTES`."""
     batch: list[Raw] = []
@@ -219,6 +226,8 @@ def _outcomes(settings: ExtractSettings, jobs: list[Job]) -> Iterator[Outcome]:
     options = Options(
         settings.engine,
         settings.output == "markdown",
+        settings.headline,
+        settings.captions,
         settings.normalise,
         settings.repair_mojibake,
         settings.language_model,
@@ -232,7 +241,7 @@ def _document(lot: Lot, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, A
     """The row of a document. What the input itself states goes before what the page states."""
     about = outcome.stated
     languages = [{"label": label, "score": score} for label, score in outcome.languages]
-    licence = raw.license or about.license
+    licence = settled(raw.license) if raw.license else about.license
     return {
         "id": document_id(piece.file, raw.place, raw.inner),
         "text": outcome.text,
@@ -250,6 +259,10 @@ def _document(lot: Lot, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, A
         "languages": languages or None,
         "language_stated": about.language,
         "links": about.links if raw.markup else None,
+        "page_type": about.page_type,
+        "page_type_score": about.page_type_score,
+        "canonical": about.canonical,
+        "robots": about.robots,
     }
 
 
