@@ -103,9 +103,11 @@ def arcs(draw: random.Random) -> Drawn:
     if draw.random() < 0.5:
         return members(draw, arc)
     pages = [text(draw) for _ in range(5)]
-    odd = draw.choice([{"address": "2001:db8::1"}, {"address": "-"}, {"address": "0"}, {"date": "-"}, {"date": "0"}])
+    odd: dict[str, str] = draw.choice(
+        [{"address": "2001:db8::1"}, {"address": "-"}, {"address": "0"}, {"date": "-"}, {"date": "0"}]
+    )
     bad = draw.randrange(5)
-    made = [arc(http(page.encode()), n, **(odd if n == bad else {})) for n, page in enumerate(pages)]
+    made = [arc(http(page.encode()), n, 0, **(odd if n == bad else {})) for n, page in enumerate(pages)]
     packed = draw.random() < 0.5
     return Drawn(b"".join(map(pack_gzip, made)) if packed else b"".join(made), "warc", pages, pages, True)
 

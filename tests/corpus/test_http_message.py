@@ -100,19 +100,15 @@ def test_a_coded_body_that_is_cut_or_damaged_is_whole_or_refused(name: str, seed
     text = b"".join(b"<p>%d</p>" % draw.randrange(10**9) for _ in range(200))
     body = encode(text)
     at = draw.randrange(1, len(body))
-    body = body[:at] if draw.random() < 0.5 else body[:at] + draw.randbytes(40) + body[at + 40 :]
-    checked = name not in ("bare", "br", "zstd", "frames")  # those that carry a checksum
+    checked = name in ("gzip", "x-gzip", "members")  # the others carry no checksum: damage may decode
+    body = body[:at] if draw.random() < 0.5 or not checked else body[:at] + draw.randbytes(40) + body[at + 40 :]
     for fields in ({"Content_Encoding": field}, {"Content_Encoding": field, "Transfer_Encoding": "chunked"}):
         stored = chunked(body, [300]) if len(fields) > 1 else body
         try:
             got = parse_response(response(stored, Content_Type="text/html", **fields), 1 << 20).body
         except ValueError:
             continue
-        assert (
-            got == text
-            or (not checked and len(got) >= len(text) // 2)
-            or (name in ("members", "frames") and (text.startswith(got) and len(got) % 500 == 0))
-        )
+        assert got == text or (name in ("members", "frames") and (text.startswith(got) and len(got) % 500 == 0))
 
 
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=5), st.integers(1, 5000))
