@@ -6,13 +6,21 @@ READY := $(VENV)/.ready
 ROOMS := corpus dedup filters mixing pipelines proxy_models training
 LINKED := $(VENV)/linked/gristmill
 
-.PHONY: demo test check format bench clean linked
+DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_optimizer.py tests/training
+
+.PHONY: demo test determinism check format bench clean linked
 
 demo: $(READY)
 	$(BIN)/gristmill demo --workspace demo
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# what must not depend on the processor's vectors: the same tests under the narrowest and under eight floats
+determinism: $(READY)
+	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(DETERMINISM)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(DETERMINISM)
 
 # pyright does not follow the mapping of folders in pyproject.toml: a tree of links shows it the package as installed
 linked: $(READY)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator
 
+from gristmill.corpus.readers.compression import codec
 from gristmill.corpus.readers.http_message import parse_response
 from gristmill.corpus.readers.inputs import Input
-from gristmill.corpus.readers.members import Members, codec
+from gristmill.corpus.readers.members import Members
 from gristmill.corpus.readers.warc import Record, read_records
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.engine.runner import RunnerOptions

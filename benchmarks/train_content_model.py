@@ -17,8 +17,9 @@ import lightgbm
 import numpy as np
 from resiliparse.parse.html import HTMLTree
 
+from gristmill.corpus.readers.compression import codec
 from gristmill.corpus.readers.http_message import parse_response
-from gristmill.corpus.readers.members import Members, codec
+from gristmill.corpus.readers.members import Members
 from gristmill.corpus.readers.warc import Record, read_records
 from gristmill.corpus.text import content
 from gristmill.corpus.text.block_features import features, names

@@ -5,5 +5,6 @@ readers    inputs as files, planning, decompression, WARC and ARC, HTTP, rows
 text       a page to its text
 metadata   what a page says of itself
 languages  which language a text is in
+folding    what counts as the same text, and where words begin and end, in every script
 compiling  compiled functions whose cache cannot be stale
 """

@@ -8,6 +8,7 @@ keys          exact keys, scopes, ranks
 buckets       leader stars: which documents of a bucket are compared
 verification  exact Jaccard or containment of candidate pairs at bounded memory
 edges         blocks of compared pairs and what they say about a run
+growth        which buckets a changed corpus asks to be compared again
 clusters      connected components: in memory, or by large-star and small-star rounds
 survivors     who stays
 repeats       lines, paragraphs and exact runs of words that documents share

@@ -21,12 +21,23 @@ Verify = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Edges:
-    """Pairs that were compared: handles a < b, their similarity, how many members no leader covered within budget."""
+    """Pairs that were compared, once for each bucket and round in which they were.
 
+    key         of the bucket
+    a, b        handles, a < b
+    similarity  of the pair
+    left        key of each member that no leader covered within budget
+    """
+
+    key: np.ndarray
     a: np.ndarray
     b: np.ndarray
     similarity: np.ndarray
-    unexamined: int
+    left: np.ndarray
+
+    @property
+    def unexamined(self) -> int:
+        return len(self.left)
 
 
 def in_buckets(key: np.ndarray) -> np.ndarray:
@@ -54,7 +65,8 @@ def stars(
     verify       handles a, b (E,) -> similarity (E,) float64; asked once for each distinct pair of a round
     """
     key, handle, other = _ordered(in_buckets(key), (key,), handle, ranks, foreign)
-    found = [(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.float64))]
+    none = np.zeros(0, np.uint64)
+    found = [(none, none, none, np.zeros(0, np.float64))]
     for _ in range(leaders):
         if not len(key):
             break
@@ -68,19 +80,14 @@ def stars(
         new = np.r_[True, (low[order][1:] != low[order][:-1]) | (high[order][1:] != high[order][:-1])][: len(order)]
         place = np.empty(len(order), np.int64)
         place[order] = np.cumsum(new) - 1
-        low, high = low[order[new]], high[order[new]]
-        similarity = verify(low, high)
-        found.append((low, high, similarity))
+        similarity = verify(low[order[new]], high[order[new]])[place]
+        found.append((key[asked], low, high, similarity))
         covered = first.copy()
-        covered[asked] = similarity[place] >= threshold
+        covered[asked] = similarity >= threshold
         key, handle, other = key[~covered], handle[~covered], other[~covered]
         remaining = in_buckets_sorted(key, other)
         key, handle, other = key[remaining], handle[remaining], other[remaining]
-    a, b, similarity = (np.concatenate([part[i] for part in found]) for i in range(3))
-    order = np.lexsort((b, a))
-    new = np.r_[True, (a[order][1:] != a[order][:-1]) | (b[order][1:] != b[order][:-1])][: len(order)]
-    keep = order[new]
-    return Edges(a[keep], b[keep], similarity[keep], len(key))
+    return Edges(*(np.concatenate([part[i] for part in found]) for i in range(4)), left=key)
 
 
 def in_buckets_sorted(key: np.ndarray, foreign: np.ndarray) -> np.ndarray:
@@ -99,8 +106,8 @@ def exact_stars(
     handle: np.ndarray,
     ranks: Callable[[np.ndarray], np.ndarray],
     foreign: Callable[[np.ndarray], np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Edges from the first document of each exact key to the others: handles a < b, (E,) uint64.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Edges from the first document of each exact key to the others: key, handles a < b, (E,) uint64.
 
     key, check (N,) uint64 are a 128-bit key together, so that equal keys need no verification.
     """
@@ -109,7 +116,7 @@ def exact_stars(
     leads = np.flatnonzero(first)[np.cumsum(first) - 1]
     asked = ~first & ~other
     a, b = handle[leads[asked]], handle[asked]
-    return np.minimum(a, b), np.maximum(a, b)
+    return key[asked], np.minimum(a, b), np.maximum(a, b)
 
 
 def _ordered(chosen, keys, handle, ranks, foreign):

@@ -21,12 +21,47 @@ def choose_cuts(cuts: Sequence[Cut], size: int, protected: float) -> list[Cut]:
     """The cuts to be made, by start, not overlapping. size: bytes of the text; protected: share that must stay."""
     budget = size - max(1, int(protected * size + 0.999999))
     taken: list[Cut] = []
+    free = _Free(cuts)
     for cut in sorted(cuts, key=lambda c: (-c.documents, c.start, -c.end, c.rule)):
-        for piece in _without(cut, taken):
+        for first, last in free.parts(cut):
+            piece = cut._replace(start=free.places[first], end=free.places[last])
             if piece.end - piece.start <= budget:
                 budget -= piece.end - piece.start
                 taken.append(piece)
+                free.take(first, last)
     return sorted(taken)
+
+
+class _Free:
+    """Which stretches between neighbouring ends of cuts are not taken yet. A taken one is passed over but once."""
+
+    def __init__(self, cuts: Sequence[Cut]) -> None:
+        self.places = sorted({place for cut in cuts for place in (cut.start, cut.end)})
+        self._number = {place: number for number, place in enumerate(self.places)}
+        self._next = list(range(len(self.places) + 1))  # the first free stretch from each on, by path halving
+
+    def _from(self, stretch: int) -> int:
+        while self._next[stretch] != stretch:
+            self._next[stretch] = self._next[self._next[stretch]]
+            stretch = self._next[stretch]
+        return stretch
+
+    def parts(self, cut: Cut) -> list[tuple[int, int]]:
+        """(first, last) numbers of the places that bound each free part of a cut."""
+        at, end = self._number[cut.start], self._number[cut.end]
+        found: list[tuple[int, int]] = []
+        while (at := self._from(at)) < end:
+            if found and found[-1][1] == at:
+                found[-1] = (found[-1][0], at + 1)
+            else:
+                found.append((at, at + 1))
+            at += 1
+        return found
+
+    def take(self, first: int, last: int) -> None:
+        """Take the stretches between two places."""
+        for stretch in range(first, last):
+            self._next[stretch] = stretch + 1
 
 
 def apply_cuts(text: str, cuts: Sequence[Cut]) -> tuple[str, list[dict[str, Any]]]:
@@ -53,16 +88,3 @@ def merged(cuts: Sequence[Cut]) -> list[Cut]:
             cut = Cut(before.start, max(before.end, cut.end), cut.rule, min(before.documents, cut.documents))
         out.append(cut)
     return out
-
-
-def _without(cut: Cut, taken: Sequence[Cut]) -> list[Cut]:
-    """The parts of a cut that are not taken yet."""
-    parts = [cut]
-    for other in taken:
-        parts = [
-            part._replace(start=start, end=end)
-            for part in parts
-            for start, end in ((part.start, min(part.end, other.start)), (max(part.start, other.end), part.end))
-            if start < end
-        ]
-    return parts

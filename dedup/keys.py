@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..corpus.compiling import compiled
+from ..corpus.folding import BASE, SEED, mix
 from ..corpus.store.errors import RequestError
 from ..corpus.store.schema import DOCUMENTS
-from .shingles import BASE, SEED, mix
 
 SCOPES = ("global", "source", "domain", "crawl")
 CRAWL = re.compile(r"CC-MAIN-\d{4}-\d{2}")

@@ -15,10 +15,10 @@ import rensa
 from datasketch import MinHashLSH
 
 from ..corpus.compiling import compiled
+from ..corpus.folding import SEED, mix
 from ..corpus.store.errors import RequestError, unknown_name
-from .shingles import SEED, mix
 
-SIGNATURES = f"rensa r{rensa.RMinHash.ALGORITHM_VERSION}, splitmix64 of 32-bit shingles"
+SIGNATURES = f"rensa r{rensa.RMinHash.ALGORITHM_VERSION}, splitmix64 of 64-bit shingles"
 
 BLOCK = 256  # documents
 
@@ -90,7 +90,7 @@ def s_curve(jaccard: np.ndarray, bands: int, rows: int) -> np.ndarray:
 def signatures(hashes: np.ndarray, offsets: np.ndarray, num_perm: int, seed: int) -> np.ndarray:
     """MinHash signatures of shingle sets; a document without a shingle has all ones and no band key.
 
-    hashes (H,) uint32, offsets (D+1,) int64 -> (D, num_perm) uint32
+    hashes (H,) uint64, offsets (D+1,) int64 -> (D, num_perm) uint32
     """
     documents = len(offsets) - 1
     if documents == 0:
@@ -107,10 +107,10 @@ def signatures(hashes: np.ndarray, offsets: np.ndarray, num_perm: int, seed: int
 
 
 @compiled
-def _mixed(hashes):  # (H,) uint32 -> (H,) uint64
+def _mixed(hashes):  # (H,) uint64 -> (H,) uint64
     out = np.empty(len(hashes), np.uint64)
     for i in range(len(hashes)):
-        out[i] = mix(np.uint64(hashes[i]))
+        out[i] = mix(hashes[i])
     return out
 
 

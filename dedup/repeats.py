@@ -1,7 +1,7 @@
 """Text that repeats across documents: lines, paragraphs and exact runs of words, found by hashes alone.
 
-Lines and paragraphs are compared as their words (case, digits, punctuation and diacritics do not count) and counted
-by how many documents contain them.
+Lines and paragraphs are compared as their words (see `corpus/folding.py`) with every digit as 0, and counted by how
+many documents contain them.
 
 Runs of at least `length` words are found exactly without a suffix array and without shuffling a hash for each word:
 
@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from ..corpus.compiling import compiled
-from .folds import IDEOGRAPH, LETTER, TABLE, characters
-from .shingles import BASE, SEED, _decode, mix, shingle
+from ..corpus.folding import BASE, Words, mix
+from ..corpus.folding import words as words
+from .shingles import shingle
 
 
 @dataclass(frozen=True)
@@ -56,32 +57,11 @@ def segments(text: pa.Array, unit: str) -> Pieces:
     cuts = np.unique(np.concatenate([feeds + 1, ends]))
     cuts = cuts[(cuts >= ends[0]) & (cuts <= ends[-1])]
     column = pa.LargeStringArray.from_buffers(len(cuts) - 1, pa.py_buffer(cuts), text.buffers()[2])
-    found = shingle(column, "words", 64, "plain")
+    found = shingle(column, "words", 64, "digits")
     visible = np.diff(found.offsets) > 0
     document = np.searchsorted(ends, cuts[:-1], side="right") - 1
     start, end = cuts[:-1] - ends[document], cuts[1:] - ends[document]
     return Pieces(found.content[visible, 0], document[visible], start[visible], end[visible])
-
-
-@dataclass(frozen=True)
-class Words:
-    """Words of D documents: hash (W,) uint64, start and end (W,) int64 bytes in the text, offsets (D+1,) int64."""
-
-    hash: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    offsets: np.ndarray
-
-
-def words(text: pa.Array) -> Words:
-    """The words of each text, lower-cased, with their places. text (D,) string without nulls."""
-    text = text.cast(pa.large_string())
-    if not len(text):
-        none = np.zeros(0, np.int64)
-        return Words(none.astype(np.uint64), none, none, np.zeros(1, np.int64))
-    ends = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
-    data = np.frombuffer(text.buffers()[2] or b"\0", np.uint8)
-    return Words(*_words(data, ends, characters("lower")))
 
 
 def seeds(found: Words, length: int) -> Pieces:
@@ -125,41 +105,6 @@ def _pieces(found: Words, place: np.ndarray, length: int) -> Pieces:
     document = np.searchsorted(found.offsets, place, side="right") - 1
     key = _hash_at(found.hash, place, length)
     return Pieces(key, document, found.start[place], found.end[place + length - 1])
-
-
-@compiled
-def _words(data, ends, table):
-    room = (ends[-1] - ends[0]) // 2 + len(ends) + 1
-    hashes, starts, stops = np.empty(room, np.uint64), np.empty(room, np.int64), np.empty(room, np.int64)
-    offsets = np.zeros(len(ends), np.int64)
-    n = 0
-    for d in range(len(ends) - 1):
-        word, began = SEED, np.int64(-1)
-        i, end = ends[d], ends[d + 1]
-        while i < end:
-            point, length = _decode(data, i, end)
-            what = IDEOGRAPH if 0x20000 <= point < 0x32400 else 0
-            if point < TABLE:
-                what, point = np.int64(table[point]) >> 24, np.int64(table[point]) & 0xFFFFFF
-            if what == LETTER:
-                if began < 0:
-                    began = i
-                word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
-            else:
-                if began >= 0:
-                    hashes[n], starts[n], stops[n] = mix(word), began - ends[d], i - ends[d]
-                    n += 1
-                    word, began = SEED, np.int64(-1)
-                if what == IDEOGRAPH:
-                    hashes[n] = mix((SEED ^ np.uint64(point)) * np.uint64(0x100000001B3))
-                    starts[n], stops[n] = i - ends[d], i + length - ends[d]
-                    n += 1
-            i += length
-        if began >= 0:
-            hashes[n], starts[n], stops[n] = mix(word), began - ends[d], end - ends[d]
-            n += 1
-        offsets[d + 1] = n
-    return hashes[:n].copy(), starts[:n].copy(), stops[:n].copy(), offsets
 
 
 @compiled

@@ -21,8 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..corpus.store.errors import RequestError
 from .settings import SemanticSettings
 
+FEWEST = 16  # documents beyond the directions taken away: in 15 dimensions a cosine of 0.95 is no accident
 BLOCK = 2048  # documents compared at a time: memory is BLOCK x the documents of a cluster
 
 
@@ -60,8 +62,14 @@ def fit_frame(vectors: np.ndarray, rank: np.ndarray, settings: SemanticSettings)
     ordered = unit(vectors)[np.argsort(rank)]
     ordered = ordered[ordered.any(axis=1)].astype(np.float64)
     components = -(-width // 100) if settings.components is None else settings.components
-    if len(ordered) <= components:  # they would say everything
-        return Frame(np.zeros(width, np.float32), none)
+    if len(ordered) < 2:
+        return Frame(np.zeros(width, np.float32), none)  # nothing to compare
+    if components and len(ordered) < FEWEST + components:
+        raise RequestError(
+            f"semantic: {len(ordered)} documents are too few to tell what all vectors share from what sets them apart "
+            f"(without their mean and {components} directions, unlike ones would point the same way by chance); it "
+            f"takes {FEWEST + components}; give --components 0 to take away the mean alone"
+        )
     with threadpool_limits(1):  # sums in a fixed order, hence the same bits
         mean = ordered.mean(axis=0)
         ordered -= mean

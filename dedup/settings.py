@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ..corpus.settings import Elsewhere, File
+from ..corpus.settings import Elsewhere, File, Folder
 from ..corpus.store.errors import RequestError
 
 SIGNED = ("unit", "size", "fold", "num_perm", "seed", "exact")  # what the bytes of signatures/ and shingles/ depend on
@@ -178,8 +178,9 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
 class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the semantic stage."""
 
-    model: File | None = Field(
-        default=None, description="proxy model that makes the vectors, into embeddings/; as score writes them"
+    model: Folder | None = Field(
+        default=None,
+        description="proxy model that makes embeddings/: a file as score writes it, a checkpoint or a run",
     )
     tokenizer: File | None = Field(
         default=None, description="its tokenizer.json, where it does not lie beside it and is not the workspace's"

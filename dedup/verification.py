@@ -22,7 +22,7 @@ BLOCK_BYTES = 64 << 20
 SHINGLES = pa.schema(
     [
         pa.field("rank", pa.uint64(), nullable=False),  # of the id: the order of documents inside a bucket
-        pa.field("hashes", pa.large_list(pa.uint32()), nullable=False),
+        pa.field("hashes", pa.large_list(pa.uint64()), nullable=False),
     ]
 )
 
@@ -35,6 +35,11 @@ def _open(url: str) -> tuple[pa.ipc.RecordBatchFileReader, mmap.mmap | None]:
     with open(path, "rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped))), mapped
+
+
+def ipc_batches(url: str) -> pa.ipc.RecordBatchFileReader:
+    """An Arrow IPC file, memory-mapped where it is local; a content has one URL, so it stays open."""
+    return _open(url)[0]
 
 
 class ShingleStore:
@@ -52,8 +57,8 @@ class ShingleStore:
                     mapped.madvise(mmap.MADV_DONTNEED)
 
     def gather(self, handles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """handles (N,) uint64, ascending -> hashes (H,) uint32, offsets (N+1,) int64."""
-        pieces = [np.zeros(0, np.uint32)]
+        """handles (N,) uint64, ascending -> hashes (H,) uint64, offsets (N+1,) int64."""
+        pieces = [np.zeros(0, np.uint64)]
         pieces += [_take(values, ends, rows) for ends, values, rows, _ in self._parts(handles)]
         return np.concatenate(pieces), np.r_[0, np.cumsum(self.sizes(handles))]
 
@@ -99,7 +104,7 @@ def similarity(store: ShingleStore, a: np.ndarray, b: np.ndarray, measure: str =
     order = np.lexsort((b, a))
     left, right = a[order], b[order]
     handles, places = np.unique(np.concatenate([left, right]), return_inverse=True)
-    size = store.sizes(handles)[places].reshape(2, -1) * 4
+    size = store.sizes(handles)[places].reshape(2, -1) * 8
     new = np.r_[True, left[1:] != left[:-1]][: len(left)]
     total = np.cumsum(size[1] + size[0] * new)
     start = 0
@@ -120,7 +125,7 @@ def _take(values, ends, rows):
     total = 0
     for row in rows:
         total += ends[row + 1] - ends[row]
-    out = np.empty(total, np.uint32)
+    out = np.empty(total, np.uint64)
     position = 0
     for row in rows:
         n = ends[row + 1] - ends[row]
@@ -131,7 +136,7 @@ def _take(values, ends, rows):
 
 @compiled
 def _similarity(hashes, offsets, left, right, containment):
-    # hashes (H,) uint32, offsets (N+1,), left and right (E,) places in offsets -> (E,) float64
+    # hashes (H,) uint64, offsets (N+1,), left and right (E,) places in offsets -> (E,) float64
     out = np.zeros(len(left), np.float64)
     for e in range(len(left)):
         i, i_end = offsets[left[e]], offsets[left[e] + 1]

@@ -7,6 +7,8 @@ layout           `Layout`, a batch cut into words, lines and paragraphs that all
 gopher, c4, nemo, redpajama, content, languages   the families, where they differ as dialects (`gopher@dolma`)
 pii              e-mail, IP, phone, IBAN, card, API key: `find`, `replaced`
 by_language      words, stop words and ratios by the language of the document (`gopher@fineweb2`)
+phones           phone numbers, checked against the numbering plans of libphonenumber
+url_lists        lists of hosts as people have them: hosts files, Adblock, wildcards
 urls             lists of hosts, domains, URLs and words: `UrlRules`, `UrlLists`, `ut1_lists`
 classifiers      fastText models trained and judged; any model by its path as a signal
 decontamination  an index of evaluation sets and `search` for their pieces, near copies (`near_copies`) among them

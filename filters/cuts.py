@@ -4,6 +4,7 @@ The text after the cut is the text before it without the recorded spans: a line 
 the last line with the break before it. Nothing else changes, white space included.
 """
 
+import bisect
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,8 +95,10 @@ def masked(text: str, removed: list[dict], kinds: tuple[str, ...], key: bytes | 
     `removed` are the cuts in characters of the text; the answer has those of personal data as well, as `pii_email`.
     """
     spans = [(cut["start"], cut["end"], cut["rule"], "") for cut in removed]
+    gone = sorted((cut["start"], cut["end"]) for cut in removed)  # they do not overlap
     for span in find(text, kinds):
-        if not any(span.start < cut["end"] and cut["start"] < span.end for cut in removed):
+        place = bisect.bisect_left(gone, (span.end,))  # the cuts before it begin in front of the find's end
+        if place == 0 or gone[place - 1][1] <= span.start:
             spans.append((span.start, span.end, f"pii_{span.kind}", token(span.kind, text[span.start : span.end], key)))
     parts: list[str] = []
     at = 0

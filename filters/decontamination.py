@@ -1,10 +1,12 @@
 """Documents that hold pieces of evaluation sets: an index of word n-grams, and where a text touches it.
 
-Words are runs of letters and digits in lower case, so case and punctuation do not hide a copy. An example of at least
-`n` words is indexed by its n-grams (13 by default); a shorter one by the whole of it, if it has at least `shortest`
-words; anything shorter is too common to prove something and is left out, and counted in `Index.too_short`. One n-gram
-in common is a hit; so is a near copy (`near_copies.py`) of an example, or of 2n words of a long one. Chance agreement
-was not seen at these sizes, see `benchmarks/filter_decontamination.py`.
+Words are those of `corpus/folding.py`, so case, punctuation, width and what cannot be seen do not hide a copy; examples
+are brought into the normal form that documents are in. Where there are no spaces between words, letters are compared,
+and as many of them count as a word as `folding.weight_of` says. An example of at least `n` words is indexed by its
+n-grams (13 by default); a shorter one by the whole of it, if it has at least `shortest` words; anything shorter is too
+common to prove something and is left out, and counted in `Index.too_short`. One n-gram in common is a hit; so is a
+near copy (`near_copies.py`) of an example, or of 2n words of a long one. Chance agreement was not seen at these sizes,
+see `benchmarks/meaning.py`.
 """
 
 import functools
@@ -15,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from ..corpus.folding import WORD, Words, words
 from ..corpus.store.errors import RequestError
 from ..corpus.store.shards import filesystem
+from ..corpus.text.normalising import normalise
 from .near_copies import SEED, NearIndex, near_copies, near_index
-from .words import unicode
-from .words.kernels import NEXT, decode, jit, slot, table_size
-from .words.layout import Layout, Spans
+from .words.kernels import NEXT, jit, slot, table_size
 
 FIELDS = ("query", "question", "context", "passage", "text", "sentence", "prompt", "continuation")
 
@@ -43,52 +45,15 @@ class Index:
 
     n: int
     tasks: tuple[str, ...]
-    lengths: np.ndarray  # (L,) int64, ascending: n-gram sizes that occur
+    whole: np.ndarray  # (L,) bool: whether some short example has so many words, each counted as one
     keys: np.ndarray  # (2**k,) uint64
     stamps: np.ndarray  # (2**k,) int64, 1 where taken
     owner: np.ndarray  # (2**k,) int64, place of the example
+    opening: np.ndarray  # (2**j,) bool: hashes of the first `OPENING` words of everything indexed
     task_of: np.ndarray  # (examples,) int64
-    number_of: np.ndarray  # (examples,) int64, its line in the file
+    number_of: np.ndarray  # (examples,) int64, its place in the file
     too_short: int
     near: NearIndex | None
-
-
-@jit
-def _folded(data, ends, table, lower, fill, bounds):
-    """Runs of letters, digits and marks in lower case."""
-    made = np.zeros(len(ends), np.int64)
-    n = bounds[-1] if fill else 0
-    start, end, hashes = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.uint64)
-    w = 0
-    for d in range(len(ends) - 1):
-        i = ends[d]
-        while i < ends[d + 1]:
-            point, width = decode(data, i)
-            if not table[point] & 8192:  # ALNUM
-                i += width
-                continue
-            begin, h = i, np.uint64(0)
-            while i < ends[d + 1]:
-                point, width = decode(data, i)
-                apostrophe = point == 39 or point == 0x2019
-                if not (table[point] & 8448 or apostrophe):  # ALNUM or MARK
-                    break
-                if not apostrophe:
-                    h = h * NEXT + np.uint64(lower[point] + 1)
-                i += width
-            if fill:
-                start[w], end[w], hashes[w] = begin, i, h
-            w += 1
-        made[d + 1] = w
-    return made, (start, end, hashes)
-
-
-def folded_words(layout: Layout) -> Spans:
-    """Words as this module compares them; `chars` and `flags` are not filled."""
-    where = (layout.data, layout.ends, layout.table, unicode.lowered())
-    bounds = _folded(*where, False, np.zeros(1, np.int64))[0]
-    start, end, hashes = _folded(*where, True, bounds)[1]
-    return Spans(bounds, start, end, hashes, np.zeros(0, np.int32), np.zeros(0, np.uint16))
 
 
 def build(examples: Mapping[str, Iterable[str]], n: int = 13, shortest: int = 8, tolerance: float = 0.15) -> Index:
@@ -100,96 +65,126 @@ def build(examples: Mapping[str, Iterable[str]], n: int = 13, shortest: int = 8,
             texts.append(text)
             task_of.append(place)
             number_of.append(number)
-    words = folded_words(Layout(pa.array(texts, pa.string())))
-    counts = np.diff(words.bounds)
-    sizes = np.where(counts >= n, n, np.where(counts >= shortest, counts, 0))
-    total = int(np.sum(np.where(sizes > 0, counts - sizes + 1, 0)))
-    if not total:
+    found = words(pa.array(texts, pa.large_string()))
+    sizes = np.diff(np.r_[0, np.cumsum(found.weight, dtype=np.int64)][found.offsets])
+    short = int(np.sum(sizes < shortest * WORD))
+    if short == len(texts):
         raise RequestError(f"the evaluation sets hold no example of at least {shortest} words")
-    keys = np.zeros(table_size(total), np.uint64)
+    most = int(np.sum(np.diff(found.offsets)[sizes >= shortest * WORD]))
+    keys = np.zeros(table_size(most), np.uint64)
     stamps, owner = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
-    _fill(words.bounds, words.hash, sizes, keys, stamps, owner)
-    lengths = np.unique(sizes[sizes > 0]).astype(np.int64)
-    short = int(np.sum(sizes == 0))
-    near = near_index(words, max(shortest, 2 * SEED), 2 * n, tolerance) if tolerance > 0 else None
-    return Index(n, tasks, lengths, keys, stamps, owner, np.array(task_of), np.array(number_of), short, near)
+    opening = np.zeros(min(8 * len(keys), 1 << 26), np.bool_)
+    whole = np.zeros(n * WORD + 2, np.bool_)
+    bounds = (n * WORD, shortest * WORD)
+    _fill(found.offsets, found.hash, found.weight, sizes, *bounds, whole, keys, stamps, owner, opening)
+    near = near_index(found, max(shortest, 2 * SEED), 2 * n, tolerance) if tolerance > 0 else None
+    numbers = np.array(task_of), np.array(number_of)
+    return Index(n, tasks, whole, keys, stamps, owner, opening, *numbers, short, near)
+
+
+OPENING = 3  # words; no example is shorter
 
 
 @jit
-def _gram(hashes, at, n):
-    g = np.uint64(n)
-    for k in range(n):
-        g = (g ^ (g >> np.uint64(31))) * NEXT + hashes[at + k]
-    return g
+def _chained(g, word):
+    return (g ^ (g >> np.uint64(31))) * NEXT + word
 
 
 @jit
-def _fill(bounds, hashes, sizes, keys, stamps, owner):
+def _key(g, size):
+    return (g ^ (g >> np.uint64(29))) * NEXT + np.uint64(size)
+
+
+@jit
+def _place(g, mask):
+    return np.int64((g ^ (g >> np.uint64(32))) & np.uint64(mask))
+
+
+@jit
+def _fill(bounds, hashes, weights, sizes, full, shortest, whole, keys, stamps, owner, opening):
     for d in range(len(bounds) - 1):
-        n = sizes[d]
-        if n == 0:
+        if sizes[d] < shortest:
             continue
-        for at in range(bounds[d], bounds[d + 1] - n + 1):
-            g = _gram(hashes, at, n)
+        last = bounds[d + 1] if sizes[d] >= full else bounds[d] + 1  # one past the last word that one begins at
+        for at in range(bounds[d], last):
+            g, weight, k = np.uint64(0), 0, at
+            early = np.uint64(0)
+            while k < bounds[d + 1] and weight < full:
+                g = _chained(g, hashes[k])
+                weight += weights[k]
+                k += 1
+                if k - at == OPENING:
+                    early = g
+            if weight < full and sizes[d] >= full:
+                break  # what is left is shorter than an n-gram
+            if weight < full:
+                whole[k - at] = True
+            opening[_place(early if k - at > OPENING else g, len(opening) - 1)] = True
+            g = _key(g, k - at)
             s = slot(keys, stamps, 1, g)
             if stamps[s] != 1:
                 keys[s], stamps[s], owner[s] = g, 1, d
 
 
 @jit
-def _search(bounds, hashes, lengths, keys, stamps, owner):
-    """(hits, 4) int64: document, word where it begins, n, example."""
+def _search(bounds, hashes, weights, full, whole, keys, stamps, owner, opening):
+    """(hits, 4) int64: document, word where it begins, words, example."""
     found = np.empty((16, 4), np.int64)
     count = 0
     for d in range(len(bounds) - 1):
         for at in range(bounds[d], bounds[d + 1]):
-            for n in lengths:
-                if at + n > bounds[d + 1]:
+            g, weight, k = np.uint64(0), 0, at
+            while k < bounds[d + 1] and weight < full:
+                g = _chained(g, hashes[k])
+                weight += weights[k]
+                k += 1
+                if k - at == OPENING and not opening[_place(g, len(opening) - 1)]:
                     break
-                g = _gram(hashes, at, n)
-                s = slot(keys, stamps, 1, g)
+                if weight < full and not whole[k - at]:
+                    continue
+                s = slot(keys, stamps, 1, _key(g, k - at))
                 if stamps[s] == 1:
                     if count == len(found):
                         wider = np.empty((2 * count, 4), np.int64)
                         wider[:count] = found
                         found = wider
-                    found[count, 0], found[count, 1], found[count, 2], found[count, 3] = d, at, n, owner[s]
+                    found[count, 0], found[count, 1], found[count, 2], found[count, 3] = d, at, k - at, owner[s]
                     count += 1
     return found[:count]
 
 
 def search(text: pa.Array, index: Index) -> list[list[Hit]]:
     """Every text's hits, in order; those of one example that overlap are one hit."""
-    layout = Layout(text)
-    words = folded_words(layout)
-    found = _search(words.bounds, words.hash, index.lengths, index.keys, index.stamps, index.owner)
-    spans = [(d, at, at + n, example, 0) for d, at, n, example in found.tolist()]
+    found = words(text)
+    tables = (index.whole, index.keys, index.stamps, index.owner, index.opening)
+    exact = _search(found.offsets, found.hash, found.weight, index.n * WORD, *tables)
+    spans = [(d, at, at + n, example, 0) for d, at, n, example in exact.tolist()]
     if index.near is not None:
         spans += [
-            (d, at, at + n, example, edits) for d, at, n, example, edits in near_copies(words, index.near).tolist()
+            (d, at, at + n, example, edits) for d, at, n, example, edits in near_copies(found, index.near).tolist()
         ]
-    out: list[list[Hit]] = [[] for _ in range(len(layout))]
+    joined: list[list[list[int]]] = [[] for _ in range(len(text))]  # by document: example, word, end, edits
     open_hits: dict[tuple[int, int], list[int]] = {}
     for d, at, end, example, edits in sorted(spans):
         span = open_hits.get((d, example))
-        if span is not None and at <= span[1]:
-            span[1], span[2] = max(span[1], end), min(span[2], edits)
+        if span is not None and at <= span[2]:
+            span[2], span[3] = max(span[2], end), min(span[3], edits)
             continue
-        if span is not None:
-            out[d].append(_hit(layout, words, index, d, example, span))
-        open_hits[d, example] = [at, end, edits]
-    for (d, example), span in open_hits.items():
-        out[d].append(_hit(layout, words, index, d, example, span))
-    return [sorted(hits, key=lambda hit: (hit.start, hit.task, hit.example)) for hits in out]
+        open_hits[d, example] = [example, at, end, edits]
+        joined[d].append(open_hits[d, example])
+    return [_hits(text[d].as_py(), found, index, hits) if hits else [] for d, hits in enumerate(joined)]
 
 
-def _hit(layout: Layout, words: Spans, index: Index, d: int, example: int, span: list[int]) -> Hit:
-    begin = int(layout.ends[d])
-    low, high = int(words.start[span[0]]), int(words.end[span[1] - 1])
-    start = len(layout.data[begin:low].tobytes().decode())
-    size = len(layout.data[low:high].tobytes().decode())
-    task = index.tasks[int(index.task_of[example])]
-    return Hit(task, int(index.number_of[example]), start, start + size, span[1] - span[0], span[2])
+def _hits(text: str, found: Words, index: Index, spans: list[list[int]]) -> list[Hit]:
+    octets = np.frombuffer(text.encode(), np.uint8)
+    characters = np.r_[0, np.cumsum((octets & 0xC0) != 0x80)]  # before each byte
+    hits = []
+    for example, at, end, edits in spans:
+        start, stop = int(characters[found.start[at]]), int(characters[found.end[end - 1]])
+        size = -(-int(found.weight[at:end].sum(dtype=np.int64)) // WORD)
+        task = index.tasks[int(index.task_of[example])]
+        hits.append(Hit(task, int(index.number_of[example]), start, stop, size, edits))
+    return sorted(hits, key=lambda hit: (hit.start, hit.task, hit.example))
 
 
 def masked(text: str, hits: list[Hit], token: str = "") -> tuple[str, list[dict]]:
@@ -207,14 +202,21 @@ def masked(text: str, hits: list[Hit], token: str = "") -> tuple[str, list[dict]
     return "".join((*parts, text[at:])), [{"start": s, "end": e, "rule": task} for s, e, task in spans]
 
 
-def read_examples(path: str) -> list[str]:
-    """Examples of a JSONL file: the texts of the fields in `FIELDS`, one after the other; unknown lines are refused."""
+def read_examples(path: str, repair: bool = False) -> list[str]:
+    """Examples of a JSONL file: the texts of the fields in `FIELDS`, one after the other; unknown lines are refused.
+
+    Blank lines are none. The texts are brought into the form that documents are in: composed, `\\n` line ends, no
+    control characters, with `repair` mojibake mended.
+    """
     fs, plain = filesystem(path)
     if not fs.exists(plain):
         raise RequestError(f"evaluation set {path} does not exist")
     examples = []
     with fs.open(plain, "rb") as file:
         for number, line in enumerate(file, 1):
+            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if not line.strip():
+                continue
             try:
                 row = json.loads(line)
                 texts = [row[name] for name in FIELDS if isinstance(row.get(name), str)]
@@ -222,7 +224,8 @@ def read_examples(path: str) -> list[str]:
                 raise RequestError(f"{path}: line {number} is not a JSON object: {error}") from error
             if not texts:
                 raise RequestError(f"{path}: line {number} has none of the fields {', '.join(FIELDS)}")
-            examples.append(" ".join(texts))
+            told = " ".join(texts).encode("utf-8", "replace").decode()  # half of a surrogate pair is no character
+            examples.append(normalise(told, layout=False, repair=repair))
     return examples
 
 

@@ -1,21 +1,26 @@
 """Personal data in texts: found by shape and checksum, and replaced by tokens that depend on nothing but the match.
 
-Kinds: e-mail, public IP address, phone number (with a calling code, in national forms that nothing else has, or behind
-a word such as `tel`), IBAN (checksum), payment card (Luhn and issuer prefix), API key (the prefixes that issuers
-document, private keys, and what stands behind `api_key =`). What is found are spans of characters; `replaced` puts
-`<EMAIL>` and the like in their place, or `<EMAIL:3f2a9c>` with a keyed digest, so that equal data stay equal and the
-order of documents is irrelevant. Names of persons and addresses are not looked for. Private, loopback and documentation
-addresses are left alone, and so is a dotted number that follows `version`, `v` or the like.
+Kinds: e-mail, public IP address, phone number (see `phones.py`), IBAN (checksum), payment card (Luhn and issuer
+prefix), API key (the prefixes that issuers document, private keys, and what stands behind `api_key =`). What is found
+are spans of characters; `replaced` puts `<EMAIL>` and the like in their place, or `<EMAIL:3f2a9c>` with a keyed digest,
+so that equal data stay equal and the order of documents is irrelevant. Names of persons and addresses are not looked
+for. Private, loopback and documentation addresses are left alone, and so are dotted numbers that are versions: behind
+`version` and its like in other languages, behind a product's name and a slash, object identifiers, and four numbers up
+to 20 where nothing speaks of an address.
+
+A find ends where no ASCII letter or digit goes on, so it may touch letters of other scripts. Digits, spaces, hyphens
+and letters of full width, and those of other scripts and typographers, are read as the plain ones.
 """
 
 import hashlib
 import ipaddress
-import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
+
+from .phones import phones
 
 KINDS = ("email", "ip", "phone", "iban", "card", "api_key")
 
@@ -29,33 +34,46 @@ class Span:
     kind: str
 
 
+# Top-level domains in other scripts than Latin, as delegated
+_NATIVE = (
+    "рф|рус|бел|укр|срб|мкд|бг|қаз|мон|ею|онлайн|сайт|орг|ком|дети|москва|католик|ελ|ευ|հայ|გე|ישראל|中国|中國|香港|澳门|"
+    "澳門|台湾|台灣|新加坡|公司|网络|网址|在线|中文网|移动|商店|商城|政务|公益|我爱你|集团|世界|信息|娱乐|手机|游戏|"
+    "企业|健康|招聘|时尚|广东|佛山|餐厅|八卦|みんな|コム|ストア|セール|グーグル|クラウド|ポイント|ファッション|한국|삼성|닷컴|닷넷|ไทย|"
+    "คอม|ລາວ|भारत|भारतम्|भारोत|संगठन|कॉम|नेट|ভারত|বাংলা|ভাৰত|ਭਾਰਤ|ભારત|ଭାରତ|இந்தியா|இலங்கை|சிங்கப்பூர்|భారత్|ಭಾರತ|"
+    "ഭാരതം|ලංකා|السعودية|امارات|مصر|قطر|عمان|الاردن|سورية|سودان|تونس|المغرب|فلسطين|الجزائر|العراق|مليسيا|ایران|"
+    "پاکستان|بھارت|شبكة|موقع|بازار|كوم|عرب|همراه"
+)
+_SCRIPTS = "\u0370-\u052f\u0531-\u0587\u05d0-\u05ea\u0620-\u06d3\u0900-\u0dff\u10d0-\u10ff"
+_LATIN = "A-Za-z0-9\u00c0-\u024f"
+_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _EMAIL = re.compile(
-    r"(?<![\w.+%-])[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_])?@"
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}(?![\w@-]|\.[A-Za-z]|\()"
+    r"(?<![A-Za-z0-9.+%-])[A-Za-z0-9](?:[A-Za-z0-9._%+'-]{0,62}[A-Za-z0-9_])?@"
+    rf"(?:{_LABEL}\.){{1,9}}(?:[A-Za-z]{{2,24}}|xn--[A-Za-z0-9-]{{2,59}}|{_NATIVE})"
+    r"(?![A-Za-z0-9@]|\.[A-Za-z]|_[A-Za-z0-9]|\()"
 )
-_IPV4 = re.compile(r"(?<![\w.+-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d|/\d)")
-_IPV6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{1,34}(?![\w:.]|\.\d)")
-_VERSION = re.compile(r"(?:version|versions|ver|release|released|build|firmware|section|chapter|v|rev)[.:#\s]*$", re.I)
-_IBAN = re.compile(r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Z0-9])")
-_CARD = re.compile(r"(?<![\d.+-])(?:\d[ -]?){12,18}\d(?![\d.-]|\.\d)")
-_SEP = r"[ .\-/\u00a0]"
-_ABROAD = re.compile(  # +49 30 123456, 0033 1 23 45 67 89, (+44) 20 7946 0958, +44 (0)20 7946 0958, +4930123456
-    rf"(?<![\w.+/-])(?:\+|00|(\()\+)[1-9]\d{{0,14}}(?(1)\))(?:{_SEP}?\(\d{{1,5}}\){_SEP}?\d{{1,8}})?"
-    rf"(?:{_SEP}\d{{1,8}})*(?![\w-]|[./]\d)"
+_HOST = rf"@(?:{_LABEL}\.){{1,9}}(?:[A-Za-z]{{2,24}}|xn--[A-Za-z0-9-]{{2,59}}|{_NATIVE})(?![A-Za-z0-9@]|\.[A-Za-z]|\()"
+_NATIVE_EMAIL = re.compile(  # the name before the @ in another script, or in Latin letters with diacritics
+    rf"(?<![{_SCRIPTS}.+%-])[{_SCRIPTS}](?:[{_SCRIPTS}0-9._%+-]{{0,62}}[{_SCRIPTS}0-9_])?{_HOST}"
+    rf"|(?<![{_LATIN}.+%-])(?=[A-Za-z0-9._%+-]{{0,62}}[\u00c0-\u024f])[{_LATIN}](?:[{_LATIN}._%+-]{{0,62}}[{_LATIN}_])?{_HOST}"
+    rf"|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{{1,16}}@(?:{_LABEL}\.){{1,9}}(?:{_NATIVE})"
 )
-_AT_HOME = re.compile(
-    r"(?<![\w.+/-])(?:(?:1[ .-])?\(\d{3}\) ?\d{3}[ .-]\d{4}|(?:1-)?\d{3}-\d{3}-\d{4}|(?:1\.)?\d{3}\.\d{3}\.\d{4}"
-    r"|0[1-9](?:[ .-]\d\d){4}|(?<!\d[ -])0[1-9]\d{0,3}([ -])\d{3,4}\1\d{3,4}"
-    r"|07\d{3} \d{6}|0\d{2,4}/ ?\d{4,8}(?:-\d{1,4})?"
-    r"|\(0\d{1,4}\) ?\d{3,8}(?:[ -]\d{1,5})?|\(\d{2}\) ?9?\d{4}-\d{4}|1[3-9]\d-\d{4}-\d{4}"
-    r"|8[ -]\(\d{3}\) ?\d{3}-\d\d-\d\d)(?![\w/-]|\.\d)"
-)
-_CALLED = re.compile(  # what follows such a word is a number in whatever form
-    r"(?<!\w)(?:tel|t\u00e9l|telephone|t\u00e9l\u00e9phone|telefon|tel\u00e9fono|telefono|phone|mobile|cell|fax|whatsapp|hotline)"
-    r"(?: no| number)?[.:]{0,2} ?(\(?\d[\d ().-]{5,17}\d)(?![\w/-]|\.\d)",
+_IPV4 = re.compile(r"(?<![A-Za-z0-9.+-])(?<![A-Za-z]/)(?:\d{1,3}\.){3}\d{1,3}(?![A-Za-z0-9-]|\.\d|/\d\d\d)")
+_IPV6 = re.compile(r"(?<![A-Za-z0-9:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{1,34}(?<=[0-9A-Fa-f:])(?![A-Za-z0-9:]|\.\d)")
+_VERSION = re.compile(
+    r"(?:version|versions|versi\u00f3n|vers\u00e3o|versione|versie|wersja|verze|verzi\u00f3|s\u00fcr\u00fcm|versi|"
+    r"phi\u00ean b\u1ea3n|ver|release|released|build|"
+    r"firmware|update|patch|section|chapter|clause|oid|v|rev|верси[яию]|версії|обновление|ревизия|έκδοση|版本|版|バージョン|버전|"
+    r"รุ่น|เวอร์ชัน|संस्करण|إصدار|الإصدار|نسخه|גרסה|\u00a7|chrome|firefox|safari|edg|opera|windows|linux|kernel|android|ios)"
+    r"[.:#=\s]*$",
     re.I,
 )
-_DATE = re.compile(r"(?:19|20)\d\d[ .-]\d\d?[ .-]\d\d?|\d\d?[ .-]\d\d?[ .-](?:19|20)\d\d")
+_ADDRESSED = re.compile(
+    r"\b(?:ip|ipv4|address|host|server|dns|ping|proxy|gateway|адрес|сервер)|"
+    "服务器|地址|アドレス|主机",
+    re.I,
+)
+_IBAN = re.compile(r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Z0-9])")
+_CARD = re.compile(r"(?<![\d+])(?<!\d[.,-])(?:\d[ .-]?){12,40}\d")
 _KEY = re.compile(
     r"(?<![A-Za-z0-9_-])(?:A[KS]IA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}"
     r"|[sr]k_(?:live|test)_[A-Za-z0-9]{20,}|sk-(?:proj-|ant-)?[A-Za-z0-9_-]{32,}|AIza[0-9A-Za-z_-]{35}"
@@ -83,20 +101,45 @@ _IBAN_LENGTH = {pair[:2]: int(pair[3:]) for pair in _IBAN_LENGTHS.split()}
 
 
 _BLOT = "\x00"
+_ROUNDS = 4  # a find may hide another one behind its edge; more than twice in a row was not seen
+# one character for one: what is read as a plain digit, letter, space or hyphen
+_PLAIN = {0x3000: " ", 0xA0: " ", 0x202F: " ", 0x2007: " ", 0x2009: " ", 0x200A: " ", 0x2002: " ", 0x2003: " "}
+_PLAIN |= {0x2010: "-", 0x2011: "-", 0x2212: "-", 0xFE63: "-", 0x30FB: "\u30fb"}
+_PLAIN |= {point: chr(point - 0xFEE0) for point in range(0xFF01, 0xFF5F)}
+_PLAIN |= {first + digit: str(digit) for first in (0x660, 0x6F0, 0x966, 0x9E6, 0xE50, 0x1040) for digit in range(10)}
+_UNPLAIN = re.compile("[" + "".join(map(chr, sorted(_PLAIN))) + "]")
+
+
+def plain_form(text: str) -> str:
+    """The text as it is searched, of the same length: digits, spaces, hyphens and full-width letters made plain."""
+    return text.translate(_PLAIN) if not text.isascii() and _UNPLAIN.search(text) else text
 
 
 def find(text: str, kinds: tuple[str, ...] = KINDS) -> list[Span]:
     """Every find of these kinds, in order, without overlap."""
     order = [kind for kind in ("api_key", "email", "iban", "card", "ip", "phone") if kind in kinds]
     found: list[Span] = []
-    rest, known = text, -1  # what is found is blotted out, so that no later kind reaches into it
-    while known != len(found):  # and what it hid may show
+    rest = plain_form(text)  # what is found is blotted out, so that no later kind reaches into it
+    for _ in range(_ROUNDS):
         known = len(found)
         for kind in order:
-            for start, end in list(FINDERS[kind](rest)):
-                found.append(Span(start, end, kind))
-                rest = rest[:start] + _BLOT * (end - start) + rest[end:]
+            spans = list(FINDERS[kind](rest))
+            found += [Span(start, end, kind) for start, end in spans]
+            rest = _blotted(rest, spans)
+        if known == len(found):
+            break
     return sorted(found)
+
+
+def _blotted(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text with these spans, which do not overlap, made unreadable."""
+    if not spans:
+        return text
+    parts, at = [], 0
+    for start, end in spans:
+        parts += [text[at:start], _BLOT * (end - start)]
+        at = end
+    return "".join((*parts, text[at:]))
 
 
 def counts(text: pa.Array) -> dict[str, pa.Array]:
@@ -143,17 +186,27 @@ def iban_is_valid(iban: str) -> bool:
     """Length of the country and remainder 1 modulo 97."""
     if _IBAN_LENGTH.get(iban[:2]) != len(iban):
         return False
+    if iban[2:4] in ("00", "01", "99"):  # no remainder gives these
+        return False
     return int("".join(str(int(char, 36)) for char in iban[4:] + iban[:4])) % 97 == 1
 
 
 def _emails(text: str) -> Iterator[tuple[int, int]]:
     if "@" not in text:
         return
-    for match in _EMAIL.finditer(text):
+    matches = _EMAIL.finditer(text)
+    if not text.isascii():
+        matches = sorted([*matches, *_NATIVE_EMAIL.finditer(text)], key=lambda match: (match.start(), -match.end()))
+    reached = -1
+    for match in matches:
+        if match.start() < reached:
+            continue
         local = match.group().partition("@")[0]
         last = match.group().rpartition(".")[2].lower()
-        if ".." not in local and last not in _FILE_ENDINGS:
+        fetched = local == "git" and text[match.end() : match.end() + 1] in (":", "/")  # git@host:path, a repository
+        if ".." not in local and last not in _FILE_ENDINGS and not fetched:
             yield match.span()
+            reached = match.end()
 
 
 # what follows a dot in code and file names such as icon@2x.png or self@module.py, and is no top-level domain in use
@@ -161,86 +214,104 @@ _FILE_ENDINGS = {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "css", "html"
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
+    found = []
     for pattern in (_IPV4, _IPV6):
         for match in pattern.finditer(text):
-            if _VERSION.search(text, max(0, match.start() - 12), match.start()):
-                continue
-            try:
-                address = ipaddress.ip_address(match.group())
-            except ValueError:
-                continue
-            if (
-                address.is_global
-                and not address.is_multicast
-                and match.group().count(".") + match.group().count(":") >= 2
-            ):
-                yield match.span()
+            start, end = match.span()
+            if text[end - 1] == ":" and text[end - 2] != ":":
+                end -= 1  # a colon behind it
+            if _is_address(text, start, end):
+                found.append((start, end))
+    yield from sorted(found)
 
 
-def _phones(text: str) -> Iterator[tuple[int, int]]:
-    found = [match.span() for match in _ABROAD.finditer(text) if _is_abroad(match.group())]
-    for match in _AT_HOME.finditer(text):
-        number = match.group()
-        pairs = [int(pair) for pair in re.findall(r"\d\d", number)]
-        counting = (
-            len({b - a for a, b in itertools.pairwise(pairs)}) == 1 and pairs[1] == pairs[0] + 1
-        )  # 01 02 03 04 05
-        least, most = (9, 11) if match[1] else (8, 15)
-        if least <= _digits(number) <= most and not counting:
-            found.append(match.span())
-    for match in _CALLED.finditer(text):
-        if 7 <= _digits(match[1]) <= 15 and not _DATE.fullmatch(match[1]):
-            found.append(match.span(1))
-    end = -1
-    for start, stop in sorted(found):
-        if start >= end:
-            yield start, stop
-            end = stop
+_RESOLVERS = {"8.8.4.4", "1.0.0.1", "1.1.1.2", "1.1.1.3", "4.2.2.1", "4.2.2.2", "4.2.2.3", "4.2.2.4"}  # well known
 
 
-def _digits(text: str) -> int:
-    return sum(char.isdigit() for char in text)
-
-
-def _is_abroad(number: str) -> bool:
-    """Whether what begins with + or 00 can be a phone number: calling code, length, and no amount or row of numbers."""
-    plain = re.sub(r"\D", "", number.removeprefix("00"))
-    groups = re.findall(r"\d+", number)
-    if not 8 <= len(plain) <= 15 or plain[:2] in ("28", "83", "89") or len(set(plain[2:])) == 1:
+def _is_address(text: str, start: int, end: int) -> bool:
+    """Whether a dotted number or a row of hexadecimal ones is a public address, and no version or identifier."""
+    given = text[start:end]
+    if _VERSION.search(text, max(0, start - 16), start):
         return False
-    if number.startswith("00"):  # numbers with leading zeros stand in tables and dumps as well
-        return len(groups) > 2 and len(groups[0]) < 6 and {len(group) for group in groups[:-1]} != {4}
-    if re.fullmatch(r"\+\d+\.\d+", number) or (len(groups) > 1 and max(map(len, groups[1:])) == 1):
+    try:
+        address = ipaddress.ip_address(given)
+    except ValueError:
         return False
-    thousands = len(groups) > 1 and all(len(group) == 3 for group in groups[1:])
-    return not (thousands and (len(plain) < 10 or plain.endswith("000")))
+    if not address.is_global or address.is_multicast or given.count(".") + given.count(":") < 2:
+        return False
+    if address.version == 6:
+        return True
+    parts = [int(part) for part in given.split(".")]
+    if parts[2:] == [0, 0] or parts[:3] in ([1, 3, 6], [2, 5, 4], [2, 5, 29], [1, 2, 840]):
+        return False
+    small = max(parts) <= 20 and len(set(parts)) > 1 and given not in _RESOLVERS
+    return not small or _ADDRESSED.search(text, max(0, start - 24), start) is not None
 
 
 def _ibans(text: str) -> Iterator[tuple[int, int]]:
     for match in _IBAN.finditer(text):
-        plain = match.group().replace(" ", "")
+        plain = re.sub("[ -]", "", match.group())
         length = _IBAN_LENGTH.get(plain[:2], 0)
         if length and len(plain) >= length and iban_is_valid(plain[:length]):
             seen = end = 0
             for end, char in enumerate(match.group(), 1):  # noqa: B007 (read after the loop)
-                seen += char != " "
+                seen += char not in " -"
                 if seen == length:
                     break
             yield match.start(), match.start() + end
 
 
 _ISSUED = re.compile(
-    r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
+    r"4\d{15}(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
     r"|6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|3(?:0[0-5]|[68]\d)\d{11}|62\d{14,17}"
-)  # Visa, Mastercard, American Express, Discover, JCB, Diners, UnionPay
+    r"|(?:5018|5020|5038|5893|6304|6759|676[1-3])\d{8,15}|220[0-4]\d{12}|65\d{14}|9792\d{12}"
+)  # Visa, Mastercard, American Express, Discover, JCB, Diners, UnionPay, Maestro, Mir, RuPay, Troy
+_GROUP = re.compile(r"\d+")
 
 
 def _cards(text: str) -> Iterator[tuple[int, int]]:
     for match in _CARD.finditer(text):
-        digits = re.sub(r"[ -]", "", match.group())
-        issued = _ISSUED.fullmatch(digits)
-        if issued and luhn(digits) and len(set(digits)) > 1:
-            yield match.span()
+        whole = _GROUP.match(text, match.end())  # digits that the pattern did not reach
+        if whole is None:
+            yield from _cards_in(text, [group.span() for group in _GROUP.finditer(text, *match.span())])
+
+
+def _cards_in(text: str, groups: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Cards that some groups of digits in a row make; what stands before and behind may be a date or a check number."""
+    first = 0
+    while first < len(groups):
+        digits, found = "", None
+        account = _ACCOUNT.search(text, max(0, groups[first][0] - 5), groups[first][0]) is not None
+        fraction = first > 0 and text[groups[first][0] - 1] == "."
+        for last in range(first, first if fraction else len(groups)):
+            digits += text[groups[last][0] : groups[last][1]]
+            if len(digits) > 19:
+                break
+            if len(digits) >= 12 and _is_card(digits) and not account and _stands_apart(text, groups, first, last):
+                found = last
+        if found is not None:
+            yield groups[first][0], groups[found][1]
+            first = found
+        first += 1
+
+
+_ACCOUNT = re.compile(r"[A-Z]{2}\d\d ?$")  # what an account number begins with
+
+
+def _is_card(digits: str) -> bool:
+    return _ISSUED.fullmatch(digits) is not None and len(set(digits)) > 1 and luhn(digits)
+
+
+def _stands_apart(text: str, groups: list[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether the groups are written alike and no single digit or fraction goes on behind them."""
+    end = groups[last][1]
+    seps = {text[groups[k][1]] for k in range(first, last)}
+    if len(seps) > 1 or (seps == {"."} and any(b - a != 4 for a, b in groups[first : last + 1])):
+        return False
+    if last + 1 < len(groups):
+        a, b = groups[last + 1]
+        return a - end == 1 and b - a >= 2 and text[end] == " "
+    return re.compile(r"[-./]?\d|\.\d|-[A-Za-z]").match(text, end) is None
 
 
 def _keys(text: str) -> Iterator[tuple[int, int]]:
@@ -256,7 +327,7 @@ def _keys(text: str) -> Iterator[tuple[int, int]]:
 FINDERS: dict[str, Callable[[str], Iterator[tuple[int, int]]]] = {
     "email": _emails,
     "ip": _addresses,
-    "phone": _phones,
+    "phone": phones,
     "iban": _ibans,
     "card": _cards,
     "api_key": _keys,

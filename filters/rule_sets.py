@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from ..corpus.extensions import added
 from ..corpus.store.errors import RequestError, unknown_name
+from ..corpus.store.plain_yaml import load_yaml
 from ..corpus.store.schema import DECISIONS
 from .settings import LineRules as LineRules
 from .settings import Rule as Rule
@@ -62,7 +63,7 @@ def load_rules(name: str | RuleSet) -> RuleSet:
         return name
     text = rule_text(name)
     try:
-        rules = RuleSet.model_validate(yaml.safe_load(text))
+        rules = RuleSet.model_validate(load_yaml(text))
     except yaml.YAMLError as error:
         raise RequestError(f"{name}: not YAML: {error}") from error
     except ValidationError as error:

@@ -5,6 +5,7 @@ Whether a rule names a signal that exists is for `rule_sets.compiled`; whether a
 
 import math
 import os
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -107,6 +108,15 @@ class UrlRules(BaseModel, frozen=True, extra="forbid"):
         return fingerprint(made)
 
 
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+def _number(told: object) -> None:
+    """A ValueError where a threshold is a word or a truth value, which pydantic would take for a number."""
+    if isinstance(told, bool) or (isinstance(told, str) and not _NUMBER.fullmatch(told.strip())):
+        raise ValueError(f"a threshold is a number such as 0.5, and {told!r} is a word")
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -119,6 +129,13 @@ class Rule(BaseModel):
     value: str = Field(description="SQL over signals: what is compared and recorded")
     threshold: float | dict[str, float] = Field(description="a number, or a number by language with one for `default`")
     keep: str = Field(description="SQL over `value`, `threshold` and signals; a document for which it is not true goes")
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _a_number(cls, threshold: Any) -> Any:
+        for one in threshold.values() if isinstance(threshold, dict) else (threshold,):
+            _number(one)
+        return threshold
 
     @field_validator("threshold")
     @classmethod
@@ -164,6 +181,16 @@ class _Overlay(BaseModel):
         description="language -> rule -> threshold, laid over those of the rules"
     )
 
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _named(cls, languages: Any) -> Any:
+        for name, thresholds in languages.items() if isinstance(languages, dict) else ():
+            if not isinstance(name, str):
+                raise ValueError(f"a language is named by its code, and {name!r} is none; put codes in quotes")
+            for one in thresholds.values() if isinstance(thresholds, dict) else ():
+                _number(one)
+        return languages
+
 
 class RuleSet(BaseModel):
     """Rules in the order in which they are asked.
@@ -189,6 +216,11 @@ class RuleSet(BaseModel):
     rules: tuple[Rule, ...] = Field(description="rules of documents, in the order in which they are asked")
 
     _distinct = field_validator("rules")(_distinct_names)
+
+    @field_validator("name", "about", mode="before")
+    @classmethod
+    def _words(cls, told: Any) -> Any:
+        return str(told) if isinstance(told, int | float) else told  # a rule set may be called 2024
 
     @model_validator(mode="before")
     @classmethod

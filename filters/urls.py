@@ -13,14 +13,16 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 import pyarrow as pa
 
 from ..corpus.store.errors import MissingExtra, RequestError
+from ..corpus.store.hosts import host_of, split_url
 from ..corpus.store.shards import checksum, fingerprint
 from .settings import Files as Files
 from .settings import UrlRules as UrlRules
+from .url_lists import list_lines, read_hosts
 
 
 @dataclass(frozen=True)
@@ -48,34 +50,6 @@ def automaton():
     except ImportError as error:
         raise MissingExtra("pyahocorasick", "urls") from error
     return ahocorasick.Automaton()
-
-
-def _split(url: str) -> SplitResult | None:
-    """The parts of a URL, or of one without a scheme; None for what is none."""
-    url = url.replace("\\", "/")  # as browsers read it
-    try:
-        return urlsplit(url if _SCHEME.match(url) else f"//{url}")
-    except ValueError:
-        return None
-
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//")
-
-
-def host_of(url: str) -> str:
-    """The host in lower case, in ASCII where it is international, without port, user and final dot; "" for none."""
-    parts = _split(url)
-    host = unquote(parts.hostname or "").rstrip(".").lower() if parts else ""
-    if host.isascii():
-        return host
-    try:
-        import idna
-    except ImportError as error:
-        raise MissingExtra("idna", "urls") from error
-    try:
-        return idna.encode(host, uts46=True).decode()
-    except idna.IDNAError:
-        return ""
 
 
 @functools.lru_cache(1 << 16)
@@ -106,7 +80,7 @@ def _as_words(text: str) -> str:
 
 def normal_url(url: str) -> str:
     """Without scheme, `www.`, fragment and final slash, the host in lower case: what URL lists are compared by."""
-    parts = _split(url)
+    parts = split_url(url)
     if parts is None:
         return url
     host = host_of(url).removeprefix("www.")
@@ -183,15 +157,9 @@ class UrlLists:
 
 
 def read_list(path: str) -> Iterator[str]:
-    """Lines of a list file; blank ones and those that begin with # are left out."""
-    try:
-        with open(path, encoding="utf-8", errors="strict") as file:
-            for line in file:
-                entry = line.strip()
-                if entry and not entry.startswith("#"):
-                    yield entry
-    except OSError as error:
-        raise RequestError(f"URL list {path}: {error.strerror}") from error
+    """Lines of a list file; blank ones, those that begin with #, and comments behind entries are left out."""
+    for _, line in list_lines(path):
+        yield re.sub(r"\s+#.*$", "", line)
 
 
 def ut1_lists(folder: str, categories: Iterable[str] | None = None) -> UrlLists:
@@ -207,8 +175,7 @@ def ut1_lists(folder: str, categories: Iterable[str] | None = None) -> UrlLists:
         if not os.path.isdir(here):
             raise RequestError(f"URL lists: no category {name!r} in {folder}")
         if os.path.exists(os.path.join(here, "domains")):
-            for entry in read_list(os.path.join(here, "domains")):
-                host = host_of(entry)
+            for host in read_hosts(os.path.join(here, "domains")).hosts:
                 suffix = _suffixes()(host)
                 (domains if suffix.domain else hosts).setdefault(host, name)
         if os.path.exists(os.path.join(here, "urls")):
@@ -226,21 +193,39 @@ def read_lists(rules: UrlRules) -> UrlLists:
             for entry in read_list(path):
                 if not (plain := normal(entry)):
                     raise RequestError(f"{kind}: {path}: {entry!r} is none")
+                if kind.endswith("urls") and re.search(r"[*^|]|\s", entry):
+                    raise RequestError(f"{kind}: {path}: {entry!r} is a pattern; the list has URLs, one a line")
                 found.setdefault(plain, category)
         return found
 
+    def hosts(kind: str) -> dict[str, str]:
+        files = sorted(rules.files.get(kind, {}).items())
+        return {host: category for category, path in reversed(files) for host in read_hosts(path).hosts}
+
     given = ut1_lists(rules.folder) if rules.folder is not None else UrlLists()
     return UrlLists(
-        hosts=entries("block_hosts", host_of) | dict(given.hosts),
-        domains=entries("block_domains", host_of) | dict(given.domains),
+        hosts=hosts("block_hosts") | dict(given.hosts),
+        domains=hosts("block_domains") | dict(given.domains),
         urls=entries("block_urls", normal_url) | dict(given.urls),
-        allowed=frozenset(entries("allow_domains", host_of)),
-        allowed_hosts=frozenset(entries("allow_hosts", host_of)),
+        allowed=frozenset(hosts("allow_domains")),
+        allowed_hosts=frozenset(hosts("allow_hosts")),
         allowed_urls=frozenset(entries("allow_urls", normal_url)),
         hard_words=tuple(sorted(entries("block_words", str.lower))),
         soft_words=tuple(sorted(entries("soft_words", str.lower))),
         soft_at_least=rules.soft_at_least,
     )
+
+
+def described(rules: UrlRules) -> list[str]:
+    """A line for each list of hosts: how many entries of which form it has, and warnings."""
+    told = []
+    for kind, files in sorted(rules.files.items()):
+        if kind.endswith(("hosts", "domains")):
+            for path in files.values():
+                found = read_hosts(path)
+                forms = ", ".join(f"{count:,} {form}" for form, count in sorted(found.forms.items()))
+                told += [f"{kind} {path}: {forms or 'no entry'}", *(f"warning: {one}" for one in found.warnings[:20])]
+    return told
 
 
 def lists_checksum(folder: str) -> str:
@@ -252,7 +237,7 @@ def lists_checksum(folder: str) -> str:
 
 
 @functools.lru_cache(2)
-def _lists(rules: str, digest: str) -> UrlLists:
+def lists_of(rules: str, digest: str) -> UrlLists:
     """The lists, kept by the process that read them; the digest makes changed ones others."""
     return read_lists(UrlRules.model_validate_json(rules))
 
@@ -262,7 +247,7 @@ def judge_all(url: pa.Array, rules: str, digest: str) -> dict[str, pa.Array]:
 
     rules    `UrlRules` as JSON
     """
-    lists = _lists(rules, digest)
+    lists = lists_of(rules, digest)
     verdicts = [lists.judge(one) for one in url.to_pylist()]
     return {
         "listed": pa.array([int(v.rule is not None) for v in verdicts], pa.int64()),

@@ -196,7 +196,7 @@ def own_pool(pool: TokenPool) -> TokenPool:
 
 def nats_per_bit(pool: TokenPool) -> np.ndarray:
     """(T,) nats per token for one bit per byte, of each held-out set."""
-    return np.array([np.log(2) * target.n_bytes / len(target.tokens) for target in pool.heldout])
+    return np.array([np.log(2) * target.n_bytes / max(1, pool.text_tokens(target)) for target in pool.heldout])
 
 
 def per_step(settings: FleetSettings) -> int:

@@ -7,21 +7,23 @@ written and does not follow from the phases, the recipe is refused rather than b
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from ..corpus.store.errors import RequestError
 from ..corpus.store.shards import filesystem, fingerprint, replacing
 
 SUM_TOLERANCE = 1e-6  # shares are written with six decimals
+ROUNDED_FROM = 3  # decimals from which a sum that misses 1 by rounding alone is believed: .7 and .2 miss a domain
 DERIVED_TOLERANCE = 1e-4  # relative, for the numbers that follow from others
 
 
-class Domain(BaseModel, frozen=True, extra="forbid"):
+class Domain(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What the recipe knows of one domain. `share` and `epochs` follow from the phases."""
 
     tokens_available: int = Field(gt=0)
@@ -33,13 +35,22 @@ class Domain(BaseModel, frozen=True, extra="forbid"):
     loss_weight: float = Field(default=1.0, ge=0)  # multiplies the loss of its tokens; sampling is the share's job
 
 
-class Phase(BaseModel, frozen=True, extra="forbid"):
+class Phase(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A stretch of the run with one mixture. `until` is the fraction of total_tokens at which it ends."""
 
     until: float = Field(gt=0, le=1)
     seq_len: int = Field(gt=1)
     shares: dict[str, float]
     metadata: Literal["none", "host", "url", "source", "domain"] = "none"  # before a document, without loss
+
+    @field_validator("shares", mode="after")
+    @classmethod
+    def _whole(cls, shares: dict[str, float]) -> dict[str, float]:
+        """Shares that miss 1 by no more than their own rounding are scaled to it; others stand, and are refused."""
+        total = math.fsum(shares.values())
+        if 0 < abs(total - 1) <= sum_tolerance(shares.values()) and all(0 <= share <= 1 for share in shares.values()):
+            return {name: share / total for name, share in shares.items()} if abs(total - 1) > 1e-9 else shares
+        return shares
 
 
 class Tokenizer(BaseModel, frozen=True, extra="forbid"):
@@ -64,10 +75,12 @@ class Evidence(BaseModel, frozen=True, extra="forbid"):
     baselines: dict[str, Any] = {}  # trivial mixtures and what they are predicted to give
     validation: dict[str, Any] = {}  # held-out proxies: bits per byte by mixture, mean and spread over seeds
     fresh: dict[str, Any] = {}  # the same again with fresh seeds, where validation chose
+    card: dict[str, Any] = {}  # how surely its order against others holds in a larger model, noise of each target
     verdict: str = ""
+    overlap: dict[str, dict[str, int]] = {}  # held-out documents of each domain, and those that are trained on
 
 
-class Recipe(BaseModel, frozen=True, extra="forbid"):
+class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A training mixture. Build one with `make_recipe`, read one with `load_recipe`."""
 
     version: Literal[1] = 1
@@ -93,7 +106,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             if any(not 0 <= share <= 1 for share in phase.shares.values()):
                 raise ValueError(f"phase {number}: a share must lie in [0, 1]")
             total = math.fsum(phase.shares.values())
-            if abs(total - 1) > SUM_TOLERANCE:
+            if abs(total - 1) > sum_tolerance(phase.shares.values()):
                 raise ValueError(f"phase {number}: shares sum to {total:.8g}, not to 1")
         shares = self.run_shares()
         for name, domain in self.domains.items():
@@ -128,6 +141,18 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         return fingerprint(self.model_dump(mode="json", exclude={"name", "evidence"}))
 
 
+def sum_tolerance(shares: Iterable[float]) -> float:
+    """How far shares may sum from 1: half a unit of the last decimal that is written, for each of them.
+
+    Three of .333333 miss it by a millionth, nine of .111111 too. With fewer than three decimals only the usual
+    millionth counts, because a share that was forgotten would hide there.
+    """
+    written = list(shares)
+    decimals = max((-int(Decimal(repr(share)).as_tuple().exponent) for share in written), default=0)
+    own = len(written) * 0.5 * 10.0**-decimals if decimals >= ROUNDED_FROM else 0.0
+    return max(SUM_TOLERANCE, own) + 1e-12
+
+
 def differences(before: Recipe, after: Recipe) -> dict[str, tuple[Any, Any]]:
     """Place in the recipe -> the values that differ there, None where one has none; without names and evidence.
 
@@ -154,7 +179,11 @@ def _flat(content: Any, place: str = "") -> dict[str, Any]:
 
 
 def _follows(name: str, field: str, written: float | None, derived: float) -> None:
-    if written is not None and abs(written - derived) > DERIVED_TOLERANCE * max(derived, 1e-2):
+    if written is None:
+        return
+    decimals = -int(Decimal(repr(float(written))).as_tuple().exponent)
+    rounding = 0.5 * 10.0**-decimals if decimals >= ROUNDED_FROM else 0.0
+    if abs(written - derived) > max(DERIVED_TOLERANCE * max(derived, 1e-2), rounding):
         raise ValueError(
             f"domain {name}: {field} is written as {written:.6g} but its phases give {derived:.6g}; "
             f"correct it or leave it out"
@@ -168,12 +197,19 @@ def make_recipe(
     phases: list[Phase],
     **rest: Any,
 ) -> Recipe:
-    """A recipe with shares rounded to six decimals (summing to exactly 1) and the derived numbers filled in."""
+    """A recipe with shares rounded to six decimals (summing to exactly 1) and the derived numbers filled in.
+
+    Raises RequestError for what a recipe refuses, for example more epochs of a domain than its cap.
+    """
     exact = [phase.model_copy(update={"shares": rounded(phase.shares)}) for phase in phases]
-    plain = {
-        name: Domain.model_validate({**dict(domains[name]), "share": None, "epochs": None}) for name in sorted(domains)
-    }
-    bare = Recipe(total_tokens=total_tokens, domains=plain, phases=tuple(exact), **rest)
+    try:
+        plain = {
+            name: Domain.model_validate({**dict(domains[name]), "share": None, "epochs": None})
+            for name in sorted(domains)
+        }
+        bare = Recipe(total_tokens=total_tokens, domains=plain, phases=tuple(exact), **rest)
+    except ValidationError as error:
+        raise RequestError(f"this makes no valid recipe:\n{_reasons(error)}") from error
     shares, epochs = bare.run_shares(), bare.epochs()
     filled = {
         name: domain.model_copy(update={"share": round(shares[name], 8), "epochs": round(epochs[name], 6)})
@@ -201,7 +237,7 @@ def load_recipe(path: str) -> Recipe:
     fs, inner = filesystem(str(path))
     try:
         with fs.open(inner, "rb") as file:
-            content = yaml.safe_load(file.read())
+            content = yaml.load(file.read(), Loader=_Loader)
     except FileNotFoundError as error:
         raise RequestError(f"no recipe at {path}; gristmill mix writes WORKSPACE/mixture/recipe.yaml") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -234,6 +270,19 @@ def save_recipe(recipe: Recipe, path: str) -> None:
     """Write the recipe; the file appears whole or not at all."""
     with replacing(str(path)) as scratch, open(scratch, "w", encoding="utf-8") as file:
         file.write(dump_recipe(recipe))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is there twice is an error: plain YAML keeps the last one, and a share is lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else None
+            if name is not None and name != "<<" and name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} is there twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):

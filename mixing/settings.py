@@ -1,5 +1,6 @@
 """What moves the shares of a run while it trains: plain data that imports nothing heavy."""
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 
 FITTED, TWO_PHASE = "fitted", "two_phase"  # what a recipe holds: one mixture, or another one for its end as well
+SWARM_BEST = ("best_of_swarm", "smoothed_best", "smoothed_second")  # by what was measured, and by its smoothed values
+FEWEST = 8  # mixtures that a fit needs
+BOLDNESS = 2.0  # what a deviation of the surrogate is worth when a round is chosen
+HALF_TOKENS = 50_000  # of text that is measured in each half of a target file, where it has so much
 FEWEST_POINTS = 4  # measured losses before ADO fits a power law through them
 
 
@@ -65,10 +70,9 @@ class OnlineSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def round_sizes(mixtures: int, rounds: int) -> list[int]:
-    """Mixtures of each round, every one about half of that before: 56 in 3 rounds are 32, 16 and 8."""
-    exact = [mixtures * 2.0 ** (rounds - 1 - number) / (2.0**rounds - 1) for number in range(rounds)]
-    ends = [round(sum(exact[: number + 1])) for number in range(rounds)]
-    return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
-
-
-FEWEST = 8  # mixtures that a fit needs
+    """Mixtures of each round: half (8 at least) in the first, the rest alike: 64 in 5 rounds are 32, 8, 8, 8 and 8."""
+    if rounds == 1:
+        return [mixtures]
+    first = min(mixtures, max(-(-mixtures // 2), FEWEST))
+    ends = [first + (mixtures - first) * number // (rounds - 1) for number in range(rounds)]
+    return [first, *(end - begin for begin, end in itertools.pairwise(ends))]

@@ -4,7 +4,6 @@
 among domains and quality buckets. Refuses cells that are not numbers, naming the file, the line and the column.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,14 +11,16 @@ from typing import Any
 import numpy as np
 
 from ..corpus.store.errors import RequestError, unknown_name
-from ..corpus.store.shards import filesystem
-from .recipe import rounded
+from .card import card_of, pairs_of
+from .recipe import Evidence, Phase, Recipe, make_recipe, rounded
 from .regression.ensemble import evaluate as judge
 from .regression.ensemble import fit_swarm, report, target_weights
 from .search.convex import exact, exponential_laws
 from .search.optimise import bounds_kept, compare, judged, propose, terms_of
+from .search.responses import fit_details
 from .search.simplex import Limits
-from .swarm import Swarm, match_target, plain, read_swarm
+from .swarm import Swarm, match_names, match_target, read_swarm
+from .tables import all_finite, checked, named_once, plain_values, read_csv
 
 SEARCHES = ("ensemble", "exact")
 
@@ -40,8 +41,9 @@ def fit_tables(
     search: str = "ensemble",
     seed: int = 0,
     jobs: int = 1,
+    details: bool = False,
 ) -> dict[str, Any]:
-    """The report of `gristmill mix fit`: {fit, evaluation, proposal, comparison}.
+    """The report of `gristmill mix fit`: {fit, evaluation, proposal, comparison, card}, with `details` what plots show.
 
     cost    domain -> price per token, in units of the loss; at_most: loss column -> what the proposal must not exceed
     search  ensemble: draws and gradient on the stacked fit; exact: the convex programme of the exponential law
@@ -52,22 +54,22 @@ def fit_tables(
     weights = np.full(len(swarm.targets), 1 / len(swarm.targets))
     if search not in SEARCHES:
         raise unknown_name("search", search, SEARCHES, where="--search")
-    bounded = {swarm.targets[match_target(name, swarm.targets)]: bound for name, bound in (at_most or {}).items()}
+    all_finite(target, "--target")
+    bounded = match_names(at_most, swarm.targets, "target", "--at-most")
     if target:
-        asked = {swarm.targets[match_target(name, swarm.targets)]: weight for name, weight in target.items()}
+        asked = match_names(target, swarm.targets, "target", "--target")
         swarm = swarm.only(list({**asked, **bounded}))
         weights = target_weights(swarm.targets, asked)
     unseen = _unseen(swarm, *evaluate) if evaluate else None
     centre = _prior(swarm, prior)
-    names = dict(zip(map(plain, swarm.domains), swarm.domains, strict=True))
     limits = Limits.of(
         swarm.domains,
-        ceilings={names.get(plain(name), name): value for name, value in (ceilings or {}).items()},
-        floors={names.get(plain(name), name): value for name, value in (floors or {}).items()},
+        ceilings=match_names(ceilings, swarm.domains, "domain", "--ceiling"),
+        floors=match_names(floors, swarm.domains, "domain", "--floor"),
     )
-    fit = fit_swarm(swarm, regressors, jobs=jobs, seed=seed)
-    priced = {names.get(plain(name), name): price for name, price in (cost or {}).items()}
+    priced = match_names(cost, swarm.domains, "domain", "--cost")
     terms = terms_of(swarm.domains, swarm.targets, centre, kl=kl, cost=priced, at_most=bounded)
+    fit = fit_swarm(swarm, regressors, jobs=jobs, seed=seed)
     if search == "exact":
         found, _ = exact(exponential_laws(fit), weights, limits, terms)
         proposal = judged(fit, weights, centre, limits, found, "exact optimum of the exponential law", terms)
@@ -76,6 +78,7 @@ def fit_tables(
     best = swarm.weights[int(np.argmin(swarm.losses @ weights))]
     told: dict[str, Any] = {
         "fit": report(fit, centre),
+        "target": dict(zip(swarm.targets, map(float, weights), strict=True)),
         "proposal": {
             "shares": rounded(dict(zip(swarm.domains, proposal.weights, strict=True))),
             "predicted": proposal.predicted,
@@ -97,9 +100,63 @@ def fit_tables(
             },
         ),
     }
+    told["card"] = _card(swarm, weights, {"natural": centre, "best_of_swarm": best, "fitted": proposal.weights})
+    if details:
+        told["details"] = fit_details(fit, proposal.weights, limits)
     if unseen is not None:
         told["evaluation"] = judge(fit, unseen)
     return told
+
+
+def _card(swarm: Swarm, weights: np.ndarray, mixtures: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The decision card of the fitted mixture."""
+    D = len(swarm.domains)
+    named = {"uniform": np.full(D, 1 / D), **mixtures}
+    card = card_of(swarm, weights, {name: row.tolist() for name, row in named.items()})
+    return {"pairs": pairs_of(card, "fitted"), "targets": card["targets"], "own_weight": card["own_weight"]}
+
+
+def recipe_of_fit(told: Mapping[str, Any], domains: str, total_tokens: int, seq_len: int, seed: int = 0) -> Recipe:
+    """The proposal of `fit_tables` as a recipe, which exporters take.
+
+    domains  a CSV of domain, tokens, mean_tokens_per_document, bytes_per_token for every domain of the mixtures
+    """
+    table = read_csv(domains)
+    places = [row[table.place("domain")] for row in table.rows]
+    named_once(places, f"{domains}: a domain")
+    numbers = {
+        column: table.numbers(column, above=0.0) for column in ("tokens", "mean_tokens_per_document", "bytes_per_token")
+    }
+    wanted = told["proposal"]["shares"]
+    facts = {}
+    for name in wanted:
+        row = match_target(name, places, "domain", domains)
+        facts[name] = {
+            "tokens_available": round(numbers["tokens"][row]),
+            "mean_tokens_per_document": numbers["mean_tokens_per_document"][row],
+            "bytes_per_token": numbers["bytes_per_token"][row],
+        }
+    evidence = Evidence(
+        seed=seed,
+        swarm={"mixtures": told["fit"]["runs"], "from": "tables of mixtures and losses"},
+        regressor={
+            name: {"members": row["members"], "cross_validated": row["cross_validated"]["ensemble"]}
+            for name, row in plain_values(told["fit"]["targets"]).items()
+        },
+        target=dict(told["target"]),
+        chosen="fitted, as predicted",
+        predicted={key: told["proposal"][key] for key in ("predicted", "low", "high")},
+        baselines=plain_values(told["comparison"]),
+        card=plain_values(told["card"]),
+        verdict="Predicted by a fit on tables; nothing was trained to check it.",
+    )
+    return make_recipe(
+        name=f"{len(facts)} domains",
+        total_tokens=total_tokens,
+        domains=facts,
+        phases=[Phase(until=1.0, seq_len=seq_len, shares=wanted)],
+        evidence=evidence,
+    )
 
 
 def _unseen(swarm: Swarm, mixtures: str, losses: str) -> Swarm:
@@ -116,11 +173,11 @@ def _unseen(swarm: Swarm, mixtures: str, losses: str) -> Swarm:
 def _prior(swarm: Swarm, prior: Mapping[str, float] | None) -> np.ndarray:
     if not prior:
         return swarm.weights.mean(0)
-    shares = np.zeros(len(swarm.domains))
-    for name, value in prior.items():
-        shares[match_target(name, swarm.domains)] = value
-    if (shares < 0).any() or shares.sum() <= 0:
-        raise RequestError("--prior needs shares >= 0 that are not all zero")
+    all_finite(prior, "--prior", least=0.0)
+    full = match_names(prior, swarm.domains, "domain", "--prior")
+    shares = np.array([full.get(name, 0.0) for name in swarm.domains])
+    if shares.sum() <= 0:
+        raise RequestError("--prior needs shares that are not all zero")
     return shares / shares.sum()
 
 
@@ -163,8 +220,15 @@ def law_of_table(
     names = tuple(columns) or LAWS[law]
     if len(names) != len(LAWS[law]):
         raise RequestError(f"{law} needs {len(LAWS[law])} columns ({', '.join(LAWS[law])}), {len(names)} were named")
-    rows = np.array([[float(cell) for cell in row] for row in read_table(path, names)])
+    named_once(names, "--columns: a column")
+    table = read_csv(path)
+    kinds = LAWS[law]
+    rows = np.array([table.numbers(name, **_range(kind)) for name, kind in zip(names, kinds, strict=True)]).T
     inputs, losses = rows[:, :-1], rows[:, -1]
+    if compute is not None:
+        checked(compute, "--compute", above=0.0)
+    if not 0 <= leave_out <= len(losses):
+        raise RequestError(f"--leave-out {leave_out}: {path} has {len(losses)} rows")
     if flops:
         inputs = np.column_stack([inputs[:, 0], inputs[:, 1] / 6 / inputs[:, 0]])
     if leave_out:
@@ -180,6 +244,8 @@ def law_of_table(
     for point in at:
         if len(point) != inputs.shape[1]:
             raise RequestError(f"--at needs {inputs.shape[1]} numbers ({', '.join(LAWS[law][:-1])}), not {list(point)}")
+        for kind, value in zip(kinds, point, strict=False):
+            checked(value, f"--at {','.join(f'{cell:g}' for cell in point)}: {kind}", **_range(kind))
     fit = fits[law](*inputs.T, losses, bootstrap=bootstrap, seed=seed)
     told: dict[str, Any] = {
         "law": law,
@@ -209,32 +275,28 @@ def spend_table(
     from .laws.joint import spend
     from .laws.repetition import Bucket
 
+    checked(tokens, "the budget of tokens", above=0.0)
+    checked(max_epochs, "--max-epochs", above=0.0)
+    checked(unit, "--unit", above=0.0)
+    table = read_csv(path)
+    names = [row[table.place("domain")] for row in table.rows]
+    buckets = [row[table.place("bucket")] for row in table.rows]
+    sizes, half_lives = (table.numbers(column, above=0.0) for column in ("tokens", "half_life"))
+    utilities = table.numbers("utility")
     domains: dict[str, list[Bucket]] = {}
-    for domain, bucket, *numbers in read_table(path, ("domain", "bucket", "tokens", "utility", "half_life"), text=2):
-        size, utility, half_life = map(float, numbers)
-        if size <= 0 or utility >= 0 or half_life <= 0:
-            raise RequestError(f"{path}: {domain} {bucket}: tokens and half_life must be > 0 and utility < 0")
-        domains.setdefault(str(domain), []).append(Bucket(str(bucket), size, utility, half_life))
+    rows = zip(names, buckets, sizes, utilities, half_lives, table.lines, strict=True)
+    for name, bucket, size, utility, half_life, line in rows:
+        if not name:
+            raise RequestError(f"{path} line {line}: no domain is named")
+        if utility >= 0:
+            raise RequestError(f"{path} line {line}: utility of {name} {bucket} is {utility:g}; it must be below 0")
+        if any(one.name == bucket for one in domains.get(name, [])):
+            raise RequestError(f"{path} line {line}: bucket {bucket!r} of {name} is there twice")
+        domains.setdefault(name, []).append(Bucket(bucket, size, utility, half_life))
     found = spend(domains, tokens, target=target or None, max_epochs=max_epochs, unit=unit)
     return {"tokens": tokens, "domains": [asdict(one) for one in found]}
 
 
-def read_table(path: str, columns: Sequence[str], text: int = 0) -> list[list[str]]:
-    """The cells of some columns of a CSV file, row by row; all but the first `text` of them are checked as numbers."""
-    fs, inner = filesystem(path)
-    if not fs.exists(inner):
-        raise RequestError(f"no file {path}")
-    with fs.open(inner, "rb") as file:
-        rows = list(csv.DictReader(file.read().decode("utf-8-sig").splitlines()))
-    if not rows:
-        raise RequestError(f"{path} has no rows under its header")
-    for name in columns:
-        if name not in rows[0]:
-            raise unknown_name("column", name, [key for key in rows[0] if key], where=path)
-    for number, row in enumerate(rows, 2):
-        for name in columns[text:]:
-            try:
-                float(row[name])
-            except (TypeError, ValueError):
-                raise RequestError(f"{path} line {number}: {name} is {row[name]!r}, not a number") from None
-    return [[row[name] for name in columns] for row in rows]
+def _range(kind: str) -> dict[str, float]:
+    """What an input of a law can be: a share between 0 and 1, everything else above 0."""
+    return {"most": 1.0} if kind == "share" else {"above": 0.0}

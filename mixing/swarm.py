@@ -2,19 +2,18 @@
 
 Reads the CSV forms in use: a mixtures file and a losses file that share an id column (RegMix: `index`; Olmix: `run`,
 beside which `name` and `index` are labels). Prefixes (`train_`, `metric/`) and suffixes (`_val_loss`) stay in names
-and are only looked through when a target is matched with its own domain. Refuses rows that do not join, weights that
-are negative or do not sum to about 1, and losses that are not finite.
+and are only looked through when a target is matched with its own domain: a name means itself before a near one.
+Refuses columns of one name, rows that do not join, weights that are negative or do not sum to about 1, and losses that
+are not finite numbers above 0.
 """
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 
 from ..corpus.store.errors import RequestError, unknown_name
-from ..corpus.store.shards import filesystem
+from .tables import read_csv
 
 ID_COLUMNS = ("run", "index", "id", "run_id")
 LABEL_COLUMNS = (*ID_COLUMNS, "name", "run_name")
@@ -57,8 +56,15 @@ class Swarm:
 
     def own(self) -> list[int | None]:
         """Per target the column of the domain that it is the held-out part of, if its name says so."""
-        bare = {plain(name): place for place, name in enumerate(self.domains)}
-        return [bare.get(plain(target)) for target in self.targets]
+        return [_own(target, self.domains) for target in self.targets]
+
+
+def _own(target: str, domains: Sequence[str]) -> int | None:
+    """The domain of exactly that name, else the only one of its plain name."""
+    if target in domains:
+        return list(domains).index(target)
+    near = [place for place, name in enumerate(domains) if plain(name) == plain(target)]
+    return near[0] if len(near) == 1 else None
 
 
 def plain(name: str) -> str:
@@ -69,21 +75,38 @@ def plain(name: str) -> str:
     return name
 
 
-def match_target(name: str, targets: Sequence[str]) -> int:
+def match_target(name: str, targets: Sequence[str], kind: str = "target", where: str = "--target") -> int:
     """The column that `name` means: exactly, or by its plain name where that is not ambiguous."""
     if name in targets:
-        return targets.index(name)
+        return list(targets).index(name)
     near = [place for place, target in enumerate(targets) if plain(target) == plain(name)]
     near = near or [place for place, target in enumerate(targets) if plain(target).endswith("_" + plain(name))]
     if len(near) == 1:
         return near[0]
-    raise unknown_name("target", name, targets, where="--target")
+    if near:
+        raise RequestError(f"{where}: {name} may mean {', '.join(targets[place] for place in near)}; write one of them")
+    raise unknown_name(kind, name, targets, where=where)
+
+
+def match_names(given: Mapping[str, float] | None, names: Sequence[str], kind: str, where: str) -> dict[str, float]:
+    """The same numbers under the full names that the given ones mean; two that mean one are refused."""
+    found: dict[str, float] = {}
+    meant: dict[str, str] = {}
+    for name, value in (given or {}).items():
+        full = names[match_target(name, names, kind, where)]
+        if full in meant:
+            raise RequestError(f"{where}: {meant[full]} and {name} both mean {full}; give it once")
+        found[full], meant[full] = value, name
+    return found
 
 
 def read_swarm(mixtures: str, losses: str) -> Swarm:
     """Join a CSV of mixtures and a CSV of losses on their id column."""
     key, domains, weights = read_columns(mixtures)
-    key_losses, targets, values = read_columns(losses)
+    key_losses, targets, values = read_columns(losses, positive=True)
+    for path, what, names in ((mixtures, "domain", domains), (losses, "loss", targets)):
+        if not names:
+            raise RequestError(f"{path} has no column of a {what} beside its ids")
     missing = sorted(set(weights) ^ set(values))
     if missing:
         raise RequestError(
@@ -100,38 +123,26 @@ def read_swarm(mixtures: str, losses: str) -> Swarm:
     )
 
 
-def read_columns(path: str) -> tuple[str, list[str], dict[str, list[float]]]:
-    """A CSV with an id column: the id's name, the names of the numeric columns, id -> numbers in file order."""
-    fs, inner = filesystem(path)
-    if not fs.exists(inner):
-        raise RequestError(f"no file {path}")
-    with fs.open(inner, "rb") as file:
-        try:
-            text = cast(bytes, file.read()).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise RequestError(f"{path} is not UTF-8 text: {error}") from error
-    rows = list(csv.reader(text.splitlines()))
-    if len(rows) < 2:
-        raise RequestError(f"{path} has no rows under its header")
-    header = [name.strip() for name in rows[0]]
-    key = next((name for name in ID_COLUMNS if name in header), None)
+def read_columns(path: str, positive: bool = False) -> tuple[str, list[str], dict[str, list[float]]]:
+    """A CSV with an id column: the id's name, the names of the numeric columns, id -> numbers in file order.
+
+    positive  refuse a number that is not above 0, as no loss is
+    """
+    table = read_csv(path)
+    key = next((name for name in ID_COLUMNS if name in table.header), None)
     if key is None:
-        raise RequestError(f"{path} has no id column; expected one of {', '.join(ID_COLUMNS)} among {header[:5]}")
-    columns = [place for place, name in enumerate(header) if name and name not in LABEL_COLUMNS]
+        raise RequestError(
+            f"{path} has no id column; expected one of {', '.join(ID_COLUMNS)} among {list(table.header[:5])}"
+        )
+    names = [name for name in table.header if name and name not in LABEL_COLUMNS]
+    columns = [table.numbers(name, above=0.0 if positive else None) for name in names]
     found: dict[str, list[float]] = {}
-    for number, row in enumerate(rows[1:], 2):
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise RequestError(f"{path} line {number}: {len(row)} cells under {len(header)} column names")
-        run = row[header.index(key)].strip()
+    for number, row in enumerate(table.rows):
+        run = row[table.place(key)]
         if run in found:
-            raise RequestError(f"{path} line {number}: {key} {run!r} is there twice")
-        try:
-            found[run] = [float(row[place]) for place in columns]
-        except ValueError as error:
-            raise RequestError(f"{path} line {number}: {error}") from error
-    return key, [header[place] for place in columns], found
+            raise RequestError(f"{path} line {table.lines[number]}: {key} {run!r} is there twice")
+        found[run] = [column[number] for column in columns]
+    return key, names, found
 
 
 def checked_weights(weights: np.ndarray, runs: Sequence[str], where: str) -> np.ndarray:

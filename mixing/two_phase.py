@@ -19,7 +19,7 @@ from ..proxy_models.fleets.fleet import FleetResult, FleetSettings, train_fleet
 from ..proxy_models.fleets.pool import TokenPool
 from .regression.ensemble import fit_swarm
 from .search.designs import dirichlet_swarm
-from .search.optimise import gain, propose
+from .search.optimise import Terms, gain, propose, terms_of
 from .search.simplex import Limits, without_crumbs
 from .swarm import Swarm
 
@@ -98,9 +98,13 @@ def best_last_phase(
     seed: int = 0,
     draws: int = 20_000,
     smallest: float = 0.0,
+    terms: Mapping[str, Any] | None = None,
+    prior: np.ndarray | None = None,
 ) -> list[LastPhase]:
     """The best last phase of each length, the one with the largest gain first.
 
+    terms, prior  kl, cost and at_most of `terms_of`, and the mixture that kl is counted from. Prices count by the
+              length of the phase; bounds hold at the end of the run
     smallest  share of the whole run below which a domain of the last phase gets none: a run cannot draw it
     """
     found = []
@@ -108,7 +112,13 @@ def best_last_phase(
         for length, swarm in sorted(swarms.items()):
             fit = fit_swarm(swarm, regressors, seed=seed)
             within = last_limits(limits, first, length)
-            made = propose(fit, combination, swarm.weights.mean(0), within, seed=seed, draws=draws)
+            held = _terms(swarm, length, swarm.weights.mean(0) if prior is None else prior, terms or {})
+            made = propose(fit, combination, swarm.weights.mean(0), within, terms=held, seed=seed, draws=draws)
             shares = without_crumbs(made.weights, smallest / length, within)
             found.append(LastPhase(length, shares, gain(fit, combination, shares, first), len(swarm)))
     return sorted(found, key=lambda one: (-one.gain["value"], one.length))
+
+
+def _terms(swarm: Swarm, length: float, prior: np.ndarray, given: Mapping[str, Any]) -> Terms:
+    held = terms_of(swarm.domains, swarm.targets, prior, **given)
+    return replace(held, kl=length * held.kl, cost=None if held.cost is None else length * held.cost)

@@ -1,30 +1,36 @@
 """From a measured swarm to a recipe: fit, propose, compare with what validation measured, and say plainly who won."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from .card import card_of
 from .recipe import rounded
 from .regression.ensemble import fit_swarm, report, target_weights
 from .regression.measures import pairwise_accuracy, spearman
 from .search.baselines import within
-from .search.optimise import bounds_kept, compare, propose, terms_of
+from .search.optimise import bounds_kept, compare, objective, propose, terms_of
+from .search.rounds import surrogate_of
 from .search.simplex import Limits, without_crumbs
 from .search.units import Units
-from .settings import FITTED, TWO_PHASE
+from .settings import FITTED, SWARM_BEST, TWO_PHASE
 from .swarm import Swarm
 from .two_phase import LastPhase
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The fitted mixture, the mixtures to compare it with, and the report of the fit."""
+    """The fitted mixture, the mixtures to compare it with, and the report of the fit.
 
-    mixtures: dict[str, tuple[float, ...]]  # natural, uniform, those asked for, best_of_swarm, fitted
+    penalties  mixture -> what leaving the prior and its tokens cost, where that is asked for; added to what is measured
+    """
+
+    mixtures: dict[str, tuple[float, ...]]  # natural, uniform, those asked for, SWARM_BEST, fitted
     report: dict[str, Any]
+    penalties: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,13 @@ class Decision:
 
     mixture  its name among those of the choice
     ends     the last phases that were tried, the largest gain first
+    ranked   candidates by what validation measured, the best first, where measurement decides: it does with the seeds
+             that `mixture` and others are trained with once more
     """
 
     mixture: str
     ends: tuple[LastPhase, ...] = ()
+    ranked: tuple[str, ...] = ()
 
     @property
     def last(self) -> LastPhase | None:
@@ -79,10 +88,11 @@ def choose(
         held = terms_of(swarm.domains, swarm.targets, centre, **(terms or {}))
         held = replace(held, cost=None if held.cost is None else units.within @ held.cost)
         proposal = propose(fit, combination, centre, units.limits(limits), terms=held, seed=seed, draws=draws)
+        value, reached = objective(fit, combination, held), units.collapse(swarm.weights)
         given = {"natural": natural, "uniform": np.full(len(natural), 1 / len(natural)), **(others or {})}
         named = {
             **within(given, limits),
-            "best_of_swarm": swarm.weights[int(np.argmin(swarm.losses @ combination))],
+            **swarm_best(swarm, combination, units, value(reached) - fit.combined(reached, combination)),
             "fitted": units.expand(without_crumbs(proposal.weights, smallest, units.limits(limits))),
         }
         mixtures = {
@@ -91,6 +101,9 @@ def choose(
         }
         made = {name: np.array(weights) for name, weights in mixtures.items() if units.reach(np.array(weights))}
         predicted = compare(fit, combination, {name: units.collapse(weights) for name, weights in made.items()})
+        rows = np.array([units.collapse(np.array(weights)) for weights in mixtures.values()])
+        priced = objective(fit, combination, replace(held, at_most=()))(rows) - fit.combined(rows, combination)
+        card = card_of(swarm, combination, mixtures)
     own = [place for place in swarm.own() if place is not None]
     told = {
         **report(fit, centre),
@@ -102,6 +115,7 @@ def choose(
         "sensitivity": proposal.sensitivity,
         "search": proposal.how,
         "target_domains": len(own),
+        "card": card,
         "out_of_fold": {
             "runs": list(swarm.runs),
             "predicted": {
@@ -109,7 +123,19 @@ def choose(
             },
         },
     }
-    return Choice(mixtures, told)
+    return Choice(mixtures, told, dict(zip(mixtures, map(float, priced), strict=True)))
+
+
+def swarm_best(swarm: Swarm, combination: np.ndarray, units: Units, terms: np.ndarray) -> dict[str, np.ndarray]:
+    """The mixture with the lowest measured value, and the two with the lowest smoothed ones (`search.rounds`), under
+    with `terms` (R,) added: one measurement is partly luck, which the mixtures around it tell."""
+    grouped = units.swarm(swarm)
+    smoothed, _ = surrogate_of(grouped, combination).predict(grouped.weights)
+    order = np.argsort(smoothed + terms, kind="stable")
+    first = int(order[0])
+    second = next((int(row) for row in order if not np.allclose(swarm.weights[row], swarm.weights[first])), first)
+    raw = int(np.argmin(swarm.losses @ combination + terms))
+    return dict(zip(SWARM_BEST, swarm.weights[[raw, first, second]], strict=True))
 
 
 def validate(
@@ -139,7 +165,8 @@ def validate(
             "gain_spread": float(gains.std(ddof=1)) if len(gains) > 1 else None,
             "domains": {t: float(np.mean([losses[t] for losses in measured[name].values()])) for t in target},
         }
-    names = [name for name in rows if name in predicted]
+    known = {tuple(sorted(combined[name].items())): name for name in reversed(rows) if name in predicted}
+    names = sorted(known.values(), key=list(rows).index)  # equal mixtures are one
     foretold = np.array([predicted[name]["predicted"] for name in names])
     found = np.array([rows[name]["bits_per_byte"] for name in names])
     pairs = len(names) * (len(names) - 1) // 2 - ties(found)
@@ -180,13 +207,16 @@ def verdict(rows: Mapping[str, Mapping[str, Any]], chosen: str = FITTED) -> str:
     ours, best_other = rows[chosen], next(name for name in ranked if name != chosen)
     said = {FITTED: "The fitted mixture", TWO_PHASE: "The recipe of two phases"}.get(chosen, f"The choice, {chosen},")
     gap = rows[best_other]["bits_per_byte"] - ours["bits_per_byte"]
-    spread = max(ours["spread"] or 0.0, rows[best_other]["spread"] or 0.0)
+    spreads = [row["spread"] for row in (ours, rows[best_other]) if row["spread"] is not None]
+    noise = f"spread over seeds {max(spreads):.4f}" if len(spreads) == 2 else "one seed, so no spread was measured"
     where = (
         f"{ours['bits_per_byte']:.4f} bits per byte on the target against {rows[best_other]['bits_per_byte']:.4f} "
-        f"for {best_other}, the best of the others (spread over seeds {spread:.4f})"
+        f"for {best_other}, the best of the others ({noise})"
     )
     if gap <= 0:
         return f"{said} does not win: {where}."
-    if gap <= spread:
+    if len(spreads) < 2:
+        return f"{said} is ahead, which one seed does not prove: {where}."
+    if gap <= max(spreads):
         return f"{said} is ahead by less than the spread over seeds: {where}."
     return f"{said} wins: {where}."

@@ -17,6 +17,7 @@ from ..corpus.store.freshness import reasons
 from ..corpus.store.identity import file_fingerprint, url_fingerprint
 from ..corpus.store.shards import checksum, filesystem
 from ..corpus.store.workspace import Table, Workspace
+from ..training.data.overlap import Overlap, held_out_overlap
 
 
 class Finding(BaseModel, frozen=True):
@@ -47,7 +48,23 @@ def audit(workspace: Workspace) -> dict[str, Any]:
             findings += repeated_ids(connection)
             checked["clusters"] = one(connection, "select count(distinct cluster) from duplicates")
             findings += survivors(connection)
+        if workspace.is_local:
+            found = held_out_overlap(workspace)
+            checked["held-out documents"] = sum(one.documents for one in found.values())
+            checked["held-out documents nearly in training text"] = sum(one.nearly for one in found.values())
+            findings += leaks(found)
     return {"findings": [finding.model_dump() for finding in findings], "checked": checked}
+
+
+def leaks(found: dict[str, Overlap]) -> Iterator[Finding]:
+    """Domains whose held-out documents are trained on word for word."""
+    for domain, one in found.items():
+        if one.exactly:
+            message = (
+                f"{one.exactly} of {one.documents} held-out documents stand in training text as well, {one.nearly} at "
+                f"least nearly; run: gristmill dedup, then gristmill tokenize --force"
+            )
+            yield Finding(check="held out", where=f"tokens/{domain}", message=message)
 
 
 def damaged_shards(table: Table) -> Iterator[Finding]:

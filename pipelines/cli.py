@@ -5,7 +5,9 @@ asked for is loaded, and help and completion load none. Exit 0: done. 1: the wor
 What follows `--` goes to Beam unchanged.
 """
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -166,6 +168,17 @@ def main(arguments: list[str] | None = None) -> None:
     except WorkspaceError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has seen enough
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise  # a defect
+        typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}", err=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from where it was", err=True)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

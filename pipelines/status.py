@@ -22,7 +22,9 @@ def status_of(workspace: Workspace) -> dict[str, Any]:
     for commit in commits.values():
         by_command.setdefault(commit.command, []).append(commit)
     stages = []
-    for command in sorted({*order, *by_command}, key=lambda name: (order.get(name, len(order)), name)):
+    last = len(order)
+    named = {name for name in order if not any(command.startswith(f"{name} ") for command in by_command)}
+    for command in sorted({*named, *by_command}, key=lambda n: (order.get(n, order.get(n.split()[0], last)), n)):
         stages.append(_stage(workspace, command, by_command.get(command, [])))
     holder = holder_of(workspace.url)
     return {

@@ -65,7 +65,9 @@ def find_model(path: str, name: str) -> str:
     """The file that holds the weights: `path` itself, or of a checkpoint or a run the file in it."""
     fs, place = filesystem(path)
     if fs.isdir(place):
-        steps = sorted(found for found in fs.glob(f"{place}/{CHECKPOINTS}/step-*") if fs.exists(f"{found}/{STATE}"))
+        checkpoints = f"{place.rstrip('/')}/{CHECKPOINTS}"
+        found = [str(one).rstrip("/") for one in (fs.ls(checkpoints, detail=False) if fs.isdir(checkpoints) else ())]
+        steps = sorted(one for one in found if "/step-" in one and fs.exists(f"{one}/{STATE}"))
         inner = f"/{CHECKPOINTS}/{steps[-1].rsplit('/', 1)[-1]}" if steps else ""
         path = f"{path.rstrip('/')}{inner}/{WEIGHTS}"
         if not fs.exists(f"{place.rstrip('/')}{inner}/{WEIGHTS}"):

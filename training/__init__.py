@@ -16,6 +16,8 @@ online        shares that a policy moves while a model trains: `Online`, `stretc
 reweighting   weights of samples by their loss
 distillation  soft labels from a stored teacher cache
 loop          the pre-training loop: `LoopSettings`, `pretrain`
-evaluation    held-out bits per byte: `held_out_rows`, `bits_per_byte`
+evaluation    held-out bits per byte: `held_out_rows`, `bits_per_byte`, `windows`
+run_card      what a run was, reached and cost
+spikes        losses that a run goes back from
 checkpoint    `save`, `load`, `average`
 """

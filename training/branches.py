@@ -31,8 +31,8 @@ def merge(folders: Sequence[str], output: str, weights: Sequence[float] | None =
         raise RequestError("weights must not be negative, and one must be positive")
     shares = [weight / sum(given) for weight in given]
     states = [load(folder)[2] for folder in folders]
-    told = [{"config": state.get("config"), "tokenizer": state.get("fingerprints", {}).get("tokenizer")}
-            for state in states]  # fmt: skip
+    told = [{"config": state.get("config"), "tokenizer": state.get("fingerprints", {}).get("tokenizer"),
+             "reading": state.get("reading")} for state in states]  # fmt: skip
     for folder, other in zip(folders, told, strict=True):
         differ = [key for key in other if other[key] != told[0][key]]
         if differ:
@@ -41,6 +41,7 @@ def merge(folders: Sequence[str], output: str, weights: Sequence[float] | None =
         "step": max(state["step"] for state in states),
         "config": told[0]["config"],
         "fingerprints": {"tokenizer": told[0]["tokenizer"]},
+        "reading": told[0]["reading"],
         "merged": [{"from": newest(folder), "weight": share} for folder, share in zip(folders, shares, strict=True)],
     }
     os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
@@ -49,7 +50,7 @@ def merge(folders: Sequence[str], output: str, weights: Sequence[float] | None =
 
 
 class Ensemble(nn.Module):
-    """Called with (ids, targets) as a measure of loss: what `bits_per_byte` takes in a model's place."""
+    """Called with (ids, targets, documents=) as a measure of loss: what `bits_per_byte` takes in a model's place."""
 
     def __init__(self, models: Sequence[Transformer], temperature: float = 1.0) -> None:
         super().__init__()
@@ -58,12 +59,13 @@ class Ensemble(nn.Module):
         self.models = nn.ModuleList(models)
         self.temperature = temperature  # above 1: the branches are trusted more alike
 
-    def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """(B, T) ids and targets -> (B, T) loss of the mixture, 0 where the target is negative.
+    def forward(self, ids: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
+        """(B, T) ids and targets -> (B, T) loss of the mixture, 0 where the target is negative. Each branch is read as
+        it was trained.
 
         The weight of a branch at a position is its share of the likelihood of the row's tokens before it.
         """
-        losses = torch.stack([model.nll(ids, targets) for model in self.models])  # type: ignore[operator]  (K, B, T)
+        losses = torch.stack([model.read(ids, targets, documents) for model in self.models])  # type: ignore[operator]  (K, B, T)
         past = (losses.cumsum(-1) - losses) / self.temperature
         weights = torch.log_softmax(-past, dim=0)
         mixed = -torch.logsumexp(weights - losses, dim=0)

@@ -17,25 +17,33 @@ from torch import Tensor
 
 from ..corpus.store.errors import WorkspaceError
 from .run_folder import CHECKPOINTS
-from .transformer import Transformer, TransformerConfig
+from .transformer import Reading, Transformer, TransformerConfig
 
 MODEL, OPTIMISER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 
 
 def save(folder: str, model: dict[str, Tensor], optimiser: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write a checkpoint at `folder`, atomically; one that is already there is replaced."""
+    """Write a checkpoint at `folder`, atomically; one that is already there is replaced. Refuses a place
+    that has no room for it."""
     scratch = f"{os.path.dirname(folder)}/.{os.path.basename(folder)}.tmp"
-    shutil.rmtree(scratch, ignore_errors=True)
-    os.makedirs(scratch)
-    save_file(model, f"{scratch}/{MODEL}")
-    save_file(optimiser, f"{scratch}/{OPTIMISER}")
-    with open(f"{scratch}/{STATE}", "w", encoding="utf-8") as file:
-        json.dump(state, file, sort_keys=True)
-    for name in (MODEL, OPTIMISER, STATE):
-        sync(f"{scratch}/{name}")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.rename(scratch, folder)
-    sync(os.path.dirname(folder))
+    try:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.makedirs(scratch)
+        save_file(model, f"{scratch}/{MODEL}")
+        save_file(optimiser, f"{scratch}/{OPTIMISER}")
+        with open(f"{scratch}/{STATE}", "w", encoding="utf-8") as file:
+            json.dump(state, file, sort_keys=True)
+        for name in (MODEL, OPTIMISER, STATE):
+            sync(f"{scratch}/{name}")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(scratch, folder)
+        sync(os.path.dirname(folder))
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise WorkspaceError(
+            f"checkpoint {folder} cannot be written: {error}; make room there and run the same command again, which "
+            f"goes on from the checkpoint before"
+        ) from error
 
 
 def sync(path: str) -> None:
@@ -55,11 +63,19 @@ def newest(folder: str) -> str:
 def load(folder: str) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
     """Model, optimiser and state of a checkpoint, of the newest one where `folder` is that of a run."""
     folder = newest(folder)
+    state = load_state(folder)
     try:
-        with open(f"{folder}/{STATE}", encoding="utf-8") as file:
-            state = json.load(file)
         return load_file(f"{folder}/{MODEL}"), load_file(f"{folder}/{OPTIMISER}"), state
     except (OSError, ValueError, SafetensorError) as error:
+        raise WorkspaceError(f"{folder} is not a whole checkpoint: {error}; remove it and run again") from error
+
+
+def load_state(folder: str) -> dict[str, Any]:
+    """The state of the checkpoint in this very folder, without its tensors."""
+    try:
+        with open(f"{folder}/{STATE}", encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
         raise WorkspaceError(f"{folder} is not a whole checkpoint: {error}; remove it and run again") from error
 
 
@@ -70,6 +86,7 @@ def load_model(folder: str) -> tuple[Transformer, dict[str, Any]]:
         raise WorkspaceError(f"{folder}/{STATE} does not say the shape of its model; it was not written by a run")
     model = Transformer(TransformerConfig(**state["config"]))
     model.load_state_dict(weights)
+    model.reading = Reading(**(state.get("reading") or {}))
     return model, state
 
 

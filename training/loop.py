@@ -20,8 +20,7 @@ from . import checkpoint, schedules
 from .data.loader import Loader
 from .data.online import Online
 from .data.prefetch import Prefetcher, Prepared
-from .data.repetition import repetition_warnings
-from .devices import mfu, peak, pick_device, pick_dtype
+from .devices import mfu, pick_device, pick_dtype
 from .distributed import Ranks, full, like, ranks, wrap
 from .evaluation import HeldOut, bits_per_byte
 from .loop_settings import FREE, LoopSettings
@@ -31,8 +30,10 @@ from .objectives.loss import compile_terms
 from .objectives.objective import Objective
 from .objectives.reweighting import sample_weights
 from .optimisers import Optimiser, plain
-from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, read_json, refusal, write_json
-from .transformer import Transformer, document_mask, flops_per_token
+from .run_card import run_card
+from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, changes_that_cannot_be, read_json, refusal, write_json
+from .spikes import is_spike
+from .transformer import Reading, Transformer, document_mask, flops_per_token
 
 Probe = Callable[[nn.Module], dict[str, dict[str, float]]]  # what gives the loss per token -> target -> scores
 
@@ -84,6 +85,7 @@ class Run:
         self.ranks, self.device, self.quiet, self.probe = found, device, quiet, probe
         self.model = model.to(device)
         model.compute_dtype = pick_dtype(settings.dtype, device)
+        model.reading = Reading(settings.document_mask, loader.phases[-1].metadata)
         self.prints = {"stream": loader.fingerprint, **fingerprints}
         if settings.compile or (settings.compile is None and device.type == "cuda"):
             # sharded blocks gather their weights in hooks, which a graph of the whole model would not hold
@@ -115,13 +117,15 @@ class Run:
         if self.step == self.loader.steps:  # stopped after the last checkpoint, before the card
             self.line = read_metrics(f"{self.folder}/{METRICS}")[-1]
         if self.step == 0:
+            if not self.sound():
+                raise RequestError("the weights that the run would start from are not all finite")
             self.save()  # what a rollback before the first checkpoint returns to
         try:
             while self.step < self.loader.steps:
                 spiked = self.stretch_of_steps()
                 if spiked is not None:
                     self.roll_back(spiked)
-            card = self.card()
+            card = run_card(self)
             if self.ranks.leads:
                 write_json(f"{self.folder}/{CARD}", card)
         finally:
@@ -144,8 +148,10 @@ class Run:
                 losses = self.learn(prepared, rate)
                 pending.append((self.step, losses, prepared.counts))
                 self.step += 1
-                if self.step == last or self.due(self.settings.log_every) or self.due(self.settings.checkpoint_every):
+                if self.step == last or self.due_at_all():
                     spiked = self.settle(pending, began, rate)
+                    if spiked is None and self.due(self.settings.checkpoint_every) and not self.sound():
+                        spiked = self.step - 1
                     if spiked is not None:
                         return spiked
                     pending = []
@@ -162,6 +168,19 @@ class Run:
     def due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.loader.steps
 
+    def due_at_all(self) -> bool:
+        """Whether this step is reported, evaluated or saved: each by an interval of its own."""
+        settings = self.settings
+        evaluates = settings.evaluate_every and self.held_out and self.due(settings.evaluate_every)
+        return bool(evaluates) or self.due(settings.log_every) or self.due(settings.checkpoint_every)
+
+    def sound(self) -> bool:
+        """Whether all weights and moments are finite, on every rank: only then they are worth going back to."""
+        tensors = [*self.model.state_dict().values(), *self.optimiser.state().values()]
+        own = [getattr(tensor, "_local_tensor", tensor) for tensor in tensors]
+        bad = sum((~torch.isfinite(tensor)).any().to(self.device, torch.int64) for tensor in own)
+        return int(self.ranks.sum(torch.as_tensor(bad, device=self.device).reshape(1))) == 0
+
     def learn(self, batch: Prepared, rate: float) -> Tensor:
         """One optimiser step; (1,) the mean loss of its tokens on the device, then the sums by domain where online."""
         scale = (batch.targets >= 0) * self.weights[batch.domains][:, None]
@@ -169,19 +188,19 @@ class Run:
         rows = len(batch.ids)
         micro = max(1, (self.settings.micro_tokens or batch.ids.numel()) // batch.ids.shape[1])
         soft = self.soft_labels(batch)
-        # DDP and FSDP average gradients over ranks; the loss is a sum over all of them
-        scale = scale * (self.ranks.world / mass)
+        # DDP and FSDP average gradients over ranks, the loss is a sum over them; without a counted token it is 0
+        scale = scale * (self.ranks.world / torch.where(mass > 0, mass, 1.0))
+        reweight = self.reweight()
+        if reweight is not None and micro < rows:  # by the losses of the whole step, which are needed first
+            scale, reweight = scale * reweight(self.losses(batch, soft, micro), scale)[:, None], None
         total = torch.zeros(1, device=self.device)
         by_domain = torch.zeros(2, len(self.weights), dtype=torch.float64, device=self.device)
         for start in range(0, rows, micro):
             part = slice(start, start + micro)
-            targets, shares = batch.targets[part], None
-            if soft is not None:
-                targets, shares = soft_targets(targets, soft[0][part], soft[1][part], soft[2])
-            mask = None if batch.documents is None else document_mask(batch.documents[part])
+            targets, shares, mask = self.inputs(batch, soft, part)
             if self.ranks.world > 1:
                 self.sync_at(start + micro >= rows)
-            loss, nll = self.module(batch.ids[part], targets, scale[part], mask, shares, self.reweight())
+            loss, nll = self.module(batch.ids[part], targets, scale[part], mask, shares, reweight)
             loss.backward()
             total += loss.detach()
             if self.online is not None:
@@ -193,6 +212,23 @@ class Run:
             self.estimate_curvature(batch, scale, micro)
         total /= self.ranks.world
         return self.ranks.sum(total if self.online is None else torch.cat((total.double(), by_domain.flatten())))
+
+    def inputs(self, batch: Prepared, soft: Any, part: slice) -> tuple[Tensor, Tensor | None, object]:
+        """Targets, their shares where a teacher gives some, and the attention mask of some rows."""
+        targets, shares = batch.targets[part], None
+        if soft is not None:
+            targets, shares = soft_targets(targets, soft[0][part], soft[1][part], soft[2])
+        return targets, shares, None if batch.documents is None else document_mask(batch.documents[part])
+
+    @torch.no_grad()
+    def losses(self, batch: Prepared, soft: Any, micro: int) -> Tensor:
+        """(R, T) loss per token of the step's rows, before it is taken."""
+        found = []
+        for start in range(0, len(batch.ids), micro):
+            part = slice(start, start + micro)
+            targets, shares, mask = self.inputs(batch, soft, part)
+            found.append(self.module(batch.ids[part], targets, None, mask, shares))
+        return torch.cat(found)
 
     def estimate_curvature(self, batch: Prepared, scale: Tensor, micro: int) -> None:
         """Sophia's Hessian: squared gradients of the loss on labels that the model draws."""
@@ -222,7 +258,7 @@ class Run:
         return ids.to(self.device), shares.to(self.device), self.cache.share
 
     def reweight(self) -> Any:
-        """Weights of a micro-batch's rows by their mean loss, over all ranks."""
+        """Weights of a step's rows by their mean loss, over all ranks; None where rows are not reweighted."""
         settings, progress = self.settings.reweighting, self.step / self.loader.steps
         if settings.strategy == "none":
             return None
@@ -230,6 +266,7 @@ class Run:
         def weights(nll: Tensor, scale: Tensor) -> Tensor:
             counted = (scale > 0).float()
             mine = (nll * counted).sum(1) / counted.sum(1).clamp(min=1)
+            mine = torch.where(counted.sum(1) > 0, mine, torch.nan)  # nothing is known of a row without a target
             found = sample_weights(self.ranks.gather(mine), settings, progress)
             return found[self.ranks.rank * len(mine) : (self.ranks.rank + 1) * len(mine)]
 
@@ -247,7 +284,8 @@ class Run:
                 return step
             if self.online is not None:
                 self.online.observe(sums)
-            self.window = [*self.window, loss][-self.settings.spike_window :]
+            if loss != 0.0:  # a step without a counted token says nothing of the next
+                self.window = [*self.window, loss][-self.settings.spike_window :]
             counts[: len(by_domain)] += torch.from_numpy(by_domain)
         self.counts += self.ranks.sum(counts.to(self.device)).cpu().numpy()
         elapsed = time.perf_counter() - began
@@ -256,7 +294,7 @@ class Run:
         self.line = {
             "step": self.step,
             "tokens": self.step * self.loader.batch_tokens,
-            "loss": sum(losses) / len(losses),
+            "loss": sum(losses) / max(1, sum(loss != 0.0 for loss in losses)),
             "lr": rate * self.settings.optimiser.rate,
             "tokens_per_second": speed,
             "mfu": mfu(self.flops, speed, self.device, self.ranks.world),
@@ -282,6 +320,9 @@ class Run:
         state = {
             "step": self.step,
             "config": vars(self.model.config),
+            "reading": vars(self.model.reading),
+            "batch_tokens": self.loader.batch_tokens,
+            "domains": self.loader.names,
             "offset": self.offset,
             "rolled_back": self.rolled_back,
             "window": self.window,
@@ -305,7 +346,8 @@ class Run:
         self.optimiser.load(optimiser)
         self.step, self.offset, self.rolled_back = state["step"], state["offset"], state["rolled_back"]
         self.window, self.seconds = list(state["window"]), state["seconds"]
-        self.counts = np.array(state["counts"], np.int64)
+        told = dict(zip(state.get("domains", self.loader.names), state["counts"], strict=True))
+        self.counts = np.array([told.get(name, 0) for name in self.loader.names], np.int64)
         if self.online is not None and state.get("online"):
             self.online.load(state["online"])
 
@@ -321,6 +363,7 @@ class Run:
             )
         self.restore(checkpoint.steps(self.checkpoints.folder)[-1])
         self.offset, self.rolled_back = offset + spiked + 1 - self.step, rolled_back
+        self.metrics.rewind(self.step)
         self.metrics.note(
             f"step {spiked}: loss spike; back to step {self.step}, skipping to {self.position(self.step)}"
         )
@@ -335,64 +378,18 @@ class Run:
         before = read_json(path)
         if before is not None and before != said and not force:
             raise RequestError(refusal(self.folder, before, said))
+        found = checkpoint.steps(self.checkpoints.folder)
+        if found and before is not None:
+            state = checkpoint.load_state(checkpoint.path(self.checkpoints.folder, found[-1]))
+            changed = changes_that_cannot_be(before, said, state, self.model.config, self.loader)
+            if changed:
+                raise RequestError(f"the run in {self.folder} cannot go on: {'; '.join(changed)}; use another --name")
         finished = read_json(card) if before == said else None
         self.ranks.barrier()
         if self.ranks.leads and before != said:
             if os.path.exists(card):
                 os.remove(card)
             write_json(path, said)
-        found = checkpoint.steps(self.checkpoints.folder)
         if found:
             self.restore(found[-1])
         return finished
-
-    def card(self) -> dict[str, Any]:
-        """What was trained on what, and what it cost."""
-        plan = self.loader.plan()
-        total = max(1, int(self.counts.sum()))
-        realised = {
-            name: {
-                "tokens": int(count),
-                "share": int(count) / total,
-                "epochs": int(count) / max(1, self.loader.domains[name].tokens),
-            }
-            for name, count in zip(self.loader.names, self.counts, strict=True)
-        }
-        tokens = self.step * self.loader.batch_tokens
-        speed = tokens / max(self.seconds, 1e-9)
-        return {
-            "steps": self.step,
-            "tokens": tokens,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "model": vars(self.model.config),
-            "bits_per_byte": self.line.get("bits_per_byte", {}),
-            "targets": self.line.get("targets", {}),
-            "loss": self.line["loss"],
-            "realised": realised,
-            "plan": plan,
-            "online": self.online and self.online.told(),
-            "warnings": repetition_warnings(plan),
-            "rollbacks": self.rolled_back,
-            "fingerprints": self.prints,
-            "data": {name: domain.fingerprint for name, domain in self.loader.domains.items()},
-            "cost": {
-                "flops": self.flops * tokens,
-                "flops_per_token": self.flops,
-                "device_seconds": self.seconds * self.ranks.world,
-                "tokens_per_second": speed,
-                "mfu": mfu(self.flops, speed, self.device, self.ranks.world),
-                "peak_flops": peak(self.device),
-                "mfu_is": "flops_per_token * tokens_per_second / (peak_flops * ranks); null where no peak is known",
-                "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
-                "ranks": self.ranks.world,
-            },
-        }
-
-
-def is_spike(loss: float, window: list[float], sigma: float) -> bool:
-    """Not finite, or `sigma` deviations above the mean of a window that is at least 16 steps long."""
-    if not np.isfinite(loss):
-        return True
-    if len(window) < 16:
-        return False
-    return loss > float(np.mean(window)) + sigma * max(float(np.std(window)), 0.01)

@@ -1,8 +1,8 @@
 """What a run says while it trains: `metrics.jsonl`, TensorBoard on request, and one progress line.
 
 A line of JSON per report: step, tokens, loss, lr, tokens_per_second, mfu (null where the device's peak is unknown),
-bits_per_byte by domain where the step was evaluated, and shares by domain where a policy moves them. A resumed run
-first drops the lines after its checkpoint, so every step is told once.
+bits_per_byte by domain where the step was evaluated, and shares by domain where a policy moves them. A run that
+resumes or rolls back first drops the lines after its checkpoint, so every step is told once.
 """
 
 import json
@@ -23,18 +23,28 @@ class Metrics:
         self._terminal = sys.stderr.isatty()
         if not leads:
             return
-        path = f"{folder}/metrics.jsonl"
-        keep = read_metrics(path, step)
-        with open(path + ".tmp", "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in keep)
-        os.replace(path + ".tmp", path)
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        self._path = f"{folder}/metrics.jsonl"
+        self._begin(step)
         if tensorboard:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise MissingExtra("tensorboard", "tensorboard") from error
             self._board = SummaryWriter(f"{folder}/tensorboard", purge_step=step)
+
+    def _begin(self, step: int) -> None:
+        """Drop what was said of later steps, and go on behind it."""
+        keep = read_metrics(self._path, step)
+        with open(self._path + ".tmp", "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in keep)
+        os.replace(self._path + ".tmp", self._path)
+        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115
+
+    def rewind(self, step: int) -> None:
+        """After a rollback to `step`: later steps are told when they are taken again."""
+        if self._file is not None:
+            self._file.close()
+            self._begin(step)
 
     def write(self, line: dict[str, Any], steps: int) -> None:
         """One report, on disk when this returns."""

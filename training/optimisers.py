@@ -15,6 +15,14 @@ from ..corpus.store.errors import WorkspaceError
 from .distributed import like
 from .loop_settings import OptimiserSettings as OptimiserSettings
 
+# what each optimiser remembers of a parameter
+STATE = {
+    "AdamW": {"step", "exp_avg", "exp_avg_sq"},
+    "Muon": {"momentum_buffer"},
+    "Lion": {"exp_avg"},
+    "Sophia": {"exp_avg", "hessian"},
+}
+
 
 class Lion(torch.optim.Optimizer):
     """Sign of interpolated momentum (Chen et al. 2023). Rates are about a tenth of AdamW's, decay ten times."""
@@ -150,6 +158,16 @@ class Optimiser:
             on_device = value.ndim > 0 or fusable([parameter])
             place = parameter.device if on_device else torch.device("cpu")
             owner[id(parameter)].state[parameter][key] = like(value.to(place, copy=True), parameter)
+        for part in self.parts:
+            wanted = STATE[type(part).__name__]
+            lacking = [
+                p for buffers in part.state.values() if not wanted <= buffers.keys() for p in wanted - buffers.keys()
+            ]
+            if lacking:
+                raise WorkspaceError(
+                    f"the checkpoint's optimiser state lacks {min(lacking)}, which {self.settings.name} needs; "
+                    f"it is that of another optimiser, so train under another --name"
+                )
 
 
 def fusable(parameters: Iterable[Tensor]) -> bool:

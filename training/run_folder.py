@@ -25,6 +25,34 @@ def refusal(folder: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> s
     )
 
 
+def changes_that_cannot_be(
+    before: Mapping[str, Any], now: Mapping[str, Any], state: Mapping[str, Any], config: object, loader: Any
+) -> list[str]:
+    """What keeps a run from going on from a checkpoint, force or not, as sentences.
+
+    before, now  settings and fingerprints as `settings.json` has them; state: of the checkpoint
+    config       shape of the model that would go on; loader: what it would read
+    """
+    found = []
+    batch = state.get("batch_tokens", loader.batch_tokens)
+    if batch != loader.batch_tokens:
+        found.append(
+            f"its steps are of {batch:,} tokens, not of {loader.batch_tokens:,}, so its tokens would be lost count of"
+        )
+    elif state["step"] > loader.steps:
+        found.append(f"its newest checkpoint is of step {state['step']}, and the run asked for ends at {loader.steps}")
+    names = [one["settings"].get("optimiser", {}).get("name") for one in (before, now)]
+    if names[0] != names[1]:
+        found.append(f"it was trained by {names[0]}, whose state is of no use to {names[1]}")
+    shape = state.get("config", vars(config))
+    differ = [f"{key} {shape.get(key)}, not {value}" for key, value in vars(config).items() if shape.get(key) != value]
+    if differ:
+        found.append(f"its checkpoints hold a model of another shape ({', '.join(differ)})")
+    if state.get("online") and list(state.get("domains", loader.names)) != list(loader.names):
+        found.append("its shares move over other domains")
+    return found
+
+
 def read_json(path: str) -> Any:
     if not os.path.exists(path):
         return None

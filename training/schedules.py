@@ -7,13 +7,15 @@ linear    warm-up, a line down to `final`
 power     warm-up, then min(1, (step / knee)^-0.51), decay over the last part (Shen et al. 2024)
 infinite  warm-up, cosine down to `plateau` over `cooldown`, constant, exponential anneal (Ibrahim et al. 2024)
 
-Re-warming for continual pre-training is a warm-up that starts from `start`, the factor at which the run before ended.
+Refuses a warm-up that overlaps the decay, or that ends where a power schedule falls already: the rate would drop in
+one step. Re-warming for continual pre-training is a warm-up that starts from `start`, the factor at which the run
+before ended.
 """
 
 import math
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 EXPONENT = -0.51  # of the power schedule
 
@@ -43,6 +45,24 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
     knee: float = Field(
         default=0.1, gt=0, le=1, description="power: fraction of the steps after which the rate starts to fall"
     )
+
+    @model_validator(mode="after")
+    def _parts_follow_each_other(self) -> "Schedule":
+        parts = {"warmup": self.warmup}
+        if self.kind == "infinite":
+            parts["cooldown"] = self.cooldown
+        if self.kind in ("wsd", "power", "infinite"):
+            parts["decay"] = self.decay
+        if sum(parts.values()) > 1 + 1e-9:
+            told = " and ".join(f"{name} {value:g}" for name, value in parts.items())
+            raise ValueError(f"{told} are fractions of the run and overlap: they sum to {sum(parts.values()):g}")
+        if self.kind == "power" and self.warmup > self.knee:
+            raise ValueError(
+                f"warmup {self.warmup:g} ends behind the knee {self.knee:g}, where the rate has "
+                f"fallen to {(self.warmup / self.knee) ** EXPONENT:.2f} of its peak already; choose a "
+                f"knee of {self.warmup:g} or more"
+            )
+        return self
 
 
 def factor(schedule: Schedule, step: int, steps: int) -> float:

@@ -2,16 +2,26 @@
 
 Formats, told apart by their keys: `query, choices, gold` (multiple choice), `context, continuation` (perplexity of the
 continuation), `context, chain_of_thought, answer` (perplexity of worked solution and answer), and plain text files
-(`.txt`, perplexity of everything, paragraph by paragraph). A choice is scored by the sum of its tokens' losses, by that
-per byte, and the scores that small models move first: bits per byte of the right choice. Refuses a file of none of
-these.
+(`.txt`, perplexity of everything, paragraph by paragraph). A continuation stands behind its context and one space,
+unless it or the end of the context has white space already: white space at the end of a context belongs to what
+follows, and context and continuation are encoded together. A choice is scored by the loss of its tokens, by that per
+token, byte and character, and by how much less it costs than without the context; the scores that small models move
+first are bits per byte of the right choice and the margins between it and the best other one.
+
+The arithmetic is that of lm-evaluation-harness 0.4 (`api/model.py: _encode_pair`, `utils.get_rolling_token_windows`,
+`api/task.py: process_results`): accuracy is its acc, per character acc_norm, per byte acc_bytes, unconditioned
+acc_mutual_info. Where it cuts a text that is longer than the context, all of the text is scored here, in windows.
+
+Refuses a file of none of these formats, and a line whose answer names no choice, whose text is missing or empty, or
+that is no JSON object, by its number.
 """
 
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +31,7 @@ from torch import nn
 from ..corpus.store.errors import RequestError
 from .data.packing import IGNORED
 from .data.shards import TokenFacts
+from .evaluation import windows
 from .transformer import Transformer
 
 
@@ -42,33 +53,72 @@ class Target:
     choices: bool
 
 
+FORMATS = (("query", "choices", "gold"), ("context", "continuation"), ("context", "chain_of_thought", "answer"))
+
+
 def load_target(path: str, limit: int | None = None) -> Target:
-    """Read a target file; its name is that of the file."""
+    """Read a target file; its name is that of the file. `limit`: of its items, all of which are checked."""
     name = os.path.splitext(os.path.basename(path))[0]
-    with open(path, encoding="utf-8") as file:
-        if path.endswith(".txt"):
-            items = [Item("", (line.strip(),)) for line in file if line.strip()]
-            return Target(name, tuple(items[:limit]), False)
-        rows = [json.loads(line) for line in file if line.strip()]
-    if not rows:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = [(number, line.strip()) for number, line in enumerate(file.read().split("\n"), 1) if line.strip()]
+    except FileNotFoundError as error:
+        raise RequestError(f"target {path}: there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise RequestError(f"target {path} is not UTF-8 text: {error}") from error
+    if not lines:
         raise RequestError(f"target {path} is empty")
-    keys = set(rows[0])
-    if {"query", "choices", "gold"} <= keys:
-        items = [Item(row["query"], tuple(spaced(choice) for choice in row["choices"]), row["gold"]) for row in rows]
-        return Target(name, tuple(items[:limit]), True)
-    if {"context", "continuation"} <= keys:
-        return Target(name, tuple(Item(row["context"], (spaced(row["continuation"]),)) for row in rows[:limit]), False)
-    if {"context", "chain_of_thought", "answer"} <= keys:
-        items = [Item(row["context"], (spaced(f"{row['chain_of_thought']} {row['answer']}"),)) for row in rows]
-        return Target(name, tuple(items[:limit]), False)
-    raise RequestError(
-        f"target {path} has the keys {sorted(keys)}; known are query, choices, gold; context, continuation; "
-        f"context, chain_of_thought, answer"
-    )
+    if path.endswith(".txt"):
+        return Target(name, tuple(Item("", (line,)) for _, line in lines[:limit]), False)
+    rows = [(f"target {path}, line {number}", line) for number, line in lines]
+    read = [(where, _object(where, line)) for where, line in rows]
+    keys = next((keys for keys in FORMATS if set(keys) <= read[0][1].keys()), None)
+    if keys is None:
+        raise RequestError(
+            f"target {path} has the keys {sorted(read[0][1])}; known are query, choices, gold; context, continuation; "
+            f"context, chain_of_thought, answer"
+        )
+    items = tuple(item_of(where, row, keys) for where, row in read)
+    return Target(name, items[:limit], keys == FORMATS[0])
 
 
-def spaced(text: str) -> str:
-    return text if text[:1].isspace() else " " + text
+def _object(where: str, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise RequestError(f"{where} is not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise RequestError(f"{where} is no JSON object")
+    return row
+
+
+def item_of(where: str, row: dict[str, Any], keys: tuple[str, ...]) -> Item:
+    """The item of a row of one of the FORMATS; a RequestError that begins with `where` for a row that is none."""
+    missing = [key for key in keys if key not in row]
+    if missing:
+        raise RequestError(f"{where} has no {' and no '.join(missing)}, which the first line has")
+    texts = [row[key] for key in keys if key not in ("choices", "gold")]
+    choices = row["choices"] if "choices" in keys else [" ".join(map(str, texts[1:]))]
+    if not isinstance(choices, list) or not choices:
+        raise RequestError(f"{where}: choices must be a list of texts, it is {choices!r}")
+    if not all(isinstance(text, str) for text in (*texts, *choices)):
+        raise RequestError(f"{where}: {', '.join(key for key in keys if key != 'gold')} must be texts")
+    if not all(choice.strip() for choice in choices):
+        raise RequestError(f"{where}: a text to be scored is empty")
+    gold = row["gold"] if "gold" in keys else 0
+    if isinstance(gold, bool) or not isinstance(gold, int) or not 0 <= gold < len(choices):
+        raise RequestError(
+            f"{where}: gold {gold!r} names no choice; it is the place of the right one, from 0 to {len(choices) - 1}"
+        )
+    return joined(texts[0], choices, gold)
+
+
+def joined(context: str, continuations: Iterable[str], gold: int = 0) -> Item:
+    """White space at the end of the context begins the continuations; where there is none, one space does."""
+    kept = context.rstrip()
+    space = context[len(kept) :]
+    made = [space + text for text in continuations]
+    return Item(kept, tuple(text if text[:1].isspace() else " " + text for text in made), gold)
 
 
 def score(
@@ -79,50 +129,96 @@ def score(
     length: int | None = None,
     rows: int = 32,
 ) -> dict[str, float]:
-    """accuracy and accuracy_per_byte (multiple choice only), bits_per_byte of the right continuation.
+    """bits_per_byte of the right continuations and their perplexity per token; of multiple choice also the share of
+    items whose right choice has the best score (accuracy) and the mean distance in nats to the best other (margin):
+    by the sum of losses, per_token, per_byte, per_character, and unconditioned (the loss without the context less that
+    with it). Sizes are those of a choice without the white space before it.
 
-    A context that leaves no room is cut at its left; a continuation longer than the model is cut at its right.
+    A context that leaves no room is cut at its left; a continuation longer than the model is read in windows.
     model   a Transformer, or a module that is called with (ids, targets) and gives the loss per token
     length  tokens that it reads at most; may be left out for a Transformer
     """
     if length is None:
         assert isinstance(model, Transformer)
         length = model.config.max_len
-    pairs = [(i, c) for i, item in enumerate(target.items) for c in range(len(item.continuations))]
-    contexts = tokenizer.encode_batch_fast([item.context for item in target.items], add_special_tokens=False)
-    texts = [target.items[i].continuations[c] for i, c in pairs]
-    ends = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    sequences = [sequence(facts.bos, contexts[i].ids, end.ids, length) for (i, _), end in zip(pairs, ends, strict=True)]
-    losses = continuation_losses(model, sequences, rows)
-    sizes = np.array([len(text.encode()) for text in texts])
-    per_byte = losses / np.maximum(sizes, 1)
-    right, correct, correct_per_byte, at = [], 0, 0, 0
+    pairs = [(item.context, text) for item in target.items for text in item.continuations]
+    encoded = encode_pairs(tokenizer, pairs)
+    losses = sequence_losses(model, [([facts.bos, *head], end) for head, end in encoded], length, rows)
+    counts = np.array([len(end) for _, end in encoded])
+    golds, at = [], 0
     for item in target.items:
-        span = slice(at, at + len(item.continuations))
-        correct += int(np.argmin(losses[span])) == item.gold
-        correct_per_byte += int(np.argmin(per_byte[span])) == item.gold
-        right.append(at + item.gold)
-        at = span.stop
-    found = {"bits_per_byte": float(losses[right].sum() / math.log(2) / sizes[right].sum())}
-    if target.choices:
-        count = len(target.items)
-        found |= {"accuracy": correct / count, "accuracy_per_byte": correct_per_byte / count}
+        golds.append(at + item.gold)
+        at += len(item.continuations)
+    nats, size = losses[golds].sum(), sum(len(pairs[i][1].encode()) for i in golds)
+    found = {
+        "bits_per_byte": float(nats / math.log(2) / max(1, size)),
+        "perplexity": float(np.exp(nats / max(1, counts[golds].sum()))),
+    }
+    if not target.choices:
+        return found
+    known = list(dict.fromkeys(text for _, text in pairs))
+    alone = [([facts.bos], end) for _, end in encode_pairs(tokenizer, [("", text) for text in known])]
+    apart = dict(zip(known, sequence_losses(model, alone, length, rows), strict=True))
+    texts = [text.lstrip() for _, text in pairs]
+    scores = {
+        "": -losses,
+        "_per_token": -losses / np.maximum(counts, 1),
+        "_per_byte": -losses / np.array([len(text.encode()) for text in texts]),
+        "_per_character": -losses / np.array([len(text) for text in texts]),
+        "_unconditioned": np.array([apart[text] for _, text in pairs]) - losses,
+    }
+    for name, values in scores.items():
+        right, margins, at = 0, [], 0
+        for item in target.items:
+            own = values[at : at + len(item.continuations)]
+            right += int(np.argmax(own)) == item.gold
+            others = np.delete(own, item.gold)
+            margins += [float(own[item.gold] - others.max())] if len(others) else []
+            at += len(own)
+        found[f"accuracy{name}"] = right / len(target.items)
+        if margins:
+            found[f"margin{name}"] = float(np.mean(margins))
     return found
 
 
-def sequence(bos: int, context: list[int], end: list[int], most: int) -> tuple[list[int], int]:
-    """BOS, context, continuation, at most `most` + 1 tokens of them; and how many tokens stand before the latter."""
-    end = end[:most]
-    room = most - len(end)
-    head = [bos, *context[max(0, len(context) - room) :]] if room > 0 else [bos]
-    return [*head, *end], len(head)
+def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
+    """(context, continuation) -> tokens of both, encoded together, so that the boundary is read as in running text;
+    apart where a token would stand on both sides of it."""
+    contexts = {context: place for place, context in enumerate(dict.fromkeys(context for context, _ in pairs))}
+    heads = tokenizer.encode_batch_fast(list(contexts), add_special_tokens=False)
+    wholes = tokenizer.encode_batch_fast([context + text for context, text in pairs], add_special_tokens=False)
+    made = []
+    for (context, text), whole in zip(pairs, wholes, strict=True):
+        head = heads[contexts[context]].ids
+        if len(whole.ids) > len(head) and whole.ids[: len(head)] == head:
+            made.append((head, whole.ids[len(head) :]))
+        else:
+            made.append((head, tokenizer.encode(text, add_special_tokens=False).ids))
+    return made
+
+
+def sequence_losses(
+    model: nn.Module, sequences: Sequence[tuple[list[int], list[int]]], most: int, rows: int
+) -> np.ndarray:
+    """Summed loss in nats of the second part of each sequence behind the first, (S,) float64; at most `most` tokens are
+    read at a time."""
+    parts, owner = [], []
+    for number, (head, end) in enumerate(sequences):
+        tokens = [*head, *end]
+        for begin, first, last in windows(len(head), len(end), most):
+            parts.append((tokens[begin:last], first - begin))
+            owner.append(number)
+    found = np.zeros(len(sequences))
+    np.add.at(found, np.array(owner, np.int64), continuation_losses(model, parts, rows))
+    return found
 
 
 @torch.no_grad()
 def continuation_losses(model: nn.Module, sequences: Sequence[tuple[list[int], int]], rows: int) -> np.ndarray:
-    """Summed loss in nats of each continuation, (S,) float64; batches are sorted by length."""
+    """Summed loss in nats of what follows the first n tokens of each sequence, (S,) float64; batches are sorted by
+    length."""
     device = next(model.parameters()).device
-    measure = model.nll if isinstance(model, Transformer) else model
+    measure = model.read if isinstance(model, Transformer) else model
     found = np.zeros(len(sequences))
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i][0]))
     for start in range(0, len(order), rows):

@@ -60,6 +60,21 @@ class TransformerConfig:
         return (self.n_heads + 2 * self.n_kv_heads) * self.head_dim
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What of its training, beside the weights, shapes the probabilities of a model: what measures it has to do alike.
+
+    document_mask  attention stays within documents
+    metadata       documents begin with their metadata prefix, which carries no loss
+    """
+
+    document_mask: bool = False
+    metadata: bool = False
+
+
+PLAIN = Reading()  # one text after the other, without prefixes
+
+
 # name -> layers, width, heads, key/value heads, feed-forward width. A name counts the parameters of the blocks alone:
 # embedding and head depend on the vocabulary and would swamp the small sizes.
 SIZES = {
@@ -188,6 +203,7 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig, seed: int = 0, compute_dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.config, self.compute_dtype = config, compute_dtype
+        self.reading = Reading()
         self.embed = nn.Embedding(config.padded_vocab, config.d_model)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.final_norm = RMSNorm(config.d_model)
@@ -239,6 +255,12 @@ class Transformer(nn.Module):
         """
         hidden = self.forward(ids, mask).flatten(0, 1)
         return token_nll(hidden, self.head_weight, targets.flatten(), self.config.vocab_size).view(targets.shape)
+
+    def read(self, ids: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Loss per token as in `nll`, read as the model was trained: documents (B, T) int say which tokens belong
+        together, and count where attention stays within documents."""
+        masked = self.reading.document_mask and documents is not None
+        return self.nll(ids, targets, document_mask(documents) if masked else None)  # type: ignore[arg-type]
 
     def logits(self, ids: Tensor, mask: object = None) -> Tensor:
         """(B, T, V) float32, for generation and small tests; training never calls it."""

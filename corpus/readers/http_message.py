@@ -1,18 +1,30 @@
-"""HTTP responses as crawlers store them: status, fields, and the body with its codings undone.
+"""HTTP responses as crawlers store them: status, fields, and the body with its codings undone as browsers undo them.
 
-Chunked transfer and the content encodings gzip, deflate, br and zstd are undone where they are there: crawlers often
-keep the header and store the body already decoded, so a body that does not look coded is taken as it is. A body that
-would decode to more than `limit` bytes raises `TooLarge` before it does.
+Chunked transfer and the codings gzip, deflate (with zlib's header or bare), br and zstd are undone where they are
+there, one after the other, over several members or frames, and after a stray line end. Crawlers often keep the header
+and store the body already decoded: a body that does not carry a coding and is text is taken as it is, to its first
+line. A body that carries one and cannot be decoded to its end raises ValueError, because half a page looks like a
+page; one that would decode to more than `limit` bytes raises `TooLarge` before it does. Lengths that the header states
+are not believed: the record has its own.
 """
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import zstandard
 from zlib_ng import zlib_ng as zlib
 
-from .members import DAMAGED, decompressor
+from .compression import DAMAGED, decompressor
 from .warc import parse_fields
+
+STATUS = re.compile(rb"\s*(?:HTTPX?|ICY)(?:/[\d.]*)?[ \t]+(\d{3})\b", re.IGNORECASE)
+BLANK = re.compile(rb"\n\r*\n")
+CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
+BARE_CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+TRAILERS = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r?\n){0,100}(?:\r?\n|\Z)")
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+UNCODED = ("", "identity", "none", "utf-8", "utf8", "binary", "8bit", "7bit", "text")
 
 
 class TooLarge(ValueError):
@@ -21,6 +33,8 @@ class TooLarge(ValueError):
 
 @dataclass(frozen=True)
 class Response:
+    """A response; `status` is None where the content has no status line."""
+
     status: int | None
     fields: dict[str, str]  # names in lower case
     body: bytes
@@ -28,111 +42,252 @@ class Response:
     @property
     def content_type(self) -> str | None:
         """The media type without its parameters, lower case."""
-        value = self.fields.get("content-type", "").split(";")[0].strip().lower()
+        value = re.split(r"[;,]", self.fields.get("content-type", ""))[0].strip().lower()
         return value or None
 
     @property
     def charset(self) -> str | None:
-        found = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", self.fields.get("content-type", ""), re.IGNORECASE)
+        found = re.search(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", self.fields.get("content-type", ""), re.IGNORECASE)
         return found[1] if found else None
 
 
-def parse_response(content: bytes, limit: int) -> Response:
-    """Split and decode a stored response. Content without a status line is a body alone."""
-    if content[:5].upper() != b"HTTP/":
+def parse_response(content: bytes, limit: int, cut: bool = False) -> Response:
+    """Split and decode a stored response. Content without a status line is a body alone.
+
+    cut     the record says that the crawler cut it off: then what can be decoded is all there is
+    """
+    if not STATUS.match(content[:64]):
         return Response(None, {}, content)
-    end, gap = content.find(b"\r\n\r\n"), 4
-    bare = content.find(b"\n\n", 0, end if end >= 0 else len(content))
-    if bare >= 0:
-        end, gap = bare, 2
-    head, body = (content[:end], content[end + gap :]) if end >= 0 else (content, b"")
+    content = content.lstrip(b"\r\n\t ")
+    end = BLANK.search(content)
+    head, body = (content[: end.start()], content[end.end() :]) if end else (content, b"")
     lines = head.split(b"\n")
-    status = re.match(rb"HTTP/[\d.]+\s+(\d{3})", lines[0], re.IGNORECASE)
-    fields = parse_fields(lines[1:])
-    if "chunked" in fields.get("transfer-encoding", "").lower():
-        body = unchunk(body)
-    for coding in reversed([part.strip().lower() for part in fields.get("content-encoding", "").split(",")]):
-        body = decode(body, coding, limit)
+    status = STATUS.match(lines[0])
+    fields = parse_fields(lines[1:], joined=("content-encoding", "transfer-encoding"))
+    transfer, codings = (
+        [part.strip(" \t\"'").lower() for part in fields.get(name, "").split(",")]
+        for name in ("transfer-encoding", "content-encoding")
+    )
+    if "chunked" in transfer:
+        body = unchunk(body, cut, bare=b"\r\n" not in head)
+    transfer = [part for part in transfer if part != "chunked"]
+    for coding in reversed([*codings, *transfer]):
+        body = decode(body, coding, limit, cut)
+    if body.startswith((GZIP + b"\x08", ZSTD)) and fields.get("content-type", "").strip().lower().startswith("text/"):
+        body = decode(body, "gzip", limit, cut)  # its field went, or it was coded twice
     return Response(int(status[1]) if status else None, fields, body)
 
 
-def unchunk(body: bytes) -> bytes:
-    """The body without its chunk lines; a body that is not chunked after all is returned as it is."""
-    parts, place = [], 0
+def unchunk(body: bytes, cut: bool = False, bare: bool = False) -> bytes:
+    """The body without its chunk lines; a body that was stored without them is returned as it is.
+
+    `bare`: line feeds alone end lines here. ValueError where chunks begin and do not end.
+    """
+    line = BARE_CHUNK if bare else CHUNK
+    parts: list[bytes] = []
+    place = len(body) - len(body.lstrip(b"\r\n"))
     while True:
-        line = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n").match(body, place)
-        if not line:
-            return b"".join(parts) + body[place:] if parts else body
-        size = int(line[1], 16)
-        place = line.end()
+        found = line.match(body, place)
+        if not found:
+            why = "its last chunk is missing" if place >= len(body) else "a chunk does not begin where it should"
+            break
+        size, place = int(found[1], 16), found.end()
         if size == 0:
-            return b"".join(parts)
+            trailers = TRAILERS.match(body, place)
+            whole = bool(parts) or (trailers is not None and not body[trailers.end() :].strip(b"\r\n"))
+            return b"".join(parts) if whole else body
         parts.append(body[place : place + size])
         place += size
-        if place >= len(body):
-            return b"".join(parts)
-        while body[place : place + 1] in (b"\r", b"\n"):
-            place += 1
-
-
-def decode(body: bytes, coding: str, limit: int) -> bytes:
-    """Undo one content coding, or return the body where it does not carry it."""
-    if coding in ("gzip", "x-gzip") and body[:2] == b"\x1f\x8b":
-        return _inflate(zlib.decompressobj(31), body, limit)
-    if coding == "zstd" and body[:4] == b"\x28\xb5\x2f\xfd":
-        return _inflate(decompressor("zstd"), body, limit)
-    if coding == "deflate" and body:
-        for window in (15, -15):  # with zlib's header, as the standard has it, or bare
-            try:
-                return _inflate(zlib.decompressobj(window), body, limit)
-            except ValueError as error:
-                if isinstance(error, TooLarge):
-                    raise
-        return _undecoded(body, coding)
-    if coding == "br" and body:
-        return _brotli(body, limit)
-    return body
-
-
-def _undecoded(body: bytes, coding: str) -> bytes:
-    """A body that cannot be decoded and is markup already, because the crawler stored it so."""
-    start = body[:1024]
-    if b"<" not in start or sum(byte < 32 and byte not in b"\t\n\r\f" for byte in start) > 2:
-        raise ValueError(f"it is not {coding}")
-    return body
-
-
-def _inflate(inner, body: bytes, limit: int) -> bytes:
-    """What can be decoded; a damaged tail is dropped as browsers do."""
-    parts, size = [], 0
-    while body and not inner.eof:
-        try:
-            parts.append(inner.decompress(body, 1 << 20))
-        except (DAMAGED, zstandard.ZstdError) as error:
-            if not parts:
-                raise ValueError(str(error)) from None
+        after = body[place : place + 2]
+        if len(parts[-1]) < size or (after and not after.startswith((b"\r\n", b"\n") if bare else b"\r\n")):
+            why = f"a chunk of {size} bytes does not end there"
             break
-        size += len(parts[-1])
+        place += 2 if after.startswith(b"\r\n") else len(after[:1])
+    data = b"".join(parts)
+    markup = data.lstrip()[:1] == b"<"
+    if not parts or (not markup and (len(parts) == 1 or len(data) < LEAST)):
+        return body  # the first lines are text that looks like a length
+    if cut or (place >= len(body) and data.rstrip().lower().endswith(b"</html>")):
+        return data
+    raise ValueError(f"chunked, but {why}")
+
+
+LEAST = 64  # bytes in whole chunks that show a body without markup to be chunked
+
+
+def decode(body: bytes, coding: str, limit: int, cut: bool = False) -> bytes:
+    """Undo one coding, or return the body where it does not carry it.
+
+    Raises ValueError where it does and cannot be decoded, TooLarge where it decodes to more than `limit` bytes.
+    """
+    if coding in UNCODED or not body:
+        return body
+    stray = body.lstrip(b"\r\n") if body[:1] in b"\r\n" else body
+    try:
+        if stray.startswith(GZIP) and coding != "br":
+            return _inflate_all(stray, "gzip", limit)
+        if stray.startswith(ZSTD) and coding != "br":
+            return _inflate_all(stray, "zstd", limit)
+        if coding == "deflate":
+            return _deflate(body, limit)
+        if coding == "br":
+            return _brotli(body, limit)
+        raise ValueError(f"it is not {coding}")
+    except Partial as error:
+        if cut:
+            return error.found
+        raise ValueError(f"{coding}: {error}") from None
+    except TooLarge:
+        raise
+    except ValueError as error:
+        if looks_like_text(body):
+            return body  # stored decoded, under the header that it came with
+        raise ValueError(str(error)) from None
+
+
+class Partial(ValueError):
+    """A coded body that does not decode to its end; `found` is what did."""
+
+    def __init__(self, why: str, found: bytes) -> None:
+        super().__init__(why)
+        self.found = found
+
+
+def looks_like_text(body: bytes) -> bool:
+    """Whether the beginning of a body is markup or text: no control character, or UTF-16 by its mark."""
+    start = body[:2048]
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    odd = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in start)
+    if b"<" in start:
+        return odd * 100 <= len(start)
+    return odd == 0 and _is_utf8(start)
+
+
+def _is_utf8(start: bytes) -> bool:
+    try:
+        start.decode()
+    except UnicodeDecodeError as error:
+        return error.start >= len(start) - 4 and len(start) == 2048
+    return True
+
+
+def _inflate_all(body: bytes, name: str, limit: int) -> bytes:
+    """Every member or frame of a body; zeros and other bytes after the last one are passed over, as browsers do."""
+    parts: list[bytes] = []
+    rest = body
+    while rest.startswith(GZIP if name == "gzip" else ZSTD) or (name == "zstd" and parts and SKIPPED.match(rest)):
+        inner = decompressor(name)
+        begun = rest
+        rest = _inflate(inner, rest, limit, parts)
+        if not inner.eof:
+            if name == "gzip" and _only_trailer_is_missing(begun):
+                return b"".join(parts)
+            raise Partial("it ends in the middle", b"".join(parts))
+    if len(rest.strip(b"\0\r\n")) > JUNK:
+        raise Partial("what follows its end is no member", b"".join(parts))
+    return b"".join(parts)
+
+
+JUNK = 64  # bytes after the end of a coded body that are passed over
+SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # a frame of zstd that holds no content
+
+
+def _inflate(inner: Any, body: bytes, limit: int, parts: list[bytes]) -> bytes:
+    """Decode into `parts`; what is left of the body after its end. Raises `Partial` where it is damaged."""
+    size = sum(map(len, parts))
+    while not inner.eof:
+        try:
+            block = inner.decompress(body, 1 << 20)
+        except (DAMAGED, zstandard.ZstdError) as error:
+            raise Partial(str(error), b"".join(parts)) from None
+        parts.append(block)
+        size += len(block)
         if size > limit:
             raise TooLarge(f"the body decodes to more than {limit} bytes")
         body = inner.unconsumed_tail
-    return b"".join(parts)
+        if not block and not body:
+            break
+    return inner.unused_data if inner.eof else b""
+
+
+def _only_trailer_is_missing(member: bytes) -> bool:
+    """Whether a gzip member lacks nothing but (some of) its last eight bytes, the checksum and the length."""
+    flags, at = member[3] if len(member) > 10 else 0, 10
+    if flags & 4:
+        at += 2 + int.from_bytes(member[at : at + 2], "little")
+    for flag in (8, 16):
+        if flags & flag:
+            at = member.find(b"\0", at) + 1 or len(member)
+    bare = zlib.decompressobj(-15)
+    try:
+        tail = member[at + (2 if flags & 2 else 0) :]
+        while tail and not bare.eof:
+            bare.decompress(tail, 1 << 20)
+            tail = bare.unconsumed_tail
+    except DAMAGED:
+        return False
+    return bare.eof and len(bare.unused_data) < 8
+
+
+def _deflate(body: bytes, limit: int) -> bytes:
+    """Deflate in both readings: with zlib's header, as the standard has it, or bare, as some servers send it."""
+    best: Partial | None = None
+    for data in dict.fromkeys((body, body.lstrip(b"\r\n"))):
+        for window in (15, -15):
+            parts: list[bytes] = []
+            inner = zlib.decompressobj(window)
+            try:
+                rest = _inflate(inner, data, limit, parts)
+            except Partial:
+                continue
+            if inner.eof and (window > 0 or len(rest.strip(b"\0\r\n")) <= 8):
+                return b"".join(parts)
+            if not inner.eof and window > 0 and parts and len(data) > 6:
+                best = Partial("it ends in the middle", b"".join(parts))
+    if best and not looks_like_text(body):
+        raise best
+    raise ValueError("it is not deflate")
 
 
 def _brotli(body: bytes, limit: int) -> bytes:
-    import io
+    """Brotli, which has no magic number: a body that is text and does not decode was stored decoded."""
+    import brotli
 
-    from fastwarc.stream_io import BrotliReader
+    last = ValueError("it is not br")
+    for data in dict.fromkeys((body, body.lstrip(b"\r\n"))):
+        pieces = [data]
+        for step in (4096, 1, 0):  # what follows the end makes the whole piece fail: found by smaller ones
+            inner, parts, failed = brotli.Decompressor(), [], -1
+            for number, piece in enumerate(pieces):
+                try:
+                    _pour(inner, piece, limit, parts)
+                except brotli.error:
+                    failed = number
+                    break
+                if inner.is_finished():
+                    break
+            if failed < 0 and inner.is_finished():
+                after = b"".join(pieces[number + 1 :]).strip(b"\0\r\n")
+                if len(after) <= (0 if looks_like_text(body) else JUNK):  # a word of text may be a whole br stream
+                    return b"".join(parts)
+                parts = []
+            if failed < 0 or not step:
+                break
+            cut = pieces[failed]
+            pieces[failed:] = [cut[at : at + step] for at in range(0, len(cut), step)]
+        if parts and any(parts) and not looks_like_text(body):
+            last = Partial("it is damaged" if failed >= 0 else "it ends in the middle", b"".join(parts))
+    raise last
 
-    reader = BrotliReader(io.BytesIO(body))
-    parts, size = [], 0
-    try:
-        while block := reader.read(256 << 10):
-            parts.append(block)
-            size += len(block)
-            if size > limit:
-                raise TooLarge(f"the body decodes to more than {limit} bytes")
-    except OSError:
-        if not parts:
-            return _undecoded(body, "br")
-    return b"".join(parts)
+
+def _pour(inner: Any, data: bytes, limit: int, parts: list[bytes]) -> None:
+    """Feed a brotli decoder in bounded steps."""
+    while True:
+        block = inner.process(data, output_buffer_limit=1 << 20)
+        data = b""
+        parts.append(block)
+        if sum(map(len, parts)) > limit:
+            raise TooLarge(f"the body decodes to more than {limit} bytes")
+        if inner.is_finished() or inner.can_accept_more_data():
+            return

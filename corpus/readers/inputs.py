@@ -5,8 +5,11 @@ an empty input looks like success. A list of paths (`warc.paths.gz`) is read, it
 of 90,000 files is planned in a second.
 """
 
+import glob
 import gzip
 import os
+import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,8 +19,8 @@ import fsspec
 from ..extensions import added, extensions
 from ..settings import Input as Input
 from ..store.errors import MissingExtra, RequestError, unknown_name
-from ..store.shards import filesystem
-from .members import codec
+from ..store.shards import filesystem, spelled, unspelled
+from .compression import codec
 
 FORMATS = ("warc", "jsonl", "parquet", "arrow", "html", "text")
 COMMON_CRAWL = "https://data.commoncrawl.org/"
@@ -89,7 +92,7 @@ def reached(url: str, read: Callable[[str], R]) -> R:
 
 def named_format(url: str) -> str | None:
     """The format that a file's name states, None where it states none that is known."""
-    name = url.split("?")[0].lower()
+    name = (re.split(r"[?#]", url)[0] if "://" in url else url).lower()
     for ending in COMPRESSED:
         name = name.removesuffix(ending)
     endings_of = {kind: reader.suffixes for kind, reader in added("readers", FORMATS).items()} | SUFFIXES
@@ -117,11 +120,11 @@ def _files(path: str) -> Iterator[tuple[str, bool]]:
         raise MissingExtra(str(error).split()[1] if " " in str(error) else str(error), "remote") from error
     except ValueError as error:
         raise RequestError(f"input {path}: {error}") from error
-    local = "://" not in path
-    if local:
-        bare = os.path.abspath(os.path.expanduser(path))
+    if "://" not in path:
+        yield from _local(path)
+        return
     if path.lower().endswith(PATH_LISTS):
-        yield from _listed(path if not local else bare)
+        yield from _listed(path)
         return
     if any(mark in bare for mark in "*?[") and not fs.exists(bare):
         names = sorted(str(name) for name in fs.glob(bare) if fs.isfile(name))
@@ -136,7 +139,58 @@ def _files(path: str) -> Iterator[tuple[str, bool]]:
     else:
         raise RequestError(f"input {path}: no such file or folder")
     for name in names:
-        yield (name if local else str(fs.unstrip_protocol(name))), False
+        yield str(fs.unstrip_protocol(name)), False
+
+
+def _local(path: str) -> Iterator[tuple[str, bool]]:
+    """Files of this machine: a name that exists is that name, whatever characters are in it; else it may be a glob."""
+    bare = os.path.abspath(os.path.expanduser(unspelled(path)))
+    said = spelled(path)
+    if os.path.isdir(bare):
+        names = [name for name in _walked(bare, said) if not _hidden(os.path.relpath(name, bare))]
+        if not names:
+            raise RequestError(f"input {said}: the folder holds no file")
+    elif os.path.exists(bare):
+        if not stat.S_ISREG(os.stat(bare).st_mode):
+            raise RequestError(f"input {said}: it is neither a file nor a folder")
+        if bare.lower().endswith(PATH_LISTS):
+            yield from _listed(bare)
+            return
+        names = [bare]
+    elif os.path.islink(bare):
+        raise RequestError(f"input {said}: it is a link to {spelled(os.readlink(bare))}, which leads to no file")
+    elif any(mark in bare for mark in "*?["):
+        names = sorted(name for name in glob.glob(bare, recursive=True) if os.path.isfile(name))
+        if not names:
+            raise RequestError(f"input {said}: no file matches")
+    else:
+        raise RequestError(f"input {said}: no such file or folder")
+    for name in names:
+        yield spelled(name), False
+
+
+def _walked(folder: str, said: str) -> list[str]:
+    """Files below a folder, sorted, through links to folders, each folder once. A link that leads to no file is named,
+    so that reading it can fail and be told; devices and sockets are left out."""
+
+    def refused(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # a folder that vanished meanwhile holds no file
+            raise RequestError(f"input {said}: {spelled(str(error.filename))} cannot be read: {error.strerror}")
+
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for at, folders, names in os.walk(folder, onerror=refused, followlinks=True):
+        own = os.stat(at) if os.path.exists(at) else None
+        if own is None or (own.st_dev, own.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((own.st_dev, own.st_ino))
+        folders.sort(key=lambda name: (os.path.islink(os.path.join(at, name)), name))
+        for name in names:
+            place = os.path.join(at, name)
+            if os.path.isfile(place) or (os.path.islink(place) and not os.path.exists(place)):
+                found.append(place)
+    return sorted(found)
 
 
 def _listed(path: str) -> Iterator[tuple[str, bool]]:
@@ -164,8 +218,16 @@ def _hidden(relative: str) -> bool:
     return any(part.startswith(".") or part == "__pycache__" for part in relative.split(os.sep))
 
 
+def mend_name(path: str) -> str:
+    """A path as people read it: bytes of it that are no UTF-8 as U+FFFD."""
+    return os.fsencode(unspelled(path)).decode("utf-8", "replace")
+
+
 def _stem(path: str) -> str:
     """`crawl/news-2024.warc.gz` -> `news-2024`; for a glob the folder that holds it."""
-    parts = [part for part in path.rstrip("/").split("/") if part and not any(mark in part for mark in "*?[")]
+    there = "://" not in path and os.path.exists(os.path.expanduser(unspelled(path)))
+    parts = [part for part in mend_name(path).rstrip("/").split("/") if part]
+    if not there:
+        parts = [part for part in parts if not any(mark in part for mark in "*?[")]
     name = parts[-1] if parts else "input"
     return name.split(".")[0] or name

@@ -4,110 +4,25 @@ Memory is bounded whatever the compression ratio: output is drawn in blocks. A m
 the next one that opens, and each such gap is noted in `damage`; nothing is skipped in silence.
 """
 
-import bz2
-import lzma
+import re
 from collections import deque
+from collections.abc import Callable
 from typing import IO, Any, cast
 
-from zlib_ng import zlib_ng as zlib  # twice as fast as the standard library's, with its interface
-
-from ..store.errors import MissingExtra
 from ..store.shards import filesystem
+from .compression import MAGIC, decompressor, errors, is_skippable
 
-DAMAGED = cast(type[Exception], zlib.error)  # its stub takes the class for an instance
 BLOCK = 256 << 10
-MAGIC = {
-    "gzip": b"\x1f\x8b\x08",
-    "zstd": b"\x28\xb5\x2f\xfd",
-    "lz4": b"\x04\x22\x4d\x18",
-    "bzip2": b"BZh",
-    "xz": b"\xfd7zXZ\x00",
-}
+HEAD = 4 << 10  # compressed bytes by which the beginning of a member is judged
+LINE = 4 << 10  # bytes in which the first line of a record is recognised
+ENDS = "the file ends"
+CUT_OFF = "the compressed file ends in the middle of a member"
 
 
 def open_bytes(url: str) -> IO[bytes]:
     """A file of any file system, for reading."""
     fs, path = filesystem(url)
     return cast(IO[bytes], fs.open(path, "rb"))
-
-
-def codec(head: bytes) -> str | None:
-    """Name of the compression that a file's first bytes show, None for plain bytes."""
-    return next((name for name, magic in MAGIC.items() if head.startswith(magic)), None)
-
-
-class _Zstd:
-    """zstandard's object with a bounded step: 1 KiB of input expands to at most some tens of MiB."""
-
-    def __init__(self) -> None:
-        import zstandard
-
-        self._inner = zstandard.ZstdDecompressor().decompressobj()
-        self._held = b""
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data + self._held if self._inner.eof else b""
-
-    @property
-    def unconsumed_tail(self) -> bytes:
-        return b"" if self._inner.eof else self._held
-
-    def decompress(self, data: bytes, limit: int) -> bytes:
-        parts, size, place = [], 0, 0
-        while place < len(data) and size < limit and not self._inner.eof:
-            parts.append(self._inner.decompress(data[place : place + 1024]))
-            size += len(parts[-1])
-            place += 1024
-        self._held = data[place:]
-        return b"".join(parts)
-
-
-class _Stepwise:
-    """lz4, bzip2 and xz objects keep unread input themselves; this gives them zlib's manner."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data or b""
-
-    @property
-    def unconsumed_tail(self) -> bytes:
-        return b""
-
-    @property
-    def needs_input(self) -> bool:
-        return self._inner.needs_input
-
-    def decompress(self, data: bytes, limit: int) -> bytes:
-        return self._inner.decompress(data, limit)
-
-
-def decompressor(name: str) -> Any:
-    """A fresh decompressor with zlib's interface: decompress(data, limit), eof, unused_data, unconsumed_tail."""
-    if name == "gzip":
-        return zlib.decompressobj(31)
-    if name == "zstd":
-        return _Zstd()
-    if name == "bzip2":
-        return _Stepwise(bz2.BZ2Decompressor())
-    if name == "xz":
-        return _Stepwise(lzma.LZMADecompressor())
-    try:
-        import lz4.frame
-    except ImportError:
-        raise MissingExtra("lz4", "codecs") from None
-    return _Stepwise(lz4.frame.LZ4FrameDecompressor())
 
 
 class Members:
@@ -125,12 +40,20 @@ class Members:
         self._object: Any = None
         self._starts: deque[tuple[int, int]] = deque([(0, start)])  # (decompressed position, place) of members
         self._end = False
+        self._start = start
+        self.opens: Callable[[bytes], bool] | None = None  # whether bytes begin a record, where that is known
+        self.returns = 0  # how often a reader went back, for it to bound
+        self._breaks: deque[tuple[int, str | None]] = (
+            deque()
+        )  # where a later member begins (None), or bytes are missing
         file.seek(start)
 
     def place(self) -> tuple[int, int]:
         """(place of the member that holds the next byte, bytes of it already read); plain bytes: (place, 0)."""
         if self.compression is None:
             return self._starts[0][1] + self.position, 0
+        while self._breaks and self._breaks[0][0] <= self.position:
+            self._breaks.popleft()
         while len(self._starts) > 1 and self._starts[1][0] <= self.position:
             self._starts.popleft()
         position, place = self._starts[0]
@@ -174,14 +97,88 @@ class Members:
             left -= step
         return size - left
 
-    def seek_member(self, opening: bytes) -> None:
-        """Before anything is read: go to the next member whose content begins with `opening`, or to the end."""
+    def together(self, size: int) -> tuple[int, str | None]:
+        """(how many of the next `size` bytes are of one piece, why not all of them).
+
+        They end early where the file does, where a damaged member left a gap, and where a later member begins with
+        bytes of which `opens` says that a record begins there. A record goes on over members that merely cut it.
+        """
         while True:
-            found = next_member(self._raw, str(self.compression), opening)
-            keep = self._raw[found:] if found >= 0 else self._raw[-4096:]
+            while self._breaks:
+                position, why = self._breaks[0]
+                ahead = position - self.position
+                if ahead >= size:
+                    break
+                if ahead >= 0 and why is not None:
+                    return ahead, why
+                if ahead > 0 and self.opens and self.opens(self._at(ahead, LINE)):
+                    return ahead, "the next member of the compressed file begins a record of its own"
+                self._breaks.popleft()
+            if len(self._buffer) >= size:
+                return size, None
+            if not self._fill() and not self._breaks:
+                return len(self._buffer), ENDS
+
+    def following(self, size: int, length: int) -> bytes:
+        """Up to `length` bytes that come after the next `size`, none of them after a break."""
+        data = self._at(size, length)
+        for position, why in self._breaks:
+            ahead = position - self.position - size
+            if 0 <= ahead < len(data) and (ahead or why):
+                return data[:ahead]
+        return data
+
+    def search(self, pattern: re.Pattern[bytes], start: int, end: int) -> int:
+        """Distance to the first match among the bytes [start, end) that are there already, -1 if there is none."""
+        found = pattern.search(self._buffer, start, min(end, len(self._buffer)))
+        return found.start() if found else -1
+
+    def jump(self, position: int) -> None:
+        """Go to any position: in plain bytes at once, in compressed ones by reading on, or the current member again.
+
+        Going back reaches no further than the member that `place()` last told of.
+        """
+        ahead = position - self.position
+        if 0 <= ahead <= len(self._buffer):
+            self.skip(ahead)
+        elif self.compression is None:
+            self._buffer.clear()
+            self.position = self._filled = position
+            self._end = False
+            self.file.seek(self._start + position)
+        elif ahead > 0:
+            self.skip(ahead)
+        else:
+            first, place = self._starts[0]
+            self._buffer.clear()
+            self._starts = deque([(first, place)])
+            self._breaks.clear()
+            self.damage = [gap for gap in self.damage if gap[2] <= first]
+            self.position = self._filled = first
+            self._object, self._raw, self._raw_at, self._end = None, b"", place, False
+            self.file.seek(place)
+            self.skip(position - first)
+
+    def left(self) -> int:
+        """Bytes from here to the end of a plain file."""
+        at = self.file.tell()
+        size = self.file.seek(0, 2)
+        self.file.seek(at)
+        return size - self._start - self.position
+
+    def _at(self, start: int, size: int) -> bytes:
+        while len(self._buffer) < start + size and self._fill():
+            pass
+        return bytes(memoryview(self._buffer)[start : start + size])
+
+    def seek_member(self, opens: Callable[[bytes], bool]) -> None:
+        """Before anything is read: go to the next member whose content begins as `opens` says, or to the end."""
+        while True:
+            found = next_member(self._raw, str(self.compression), opens)
+            keep = self._raw[found:] if found >= 0 else self._raw[-HEAD:]
             self._raw_at += len(self._raw) - len(keep)
             self._raw = keep
-            if found >= 0 and len(keep) >= 4096:
+            if found >= 0 and len(keep) >= HEAD:
                 return
             block = self.file.read(BLOCK)
             if not block:
@@ -211,9 +208,7 @@ class Members:
             if not self._raw:
                 self._end = True
                 if self._object is not None:
-                    self.damage.append(
-                        (self._starts[-1][1], "the compressed file ends in the middle of a member", self._filled)
-                    )
+                    self._lost(CUT_OFF)
                 return b""
         if self._object is None and not self._open():
             return b""
@@ -221,7 +216,7 @@ class Members:
         fed = len(self._raw)
         try:
             block = member.decompress(self._raw, BLOCK)
-        except (DAMAGED, OSError, EOFError, RuntimeError, lzma.LZMAError, _zstd_error()) as error:
+        except errors() as error:
             self._lost(f"damaged {self.compression} member: {error}")
             return b""
         rest = member.unused_data if member.eof else member.unconsumed_tail
@@ -240,52 +235,71 @@ class Members:
         self._raw, self._raw_at = self._raw[padding:], self._raw_at + padding
         if not self._raw:
             return False
+        if is_skippable(self._raw) and str(self.compression) in ("zstd", "lz4"):
+            self._pass_frame()
+            return False
         if not self._raw.startswith(magic):
             self._lost("bytes between compressed members that belong to none")
             return False
         self._begin()
         return True
 
+    def _pass_frame(self) -> None:
+        """Pass over a skippable frame: the seek table of a seekable file, or a writer's own notes."""
+        size = 8 + int.from_bytes(self._raw[4:8], "little")
+        if size > len(self._raw):
+            self.file.seek(self._raw_at + size)
+        self._raw, self._raw_at = self._raw[size:], self._raw_at + size
+
     def _begin(self) -> None:
         self._object = decompressor(str(self.compression))
         self._starts.append((self._filled, self._raw_at))
+        self._breaks.append((self._filled, None))
 
     def _lost(self, why: str) -> None:
-        """Note the damage and go to the next member that opens."""
+        """Note the damage and go to the next member that opens.
+
+        A member that lost its end may have taken the ones after it for its own bytes, so that those which begin with a
+        record are looked for from its beginning.
+        """
         at = self._starts[-1][1] if self._object is not None else self._raw_at
+        again = self._raw_at if self._object is not None and self.opens and self._raw_at > at else 0
         self._object = None
+        if again:
+            self.file.seek(at)
+            self._raw, self._raw_at = self.file.read(BLOCK), at
         self._raw, self._raw_at = self._raw[1:], self._raw_at + 1
         while True:
-            found = next_member(self._raw, str(self.compression))
+            opens = self.opens if self._raw_at < again else None
+            found = next_member(self._raw, str(self.compression), opens)
             if found >= 0:
-                self._raw, self._raw_at = self._raw[found:], self._raw_at + found
+                self._raw, self._raw_at, self._end = self._raw[found:], self._raw_at + found, False
                 break
-            keep = self._raw[-64:]
+            keep = self._raw[-HEAD:]
             self._raw_at += len(self._raw) - len(keep)
             block = self.file.read(BLOCK)
             if not block:
                 self._raw, self._end = b"", True
                 break
             self._raw = keep + block
-        self.damage.append((at, why, self._filled))
+        self._note(at, why)
+
+    def _note(self, place: int, why: str) -> None:
+        self.damage.append((place, why, self._filled))
+        self._breaks.append((self._filled, why))
 
 
-def next_member(data: bytes, name: str, opening: bytes = b"") -> int:
-    """Distance to the next place where a member opens (with these bytes), -1 if there is none in `data`."""
+def next_member(data: bytes, name: str, opens: Callable[[bytes], bool] | None = None) -> int:
+    """Distance to the next place where a member opens (with bytes that `opens` takes), -1 if there is none in `data`.
+
+    What lies in the last `HEAD` bytes may need more of the file to be told.
+    """
     at = -1
     while (at := data.find(MAGIC[name], at + 1)) >= 0:
-        if len(data) - at < 64:
-            return -1
         try:
-            first = decompressor(name).decompress(data[at : at + 4096], 64)
-            if first[: len(opening)].upper() == opening.upper():
+            first = decompressor(name).decompress(data[at : at + HEAD], LINE if opens else 64)
+            if first and (opens is None or opens(first)):
                 return at
-        except (DAMAGED, OSError, EOFError, RuntimeError, lzma.LZMAError, _zstd_error()):
+        except errors():
             continue
     return -1
-
-
-def _zstd_error() -> type[Exception]:
-    import zstandard
-
-    return zstandard.ZstdError

@@ -2,7 +2,8 @@
 
 The ledger only grows: a second crawl adds shards for its new files and leaves every earlier shard as it is. Many small
 files share a shard, large ones are split at records (plain or gzip-per-record WARC, plain JSONL, row groups of
-Parquet). A shard is named after the identities of its pieces, so the same input gives the same names anywhere.
+Parquet). Files of the same bytes, source and domain are read once. A shard is named after the identities of its pieces,
+so the same input gives the same names anywhere.
 """
 
 import itertools
@@ -17,8 +18,10 @@ from pydantic import BaseModel
 from ..store.identity import file_fingerprint, url_fingerprint
 from ..store.shards import checksum, filesystem, fingerprint, replacing
 from ..store.workspace import Workspace
+from .compression import codec
 from .inputs import Source, reached, sniffed_format
-from .members import Members, codec, open_bytes
+from .jsonl import wide_codec
+from .members import Members, open_bytes
 
 LEDGER = "plans/extract.json"
 
@@ -86,7 +89,7 @@ def extend(ledger: Ledger, sources: Sequence[Source], shard_bytes: int) -> Ledge
         if source.listed:
             seen, size = url_fingerprint(source.path), 0
         else:
-            seen, size = reached(source.path, file_fingerprint)
+            seen, size = _seen(source.path)
         if (source.path, seen) not in known:
             fresh[seen].append((source, size))
     files = list(ledger.files)
@@ -102,20 +105,36 @@ def extend(ledger: Ledger, sources: Sequence[Source], shard_bytes: int) -> Ledge
     return Ledger(files=tuple(files), lots=tuple(lots))
 
 
+def _seen(path: str) -> tuple[str, int]:
+    """(quick fingerprint, size) of a file; of one that cannot be opened what stands for its name: reading it fails,
+    and is told."""
+    try:
+        return reached(path, file_fingerprint)
+    except OSError:
+        return url_fingerprint(path), 0
+
+
 def _tell_apart(seen: str, group: list[tuple[Source, int]], earlier: list[File]) -> list[File]:
-    """Files of one quick fingerprint: equal bytes are a repeat of the first by path; others get their checksum."""
+    """Files of one quick fingerprint. Equal bytes of the same source and domain are a repeat of the first by path; of
+    another they are documents of their own, whose ids tell source and domain; other bytes get their checksum."""
     alone = len(group) == 1 and not earlier
-    by_content: dict[str, str] = {}
-    for file in earlier:
-        if _there(file.path):
-            by_content[checksum(file.path)] = file.path
-    held = dict(by_content)
+    there = {file.path: checksum(file.path) for file in earlier if _there(file.path)}
+    held = set(there.values())
+    places = {(there[f.path], f.source, f.domain): f.path for f in earlier if f.path in there}
+    taken = {f.file for f in earlier}
     contents = [seen if alone else checksum(source.path) for source, _ in group]
     several = len({*contents, *held}) > 1
     files = []
     for (source, size), content in sorted(zip(group, contents, strict=True), key=lambda pair: pair[0][0].path):
-        first = by_content.setdefault(content, source.path)
         identity = fingerprint(seen, content) if several or (earlier and not held) else seen
+        key = (content, source.source, source.domain)
+        first = places.setdefault(key, source.path)
+        if first == source.path and content in held:
+            identity = fingerprint(identity, source.source, source.domain)
+        if identity in taken and first == source.path:  # the earlier one is gone, so that its bytes cannot be compared
+            identity = fingerprint(identity, content, source.source, source.domain)
+        held.add(content)
+        taken.add(identity)
         files.append(_file(source, seen, identity, size, first if first != source.path else None))
     return files
 
@@ -141,9 +160,12 @@ def _there(path: str) -> bool:
 def _format(source: Source) -> str:
     if source.format != "auto" or source.listed:
         return source.format if source.format != "auto" else "warc"
-    with open_bytes(source.path) as file:
-        head = file.read(16)
-        return sniffed_format(Members(file, 0, codec(head)).peek(4096))
+    try:
+        with open_bytes(source.path) as file:
+            head = file.read(16)
+            return sniffed_format(Members(file, 0, codec(head)).peek(4096))
+    except OSError:
+        return "text"
 
 
 def _group(files: Iterable[File], shard_bytes: int) -> list[Lot]:
@@ -163,6 +185,8 @@ def _lot(key: tuple[str, str], pieces: list[Piece]) -> Lot:
     source, domain = key
     digest = fingerprint(source, domain, [(piece.file, piece.start, piece.end) for piece in pieces])[:12]
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in source)[:60]
+    if len(safe.encode()) > 200:  # a file name holds 255 bytes
+        safe = safe.encode()[:200].decode("utf-8", "ignore")
     return Lot(name=f"{safe}-{digest}.parquet", source=source, domain=domain, pieces=tuple(pieces))
 
 
@@ -175,6 +199,9 @@ def _pieces(file: File, shard_bytes: int) -> list[Piece]:
         return _row_groups(file, shard_bytes) or [whole]
     with open_bytes(file.path) as opened:
         compression = codec(opened.read(8))
+        opened.seek(0)
+        if file.format == "jsonl" and wide_codec(opened.read(1024)):
+            return [whole]
         opened.seek(0)
         warc = file.format == "warc" and Members(opened, 0, compression).peek(5).upper() == b"WARC/"
     if not (warc and compression in (None, "gzip")) and not (file.format == "jsonl" and compression is None):

@@ -7,17 +7,24 @@ for gives one failure; the rest of the input goes on. Memory is bounded by the l
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import IO, cast
 
 from ..extensions import added
+from .compression import codec
+from .dates import parse_date
 from .http_message import Response, TooLarge, parse_response
 from .inputs import FORMATS, sniffed_format
-from .members import Members, codec, open_bytes
+from .jsonl import begins_row, in_utf8, read_jsonl
+from .members import Members, next_member, open_bytes
 from .planning import Piece
-from .rows import read_arrow, read_jsonl, read_parquet
-from .warc import NEXT, Gap, Record, parse_date, read_records
+from .rows import read_arrow, read_parquet
+from .segments import Segments
+from .warc import Gap, Record, opens, read_records
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 TEXT_TYPES = ("text/plain",)
+PAGE_KINDS = ("response", "resource", "conversion")
+OWN_NOTES = ("metadata:", "warcinfo:", "filedesc:", "urn:", "dns:", "whois:")  # what a crawler writes of its own work
 KEPT_FIELDS = ("link", "content-language", "x-robots-tag")  # what a page's metadata is read from, beside the page
 
 
@@ -81,21 +88,32 @@ def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
     except FileNotFoundError:
         yield Raw(0, error="the file was there when the work was planned and is gone now", counted=False)
         return
+    except OSError as error:
+        if "://" in piece.path:
+            raise
+        yield Raw(0, error=f"the file cannot be opened: {error.strerror or error}", counted=False)
+        return
     with file:
         head = file.read(16)
         if not head:
             yield Raw(0, error="the file is empty", counted=False)
             return
         compression = codec(head)
+        if archive := archived(file, compression):
+            yield Raw(0, error=archive, counted=False)
+            return
+        file.seek(len(head))
         if piece.format in ("parquet", "arrow"):
             reader = read_parquet if piece.format == "parquet" else read_arrow
-            yield from (_row(row) for row in reader(file, piece.start, piece.end, reading.text_column))
+            yield from _rows(reader(file, piece.start, piece.end, reading.text_column))
         elif piece.format == "jsonl":
             stream = Members(file, max(0, piece.start - 1), compression)
-            rows = read_jsonl(stream, piece.start, piece.end, reading.max_page_bytes, reading.text_column)
-            yield from (_row(row) for row in rows)
+            stream.opens = begins_row
+            stream = in_utf8(stream) if piece.start == 0 else stream
+            yield from _rows(read_jsonl(stream, piece.start, piece.end, reading.max_page_bytes, reading.text_column))
         elif piece.format == "warc":
-            yield from _warc(piece, Members(file, piece.start, compression), reading)
+            compression = compression or _hidden_compression(file)
+            yield from _warc(piece, Members(file, piece.start if compression else 0, compression), reading)
         elif piece.format in ("html", "text"):
             yield from _whole(Members(file, 0, compression), piece.format == "html", reading)
         else:
@@ -113,8 +131,30 @@ def _foreign(kind: str, stream: Members, reading: Reading) -> Iterator[Raw]:
         yield Raw(place, error=why, counted=False)
 
 
-def _row(row: dict) -> Raw:
-    return Raw(**row)
+def _hidden_compression(file: IO[bytes]) -> str | None:
+    """The compression of a crawl whose first bytes are damaged: that of a member further on that begins a record."""
+    file.seek(0)
+    head = cast(bytes, file.read(1 << 20))
+    if opens(head[:4096]):
+        return None
+    return next((name for name in ("gzip", "zstd") if next_member(head, name, opens) >= 0), None)
+
+
+def archived(file: IO[bytes], compression: str | None) -> str | None:
+    """What to do with a file that is an archive of files, None where it is none."""
+    file.seek(0)
+    head = Members(file, 0, compression).peek(512)
+    kind = "zip" if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) else "tar" if head[257:262] == b"ustar" else None
+    return f"it is a {kind} archive: unpack it, and name the files in it as inputs" if kind else None
+
+
+def _rows(rows: Iterator[dict]) -> Iterator[Raw]:
+    """Rows as records; a value that had to be left out of one is told of beside it."""
+    for row in rows:
+        left_out = row.pop("left_out", None)
+        yield Raw(**row)
+        for why in left_out or ():
+            yield Raw(row["place"], error=why, counted=False)
 
 
 def _whole(stream: Members, markup: bool, reading: Reading) -> Iterator[Raw]:
@@ -135,51 +175,72 @@ def too_large(size: int | None, limit: int) -> str:
 
 
 def _warc(piece: Piece, stream: Members, reading: Reading) -> Iterator[Raw]:
+    """The records of a crawl; those in segments are put together, from beyond the end of the piece where need be."""
+    stream.opens = opens  # before the first byte is read
     if piece.start:
-        seek_record(stream)
-    else:
-        head = stream.peek(4096)
-        if head and sniffed_format(head) != "warc" and b"WARC/" not in head.upper():
-            found = sniffed_format(head)
-            yield Raw(0, body=head[:200], error=f"not a WARC or ARC file; it looks like {found}", counted=False)
-            return
-    records = 0
+        seek_record(stream, piece.start)
+    head = stream.peek(4096)
+    records, gaps, segments = 0, list[Raw](), Segments(reading.max_page_bytes)
+    foreign = piece.start == 0 and bool(head) and not opens(head)
     for record in read_records(stream, reading.max_page_bytes, piece.end):
         if isinstance(record, Gap):
-            yield Raw(record.place, body=record.excerpt, error=record.error, counted=False)
+            gap = Raw(record.place, body=record.excerpt, error=record.error, counted=False)
+            if foreign and not records:
+                gaps.append(gap)  # perhaps the file is no crawl at all
+            else:
+                yield gap
             continue
         records += 1
-        yield _capture(record, reading)
+        yield from gaps
+        gaps = []
+        if whole := segments.take(record):
+            yield _capture(whole, reading)
+    if not records and foreign and not stream.damage:
+        found = sniffed_format(head)
+        yield Raw(0, body=head[:200], error=f"not a WARC or ARC file; it looks like {found}", counted=False)
+        return
+    yield from gaps
     if not records and piece.start == 0 and not stream.damage and piece.end is None:
         yield Raw(0, error="the file holds no record", counted=False)
+    if segments.waiting and piece.end is not None:
+        for record in read_records(stream, reading.max_page_bytes):
+            if not segments.waiting:
+                break
+            if isinstance(record, Record) and segments.continues(record) and (whole := segments.take(record)):
+                yield _capture(whole, reading)
+    yield from (_capture(record, reading) for record in segments.unfinished())
 
 
-def seek_record(stream: Members) -> None:
-    """Go from an arbitrary byte of a file to the first record that begins after it."""
+def seek_record(stream: Members, start: int) -> None:
+    """Go to the first record that begins at or after a byte of the file.
+
+    In plain bytes that is found by reading from the beginning, because a header in a content looks like any other.
+    """
     if stream.compression is not None:
-        stream.seek_member(b"WARC/")
+        stream.seek_member(opens)
         return
-    while True:
-        window = stream.peek(1 << 20)
-        found = NEXT.search(window)
-        if found or len(window) < 1 << 20:
-            stream.skip(found.start() if found else len(window))
-            return
-        stream.skip(len(window) - 256)
+    for _ in read_records(stream, 0, start):
+        pass
 
 
 def _capture(record: Record, reading: Reading) -> Raw:
     """A WARC record as a page, or why it is none."""
     raw = Raw(record.place, record.inner, url=record.url, date=record.date, capture=_identity(record))
     declared = record.headers.get("content-type", "").split(";")[0].strip().lower()
-    if record.kind not in ("response", "resource", "conversion"):
+    if record.kind not in PAGE_KINDS:
         raw.ignored = record.kind
+        return raw
+    if (record.url or "").lower().startswith(OWN_NOTES):
+        raw.ignored = f"{record.kind} of the crawler"
         return raw
     if record.kind == "conversion" and declared not in TEXT_TYPES:
         raw.ignored = f"conversion {declared}"
         return raw
     if record.kind == "resource" and declared not in (*HTML_TYPES, *TEXT_TYPES):
         raw.ignored = f"resource {declared}"
+        return raw
+    if record.damage:
+        raw.error, raw.body = record.damage, (record.content or b"")[:200]
         return raw
     if record.content is None:
         raw.error = too_large(record.length, reading.max_page_bytes)
@@ -188,7 +249,7 @@ def _capture(record: Record, reading: Reading) -> Raw:
     if record.kind != "response" or not http:
         return _typed(raw, record, declared, Response(None, {}, record.content))
     try:
-        response = parse_response(record.content, reading.max_page_bytes)
+        response = parse_response(record.content, reading.max_page_bytes, "warc-truncated" in record.headers)
     except TooLarge as error:
         raw.error, raw.body = str(error), record.content[:200]
         return raw
@@ -198,8 +259,8 @@ def _capture(record: Record, reading: Reading) -> Raw:
     if response.status is not None and not 200 <= response.status < 300:
         raw.ignored = f"response status {response.status}"
         return raw
-    kind = response.content_type
-    if kind is None:
+    kind = response.content_type or record.headers.get("arc-content-type")
+    if kind is None or (response.content_type is None and "/" not in kind):
         kind = "text/html" if sniffed_format(response.body[:4096]) == "html" else "untyped"
     raw.charset = response.charset
     raw.fields = {name: response.fields[name] for name in KEPT_FIELDS if name in response.fields}
@@ -223,6 +284,4 @@ def _typed(raw: Raw, record: Record, kind: str, response: Response) -> Raw:
         raw.ignored = f"{record.kind} {kind}"
         return raw
     raw.body, raw.markup = response.body, kind in HTML_TYPES
-    if record.truncated:
-        raw.error = f"the file ends within the record: {record.read} of {record.length} bytes are there"
     return raw

@@ -1,99 +1,65 @@
-"""Rows of JSONL, Parquet and Arrow files as records of a corpus. One bad row is one failure, never the end of a file.
+"""Rows as records of a corpus, and those of Parquet and Arrow files. One bad row is one failure, not the end of a file.
 
 Text is taken from `text` (or the column that the settings name), else from `content`, `raw_content`, `body`; a column
-`html` is extracted like a page. `url`, `date`, `title`, `language` and `license` are taken over where they are there.
-JSONL rows are placed by their byte in the decompressed stream, Parquet and Arrow rows by their number in the file.
+`html` is extracted like a page. `url`, `date`, `title`, `language` and `license` are taken over where they are there; a
+value of them that cannot be held (a date in the year 10000, a zone that nobody knows) is null and told of, and its row
+stays. Rows are placed by their number in the file.
 """
 
-import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from .members import Members
-from .warc import parse_date
+from ..text.charsets import mend
+from .dates import NoDate, date_of, from_epoch
 
 TEXT_COLUMNS = ("text", "content", "raw_content", "body")
 DATE_COLUMNS = ("date", "timestamp", "created")
 TAKEN = ("url", "title", "language", "license")
 
 
-def read_jsonl(stream: Members, start: int, end: int | None, limit: int, column: str) -> Iterator[dict[str, Any]]:
-    """Rows whose line begins in [start, end). Lines longer than `limit` are passed over in bounded memory.
+@dataclass(frozen=True)
+class Unheld:
+    """A value of a column that Python cannot hold, and why."""
 
-    The stream stands at start - 1, because the byte there tells whether a line begins at start.
-    """
-    base = max(0, start - 1)
-    if start:
-        _skip_line(stream)
-    while True:
-        place = base + stream.position
-        if end is not None and place >= end:
-            break
-        if not stream.peek(1):
-            break
-        length = stream.find(b"\n", limit + 1)
-        if length < 0 and len(head := stream.peek(limit + 1)) > limit:
-            _skip_line(stream)
-            yield {"place": place, "body": head[:200], "error": f"larger than max_page_bytes ({limit} bytes)"}
-            continue
-        line = stream.read(length + 1) if length >= 0 else stream.read(limit)
-        if line.strip():
-            yield {"place": place, **_parsed(line, column)}
-    for place, why, _ in stream.damage:
-        yield {"place": place, "error": why, "counted": False}
-
-
-def _skip_line(stream: Members) -> None:
-    while True:
-        found = stream.find(b"\n", 1 << 20)
-        if found >= 0:
-            stream.skip(found + 1)
-            return
-        if not stream.skip(len(stream.peek(1 << 20))):
-            return
-
-
-def _parsed(line: bytes, column: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return {"error": f"invalid UTF-8: {error.reason} at byte {error.start} of the line", "body": line[:200]}
-    except json.JSONDecodeError as error:
-        return {"error": f"not JSON: {error.msg}", "body": line[:200]}
-    except (ValueError, RecursionError) as error:
-        return {"error": f"not JSON: {error}", "body": line[:200]}
-    if not isinstance(row, dict):
-        return {"error": f"not a JSON object but {type(row).__name__}", "body": line[:200]}
-    return record_of(row, column)
+    why: str
 
 
 def record_of(row: dict[str, Any], column: str) -> dict[str, Any]:
-    """The fields of a record from a row's columns."""
+    """The fields of a record from a row's columns; `left_out` says which values are null in it, and why."""
     name = next((c for c in (column, *TEXT_COLUMNS) if row.get(c) is not None), None)
     markup = name is None and row.get("html") is not None
-    body = row.get("html") if markup else row.get(name) if name else None
+    name = "html" if markup else name
+    body = row.get(name) if name else None
     if body is None:
         return {
             "error": f"no text: none of the columns {', '.join(dict.fromkeys((column, *TEXT_COLUMNS)))}, html is set"
         }
+    if isinstance(body, Unheld):
+        return {"error": f"column {name}: {body.why}"}
     if not isinstance(body, (str, bytes)):
         return {"error": f"column {name} holds {type(body).__name__}, not text"}
-    taken = {key: row[key] for key in TAKEN if isinstance(row.get(key), str) and row[key]}
-    when = next((row[key] for key in DATE_COLUMNS if row.get(key) is not None), None)
-    if isinstance(when, datetime):
-        when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    elif isinstance(when, date):
-        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
-    else:
-        when = parse_date(when) if isinstance(when, str) else None
-    if isinstance(body, str) and not body.isascii():
-        body = body.encode("utf-8", "replace").decode()  # JSON may hold lone surrogates, which no file can
-    return {"body": body, "markup": markup, "date": when, **taken}
+    left_out = [f"column {key} is left out: {row[key].why}" for key in TAKEN if isinstance(row.get(key), Unheld)]
+    taken = {key: mend(row[key]) for key in TAKEN if isinstance(row.get(key), str) and row[key]}
+    when = None
+    for key in DATE_COLUMNS:
+        stated = row.get(key)
+        if stated is None or stated == "":
+            continue
+        try:
+            if isinstance(stated, Unheld):
+                raise NoDate(stated.why)
+            when = date_of(stated)
+            break
+        except NoDate as error:
+            left_out.append(f"column {key} is left out: {error}")
+    made = {"body": mend(body) if isinstance(body, str) else body, "markup": markup, "date": when, **taken}
+    return made | {"left_out": left_out} if left_out else made
 
 
 def read_parquet(file: IO[bytes], start: int, end: int | None, column: str) -> Iterator[dict[str, Any]]:
@@ -139,22 +105,65 @@ def read_arrow(file: IO[bytes], start: int, end: int | None, column: str) -> Ite
 
 
 def _columns(schema: pa.Schema, column: str) -> list[str]:
+    """The columns to read. ValueError, which names the column, where the file as a whole cannot be read."""
     wanted = dict.fromkeys((column, *TEXT_COLUMNS, "html", *DATE_COLUMNS, *TAKEN))
     present = [name for name in wanted if name in schema.names]
-    if not any(name in present for name in (column, *TEXT_COLUMNS, "html")):
+    texts = [name for name in (column, *TEXT_COLUMNS, "html") if name in present]
+    if not texts:
         raise ValueError(f"no column {column}; there are: {', '.join(schema.names)}; name the column of the text")
+    for name in present:
+        if schema.names.count(name) > 1:
+            raise ValueError(f"{schema.names.count(name)} columns are named {name}")
+    if not _may_be_text(schema.field(texts[0]).type):
+        raise ValueError(f"column {texts[0]} holds {schema.field(texts[0]).type}, not text")
     return present
 
 
+def _may_be_text(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _may_be_text(kind.storage_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _may_be_text(kind.value_type)
+    tests = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "null", "union")
+    return any(getattr(pa.types, f"is_{name}")(kind) for name in tests) or pa.types.is_fixed_size_binary(kind)
+
+
 def _batch(batch: pa.RecordBatch, place: int, column: str) -> Iterator[dict[str, Any]]:
-    try:
-        rows = batch.to_pylist()
-    except UnicodeDecodeError:
-        rows = None
+    columns = {name: _values(batch.column(name)) for name in batch.schema.names}
     for number in range(batch.num_rows):
-        try:
-            row = rows[number] if rows is not None else batch.slice(number, 1).to_pylist()[0]
-        except UnicodeDecodeError as error:
-            yield {"place": place + number, "error": f"invalid UTF-8: {error.reason}"}
-            continue
+        row = {name: values[number] for name, values in columns.items()}
         yield {"place": place + number, **record_of(row, column)}
+
+
+def _values(column: Any) -> list[Any]:
+    """A column as Python values; what Python cannot hold is `Unheld`, by itself."""
+    try:
+        while isinstance(column.type, pa.BaseExtensionType):
+            column = column.storage
+        if pa.types.is_run_end_encoded(column.type):
+            return _values(pc.run_end_decode(column))
+        if pa.types.is_dictionary(column.type):
+            held = _values(column.dictionary)
+            return [None if at is None else held[at] for at in column.indices.to_pylist()]
+        if pa.types.is_timestamp(column.type):
+            unit = column.type.unit
+            return [None if at is None else _instant(at, unit) for at in column.cast(pa.int64()).to_pylist()]
+        return column.to_pylist()
+    except Exception:  # Arrow, pandas and time zones have exceptions of their own: the values tell, one by one
+        return [_value(column, number) for number in range(len(column))]
+
+
+def _instant(value: int, unit: str) -> Any:
+    try:
+        return from_epoch(value, unit)
+    except NoDate as error:
+        return Unheld(str(error))
+
+
+def _value(column: Any, number: int) -> Any:
+    try:
+        return column[number].as_py()
+    except UnicodeDecodeError as error:
+        return Unheld(f"invalid UTF-8: {error.reason}")
+    except Exception as error:
+        return Unheld(f"a value of {column.type} cannot be read: {' '.join(str(error).split())[:200]}")

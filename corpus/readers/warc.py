@@ -6,25 +6,28 @@ record of a single-member gzip file the same offset, which an id must not have. 
 extraction. Content longer than `limit` is passed over, never held; what cannot be framed is reported as a `Gap`.
 """
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
-from .members import Members
+from . import arc
+from .dates import parse_date
+from .members import CUT_OFF, ENDS, LINE, Members
 
 HEADER_LIMIT = 64 << 10
-VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n", re.IGNORECASE)
-ARC_LINE = re.compile(
-    rb"[a-z][a-z0-9+.-]*:[^\r\n]* \d{1,3}(\.\d{1,3}){3} -?[^ \r\n]+ [^\r\n]* -?\d+\r?\n", re.IGNORECASE
-)
-NEXT = re.compile(rb"(?<=[\r\n])WARC/\d+\.\d+[ \t]*\r?\n(?=[A-Za-z-]+:)|WARC/1\.\d\r\n(?=WARC-Type:)", re.IGNORECASE)
-OLDER_VERSION_FIELDS = 5  # URL IP date content-type length
+WINDOW = 64 << 10  # bytes that a search for the next record looks at in one step
+VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r*\n", re.IGNORECASE)
+NEXT_WARC = rb"(?<=[\r\n])WARC/\d+\.\d+[ \t]*\r*\n(?=[A-Za-z][A-Za-z-]*[ \t]*:)|WARC/1\.\d\r\n(?=WARC-Type:)"
+NEXT = re.compile(NEXT_WARC + rb"|" + arc.ANYWHERE, re.IGNORECASE)
+HEADER_END = re.compile(rb"\n\r*\n")
+RETURNS = 4  # how often a stream goes back for a length over the limit that proved wrong; then none is believed
 
 
 @dataclass
 class Record:
-    """One record. `content` is None where it is longer than the limit; `read` < `length` where the file ends early."""
+    """One record. `content` is None where it is longer than the limit; `damage` says why it is not what it states."""
 
     kind: str  # lower case: response, request, warcinfo, ...; "unknown" where it is not stated
     headers: dict[str, str]  # names in lower case; of repeated fields the first
@@ -32,7 +35,8 @@ class Record:
     inner: int
     length: int
     content: bytes | None
-    read: int
+    read: int  # bytes of the content that are there
+    damage: str | None = None
 
     @property
     def url(self) -> str | None:
@@ -46,10 +50,6 @@ class Record:
         """A field that holds a URI, without the `<>` that some writers put around it."""
         return self.headers.get(name, "").strip().removeprefix("<").removesuffix(">") or None
 
-    @property
-    def truncated(self) -> bool:
-        return self.read < self.length
-
 
 @dataclass(frozen=True)
 class Gap:
@@ -60,56 +60,124 @@ class Gap:
     excerpt: bytes = field(default=b"")
 
 
-def parse_date(text: str | None) -> datetime | None:
-    """A WARC (ISO 8601) or ARC (14 digits) date as UTC, None where it is neither."""
-    text = (text or "").strip().upper()
-    try:
-        if re.fullmatch(r"\d{14}", text):
-            return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-        found = datetime.fromisoformat(text)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
-
 def read_records(stream: Members, limit: int, end: int | None = None) -> Iterator[Record | Gap]:
-    """Records in file order whose place is before `end`. Content over `limit` bytes is passed over."""
+    """Records in file order whose place is before `end`. Content over `limit` bytes is passed over.
+
+    A record ends where its length says, unless bytes are missing before, or a later member of a compressed file begins
+    a record of its own; then it is damaged. Where neither a record nor the end follows, its length is wrong: it is
+    damaged, and the next header, in its content or after it, is where reading goes on.
+    """
+    stream.opens = opens
     noted = 0
-    arc_fields = OLDER_VERSION_FIELDS
+    told: int | None = None  # member whose damage the last record has told of
     while True:
         _skip_newlines(stream)
         head = stream.peek(16)
+        noted = min(noted, len(stream.damage))
         while noted < len(stream.damage) and stream.damage[noted][2] <= stream.position:
-            yield Gap(*stream.damage[noted][:2])
+            if stream.damage[noted][0] != told:
+                yield Gap(*stream.damage[noted][:2])
             noted += 1
         place, inner = stream.place()
         if not head or (end is not None and place >= end):
             return
-        if head[:5].upper() == b"WARC/":
-            headers = _warc_header(stream)
-        else:
-            headers = _arc_header(stream, arc_fields)
-            if headers and headers["warc-type"] == "warcinfo":
-                arc_fields = _arc_fields(stream)
+        old = head[:5].upper() != b"WARC/"
+        headers = _arc_header(stream) if old else _warc_header(stream)
         if headers is None:
             yield _resynchronise(stream, place)
             continue
-        record = _record(stream, headers, place, inner, limit)
-        if record.truncated:
-            noted = len(stream.damage)  # the record itself tells of it
+        record = _record(stream, headers, (place, inner), limit, old)
+        told = place if record.damage and stream.compression else None
         yield record
 
 
-def _record(stream: Members, headers: dict[str, str], place: int, inner: int, limit: int) -> Record:
+def opens(data: bytes) -> bool:
+    """Whether these bytes begin with the header of a record."""
+    return bool(VERSION.match(data)) if data[:5].upper() == b"WARC/" else arc.begins(data)
+
+
+def _record(stream: Members, headers: dict[str, str], at: tuple[int, int], limit: int, old: bool) -> Record:
     stated = headers.get("content-length", "").strip()
-    length = int(stated) if stated.isascii() and stated.isdigit() else 0
-    if length > limit:
-        content, read = None, stream.skip(length)
-    else:
-        content = stream.read(length)
-        read = len(content)
+    length = int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 19 else 0
     kind = headers.get("warc-type", "").strip().lower() or "unknown"
-    return Record(kind, headers, place, inner, length, content, read)
+    if length > limit:
+        read, damage = _pass_over(stream, length, old)
+        return Record(kind, headers, *at, length, None, read, damage)
+    read, why = stream.together(length)
+    ending = _ending(stream, length, old) if why is None else None
+    if why is None and not ending:
+        why = "what follows is neither a record nor the end of one"
+    if ending != SURE:
+        beyond = len(stream.following(read, LINE)) if read == length else 0  # a header may begin before the length ends
+        found = stream.search(NEXT, 0, read + beyond)
+        if 0 <= found < read and not (ending and _are_records(stream.peek(read)[found:])):
+            read, why = found, "the next record begins there"
+    content = stream.read(read)
+    if why is None and any(place == at[0] and gap <= stream.position + 4 for place, _, gap in stream.damage[-4:]):
+        why = stream.damage[-1][1] if stream.compression else None
+    return Record(kind, headers, *at, length, content, read, _told(stated, length, read, why))
+
+
+def _told(stated: str, length: int, read: int, why: str | None) -> str | None:
+    if why is None:
+        return None
+    if why in (ENDS, CUT_OFF):
+        return f"the file ends within the record: {read} of {length} bytes are there"
+    if not stated.isdigit():
+        return f"the record states no length ({stated or 'no field'}); {why}"
+    if read == length:
+        return f"the record states a length of {length} bytes, which is not its own: {why}"
+    return f"the record states {length} bytes, but only {read} are there: {why}"
+
+
+SURE, LIKELY = "sure", "likely"
+
+
+def _ending(stream: Members, length: int, old: bool) -> str | None:
+    """Whether the content's end is one: sure where a record follows, or the end of the file or of what is sound of it;
+    likely where the line ends follow that a writer puts there, but no record after them."""
+    tail = stream.following(length, LINE if old else 64)
+    rest = tail.lstrip(b"\r\n")
+    if not rest or (opens(rest) and (tail != rest or not old or arc.KNOWN.match(rest))):
+        return SURE
+    return LIKELY if tail.startswith((b"\n", b"\r\n", b"\r\r\n") if old else (b"\r\n\r\n", b"\n\n")) else None
+
+
+def _are_records(data: bytes) -> bool:
+    """Whether bytes are records from end to end: a crawl inside a content."""
+    found = read_records(Members(io.BytesIO(data)), len(data))
+    return all(isinstance(one, Record) and not one.damage for one in found)
+
+
+def _pass_over(stream: Members, length: int, old: bool) -> tuple[int, str | None]:
+    """Read past content that is too large to hold: (bytes of it, what is wrong with it)."""
+    start, passed, found, why = stream.position, 0, -1, None
+    if stream.compression is None:
+        passed = min(length, stream.left())
+        stream.jump(start + passed)
+        if passed == length and _ending(stream, 0, old):
+            return passed, None
+        stream.jump(start)
+        passed, found = _to_next(stream, length)
+        return passed, _told("0", length, passed, "the next record begins there" if found else ENDS)
+    while passed < length:
+        step, why = stream.together(min(WINDOW, length - passed))
+        if found < 0 and (seen := stream.search(NEXT, 0, step)) >= 0:
+            found = passed + seen
+            if stream.returns >= RETURNS:
+                stream.skip(seen)
+                return found, _told("0", length, found, "the next record begins there")
+        last = why is not None or passed + step >= length
+        passed += stream.skip(step if last else max(1, step - LINE))
+        if last:
+            break
+    if why is None and _ending(stream, 0, old):
+        return passed, None
+    if found >= 0:
+        stream.returns += 1
+        stream.jump(start + found)
+        return found, _told("0", length, found, "the next record begins there")
+    return passed, _told("0", length, passed, why or "what follows is neither a record nor the end of one")
 
 
 def _skip_newlines(stream: Members) -> None:
@@ -119,19 +187,25 @@ def _skip_newlines(stream: Members) -> None:
 
 def _warc_header(stream: Members) -> dict[str, str] | None:
     """The fields of a header, the stream standing after its empty line; None where it is none."""
-    head = stream.peek(64)
-    if not VERSION.match(head):
+    if not VERSION.match(stream.peek(64)):
         return None
-    end = stream.find(b"\r\n\r\n", HEADER_LIMIT)
-    bare = stream.find(b"\n\n", min(HEADER_LIMIT, end if end >= 0 else HEADER_LIMIT))
-    if end < 0 and bare < 0:
+    size = 1 << 10
+    while True:
+        window = stream.peek(size)
+        found = HEADER_END.search(window)
+        if found or len(window) < size or size >= HEADER_LIMIT:
+            break
+        size *= 4
+    if not found or stream.together(found.end())[0] < found.end():
         return None
-    data = stream.read(bare + 2 if bare >= 0 and (end < 0 or bare < end) else end + 4)
-    return parse_fields(data.split(b"\n")[1:])
+    return parse_fields(stream.read(found.end()).split(b"\n")[1:])
 
 
-def parse_fields(lines: list[bytes]) -> dict[str, str]:
-    """Header fields by lower-case name; a line that begins with white space goes on with the one before it."""
+def parse_fields(lines: list[bytes], joined: tuple[str, ...] = ()) -> dict[str, str]:
+    """Header fields by lower-case name; a line that begins with white space goes on with the one before it.
+
+    Of a field that is repeated the first counts; those of `joined` become one list.
+    """
     fields: dict[str, str] = {}
     name = ""
     for raw in lines:
@@ -144,6 +218,9 @@ def parse_fields(lines: list[bytes]) -> dict[str, str]:
             continue
         name, colon, value = line.partition(":")
         name = name.strip().lower()
+        if name in joined and name in fields:
+            fields[name] = f"{fields[name]}, {value.strip()}"
+            continue
         if not colon or name in fields:
             name = ""
             continue
@@ -158,47 +235,33 @@ def _decode(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def _arc_header(stream: Members, fields: int) -> dict[str, str] | None:
-    """The fields of an ARC record line; the URL may hold spaces, so the line is split from its end."""
+def _arc_header(stream: Members) -> dict[str, str] | None:
+    """The fields of an ARC record line, the stream standing after it; None where it is none."""
     end = stream.find(b"\n", HEADER_LIMIT)
-    line = stream.peek(end + 1) if end >= 0 else b""
-    if not ARC_LINE.match(line):
+    if end < 0 or stream.together(end + 1)[0] <= end:
         return None
-    parts = _decode(line.strip()).rsplit(" ", fields - 1)
-    if len(parts) < fields or not parts[-1].isdigit():
-        parts = _decode(line.strip()).rsplit(" ", OLDER_VERSION_FIELDS - 1)
-    if len(parts) < OLDER_VERSION_FIELDS or not parts[-1].isdigit():
-        return None
-    stream.skip(len(line))
-    url, address, date, kind = parts[:4]
-    return {
-        "warc-type": "warcinfo" if url.startswith("filedesc:") else "response",
-        "warc-target-uri": url,
-        "warc-ip-address": address,
-        "warc-date": date,
-        "content-type": "application/http; msgtype=response" if url.startswith("http") else kind,
-        "content-length": parts[-1],
-    }
-
-
-def _arc_fields(stream: Members) -> int:
-    """Fields of a record line as the file's own description states them (5, or 10 in version 2)."""
-    head = stream.peek(512).split(b"\n")
-    return len(head[1].split()) if len(head) > 1 and head[1].startswith(b"URL ") else OLDER_VERSION_FIELDS
+    fields = arc.parse_line(stream.peek(end + 1))
+    if fields is not None:
+        stream.skip(end + 1)
+    return fields
 
 
 def _resynchronise(stream: Members, place: int) -> Gap:
     """Pass over bytes up to the next record header, in bounded memory."""
-    excerpt, lost = stream.peek(200), 0
-    lost += stream.skip(1)
-    while True:
-        window = stream.peek(64 << 10)
-        found = NEXT.search(window)
-        if found:
-            lost += stream.skip(found.start())
-            break
-        if len(window) < 64 << 10:
-            lost += stream.skip(len(window))
-            break
-        lost += stream.skip(len(window) - 256)
-    return Gap(place, f"{lost} bytes that belong to no record were passed over", excerpt)
+    excerpt = stream.peek(200)
+    lost = stream.skip(1)
+    return Gap(place, f"{lost + _to_next(stream)[0]} bytes that belong to no record were passed over", excerpt)
+
+
+def _to_next(stream: Members, limit: int | None = None) -> tuple[int, bool]:
+    """Pass over bytes up to a header, a gap, the end or the limit: (how many, whether a header is there)."""
+    lost = 0
+    while limit is None or lost < limit:
+        size, why = stream.together(WINDOW)
+        found = stream.search(NEXT, 0, size)
+        if found >= 0:
+            return lost + stream.skip(found), True
+        if why is not None:
+            return lost + stream.skip(size), why != ENDS
+        lost += stream.skip(size - LINE)
+    return lost, False

@@ -6,6 +6,8 @@ and file names are quoted.
 """
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import duckdb
@@ -36,10 +38,12 @@ def refresh_catalog(workspace: Workspace) -> None:
     """Write the catalog anew from the manifests. Only local workspaces carry one; others are opened in memory."""
     if not workspace.is_local:
         return
-    with replacing(workspace.path(CATALOG)) as scratch:
-        with duckdb.connect(scratch) as connection:
+    with replacing(workspace.path(CATALOG)) as scratch, tempfile.TemporaryDirectory() as folder:
+        made = os.path.join(folder, CATALOG)  # DuckDB cannot make a file below a folder with `?` in its name
+        with duckdb.connect(made) as connection:
             for statement in view_statements(workspace):
                 connection.execute(statement)
+        shutil.copyfile(made, scratch)
 
 
 def open_catalog(workspace: Workspace, stale: bool = False) -> duckdb.DuckDBPyConnection:
@@ -53,7 +57,23 @@ def open_catalog(workspace: Workspace, stale: bool = False) -> duckdb.DuckDBPyCo
         connection.register_filesystem(filesystem(workspace.url)[0])
     for statement in view_statements(workspace, stale):
         connection.execute(statement)
+    for statement in confinement(workspace):
+        connection.execute(statement)
     return connection
+
+
+def confinement(workspace: Workspace) -> Iterator[str]:
+    """The statements after which a connection reads the workspace and nothing else, whatever a query asks for."""
+    yield "set python_enable_replacements = false"
+    if workspace.is_local:
+        folders = {workspace.url, *(workspace.table(table.name).url for table in workspace.tables())}
+        allowed = {*folders, *(os.path.realpath(folder) for folder in folders)}  # tables may be links to other disks
+        quoted = ", ".join("'" + folder.replace("'", "''") + "'" for folder in sorted(allowed))
+        yield f"set allowed_directories = [{quoted}]"
+        yield "set enable_external_access = false"
+    else:
+        yield "set disabled_filesystems = 'LocalFileSystem'"
+    yield "set lock_configuration = true"
 
 
 def view_statements(workspace: Workspace, stale: bool = False) -> Iterator[str]:

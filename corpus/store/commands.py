@@ -1,7 +1,9 @@
 """Which command makes a table, for messages that say what to run. A test holds it against the stages' records."""
 
 WRITTEN_BY = {  # the first words of a table's name -> the command
+    "bands": "dedup",
     "clusters": "tag",
+    "compared": "dedup",
     "components": "dedup",
     "concepts": "balance",
     "contamination": "decontaminate",
@@ -34,7 +36,9 @@ WRITTEN_BY = {  # the first words of a table's name -> the command
     "synthetic": "rewrite",
     "tags": "tag",
     "tokenizer": "tokenize",
+    "groups": "tokenize",
     "tokens": "tokenize",
+    "unexamined": "dedup",
 }
 BY_STAGE = ("decisions", "edits", "failures")  # their tables bear the name of the stage
 

@@ -22,6 +22,7 @@ from .workspace import Manifest, Workspace
 BEFORE = "documents"
 DOMAINS = "domains"  # id -> mixture unit, where documents are regrouped (by topic, cluster, ...) after the chain
 DECISIONS, EDITS = "decisions/", "edits/"
+CUTS = "cuts_text"  # a setting of decisions that another result goes with: the edits of the same stage
 
 
 def deciding(workspace: Workspace, before: Collection[str] | None = None) -> list[str]:
@@ -62,6 +63,11 @@ def chain(workspace: Workspace, needed_by: str, before: Collection[str] | None =
         tables.append(DECISIONS + stage)
         if workspace.table(EDITS + stage).manifest() is not None:
             tables.append(EDITS + stage)
+        elif workspace.table(DECISIONS + stage).finished(needed_by).settings.get(CUTS):
+            raise WorkspaceError(
+                f"{needed_by} needs {EDITS}{stage}/, which was asked for and is not finished in {workspace.url}; "
+                f"run: gristmill {stage} again as it was run"
+            )
     if before is None and workspace.table(DOMAINS).manifest() is not None:
         tables.append(DOMAINS)
     for name in tables:

@@ -96,7 +96,8 @@ def put_if(url: str, data: bytes, version: Version | None) -> Version:
     if isinstance(fs, LocalFileSystem):
         return _put_local_if(url, path, data, version)
     store = _store(fs, url)
-    _prove(store, fs, url, path)
+    if not isinstance(store, _Other):
+        _prove(store, fs, url, path)
     try:
         return store.write(fs, path, data, [version])
     except (FileExistsError, FileNotFoundError, _Refused) as error:
@@ -311,15 +312,38 @@ def _prove(store: _S3 | _GoogleCloudStorage, fs: Any, url: str, path: str) -> No
     _PROVEN.add(bucket)
 
 
-def _store(fs: Any, url: str) -> _S3 | _GoogleCloudStorage:
+class _Other:
+    """Any other file system of fsspec: comparison and put are two steps, so two writers at once may both win."""
+
+    def read(self, fs: Any, path: str) -> tuple[bytes, Version]:
+        data = fs.cat_file(path)
+        return data, version_of(data)
+
+    def read_or_none(self, fs: Any, path: str) -> tuple[bytes, Version] | None:
+        try:
+            return self.read(fs, path)
+        except FileNotFoundError:
+            return None
+
+    def head(self, fs: Any, path: str) -> str:
+        return str(sorted((key, str(value)) for key, value in fs.info(path).items()))
+
+    def write(self, fs: Any, path: str, data: bytes, condition: list[Version | None] | None) -> Version:
+        found = self.read_or_none(fs, path)
+        if condition is not None and [None if found is None else found[1]] != condition:
+            raise _Refused(path)
+        fs.makedirs(os.path.dirname(path), exist_ok=True)
+        fs.pipe_file(path, data)
+        return version_of(data)
+
+
+def _store(fs: Any, url: str) -> "_S3 | _GoogleCloudStorage | _Other":
     known = (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
     if "s3" in known:
         return _S3()
     if "gs" in known:
         return _GoogleCloudStorage()
-    raise RequestError(
-        f"{url}: a workspace lies in a folder of this machine, on s3:// or on gs://, not on {known[0]}://"
-    )
+    return _Other()
 
 
 def _code(error: BaseException | None) -> str:

@@ -1,17 +1,20 @@
 """Who asked to be left out: a list of ids, URLs and hosts, and which documents it covers.
 
 One entry a line, `#` begins a comment. 32 hex digits are a document's id; an entry with a scheme or a slash is a URL,
-which covers that address and everything below it where it ends in `/`; anything else is a host, which covers its
-sub-domains. Matching ignores the scheme, a leading `www.` and upper case of hosts.
+which covers that address, and everything below it where it ends in `/` or has no path: `https://site/` is the site.
+Anything else is a host, which covers its sub-domains; `*.site` and `.site` are read as `site`. Both sides are spelt
+in one way (`hosts.py`), so schemes, ports, a leading `www.`, a final dot, upper case, and the ASCII or the
+international form of a host make no difference.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from .errors import RequestError
+from .hosts import host_of, plain_url, split_url
 from .shards import filesystem, replacing
 from .workspace import Workspace
 
@@ -36,52 +39,69 @@ class OptOut:
         """The entry that covers a document, None where none does."""
         if document in self.ids:
             return document
-        bare = plain(url) if url else None
+        bare = plain_url(url) if url else None
         if bare is None:
             return None
         if bare in self.urls:
             return bare
-        host = bare.split("/")[0].split(":")[0]
-        parts = host.split(".")
+        parts = host_of(bare).split(".")
         for cut in range(len(parts)):
             if (name := ".".join(parts[cut:])) in self.hosts:
                 return name
-        return next((folder for folder in self.folders if bare.startswith(folder)), None)
+        path = bare.partition("?")[0]
+        places = (place + 1 for place, char in enumerate(path) if char == "/")
+        return next((path[:place] for place in places if path[:place] in self._folders), None)
+
+    @functools.cached_property
+    def _folders(self) -> frozenset[str]:
+        return frozenset(self.folders)
 
     def entries(self) -> list[str]:
         return sorted({*self.ids, *self.hosts, *self.urls, *self.folders})
-
-
-def plain(url: str) -> str | None:
-    """A URL without scheme, `www.`, fragment, and upper case of its host; None for what is none."""
-    try:
-        parts = urlsplit(url if "://" in url else "//" + url)
-        host = (parts.hostname or "").removeprefix("www.")
-    except ValueError:
-        return None
-    if not host:
-        return None
-    return host + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def parse(lines: Iterable[str], where: str) -> OptOut:
     """The list; a RequestError names the first line that is neither id, URL nor host."""
     ids, hosts, urls, folders = set(), set(), set(), set()
     for number, line in enumerate(lines, 1):
-        entry = line.split("#")[0].strip() if not line.strip().startswith("http") else line.strip()
+        entry = _COMMENT.sub("", line.removeprefix("\ufeff")).strip()
         if not entry:
             continue
         if ID.fullmatch(entry.lower()):
             ids.add(entry.lower())
-        elif "/" in entry and (bare := plain(entry)):
-            (folders if entry.endswith("/") and bare.count("/") > 1 else urls).add(bare)
-            if entry.endswith("/"):
-                urls.add(bare)
-        elif HOST.fullmatch(entry.lower()):
-            hosts.add(entry.lower().removeprefix("www."))
+        elif "/" in entry and not re.search(r"\s|\*", entry) and (bare := plain_url(entry)) and _is_host(bare):
+            parts = split_url(entry)
+            if parts and not parts.query and (not parts.path or parts.path.endswith("/")):
+                folders.add(bare)
+            urls.add(bare)
+        elif "/" not in entry and _is_host(name := _WILDCARD.sub("", entry)):
+            hosts.add(host_of(name).removeprefix("www."))
         else:
             raise RequestError(f"{where}, line {number}: {entry!r} is neither an id, a URL nor a host")
     return OptOut(frozenset(ids), frozenset(hosts), frozenset(urls), tuple(sorted(folders)))
+
+
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_WILDCARD = re.compile(r"^(?:\*\.|\.)")
+
+
+def _is_host(entry: str) -> bool:
+    host = host_of(entry)
+    return ":" in host or HOST.fullmatch(host) is not None
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a list file; a RequestError names a line that is not UTF-8."""
+    lines = []
+    with open(path, "rb") as file:
+        for number, line in enumerate(file.read().splitlines(), 1):
+            try:
+                lines.append(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except UnicodeDecodeError as error:
+                raise RequestError(
+                    f"{path}, line {number}: not UTF-8: {line[:60]!r}; convert the file first"
+                ) from error
+    return lines
 
 
 def read_optout(workspace: Workspace) -> OptOut:
@@ -91,9 +111,9 @@ def read_optout(workspace: Workspace) -> OptOut:
         return OptOut()
     with fs.open(path, "rb") as file:
         kept = json.loads(file.read())
-    return OptOut(
-        frozenset(kept["ids"]), frozenset(kept["hosts"]), frozenset(kept["urls"]), tuple(sorted(kept["folders"]))
-    )
+    hosts = frozenset(host_of(host).removeprefix("www.") for host in kept["hosts"])
+    urls, folders = (frozenset(plain_url(url) or url for url in kept[kind]) for kind in ("urls", "folders"))
+    return OptOut(frozenset(kept["ids"]), hosts, urls, tuple(sorted(folders)))
 
 
 def add_optout(workspace: Workspace, more: OptOut) -> OptOut:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import fsspec
 import pyarrow as pa
@@ -56,9 +57,29 @@ def fingerprint(*parts: Any) -> str:
 
 def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The fsspec file system of a path or URL, and the path on it. Stores are always asked what they hold: another
-    process may have written since."""
+    process may have written since. A path without `://` is local to its last character, whatever that is."""
+    if "://" not in url:
+        local = os.path.abspath(os.path.expanduser(unspelled(url)))
+        return fsspec.filesystem("file"), local
     fresh = {"use_listings_cache": False} if url.startswith(STORES) else {}
     return cast(tuple[fsspec.AbstractFileSystem, str], fsspec.core.url_to_fs(url, **fresh))
+
+
+SPELLED = "bytes:"
+
+
+def spelled(path: str) -> str:
+    """A local path as text that any file can hold: one with bytes that are no UTF-8 is `bytes:` and percent-encoded."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return SPELLED + quote_from_bytes(os.fsencode(os.path.abspath(path)))
+    return path
+
+
+def unspelled(path: str) -> str:
+    """The path that `spelled` was given."""
+    return os.fsdecode(unquote_to_bytes(path.removeprefix(SPELLED))) if path.startswith(SPELLED) else path
 
 
 def checksum(url: str) -> str:

@@ -201,9 +201,6 @@ class Table:
             yield from read_batches(self.file_url(shard), columns)
 
 
-# the command that writes a table, for error messages; tables not named here are written by the command of their name
-
-
 def is_named(table: str, shard: Shard) -> bool:
     """Whether people name a file by its plain name, so that a copy of it lies under that name."""
     return table == "mixture" or not shard.name.endswith((".parquet", ".arrow"))
@@ -287,6 +284,11 @@ class Workspace:
     url: str
 
     def __post_init__(self) -> None:
+        try:
+            self.url.encode()
+        except UnicodeEncodeError:
+            name = os.fsencode(self.url).decode("utf-8", "replace")
+            raise RequestError(f"--workspace {name}: its name is no UTF-8, which tables cannot refer to") from None
         if "://" not in self.url:
             object.__setattr__(self, "url", os.path.abspath(os.path.expanduser(self.url)))
         object.__setattr__(self, "url", self.url.rstrip("/"))

@@ -19,6 +19,7 @@ from ..markdown.rendering import render_markdown
 from ..metadata.page import Sent, Stated, head_metas, stated
 from ..store.errors import MissingExtra, unknown_name
 from .blocks import segment
+from .charsets import codec_of, decoded_as_declared, marked_or_wide, mend
 from .content import is_content
 from .data_tables import settle_tables
 from .formulas import cut_out, restore
@@ -51,12 +52,14 @@ def check_engine(name: str) -> None:
 
 def page_bytes(body: bytes, charset: str | None) -> bytes:
     """A page as UTF-8. Valid UTF-8 is UTF-8 whatever is declared; else the declared or the detected charset."""
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return body.decode("utf-16", "replace").encode("utf-8", "replace")
+    wide = marked_or_wide(body, charset)
+    if wide is not None:
+        return wide.replace("\0", "").encode()
     if (b"\x1b" not in body or b"\x1b$" not in body) and is_utf8(body):  # ISO-2022 is valid ASCII, and so valid UTF-8
-        body = body.removeprefix(b"\xef\xbb\xbf")
         return body.replace(b"\0", b"") if b"\0" in body else body
     declared = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
+    if charset and not declared and (other := decoded_as_declared(body, codec_of(charset))) is not None:
+        return other.replace("\0", "").encode()  # a charset that the Encoding Standard does not know
     found = declared or detect_encoding(body, from_html_meta=True) or "utf-8"
     text = bytes_to_str(body, found, errors="replace", fallback_encodings=("utf-8", "cp1252"))
     return text.replace("\0", "").encode("utf-8", "replace")
@@ -77,7 +80,7 @@ def extract_page(
     captions   keep the captions of figures (default engine)
     sent       what came with the page
     """
-    source = body.encode("utf-8", "replace") if isinstance(body, str) else page_bytes(body, charset)
+    source = mend(body).encode() if isinstance(body, str) else page_bytes(body, charset)
     page = thin(source, addresses=markdown, noscript=engine != "resiliparse-v1")
     tree = HTMLTree.parse_from_bytes(page.data, "utf-8")
     if tree.body is None:
@@ -139,18 +142,3 @@ def _trafilatura(source: bytes, markdown: bool, fast: bool) -> str:
         with_metadata=False,
     )
     return restore((text or "").strip(), formulas)
-
-
-def decode_text(body: bytes) -> str | None:
-    """A plain text file as text, None where it is binary."""
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return body.decode("utf-16", "replace")
-        sample = body[: 64 << 10]
-        odd = sum(byte < 32 and byte not in (9, 10, 12, 13, 27) for byte in sample)
-        if odd > len(sample) // 1000:
-            return None
-        text = bytes_to_str(body, detect_encoding(body) or "cp1252", errors="replace")
-    return None if "\0" in text else text

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from ..languages.identification import identify
 from ..metadata.licences import from_text
 from ..metadata.page import Sent, Stated
-from .extraction import decode_text, extract_page
+from .charsets import decode_text, mend
+from .extraction import extract_page
 from .normalising import normalise
 
 
@@ -80,12 +81,13 @@ def _work(job: Job, options: Options) -> Outcome:
         )
         text, about = page.text, page.stated
     else:
-        found = decode_text(job.body) if isinstance(job.body, bytes) else job.body
+        found = decode_text(job.body, job.charset) if isinstance(job.body, bytes) else job.body
         if found is None:
             return Outcome(error="not text: it holds binary data")
         text, about = found, Stated()
         about.license, about.license_class = from_text(text)
-    if text.count("\ufffd") > len(text) // 20:
+    text = mend(text)
+    if text.count("\ufffd") > len(text) // 20 + 1:
         return Outcome(error="not text: more than a twentieth of it cannot be decoded")
     if options.normalise:
         text = normalise(text, layout=job.markup, repair=options.repair)

@@ -90,8 +90,8 @@ _ALL = (
     Family("formulas", 1, content.FORMULAS, content.formulas),
     Family("questions", 1, content.QUESTIONS, content.questions),
     Family("stop_words", 1, languages.LANGUAGES, languages.stop_words),
-    Family("pii", 2, tuple(f"{kind}:int64" for kind in pii.KINDS), pii.counts, "text"),
-    Family("pii_spans", 1, ("found:spans",), pii.spans, "text"),
+    Family("pii", 3, tuple(f"{kind}:int64" for kind in pii.KINDS), pii.counts, "text"),
+    Family("pii_spans", 2, ("found:spans",), pii.spans, "text"),
 )
 FAMILIES = {family.name: family for family in _ALL}
 
@@ -130,8 +130,9 @@ def known_families(
         known[f"classifier_{name}"] = Family(f"classifier_{name}", 1, ("score",), score, "text", made_with=made)
     if url_rules is not None:
         made = url_rules.fingerprint()
+        urls.lists_of(url_rules.model_dump_json(), made)  # refuses what cannot be read before anything runs
         judge = functools.partial(urls.judge_all, rules=url_rules.model_dump_json(), digest=made)
-        known["url"] = Family("url", 2, ("listed:int64", "rule:string", "entry:string"), judge, "url", made_with=made)
+        known["url"] = Family("url", 3, ("listed:int64", "rule:string", "entry:string"), judge, "url", made_with=made)
     return known
 
 

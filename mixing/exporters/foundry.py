@@ -50,6 +50,7 @@ def export(job: Job) -> Export:
         for name in used_domains(job):
             source = job.tokens(name)
             rows = fixed_rows(source, seq_len)
-            write_mds(os.path.join(job.data_folder, name), rows, source.facts.dtype)
+            if not write_mds(os.path.join(job.data_folder, name), rows, source.facts.dtype):
+                raise RequestError(f"foundry: {name} has {source.tokens} tokens, fewer than one row of {seq_len}")
             made.files.append(f"data/{name}/index.json")
     return made

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import pyarrow.compute as pc
+
 from ...corpus.store.errors import RequestError
 from ...corpus.store.fate import sources
 from ...corpus.store.workspace import Workspace
-from ...training.data.shards import TokenDomain, held_out, open_tokens, table_name
+from ...training.data.shards import TokenDomain, document_ids, open_tokens
 from ..recipe import Phase, Recipe
 
 Unit = Literal["rows", "documents", "tokens"]
@@ -59,12 +61,14 @@ class Job:
     def texts(self, domain: str, split: str = "train") -> Iterator[dict[str, Any]]:
         """id, text and url of each document of a domain and split, in the order of the token shards."""
         assert self.workspace is not None
-        share = self.workspace.table(table_name(domain)).finished("recipe export").settings["heldout"]
+        held = document_ids(self.workspace, domain, "heldout")
         for source in sources(self.workspace, "recipe export").values():
             found = []
             for batch in source.read(["id", "text", "url", "domain"]):
+                aside = pc.is_in(batch["id"], value_set=held)
+                batch = batch.filter(aside if split == "heldout" else pc.invert(aside))
                 for row in batch.to_pylist():
-                    if row["domain"] == domain and held_out(row["id"], share) == (split == "heldout"):
+                    if row["domain"] == domain:
                         found.append({"id": row["id"], "text": row["text"], "url": row["url"]})
             yield from sorted(found, key=lambda row: row["id"])
 
@@ -210,6 +214,23 @@ def spans(job: Job) -> list[Span]:
     return found
 
 
+RANKS = 64  # an export to which every table has at least so many documents says nothing of small tables
+
+
+def say_small_tables(job: Job, export: Export) -> None:
+    """Note domains of fewer documents than ranks may read: these trainers give each rank documents of its own, and a
+    rank without one waits for ever or fails."""
+    sizes = {
+        name: round(one.tokens_available / one.mean_tokens_per_document) for name, one in job.recipe.domains.items()
+    }
+    small = [f"{name} has {sizes[name]}" for name in used_domains(job) if sizes[name] < RANKS]
+    if small:
+        export.notes.append(
+            f"{export.trainer} gives each rank documents of its own: {', '.join(small)} documents, so use no more "
+            f"ranks, or merge the domain with another"
+        )
+
+
 def write_text(job: Job, export: Export, name: str, text: str) -> str:
     """Write a settings file of the export."""
     path = job.path(name)
@@ -226,3 +247,31 @@ def write_json(job: Job, export: Export, name: str, content: Any) -> str:
 
 def used_domains(job: Job) -> list[str]:
     return [name for name, share in job.recipe.run_shares().items() if share > 0]
+
+
+def held_domains(job: Job, export: Export) -> list[str]:
+    """The used domains that have held-out documents; the others are noted, for trainers that validate on what is there.
+
+    Raises RequestError where a used domain has nothing to train on: an empty file stops a trainer, or hangs it.
+    """
+    used = used_domains(job)
+    empty = [name for name in used if not job.tokens(name).documents]
+    if empty:
+        raise RequestError(
+            f"{export.trainer}: {', '.join(empty)} has no document to train on, and the recipe gives it a share"
+        )
+    held = [name for name in used if job.tokens(name, "heldout").documents]
+    bare = [name for name in used if name not in held]
+    if bare:
+        export.notes.append(f"not validated on, because they have no held-out documents: {', '.join(bare)}")
+    return held
+
+
+def need_held_out(job: Job, export: Export, tokens: int = 1) -> None:
+    """Refuse where there are fewer held-out tokens than the trainer's validation file must have."""
+    there = sum(job.tokens(name, "heldout").tokens for name in held_domains(job, export))
+    if there < tokens:
+        raise RequestError(
+            f"{export.trainer} reads a validation file of at least {tokens} tokens, and {there} are held out; run: "
+            f"gristmill tokenize --heldout SHARE --force"
+        )

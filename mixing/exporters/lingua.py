@@ -9,7 +9,18 @@ import os
 
 import yaml
 
-from .frame import Export, Job, begin, document_weights, positive, spans, token_shares, used_domains, write_text
+from .frame import (
+    Export,
+    Job,
+    begin,
+    document_weights,
+    positive,
+    say_small_tables,
+    spans,
+    token_shares,
+    used_domains,
+    write_text,
+)
 
 
 def export(job: Job) -> Export:
@@ -32,6 +43,7 @@ def export(job: Job) -> Export:
         write_text(job, made, f"phase-{span.number}.yaml", yaml.safe_dump(content, sort_keys=False))
         made.add(shares, scaled, token_shares(job.recipe, weights))
     made.notes.append(f"batch_size is the batch of all processes: divide {job.batch} by their number")
+    say_small_tables(job, made)
     if job.workspace is not None:
         for name in used_domains(job):
             path = os.path.join(job.data_folder, name, f"{name}.chunk.00.jsonl")

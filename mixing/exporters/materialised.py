@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import replacing
-from .frame import Export, Job, begin, used_domains
+from .frame import Export, Job, begin, need_held_out, used_domains
 from .rows import MixedStream
 from .token_files import write_litdata, write_modded, write_nanogpt
 
@@ -40,6 +40,7 @@ def nanogpt(job: Job) -> Export:
     made = _begin(job, "nanogpt")
     if len(job.recipe.phases) > 1:
         raise RequestError("nanoGPT draws windows at random from one file: it cannot keep the order of phases")
+    need_held_out(job, made)
     mixed, documents = stream(job)
     write_nanogpt(job.path("train.bin"), (tokens for _, tokens in documents), _vocabulary(job))
     write_nanogpt(job.path("val.bin"), _heldout(job), _vocabulary(job))
@@ -49,6 +50,7 @@ def nanogpt(job: Job) -> Export:
 
 def modded(job: Job) -> Export:
     made = _begin(job, "modded_nanogpt")
+    need_held_out(job, made)
     mixed, documents = stream(job)
     size = min(MODDED_TOKENS, -(-job.recipe.total_tokens // 2))  # its loader wants two training files at least
     for number, part in enumerate(_chunks((tokens for _, tokens in documents), size), 1):
@@ -62,8 +64,9 @@ def modded(job: Job) -> Export:
 
 def litdata(job: Job) -> Export:
     made = _begin(job, "litdata")
-    mixed, documents = stream(job)
     seq_len = job.recipe.phases[0].seq_len
+    need_held_out(job, made, seq_len + 1)
+    mixed, documents = stream(job)
     blocks = _chunks((tokens for _, tokens in documents), seq_len + 1, whole=True)
     kind = job.tokens(used_domains(job)[0]).facts.dtype
     write_litdata(job.path("train"), blocks, kind)
@@ -76,6 +79,7 @@ def litdata(job: Job) -> Export:
 def nanochat(job: Job) -> Export:
     """Text in Parquet (column `text`), the last file for validation. Documents are drawn whole, as texts."""
     made = _begin(job, "nanochat")
+    need_held_out(job, made)
     mixed, documents = stream(job)
     for _ in documents:  # the same stream decides which documents, how often and in which order
         pass

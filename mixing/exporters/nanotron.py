@@ -9,7 +9,7 @@ import os
 
 import yaml
 
-from .frame import Export, Job, begin, positive, spans, used_domains, write_text
+from .frame import Export, Job, begin, held_domains, positive, spans, used_domains, write_text
 from .token_files import write_ds
 
 
@@ -43,6 +43,7 @@ def export(job: Job) -> Export:
     write_text(job, made, "data_stages.yaml", yaml.safe_dump(content, sort_keys=False))
     made.notes.append(f"merge data_stages.yaml into the run's file; its batch must be {job.batch} sequences a step")
     if job.workspace is not None:
+        held_domains(job, made)
         for name in used_domains(job):
             source = job.tokens(name)
             documents = (source.document(i) for i in range(source.documents))

@@ -8,7 +8,7 @@ its samples from the run's beginning.
 import yaml
 
 from ...corpus.store.errors import RequestError
-from .frame import Export, Job, begin, positive, spans, used_domains, write_text
+from .frame import Export, Job, begin, held_domains, need_held_out, positive, spans, used_domains, write_text
 from .megatron import write_tokens
 
 
@@ -20,7 +20,9 @@ def export(job: Job) -> Export:
     span = phases[0]
     shares = positive(span.phase)
     names = list(shares)
-    held = used_domains(job) if job.workspace is not None else names
+    held = held_domains(job, made) if job.workspace is not None else names
+    if not held:
+        need_held_out(job, made)
     content = {
         "train-data-paths": [f"{job.root}/{name}_train_text_document" for name in names],
         "train-data-weights": [shares[name] for name in names],
@@ -40,5 +42,5 @@ def export(job: Job) -> Export:
     if job.workspace is None:
         made.notes.append(f"settings only: tokens are expected under {job.root}; --workspace writes them")
         return made
-    write_tokens(job, made, held)
+    write_tokens(job, made, used_domains(job), held)
     return made

@@ -6,7 +6,7 @@ packed rows. Grain turns weights into integers with the smallest at 100; realise
 """
 
 from ...corpus.store.errors import RequestError, unknown_name
-from .frame import Export, Job, begin, positive, spans, used_domains, write_text
+from .frame import Export, Job, begin, positive, say_small_tables, spans, used_domains, write_text
 from .hf import write_texts
 from .maxtext import grain_proportions
 
@@ -116,6 +116,7 @@ def export(job: Job) -> Export:
     made.notes.append("sources are sorted by name: torchtitan seeds them by place, so inserting one reseeds the later")
     if len(weights) > 1:
         made.notes.append("torchtitan has no phases: run each for its STEPS, from the last checkpoint")
+    say_small_tables(job, made)
     if job.workspace is not None:
         for name in used_domains(job):
             write_texts(job, name)

@@ -2,11 +2,12 @@
 
 Within a domain a budget is best spent on its best buckets up to a cut-off, repeated as often as it takes; the law says
 where to cut and what loss that gives. Between domains the budget is shared so that the weighted sum of losses is least:
-exactly, over a grid of the budget, because the losses are not convex where the cut-off moves. Each domain's loss is
-taken to follow its own tokens alone; a swarm says more, and costs more. Refuses a budget that the caps cannot fill.
+over a grid of the budget, because the losses are not convex where the cut-off moves, then by finer moves. Each
+domain's loss is taken to follow its own tokens alone; a swarm says more, and costs more. Refuses a budget that the
+caps cannot fill.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy as np
 from ...corpus.store.errors import RequestError, unknown_name
 from .repetition import Bucket, best_cutoff
 
-PARTS = 200  # the budget is handed out in so many equal parts
+PARTS = 200  # the budget is handed out in so many equal parts first
+REFINEMENTS = 6  # then in halves of them, so often halved
 
 
 @dataclass(frozen=True)
@@ -53,31 +55,73 @@ def spend(
     names = sorted(domains)
     for name in target or {}:
         if name not in domains:
-            raise unknown_name("domain", name, names, where="target")
+            raise unknown_name("domain", name, domains, where="target")
     weights = np.array([(target or dict.fromkeys(names, 1.0)).get(name, 0.0) for name in names])
-    if (weights < 0).any() or weights.sum() <= 0:
-        raise RequestError("target weights must be >= 0 and not all zero")
-    choices = [
-        [_choose(domains[name], budget * part / PARTS, max_epochs, a, floor, unit) for part in range(PARTS + 1)]
-        for name in names
-    ]
-    costs = np.full((len(names), PARTS + 1), np.inf)
-    for place, (weight, row) in enumerate(zip(weights, choices, strict=True)):
-        for part, one in enumerate(row):
-            if one is not None:
-                costs[place, part] = weight * one[2] if weight > 0 else 0.0
-    parts = _allocate(costs)
-    if parts is None:
-        most = max_epochs * sum(bucket.tokens for row in domains.values() for bucket in row)
-        raise RequestError(f"{budget:.3g} tokens are more than {max_epochs:g} epochs of all buckets ({most:.3g})")
+    if not np.isfinite(weights).all() or (weights < 0).any() or weights.sum() <= 0:
+        raise RequestError("target weights must be finite, >= 0 and not all zero")
+    if not (np.isfinite(budget) and budget > 0 and max_epochs > 0):
+        raise RequestError(f"a budget of {budget:g} tokens in {max_epochs:g} epochs at most is nothing to spend")
+    caps = np.array([max_epochs * sum(bucket.tokens for bucket in domains[name]) for name in names])
+    if caps.sum() < budget * (1 - 1e-9):
+        raise RequestError(f"{budget:.3g} tokens are more than {max_epochs:g} epochs of all buckets ({caps.sum():.3g})")
+
+    def loss(place: int, tokens: float) -> float:
+        one = _choose(domains[names[place]], tokens, max_epochs, a, floor, unit)
+        return np.inf if one is None else one[2]
+
+    amounts = _refined(_coarse(loss, weights, caps, budget), loss, weights, caps, budget)
     found = []
-    for name, part, row in zip(names, parts, choices, strict=True):
-        one = row[part]
-        assert one is not None
-        kept, size, loss = one
-        tokens = budget * part / PARTS
-        found.append(Spending(name, part / PARTS, tokens, kept, tokens / size if size else 0.0, loss))
+    for place, (name, tokens) in enumerate(zip(names, amounts, strict=True)):
+        kept, size, reached = _choose(domains[name], float(tokens), max_epochs, a, floor, unit) or ((), 0.0, np.inf)
+        epochs = float(tokens) / size if size else 0.0
+        found.append(Spending(name, float(tokens / budget), float(tokens), kept, epochs, reached))
+        assert np.isfinite(reached) or weights[place] == 0
     return found
+
+
+def _coarse(loss: Callable[[int, float], float], weights: np.ndarray, caps: np.ndarray, budget: float) -> np.ndarray:
+    """(D,) tokens of each domain by equal parts of the budget; a part that a cap cuts short counts as a whole one.
+
+    So a domain smaller than a part still has its tokens, and caps that just fill the budget fill it.
+    """
+    parts = max(PARTS, 2 * len(caps))
+    costs = np.full((len(caps), parts + 1), np.inf)
+    for place, weight in enumerate(weights):
+        last = min(parts, int(np.ceil(caps[place] * parts / budget - 1e-9)))
+        for part in range(last + 1):
+            tokens = min(budget * part / parts, caps[place])
+            costs[place, part] = weight * loss(place, tokens) if weight > 0 else 0.0
+    given = _allocate(costs)
+    assert given is not None, "caps that hold the budget hold its parts"
+    amounts = np.minimum(budget * np.array(given) / parts, caps)
+    for place in np.argsort(-weights, kind="stable"):  # what the cut parts left over, to who counts and has room
+        amounts[place] += min(caps[place] - amounts[place], max(budget - amounts.sum(), 0.0))
+    return amounts
+
+
+def _refined(
+    amounts: np.ndarray, loss: Callable[[int, float], float], weights: np.ndarray, caps: np.ndarray, budget: float
+) -> np.ndarray:
+    """The same budget with ever smaller amounts moved from one domain to another while that lowers the sum."""
+
+    def value(place: int, tokens: float) -> float:
+        return float(weights[place] * loss(place, tokens)) if weights[place] > 0 else 0.0
+
+    amounts, D = amounts.copy(), len(amounts)
+    now = [value(place, amounts[place]) for place in range(D)]
+    for step in budget / PARTS / 2.0 ** np.arange(REFINEMENTS):
+        for _ in range(8):
+            up = [value(d, amounts[d] + step) if amounts[d] + step <= caps[d] else np.inf for d in range(D)]
+            down = [value(d, amounts[d] - step) if amounts[d] >= step else np.inf for d in range(D)]
+            better = (np.array(up) - now)[:, None] + (np.array(down) - now)[None, :]
+            np.fill_diagonal(better, np.inf)
+            to, of = np.unravel_index(int(np.nanargmin(better)), better.shape) if D > 1 else (0, 0)
+            if D < 2 or not better[to, of] < -1e-12:
+                break
+            amounts[to] += step
+            amounts[of] -= step
+            now[to], now[of] = up[to], down[of]
+    return amounts
 
 
 def _choose(

@@ -15,6 +15,7 @@ from ...corpus.store.errors import RequestError
 
 Law = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (P,), (N, inputs) -> (N,)
 
+NOWHERE = 1e12  # the objective where the law has no value
 POLISHED = 4  # ends of the descent that a simplex search finishes
 
 
@@ -105,6 +106,8 @@ def fit_law(
     inputs, outputs = np.atleast_2d(np.asarray(inputs, float)), np.asarray(outputs, float)
     if len(outputs) < len(names):
         raise RequestError(f"{len(outputs)} measurements cannot determine {len(names)} parameters")
+    if not (np.isfinite(inputs).all() and np.isfinite(outputs).all()):
+        raise RequestError("a law is fitted to finite numbers only; leave out the runs that diverged")
     if logarithmic and (outputs <= 0).any():
         raise RequestError("a law of logarithms needs losses above 0")
 
@@ -118,7 +121,7 @@ def fit_law(
                 far = np.abs(error) > huber
                 loss = np.where(far, huber * (np.abs(error) - huber / 2), error**2 / 2)
                 found = float(loss.sum() if total else loss.mean())
-            return found if np.isfinite(found) else 1e12
+            return found if np.isfinite(found) else NOWHERE
 
         options = {"maxiter": 2000, "ftol": 1e-13}
         found = minimize(value, start, method="L-BFGS-B", bounds=bounds, options=options)
@@ -131,6 +134,8 @@ def fit_law(
     ends = sorted((climb(start, everything, False) for start in np.atleast_2d(starts)), key=lambda end: end[0])
     ends = [climb(values, everything, True) for _, values in ends[:POLISHED]] + ends[POLISHED:]
     best, values = min(ends, key=lambda end: end[0])
+    if best >= NOWHERE:
+        raise RequestError("the law has no value at any start for these inputs, so nothing was fitted")
     agreed = float(np.mean([end[0] <= best * 1.01 + 1e-15 for end in ends]))
     draw = np.random.default_rng(seed)
     samples = [climb(values, draw.integers(0, len(outputs), len(outputs)), False)[1] for _ in range(bootstrap)]

@@ -13,9 +13,10 @@ import numpy as np
 from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits
 
-from ...corpus.store.errors import RequestError, unknown_name
+from ...corpus.store.errors import RequestError
 from ..settings import FEWEST as FEWEST
-from ..swarm import Swarm, plain
+from ..swarm import Swarm, match_names
+from ..tables import all_finite
 from .measures import measure, replicate_noise, trivial
 from .regressors import GPAlong, GPOnWeights, Regressor, make_regressor
 
@@ -225,12 +226,9 @@ def target_weights(targets: Sequence[str], wanted: Mapping[str, float] | None) -
     """Weight of each target in the objective: as wanted (by plain name), normalised; equal where nothing is said."""
     if not wanted:
         return np.full(len(targets), 1 / len(targets))
-    known = [plain(target) for target in targets]
-    found = np.zeros(len(targets))
-    for name, weight in wanted.items():
-        if name not in targets and plain(name) not in known:
-            raise unknown_name("target", name, targets)
-        found[list(targets).index(name) if name in targets else known.index(plain(name))] = weight
+    all_finite(wanted, "target weights")
+    full = match_names(wanted, targets, "target", "target")
+    found = np.array([full.get(target, 0.0) for target in targets])
     if (found < 0).any() or found.sum() <= 0:
         raise RequestError(f"target weights must be >= 0 and not all zero: {dict(wanted)}")
     return found / found.sum()

@@ -2,8 +2,8 @@
 
 `dirichlet_swarm` draws around the natural mixture as RegMix does; `spread_swarm` fills the allowed region evenly;
 `nested_swarm` draws groups first and domains within them; `next_round` picks what the fitted model knows least about
-among what it finds promising (CLIMB-style rounds). All are functions of their seed. Refuses limits that leave no room
-for so many different mixtures.
+among what it finds promising (CLIMB-style rounds), `promising` does that among given mixtures. All are functions of
+their seed. Refuses limits that leave no room for so many different mixtures.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -116,21 +116,37 @@ def next_round(
     predict  (N, D) -> value and standard deviation of the objective, (N,) each
     repel    Hellinger distance over which a chosen (or seen) mixture makes its neighbours uninteresting
     """
-    pool = dirichlet_swarm(natural, count * 32, seed, limits)
-    value, deviation = predict(pool)
-    points, taken = np.sqrt(pool), np.sqrt(np.maximum(seen, 0))
-    nearest = np.full(len(pool), np.inf)
-    for point in taken:
+    if count == 0:
+        return np.zeros((0, len(limits.domains)))
+    pool = dirichlet_swarm(natural, max(count * 32, 512), seed, limits)
+    return pool[promising(pool, seen, *predict(pool), count, boldness=boldness, repel=repel)]
+
+
+def promising(
+    pool: np.ndarray,
+    seen: np.ndarray,
+    value: np.ndarray,
+    deviation: np.ndarray,
+    count: int,
+    *,
+    boldness: float,
+    repel: float = 0.0,
+) -> list[int]:
+    """Places in the pool (N, D) of the `count` lowest `value - boldness * deviation`, one after another: what is known
+    near a chosen or seen mixture, within a Hellinger distance of about `repel`, takes its deviation away."""
+    points, nearest = np.sqrt(pool), np.full(len(pool), np.inf)
+    for point in np.sqrt(np.maximum(seen, 0)) if repel else ():
         nearest = np.minimum(nearest, np.sqrt(((points - point) ** 2).sum(1)))
     chosen: list[int] = []
     while len(chosen) < count:
-        known = np.exp(-((nearest / repel) ** 2))
+        known = np.exp(-((nearest / repel) ** 2)) if repel else 0.0
         score = value - boldness * deviation * (1 - known)
         score[chosen] = np.inf
         best = int(np.argmin(score))
         chosen.append(best)
-        nearest = np.minimum(nearest, np.sqrt(((points - points[best]) ** 2).sum(1)))
-    return pool[chosen]
+        if repel:
+            nearest = np.minimum(nearest, np.sqrt(((points - points[best]) ** 2).sum(1)))
+    return chosen
 
 
 def _thinned(rows: np.ndarray, minimum: float) -> np.ndarray:

@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 
 from ...corpus.store.errors import unknown_name
 from ..regression.ensemble import Fit
+from ..tables import all_finite
 from .simplex import Limits
 
 Objective = Callable[[np.ndarray], np.ndarray]  # (N, D) -> (N,)
@@ -59,7 +60,11 @@ def terms_of(
     cost: Mapping[str, float] | None = None,
     at_most: Mapping[str, float] | None = None,
 ) -> Terms:
-    """Terms by name. cost: domain -> price; at_most: target -> bound. Refuses names that are not there."""
+    """Terms by name. cost: domain -> price; at_most: target -> bound. Refuses names that are not there, and numbers
+    that are not finite or, as the price of leaving the prior, below 0."""
+    all_finite({"kl": kl}, "the price of leaving the prior", least=0.0)
+    all_finite(cost, "cost")
+    all_finite(at_most, "at_most")
     price = np.zeros(len(domains))
     for name, value in (cost or {}).items():
         if name not in domains:

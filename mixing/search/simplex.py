@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...corpus.store.errors import RequestError
+from ...corpus.store.errors import RequestError, unknown_name
+from ..tables import all_finite
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Limits:
         ceilings: dict[str, float] | None = None,
     ) -> "Limits":
         """Limits from floors and ceilings by name and from a cap on epochs: share <= epochs * available / total."""
+        all_finite(floors, "floors", least=0.0)
+        all_finite(ceilings, "ceilings", least=0.0)
         low, high = np.zeros(len(domains)), np.ones(len(domains))
         for name, value in (floors or {}).items():
             low[_place(name, domains)] = value
@@ -51,6 +54,8 @@ class Limits:
 
     def check(self) -> None:
         """Raise where no mixture can satisfy the limits."""
+        if not (np.isfinite(self.low).all() and np.isfinite(self.high).all()):
+            raise RequestError("floors, ceilings and epoch caps must be finite numbers")
         crossed = [name for name, a, b in zip(self.domains, self.low, self.high, strict=True) if a > b + 1e-12]
         if crossed:
             raise RequestError(f"the floor of {', '.join(crossed)} lies above what its ceiling or epoch cap allows")
@@ -98,8 +103,6 @@ class Limits:
 
 def _place(name: str, domains: Sequence[str]) -> int:
     if name not in domains:
-        from ...corpus.store.errors import unknown_name
-
         raise unknown_name("domain", name, domains, where="limits")
     return list(domains).index(name)
 

@@ -1,14 +1,16 @@
 """`gristmill mix fit`: fit a mixture on CSV files of mixtures and losses."""
 
-import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...corpus.store.errors import RequestError
 from .options import JsonOption
 from .parsing import shares, targets
+
+if TYPE_CHECKING:
+    from ...mixing.recipe import Recipe
 
 
 def fit(
@@ -27,18 +29,29 @@ def fit(
     search: Annotated[str, typer.Option(help="ensemble, or exact: convex, of the exponential law")] = "ensemble",
     seed: Annotated[int, typer.Option(help="of the folds and of the search")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="processes to fit targets in")] = 2,
+    output: Annotated[str, typer.Option(help="folder for fit.json, fit.html and, with --domains, recipe.yaml")] = "",
+    domains: Annotated[
+        str, typer.Option(help="CSV: domain, tokens, mean_tokens_per_document, bytes_per_token: the recipe needs it")
+    ] = "",
+    total_tokens: Annotated[int, typer.Option(min=0, help="of the run that the recipe is for")] = 0,
+    seq_len: Annotated[int, typer.Option(min=2, help="of the run that the recipe is for")] = 2048,
     as_json: JsonOption = False,
 ) -> None:
     """Fit losses as functions of the mixture, and propose the best mixture. Needs no workspace.
 
     Reads RegMix's and Olmix's CSV forms. Each target is fitted alone by an ensemble that cross-validation weighs.
 
+    With --output the plots and the decision card are written, and with --domains a recipe that `recipe export` takes.
+
     Example: gristmill mix fit --mixtures A.csv --losses B.csv --target the_pile_pile_cc --json
     """
-    from ...mixing.standalone import fit_tables
+    from ...mixing.standalone import fit_tables, recipe_of_fit
+    from ...mixing.tables import as_json as told_as_json
 
     if bool(evaluate_mixtures) != bool(evaluate_losses):
         raise RequestError("--evaluate-mixtures and --evaluate-losses go together")
+    if bool(domains) != bool(total_tokens) or (domains and not output):
+        raise RequestError("a recipe takes --output, --domains and --total-tokens together")
     told = fit_tables(
         mixtures,
         losses,
@@ -54,8 +67,27 @@ def fit(
         search=search,
         seed=seed,
         jobs=jobs,
+        details=bool(output),
     )
-    sys.stdout.write(json.dumps(told) + "\n" if as_json else fit_lines(told))
+    if output:
+        write_fit(told, recipe_of_fit(told, domains, total_tokens, seq_len, seed) if domains else None, output)
+    sys.stdout.write(told_as_json(told) + "\n" if as_json else fit_lines(told))
+
+
+def write_fit(told: dict[str, Any], recipe: "Recipe | None", folder: str) -> None:
+    """fit.json, fit.html and, where there is one, recipe.yaml in a folder; each appears whole or not at all."""
+    from ...corpus.store.shards import replacing
+    from ...mixing.recipe import dump_recipe
+    from ...mixing.tables import as_json
+    from ..report.fit import fit_page
+
+    texts = {"fit.json": as_json(told, indent=1) + "\n", "fit.html": fit_page(told)}
+    if recipe is not None:
+        texts["recipe.yaml"] = dump_recipe(recipe)
+    for name, text in texts.items():
+        with replacing(f"{folder.rstrip('/')}/{name}") as scratch, open(scratch, "w", encoding="utf-8") as file:
+            file.write(text)
+    told.pop("details", None)
 
 
 def fit_lines(told: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """`gristmill mix law` and `gristmill mix spend`: the scaling laws on CSV files, without a workspace."""
 
-import json
 import sys
 from typing import Annotated, Any
 
@@ -33,6 +32,7 @@ def law(
     Example: gristmill mix law runs.csv --law chinchilla --compute 1e21 --bootstrap 50
     """
     from ...mixing.standalone import law_of_table
+    from ...mixing.tables import as_json as told_as_json
 
     told = law_of_table(
         table,
@@ -41,12 +41,12 @@ def law(
         flops=flops,
         leave_out=leave_out,
         at=[numbers(entry) for entry in at],
-        compute=compute or None,
+        compute=None if compute == 0 else compute,
         bootstrap=bootstrap,
         beyond=beyond,
         seed=seed,
     )
-    sys.stdout.write(json.dumps(told) + "\n" if as_json else law_lines(told))
+    sys.stdout.write(told_as_json(told) + "\n" if as_json else law_lines(told))
 
 
 def spend(
@@ -66,17 +66,23 @@ def spend(
 
     Example: gristmill mix spend buckets.csv --compute 1e21 --parameters 1e9
     """
+    from ...mixing.tables import checked
     from .parsing import targets
 
-    if bool(tokens) == bool(compute and parameters):
+    if bool(tokens) == bool(compute and parameters) or bool(compute) != bool(parameters):
         raise RequestError("spend needs --tokens, or --compute together with --parameters")
+    given = {"--tokens": tokens, "--compute": compute, "--parameters": parameters}
+    for option, number in given.items():
+        if number != 0:
+            checked(number, option, above=0.0)
     from ...mixing.laws.joint import tokens_of
     from ...mixing.standalone import spend_table
+    from ...mixing.tables import as_json as told_as_json
 
     budget = tokens or tokens_of(compute, parameters)
     told = spend_table(table, budget, target=targets("--target", target), max_epochs=max_epochs, unit=unit)
     if as_json:
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(told_as_json(told) + "\n")
         return
     sys.stdout.write(f"{budget:,.0f} tokens\n")
     for row in told["domains"]:

@@ -29,9 +29,9 @@ def plan(
     Example: gristmill mix plan --workspace W --minutes 30 --workers 2 --output search.yaml
     """
     from ...corpus.store.shards import fingerprint
-    from ...mixing.proxies import open_pool
+    from ...mixing.proxies import fleet_flops, open_pool
     from ...proxy_models.fleets.plan import plan_fleet
-    from ..stages.mix.bounds import domain_inputs
+    from ..stages.mix.bounds import beside, mix_inputs
     from ..stages.mix.options import proxy_values
     from ..stages.mix.stage import MixSettings
 
@@ -41,20 +41,30 @@ def plan(
     values["proxy"] = proxy_values(values.get("proxy") or {}, None, d_model)
     asked = settings_of(MixSettings, **values)
     there = open_workspace(workspace)
-    pool = open_pool(there.url, fingerprint(domain_inputs(there, "mix plan")), asked.heldout_tokens)
-    validated = len(asked.validated()) * asked.seeds
-    length = asked.validation.steps / asked.proxy.steps if asked.validation else 2.0
-    beside = asked.replicates + round(length * validated)
-    found, why = plan_fleet(pool, asked.proxy, 60 * minutes, workers, beside)
+    files = tuple(sorted(asked.target_files.items()))
+    pool = open_pool(there.url, fingerprint(mix_inputs(there, asked)), asked.heldout_tokens, files)
+    parts = beside(asked)
+    more = sum(parts.values())
+    found, why = plan_fleet(pool, asked.proxy, 60 * minutes, workers, round(more))
     made = values | found.settings(asked.proxy)
+    proxy = asked.proxy.model_copy(update={"steps": found.steps})
+    budget = {
+        "mixtures": found.models,
+        "beside": {name: round(part, 2) for name, part in parts.items() if part},
+        "proxies": round(found.models + more, 2),
+        "flops": fleet_flops(proxy, pool.vocab_size, 1) * (found.models + more),
+        "hours": found.seconds / 3600 / workers,
+    }
     told = (
-        f"{found.models} mixtures and {beside} models' worth beside them, {found.steps} steps or "
-        f"{found.steps * asked.proxy.sequences * asked.proxy.seq_len:,} tokens each, {found.evaluations} checkpoints; "
-        f"{found.waves} waves of {found.wave}; {found.seconds / 60 / workers:.1f} minutes on {workers} idle "
+        f"{found.models} mixtures and {more:.0f} models' worth beside them ("
+        + ", ".join(f"{name.replace('_', ' ')} {part:g}" for name, part in budget["beside"].items())
+        + f"), {found.steps} steps or {proxy.tokens_per_model:,} tokens each, {found.evaluations} checkpoints; "
+        f"{found.waves} waves of {found.wave}; in all {budget['proxies']:.0f} proxies, {budget['flops']:.2g} FLOPs, "
+        f"{budget['hours']:.2f} hours ({60 * budget['hours']:.1f} minutes) on {workers} idle "
         f"{'core' if workers == 1 else 'cores'}"
     )
     if as_json:
-        sys.stdout.write(json.dumps({"settings": made, "plan": told, "measured": why}) + "\n")
+        sys.stdout.write(json.dumps({"settings": made, "plan": told, "budget": budget, "measured": why}) + "\n")
         return
     text = f"# {told}\n# {why}\n{yaml.safe_dump(made, sort_keys=False)}"
     if output is None:

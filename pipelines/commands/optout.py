@@ -25,14 +25,13 @@ def opt_out(
 
     Example: gristmill opt-out optout.txt example.org --workspace W
     """
-    from ...corpus.store.removals import parse
+    from ...corpus.store.removals import parse, read_lines
     from ..stages.opt_out import opt_out as honour
 
     lines: list[str] = []
     for entry in entries:
         if os.path.isfile(entry):
-            with open(entry, encoding="utf-8") as file:
-                lines += file.read().splitlines()
+            lines += read_lines(entry)
         else:
             lines.append(entry)
     asked = parse(lines, ", ".join(entries)[:80])

@@ -3,6 +3,7 @@
 Each refuses what it does not understand by the name of the option.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -32,11 +33,16 @@ def labellers(option: str, given: Sequence[str]) -> dict[str, str]:
     return models
 
 
+def is_named(entry: str) -> bool:
+    """Whether an entry is NAME=PATH, and not the path of a file that has `=` in it."""
+    return "=" in entry and "/" not in entry.partition("=")[0] and not os.path.exists(entry)
+
+
 def named_sets(option: str, given: Sequence[str]) -> dict[str, str]:
     """PATH or NAME=PATH entries; a path alone is named by its file."""
     named: dict[str, str] = {}
     for entry in given:
-        name, path = entry.split("=", 1) if "=" in entry else (PurePath(entry).stem, entry)
+        name, path = entry.split("=", 1) if is_named(entry) else (PurePath(entry).stem, entry)
         if name in named:
             raise RequestError(f"two evaluation sets named {name!r}; name them apart: NAME=PATH")
         named[name] = path
@@ -47,7 +53,7 @@ def lists(option: str, given: Sequence[str]) -> dict[str, str]:
     """FILE or CATEGORY=FILE entries; a file alone is named by itself."""
     named: dict[str, str] = {}
     for entry in given:
-        name, path = entry.split("=", 1) if "=" in entry else (PurePath(entry).stem, entry)
+        name, path = entry.split("=", 1) if is_named(entry) else (PurePath(entry).stem, entry)
         if name in named:
             raise RequestError(f"{option}: two lists named {name!r}: give CATEGORY=FILE")
         named[name] = path
@@ -55,22 +61,23 @@ def lists(option: str, given: Sequence[str]) -> dict[str, str]:
 
 
 def shares(option: str, entries: Sequence[str]) -> dict[str, float]:
-    """NAME=NUMBER entries as name -> number."""
-    found: dict[str, float] = {}
-    for entry in entries:
-        name, equals, number = entry.rpartition("=")
-        try:
-            found[name.strip()] = float(number)
-        except ValueError:
-            equals = ""
-        if not equals or not name.strip():
-            raise RequestError(f"{option} {entry}: expected NAME=NUMBER")
-    return found
+    """NAME=NUMBER entries as name -> number, each name once."""
+    from ...mixing.tables import named_numbers
+
+    return named_numbers(entries, option)
 
 
 def targets(option: str, entries: Sequence[str]) -> dict[str, float]:
     """NAME or NAME=WEIGHT entries as name -> weight."""
     return shares(option, [entry if "=" in entry else f"{entry}=1" for entry in entries])
+
+
+def target_entries(option: str, entries: Sequence[str]) -> list[str]:
+    """DOMAIN, FILE or NAME=FILE, with =WEIGHT or not; the settings take them apart, here they are only checked."""
+    from ...mixing.target_names import target_entry, targets_of
+
+    targets_of([target_entry(entry, option) for entry in entries], option)
+    return list(entries)
 
 
 def groups(option: str, entries: Sequence[str]) -> dict[str, list[str]]:
@@ -122,6 +129,7 @@ PARSERS: dict[str, tuple[bool, Callable[[str, Any], Any]]] = {
     "lists": (True, lists),
     "shares": (True, shares),
     "targets": (True, targets),
+    "target_entries": (True, target_entries),
     "groups": (True, groups),
     "compared": (True, compared),
     "by_commas": (False, by_commas),

@@ -1,8 +1,10 @@
 """`gristmill sql`."""
 
+import math
 import sys
+from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,6 +55,7 @@ def sql(
 
 def write(table: "pa.Table", format: Format, output: str | None) -> None:
     """Print an Arrow table, or write it to a file."""
+    table = named_apart(table)
     if format is Format.parquet:
         import pyarrow.parquet as pq
 
@@ -71,10 +74,45 @@ def write(table: "pa.Table", format: Format, output: str | None) -> None:
 
 
 def as_json(table: "pa.Table") -> str:
-    """An array of objects, one a row."""
+    """An array of objects, one a row. What JSON has no form for becomes null, and standard error says how often."""
     import json
 
-    return json.dumps(table.to_pylist(), default=str, ensure_ascii=False) + "\n"
+    lost = [0]
+    columns = [column.to_pylist() for column in table.columns]
+    rows = [{n: _plain(v, lost) for n, v in zip(table.column_names, row, strict=True)} for row in zip(*columns)]  # noqa: B905
+    if lost[0]:
+        sys.stderr.write(f"note: {lost[0]:,} values are not finite numbers (NaN, infinity); JSON has null for them\n")
+    return json.dumps(rows, default=str, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any, lost: list[int]) -> Any:
+    """The value in JSON's types: decimals as numbers, bytes in hexadecimal; lost[0] counts what has become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        lost[0] += 1
+        return None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {str(name): _plain(one, lost) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, lost) for one in value]
+    return value
+
+
+def named_apart(table: "pa.Table") -> "pa.Table":
+    """The table with columns of one name told apart: n, n_2, n_3; standard error says so."""
+    names: list[str] = []
+    for name in table.column_names:
+        chosen, number = name, 1
+        while chosen in names or (number > 1 and chosen in table.column_names):
+            number += 1
+            chosen = f"{name}_{number}"
+        names.append(chosen)
+    if names != table.column_names:
+        sys.stderr.write(f"note: columns of one name were told apart: {', '.join(names)}\n")
+    return table.rename_columns(names)
 
 
 def as_csv(table: "pa.Table") -> str:

@@ -159,9 +159,9 @@ def _dedup(again: Again) -> None:
 
 
 def _embed(again: Again) -> None:
-    from ..stages.semantic.embeddings import EmbedSettings, embed
+    from ..stages.semantic.embeddings import EMBED, EmbedSettings
 
-    _run(again, embed, EmbedSettings)
+    _run(again, EMBED, EmbedSettings)
 
 
 def _semantic(again: Again) -> None:
@@ -172,9 +172,9 @@ def _semantic(again: Again) -> None:
 
 
 def _refilter(again: Again) -> None:
-    from ..stages.refilter.stage import REFILTER
-    from ..stages.refilter.stage import Again as RefilterCall
+    from ..stages.refilter.stage import MEASURE, REFILTER, RefilterCall
 
+    _run(again, MEASURE, RefilterCall)
     _run(again, REFILTER, RefilterCall)
 
 

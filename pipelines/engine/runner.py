@@ -4,7 +4,9 @@
 (`-- --runner=FlinkRunner --flink_master=...`), and then Beam's options decide alone.
 """
 
+import errno
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineRunner
+
+from ...corpus.store.errors import RequestError, WorkspaceError
 
 
 @dataclass(frozen=True)
@@ -28,27 +32,71 @@ def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) 
     """Build the graph on a fresh pipeline and run it to its end. Raises what a worker raised."""
     runner, arguments = _runner(options)
     with _quiet():
-        pipeline = beam.Pipeline(runner=runner, options=PipelineOptions(list(arguments)))
-        build(pipeline)
-        result = pipeline.run()
         try:
-            result.wait_until_finish()
-        finally:
-            client = getattr(result, "client", None)  # DaskRunner leaves its connection open
-            if client is not None:
-                client.close()
+            pipeline = beam.Pipeline(runner=runner, options=PipelineOptions(list(arguments)))
+        except (ValueError, ImportError) as error:
+            raise RequestError(f"Beam does not take {' '.join(arguments)}: {_line(error)}") from error
+        build(pipeline)
+        try:
+            result = pipeline.run()
+            try:
+                result.wait_until_finish()
+            finally:
+                client = getattr(result, "client", None)  # DaskRunner leaves its connection open
+                if client is not None:
+                    client.close()
+        except Exception as error:
+            refused = refusal_in(error)
+            if refused is None:
+                raise
+            raise refused from error
+
+
+OWN = {kind.__name__: kind for kind in (RequestError, WorkspaceError)}
+RAISED = re.compile(r"^(?:[\w.]+\.)?(RequestError|WorkspaceError|MissingExtra): (.*)$", re.MULTILINE)
+FULL = re.compile(r"^OSError: (\[Errno (?:28|122|30)\] .*)$", re.MULTILINE)  # no space, over the quota, read-only
+
+
+def refusal_in(error: BaseException) -> Exception | None:
+    """The refusal that a worker raised, whatever the runner wrapped it in; None where it was a defect."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, RequestError | WorkspaceError):
+            return RequestError(_said(seen)) if isinstance(seen, RequestError) else WorkspaceError(_said(seen))
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return WorkspaceError(f"{seen.filename or 'a file'} cannot be written: {seen.strerror}")
+        seen = seen.__cause__ or seen.__context__
+    text = str(error)  # from another process only text comes back
+    if found := RAISED.search(text):
+        return OWN.get(found[1], RequestError)(re.split(r" \[while running '", found[2])[0].strip())
+    return WorkspaceError(f"a file cannot be written: {found[1]}") if (found := FULL.search(text)) else None
+
+
+def _said(error: BaseException) -> str:
+    return re.split(r" \[while running '", str(error))[0].strip()
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Beam's own log from errors upwards: its notes about coders and bundles say nothing about the work."""
-    log = logging.getLogger("apache_beam")
+    log, steps = logging.getLogger("apache_beam"), logging.getLogger("apache_beam.runners.common")
     before = log.level
     log.setLevel(logging.ERROR)
+    steps.addFilter(_unforeseen)
     try:
         yield
     finally:
         log.setLevel(before)
+        steps.removeFilter(_unforeseen)
+
+
+def _unforeseen(record: logging.LogRecord) -> bool:
+    """Whether a record is more than a refusal in words, which the command line prints without its traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], (RequestError, WorkspaceError)))
 
 
 def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str]]:

@@ -307,11 +307,17 @@ def realised(cards: Mapping[str, Mapping[str, Any]]) -> str:
     return "<h3>What ended runs were trained on</h3>" + table(header, rows, words=2)
 
 
+def files_of_runs(fs: Any, path: str, name: str) -> list[str]:
+    """The file of this name in each run's folder; no pattern, because a workspace's name may look like one."""
+    folders = sorted(str(entry["name"]) for entry in fs.ls(path, detail=True) if entry["type"] == "directory")
+    return [f"{folder}/{name}" for folder in folders if fs.exists(f"{folder}/{name}")]
+
+
 def run_cards(source: Source) -> dict[str, dict[str, Any]]:
     """run -> the card that it left when it ended."""
     fs, path = filesystem(source.workspace.path("runs"))
     cards = {}
-    for file_path in sorted(map(str, fs.glob(f"{path}/*/run_card.json"))) if fs.exists(path) else ():
+    for file_path in files_of_runs(fs, path, "run_card.json") if fs.exists(path) else ():
         with fs.open(file_path, "rb") as file:
             cards[os.path.basename(os.path.dirname(file_path))] = json.loads(file.read())
     return cards
@@ -332,7 +338,7 @@ def metrics(source: Source) -> dict[str, list[dict[str, Any]]]:
     if not fs.exists(path):
         return {}
     runs = {}
-    for file_path in sorted(map(str, fs.glob(f"{path}/*/metrics.jsonl"))):
+    for file_path in files_of_runs(fs, path, "metrics.jsonl"):
         with fs.open(file_path, "rb") as file:
             content = cast(bytes, file.read())
         whole, _, _ = content.rpartition(b"\n")  # a last line without its end is one that a kill cut short

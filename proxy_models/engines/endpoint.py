@@ -10,15 +10,18 @@ that has failed `give_up_after` requests in a row with all their retries. What w
 
 import asyncio
 import json
+import math
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import fingerprint
 from .cache import Reply
 from .endpoint_http import Address, Connection, Malformed
-from .engine import Done, Request, choice_of
+from .engine import Done, Request, answered, choice_of
 from .settings import EndpointSettings as EndpointSettings
 
 HOPELESS = (401, 403, 404)  # no request of this run can succeed
@@ -92,8 +95,9 @@ class EndpointEngine:
                     return Reply("", "error", error=reason)  # the fault of this request: no retry would help
             if attempt < self.settings.retries:
                 pause = self._pause(request, attempt)
-                if status in (429, 503):
-                    pause = max(pause, retry_after(headers, self.settings.longest_backoff))
+                asked = retry_after(headers, self.settings.longest_backoff)
+                if status in (429, 503) or asked:
+                    pause = max(pause, asked)
                     pace.hold(pause)
                 await asyncio.sleep(pause)
         self._failed_in_a_row += 1
@@ -133,18 +137,29 @@ class EndpointEngine:
         return body
 
     def _reply(self, answer: bytes, request: Request) -> Reply:
-        """The reply in a 200 answer; Malformed where it is not what the protocol promises."""
+        """The reply in a 200 answer; Malformed where it is not what the protocol promises.
+
+        Whatever ended it but `stop` (a limit, a filter, an abort, a call of a tool) leaves it unfinished.
+        """
         try:
             told = json.loads(answer)
             choice = told["choices"][0]
-            text = choice["message"]["content"]
+            message = choice["message"]
             finish = choice.get("finish_reason")
-            usage = told.get("usage") or {}
-            prompt, completion = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
+            content = message.get("content")
+            if not message.keys() & {"content", "refusal", "tool_calls", "reasoning_content", "reasoning"}:
+                raise KeyError("content")
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise Malformed(f"not a chat completion: {answer[:100].decode('utf-8', 'replace')!r}") from error
-        if not isinstance(text, str):
-            raise Malformed("the reply has no text")
+        counted = told.get("usage")
+        usage: dict[str, Any] = counted if isinstance(counted, dict) else {}
+        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        whole = finish == "stop"
+        text = _content(content)
+        if text is None:  # paid for, so that to ask again would be to pay again
+            return Reply("", "error", prompt, completion, f"the reply has no text (finish reason {finish!r})")
+        text, thought = answered(text)
+        whole = whole and thought
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no character
         if request.choices:
@@ -152,7 +167,7 @@ class EndpointEngine:
             if named is None:
                 return Reply("", "error", prompt, completion, f"not one of the choices: {text[:80]!r}")
             text = named
-        return Reply(text, "length" if finish == "length" else "stop", prompt, completion)
+        return Reply(text, "stop" if whole else "length", prompt, completion)
 
 
 class Pace:
@@ -180,11 +195,41 @@ class Pace:
 
 
 def retry_after(headers: dict[str, str], longest: float) -> float:
-    """The pause a server asks for, in seconds, cut at `longest`; 0 where it asks for none (or names a date)."""
+    """The pause a server asks for, in seconds, cut at `longest`; 0 where it asks for none that can be read.
+
+    It is a number of seconds or a date (RFC 9110, 10.2.3), which counts from the server's own clock where it tells it.
+    """
+    asked = headers.get("retry-after", "").strip()
     try:
-        return min(longest, max(0.0, float(headers.get("retry-after", "0"))))
+        pause = float(asked)
     except ValueError:
-        return 0.0
+        until, now = _instant(asked), _instant(headers.get("date", "")) or datetime.now(UTC)
+        pause = (until - now).total_seconds() if until else 0.0
+    return min(longest, max(0.0, pause)) if math.isfinite(pause) else 0.0
+
+
+def _instant(date: str) -> datetime | None:
+    try:
+        instant = parsedate_to_datetime(date)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _count(value: object) -> int:
+    """A number of tokens that a server told; 0 where it told none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return 0
+    return max(0, int(value))
+
+
+def _content(content: object) -> str | None:
+    """The text of a message, which is a string or a list of parts; parts that hold thoughts are left out."""
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts) if texts else None
+    return content if isinstance(content, str) else None
 
 
 def _label(text: str, choices: Sequence[str]) -> str | None:

@@ -11,7 +11,7 @@ wrong with the whole run (no such model, a refused key, a dead server) is raised
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from .cache import Reply, RequestCache
@@ -135,10 +135,45 @@ def answer(
         finally:
             if cache is not None:
                 cache.flush()
-    replies = [known[key] for key in keys]
+    replies = [_without_thoughts(known[key]) for key in keys]
     for reply in replies:
         spending.add(reply)
     return replies, spending
+
+
+def _without_thoughts(reply: Reply) -> Reply:
+    """The reply as it may be used: without thoughts, also where the cache kept it with them."""
+    if reply.error is not None:
+        return reply
+    text, ended = answered(reply.text)
+    return (
+        reply if text == reply.text and ended else replace(reply, text=text, finish=reply.finish if ended else "length")
+    )
+
+
+# how models set their thoughts apart, where the server leaves them in the text: (begin, end)
+_THOUGHTS = [(f"<{tag}>", f"</{tag}>") for tag in ("think", "thinking", "thought", "reasoning", "reflection")]
+_THOUGHTS += [("[THINK]", "[/THINK]"), ("\u25c1think\u25b7", "\u25c1/think\u25b7"), ("<seed:think>", "</seed:think>")]
+_THOUGHTS += [("<|channel|>analysis", "<|channel|>final<|message|>"), ("<unused94>thought", "<unused95>")]
+
+
+def answered(text: str) -> tuple[str, bool]:
+    """The text without the thoughts in front of it, and whether they ended.
+
+    Thoughts are what stands before an end mark, with or without its begin mark; a begin mark at the start that no end
+    follows leaves nothing.
+    """
+    while True:
+        for begin, end in _THOUGHTS:
+            opened = text.lstrip()[: len(begin)].lower() == begin.lower()
+            place = text.lower().find(end.lower())
+            if place >= 0 and (opened or begin.lower() not in text[:place].lower()):
+                text = text[place + len(end) :].lstrip()
+                break
+            if opened:
+                return "", False
+        else:
+            return text, True
 
 
 def _generate_some(engine: Engine, requests: Sequence[Request], places: Sequence[int], done: Done) -> None:

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...training.evaluation import text_rows, windows
 from . import heads
 from .checkpoint import Trail
 from .graph import GraphedStep
 from .order import DataOrder
-from .pool import TokenPool
+from .pool import HeldOut, TokenPool
 from .stacked import StackedTransformer
 from .stacked_optimizer import AdamState, AdamW, clip, norms
 from .stacked_trunk import Trunk
@@ -204,14 +205,11 @@ class HeldOutRows:
         empty = np.zeros((0, seq_len), np.int64)
         inputs, targets, owner = [empty], [empty], []
         for e, target in enumerate(pool.heldout):
-            tokens = np.concatenate([[pool.start], target.tokens.astype(np.int64)])
-            rows = -(-(len(tokens) - 1) // seq_len)
-            padded = np.full(rows * seq_len + 1, -1, np.int64)
-            padded[: len(tokens)] = tokens
-            inputs.append(padded[:-1].reshape(rows, seq_len))
-            targets.append(np.where(padded[1:] == pool.start, -1, padded[1:]).reshape(rows, seq_len))
-            owner += [e] * rows
-        self.inputs = torch.from_numpy(np.maximum(np.concatenate(inputs), 0)).to(device)
+            rows = held_out_rows(target, pool, seq_len)
+            inputs.append(rows[0])
+            targets.append(rows[1])
+            owner += [e] * len(rows[0])
+        self.inputs = torch.from_numpy(np.concatenate(inputs)).to(device)
         self.targets = torch.from_numpy(np.concatenate(targets)).to(device)
         self.owner = np.array(owner, np.int64)
 
@@ -230,6 +228,51 @@ class HeldOutRows:
             for e in np.unique(self.owner[rows]):
                 nats[:, e] += nll[:, self.owner[rows] == e].sum(1)
         return nats / math.log(2) / self.bytes
+
+
+def held_out_rows(target: HeldOut, pool: TokenPool, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, T) inputs and targets of a held-out set, cut as the training loop cuts it. A document that lacks the start
+    token is read after one all the same."""
+    if target.heads is not None:
+        return answer_rows(target, pool.start, seq_len)
+    offsets = target.offsets
+    if offsets is None:
+        starts = np.flatnonzero(target.tokens == pool.start)
+        offsets = np.unique(np.concatenate(([0], starts, [len(target.tokens)])))
+    size = len(target.tokens)
+    bare = [begin for begin in offsets[:-1].tolist() if begin < size and target.tokens[begin] != pool.start]
+    tokens = np.insert(target.tokens, bare, pool.start)
+    offsets = offsets + np.searchsorted(bare, offsets, side="left")
+    ids, targets, _ = text_rows(tokens, offsets, np.zeros(len(offsets) - 1, np.int64), pool.start, pool.end, seq_len)
+    return ids, targets
+
+
+def answer_rows(target: HeldOut, start: int, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, T) inputs and targets (-1 where nothing is measured) of documents whose heads are only read.
+
+    Each document is read behind its own head, in windows where it is longer than a row (`training.evaluation.windows`),
+    and a row takes up as many as fit, one after the other, as rows of training do.
+    """
+    assert target.offsets is not None
+    assert target.heads is not None
+    pieces = []
+    for begin, end, head in zip(target.offsets[:-1], target.offsets[1:], target.heads, strict=True):
+        tokens = target.tokens[begin:end].astype(np.int64)
+        for left, first, last in windows(int(head), int(end - begin - head), seq_len):
+            wanted = np.full(last - 1 - left, -1, np.int64)
+            wanted[first - 1 - left :] = tokens[first:last]
+            pieces.append((tokens[left : last - 1], wanted))
+    rows: list[tuple[np.ndarray, np.ndarray]] = []
+    used = seq_len
+    for inputs, wanted in pieces:
+        if used + len(inputs) > seq_len:
+            rows.append((np.full(seq_len, start, np.int64), np.full(seq_len, -1, np.int64)))
+            used = 0
+        rows[-1][0][used : used + len(inputs)] = inputs
+        rows[-1][1][used : used + len(inputs)] = wanted
+        used += len(inputs)
+    empty = np.zeros((0, seq_len), np.int64)
+    return np.stack([row[0] for row in rows]) if rows else empty, np.stack([row[1] for row in rows]) if rows else empty
 
 
 def _on_device(pool: TokenPool, device: str) -> Tensor:

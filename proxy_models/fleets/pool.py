@@ -2,7 +2,8 @@
 
 Tokens of one domain are one array (documents one after another, as their shards hold them), so that a training row is
 a slice: row r of a domain is tokens [r * seq_len, r * seq_len + seq_len], the last of which is only a target. Held-out
-sets are whole documents with the UTF-8 bytes of their text, because losses are compared as bits per byte.
+sets are whole documents with the UTF-8 bytes of their text, because losses are compared as bits per byte. Metadata
+prefixes are left out of both: proxies read plain documents.
 
 Refuses tokens outside the vocabulary, a domain without a training row, and a held-out set without bytes.
 """
@@ -39,11 +40,19 @@ class DomainPool:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What losses are measured on: whole documents, and the bytes of text that their tokens stand for."""
+    """What losses are measured on: whole documents, and the bytes of text that their tokens stand for.
+
+    tokens   (N,) uint16 or uint32
+    offsets  (documents + 1,) int64 where each document begins; None: at every start token
+    heads    (documents,) int64 tokens at the beginning of each document that are read and not measured (the start
+             token, the question before an answer), >= 1; None: the start token alone, documents read as one stream
+    """
 
     name: str
-    tokens: np.ndarray  # (N,) uint16 or uint32
+    tokens: np.ndarray
     n_bytes: int
+    offsets: np.ndarray | None = None
+    heads: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,14 @@ class TokenPool:
 
     start  the token that documents begin with. Held-out sets are read after it, and predicting it is not measured:
            it says where a document ends, not what stands in it.
+    end    the token of its own that documents end with, None where there is none; predicting it is not measured either
     """
 
     domains: tuple[DomainPool, ...]
     heldout: tuple[HeldOut, ...]
     vocab_size: int
     start: int = 0
+    end: int | None = None
 
     def __post_init__(self) -> None:
         names = [domain.name for domain in self.domains]
@@ -95,20 +106,27 @@ class TokenPool:
     @property
     def fingerprint(self) -> str:
         """32 hex digits: changes with any token of the pool."""
-        digest = hashlib.blake2b(f"{self.vocab_size} {self.start}".encode(), digest_size=16)
+        digest = hashlib.blake2b(f"{self.vocab_size} {self.start} {self.end}".encode(), digest_size=16)
         for part in (*self.domains, *self.heldout):
             digest.update(f"{part.name} {len(part.tokens)} {getattr(part, 'n_bytes', '')}".encode())
             digest.update(np.ascontiguousarray(part.tokens).tobytes())
+            if getattr(part, "heads", None) is not None:
+                digest.update(np.ascontiguousarray(part.heads).tobytes())  # type: ignore[union-attr]
         return digest.hexdigest()
 
     @classmethod
     def from_workspace(
-        cls, workspace: Workspace, names: Sequence[str] | None = None, heldout_tokens: int = HELDOUT_TOKENS
+        cls,
+        workspace: Workspace,
+        names: Sequence[str] | None = None,
+        heldout_tokens: int = HELDOUT_TOKENS,
+        required: Sequence[str] | None = None,
     ) -> "TokenPool":
         """The finished token tables of a workspace. Every domain is a target too.
 
         names           domains to take; None: all
         heldout_tokens  held-out documents of each domain are taken, in the order of their shards, until they hold this
+        required        domains that must have held-out text; one without it is no target otherwise. None: all
         """
         present = domains(workspace)
         if not present:
@@ -123,14 +141,26 @@ class TokenPool:
         if len({domain.facts.tokenizer for domain in train}) > 1:
             raise WorkspaceError("tokens/ of these domains were made with different tokenizers; run tokenize --force")
         facts = train[0].facts
+        required = present if required is None else required
         targets = []
         for name in sorted(names or present):
             held = open_tokens(workspace, name, "heldout")
             documents = min(held.documents, int(np.searchsorted(held.offsets, heldout_tokens)))
-            tokens = held.flat()[: held.offsets[documents]]
-            targets.append(HeldOut(name, np.array(tokens), int(held.n_bytes[:documents].sum())))
-        pools = tuple(DomainPool(domain.name, domain.flat(), domain.offsets) for domain in train)
-        return cls(pools, tuple(targets), facts.vocab_size, facts.bos)
+            tokens, offsets = held.plain(documents)
+            if name not in required and not int(held.n_bytes[:documents].sum()):
+                continue
+            targets.append(HeldOut(name, np.array(tokens), int(held.n_bytes[:documents].sum()), offsets))
+        pools = tuple(DomainPool(domain.name, *domain.plain()) for domain in train)
+        return cls(pools, tuple(targets), facts.vocab_size, facts.bos, facts.eos)
+
+    def text_tokens(self, target: HeldOut) -> int:
+        """Tokens of a held-out set whose loss is measured: neither what starts a document nor what ends it."""
+        if target.heads is not None:
+            return len(target.tokens) - int(target.heads.sum())
+        silent = target.tokens == self.start
+        if self.end is not None:
+            silent |= target.tokens == self.end
+        return int((~silent).sum())
 
     def measured_on(self, *targets: HeldOut) -> "TokenPool":
         """The same pool with other held-out sets, for example a task that is no domain of the mixture."""
@@ -143,6 +173,7 @@ class TokenPool:
         heldout: Mapping[str, tuple[Sequence[np.ndarray], int]],
         vocab_size: int,
         start: int = 0,
+        end: int | None = None,
     ) -> "TokenPool":
         """From documents in memory: name -> token arrays, and name -> (token arrays, bytes of their text)."""
         kind = np.uint16 if vocab_size <= 1 << 16 else np.uint32
@@ -151,8 +182,12 @@ class TokenPool:
             offsets = np.zeros(len(train[name]) + 1, np.int64)
             np.cumsum([len(document) for document in train[name]], out=offsets[1:])
             domains.append(DomainPool(name, _joined(train[name], kind), offsets))
-        targets = tuple(HeldOut(name, _joined(docs, kind), n_bytes) for name, (docs, n_bytes) in heldout.items())
-        return cls(tuple(domains), targets, vocab_size, start)
+        targets = []
+        for name, (documents, n_bytes) in heldout.items():
+            offsets = np.zeros(len(documents) + 1, np.int64)
+            np.cumsum([len(document) for document in documents], out=offsets[1:])
+            targets.append(HeldOut(name, _joined(documents, kind), n_bytes, offsets))
+        return cls(tuple(domains), tuple(targets), vocab_size, start, end)
 
 
 def _joined(documents: Sequence[np.ndarray], kind: type) -> np.ndarray:

@@ -1,7 +1,9 @@
 """AdamW for K independent models whose weights lie stacked along the first axis.
 
-The update is elementwise, so one update of a stacked tensor is exactly K updates. What is not elementwise is kept
-per model: the gradient's norm and clipping, the learning rate, and whether the model is still alive.
+The update is elementwise, so one update of a stacked tensor is exactly K updates, as long as each model's part of it is
+cut alike: torch's fused kernel rounds the vectors it takes differently from the few elements that are left after the
+last of them. What is not elementwise is kept per model: the gradient's norm and clipping, the learning rate, and
+whether the model is still alive.
 
 Two forms that must agree: `fused` (one pass over memory, torch's own kernel; a CPU's form) and `elementwise` (tensors
 of learning rates, no branch on data: what a CUDA graph can hold).
@@ -11,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+
+VECTOR = 16  # elements of the widest vector of a CPU, and the unit in which the kernel shares a tensor out to threads
 
 
 @dataclass
@@ -44,30 +48,42 @@ class AdamW:
         rates: Sequence[float],
         alive: Sequence[bool],
     ) -> None:
-        """Update the living models in place; the others are not touched. rates, alive: one a model."""
+        """Update the living models in place; the others are not touched. rates, alive: one a model.
+
+        Models are updated together where that changes no bit: one rate, all alive, and a model's part of a weight is a
+        whole number of vectors. Which neighbours a model has, and what becomes of them, is not seen in its weights.
+        """
         state.updates += 1
         count = torch.tensor(float(state.updates))
-        whole = all(alive) and len(set(rates)) == 1
-        groups = [slice(0, len(rates))] if whole else [slice(k, k + 1) for k, lives in enumerate(alive) if lives]
-        for models in groups:
-            for decays in (True, False):
-                chosen = [i for i, own in enumerate(self.decays) if own == decays]
+        together = all(alive) and len(set(rates)) == 1
+        for decays in (True, False):
+            own = [i for i, decayed in enumerate(self.decays) if decayed == decays]
+            whole = [i for i in own if together and weights[i][0].numel() % VECTOR == 0]
+            apart = [i for i in own if i not in whole]
+            jobs = [(slice(None), rates[0], whole)]
+            jobs += [(slice(k, k + 1), rates[k], apart) for k, lives in enumerate(alive) if lives]
+            for models, rate, chosen in jobs:
                 if chosen:
-                    torch._fused_adamw_(
-                        [weights[i][models] for i in chosen],
-                        [gradients[i][models] for i in chosen],
-                        [state.first[i][models] for i in chosen],
-                        [state.second[i][models] for i in chosen],
-                        [],
-                        [count.clone() for _ in chosen],
-                        lr=rates[models.start],
-                        beta1=self.beta1,
-                        beta2=self.beta2,
-                        weight_decay=self.weight_decay if decays else 0.0,
-                        eps=self.epsilon,
-                        amsgrad=False,
-                        maximize=False,
-                    )
+                    parts = [
+                        [tensors[i][models] for i in chosen]
+                        for tensors in (weights, gradients, state.first, state.second)
+                    ]
+                    self._fused(parts, count, rate, self.weight_decay if decays else 0.0)
+
+    def _fused(self, parts: list[list[torch.Tensor]], count: torch.Tensor, rate: float, decay: float) -> None:
+        """torch's kernel over weights, gradients, first and second moments."""
+        torch._fused_adamw_(
+            *parts,
+            [],
+            [count.clone() for _ in parts[0]],
+            lr=rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            weight_decay=decay,
+            eps=self.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def elementwise(
         self,

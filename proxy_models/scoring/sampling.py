@@ -1,20 +1,17 @@
 """What a scoring method is fitted to: a random sample of the corpus, and samples of what is wanted.
 
 Draws are by hash of the id, so they do not depend on shards, workers or order. A target is a domain of the corpus
-(its name), or a file of texts: `.jsonl` or `.parquet` with a column `text`, or plain text, one document a paragraph.
+(its name), or a file of texts: JSON Lines or Parquet with a column `text`, or plain text, one document a paragraph;
+compressed or not.
 """
 
 import hashlib
-import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import cast
 
-import pyarrow.parquet as pq
-
+from ...corpus.readers.text_names import bare_name, names_a_file
+from ...corpus.readers.texts import TextRow, read_rows
 from ...corpus.store.errors import RequestError
-from ...corpus.store.shards import filesystem
 
 Tell = Callable[[str], None]  # how far a fit has come, in words
 
@@ -53,38 +50,27 @@ def within(rows: Iterable[tuple[int, str, int]], cap: int) -> list[tuple[int, st
 
 def is_file(target: str) -> bool:
     """Whether a target names a file (by its suffix or a slash), not a domain."""
-    return "/" in target or target.endswith((".jsonl", ".parquet", ".txt"))
+    return names_a_file(target)
 
 
 def read_target(path: str, seed: int, cap: int) -> list[str]:
-    """Texts of a file of wanted documents, in the order of their draws, until their bytes reach the cap."""
-    fs, place = filesystem(path)
-    if not fs.exists(place):
-        raise RequestError(f"--target {path}: there is no such file")
-    with fs.open(place, "rb") as file:
-        if path.endswith(".parquet"):
-            table = pq.read_table(file)
-            if "text" not in table.column_names:
-                raise RequestError(f"--target {path}: no column text; there are: {', '.join(table.column_names)}")
-            texts = [text for text in table["text"].to_pylist() if text]
-        elif path.endswith(".jsonl"):
-            lines = cast(bytes, file.read()).splitlines()
-            texts = [_text(line, number, path) for number, line in enumerate(lines, 1) if line.strip()]
-        else:
-            texts = [
-                part.strip()
-                for part in cast(bytes, file.read()).decode("utf-8", "replace").split("\n\n")
-                if part.strip()
-            ]
+    """Texts of a file of wanted documents, in the order of their draws, until their bytes reach the cap.
+
+    A row whose text is null or empty is left out; one whose text is something else, or absent, is refused by its place.
+    """
+    texts = [text for row in read_rows(path) if (text := _text(row))]
     if not texts:
         raise RequestError(f"--target {path}: no text in it")
-    rows = [(draw(f"{number}", seed, os.path.basename(path)), str(number), len(t)) for number, t in enumerate(texts)]
+    rows = [(draw(f"{number}", seed, bare_name(path)), str(number), len(t)) for number, t in enumerate(texts)]
     return [texts[int(number)] for _, number, _ in within(rows, cap)]
 
 
-def _text(line: bytes, number: int, path: str) -> str:
-    try:
-        row = json.loads(line)
-        return row["text"]
-    except (ValueError, KeyError, TypeError):
-        raise RequestError(f'--target {path}: line {number} is no JSON object with a "text"') from None
+def _text(row: TextRow) -> str | None:
+    if isinstance(row.content, str):
+        return row.content
+    if "text" not in row.content:
+        raise RequestError(f'--target {row.place} has no "text"; it has: {", ".join(row.content) or "nothing"}')
+    text = row.content["text"]
+    if text is not None and not isinstance(text, str):
+        raise RequestError(f'--target {row.place}: "text" is {type(text).__name__}, not text')
+    return text

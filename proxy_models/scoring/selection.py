@@ -32,12 +32,20 @@ def ranking(keys: np.ndarray, ids: Sequence[str], seed: int) -> np.ndarray:
 
 
 def prefix(order: np.ndarray, sizes: np.ndarray, budget: float) -> np.ndarray:
-    """The leading rows of the order whose sizes together do not exceed the budget."""
+    """The leading rows of the order whose sizes together do not exceed the budget.
+
+    A row that alone is larger than the whole budget can never be taken, so it is passed over and does not end the rest.
+    """
+    order = order[sizes[order] <= budget]
     return order[np.cumsum(sizes[order]) <= budget]
 
 
 def in_turn(orders: Sequence[np.ndarray], sizes: np.ndarray, budget: float) -> np.ndarray:
-    """Rows taken from several orders in turn, each giving its best that no other has taken, within the budget."""
+    """Rows taken from several orders in turn, each giving its best that no other has taken, within the budget.
+
+    Rows larger than the whole budget are passed over, as by `prefix`.
+    """
+    orders = [order[sizes[order] <= budget] for order in orders]
     taken = np.zeros(len(sizes), bool)
     places, chosen, used = [0] * len(orders), [], 0.0
     while any(place < len(order) for place, order in zip(places, orders, strict=True)):

@@ -191,7 +191,7 @@ def test_bad_input_fails_alone_and_the_rest_goes_through(extract, tmp_path: Path
         ("rows.jsonl", "column text holds int, not text"),
         ("rows.jsonl", "invalid UTF-8: invalid start byte "),
         ("rows.jsonl", "no text: none of the columns text,"),
-        ("rows.jsonl", "not JSON: Expecting value"),
+        ("rows.jsonl", "not JSON: Expecting value at line "),
         ("rows.jsonl", "not a JSON object but list"),
         ("truncated.warc.gz", "the file ends within the record: 4"),
     ]  # fmt: skip

@@ -10,8 +10,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.corpus.readers.compression import codec
 from gristmill.corpus.readers.inputs import Input, resolve
-from gristmill.corpus.readers.members import Members, codec
+from gristmill.corpus.readers.members import Members
 from gristmill.corpus.readers.warc import Gap, Record, read_records
 from gristmill.corpus.store.errors import RequestError
 
@@ -54,7 +55,7 @@ def test_a_damaged_member_costs_itself_and_not_the_ones_after():
     members = [gzip.compress(one, mtime=0) for one in (record(http(page(n)), f"http://h/{n}") for n in range(4))]
     broken = members[1][:60] + bytes(64) + members[1][124:]
     found = read(members[0] + broken + members[2] + members[3])
-    urls = [one.url for one in found if isinstance(one, Record) and not one.truncated]
+    urls = [one.url for one in found if isinstance(one, Record) and not one.damage]
     assert {"http://h/0", "http://h/2", "http://h/3"} <= set(urls)
     assert any(isinstance(one, Gap) for one in found)
 

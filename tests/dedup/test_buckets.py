@@ -87,5 +87,5 @@ def test_exact_keys_that_differ_only_in_their_second_half_are_not_joined():
     column = np.array([7, 7, 7, 7], np.uint64)
     check = np.array([1, 2, 1, 2], np.uint64)
     handle = np.arange(4, dtype=np.uint64)
-    a, b = exact_stars(column, check, handle, lambda h: h, lambda h: np.zeros(len(h), bool))
+    _, a, b = exact_stars(column, check, handle, lambda h: h, lambda h: np.zeros(len(h), bool))
     assert sorted(zip(a.tolist(), b.tolist(), strict=True)) == [(0, 2), (1, 3)]

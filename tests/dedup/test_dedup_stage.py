@@ -11,9 +11,9 @@ from gristmill.corpus.store.shards import open_shard
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.dedup import compare
 from gristmill.pipelines.stages.dedup import rounds as dedup_rounds
 from gristmill.pipelines.stages.dedup import stage as stage
-from gristmill.pipelines.stages.dedup import steps as dedup_steps
 from gristmill.pipelines.stages.dedup.stage import deduplicate
 
 from .conftest import edited, files_of, name, prose, put_documents, put_table
@@ -197,7 +197,7 @@ def test_another_threshold_reads_no_text(corpus, monkeypatch):
     for shard in workspace.table("documents").finished("test").shards:
         os.remove(workspace.table("documents").shard_url(shard.name))
     monkeypatch.setattr("gristmill.pipelines.engine.stage.refresh_catalog", lambda workspace: None)
-    run_stage(stage.DEDUP, workspace, DedupSettings(threshold=0.99), ONE, quiet=True)
+    run(workspace, threshold=0.99)
     assert dropped(workspace) == set()
 
 
@@ -259,7 +259,7 @@ def test_a_crash_anywhere_leaves_what_the_same_command_completes(corpus, referen
 
 
 def test_more_partitions_than_one_change_nothing(corpus, reference, monkeypatch):
-    monkeypatch.setattr(dedup_steps, "ENTRIES", 50)
+    monkeypatch.setattr(compare, "ENTRIES", 50)
     monkeypatch.setattr(stage, "MEMBERS", 7)
     workspace = corpus([*family(5, 8), {"text": ""}, {"text": "short"}], shards=3, at="many")
     run(workspace)
@@ -268,7 +268,7 @@ def test_more_partitions_than_one_change_nothing(corpus, reference, monkeypatch)
 
 
 def test_components_by_rounds_are_those_found_in_memory(corpus, reference, monkeypatch):
-    monkeypatch.setattr(dedup_steps, "ENTRIES", 50)
+    monkeypatch.setattr(compare, "ENTRIES", 50)
     monkeypatch.setattr(dedup_rounds, "LINKS_HELD", 5)
     rows = [*family(5, 8), {"text": ""}, {"text": "short"}]
     workspace = corpus(rows, shards=3, at="rounds")

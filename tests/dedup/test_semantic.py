@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.shards import open_shard
 from gristmill.dedup.semantic import (
+    FEWEST,
     Frame,
     assign,
     complexity,
@@ -277,6 +278,25 @@ def test_a_model_makes_the_vectors_of_what_enters(corpus, tiny_model):
     assert rules[name(2)] is rules[name(4)] is None
     with pytest.raises(RequestError, match="no such file"):
         semantic(workspace, SemanticSettings(model="gone.safetensors"), RunnerOptions(), quiet=True)
+
+
+@pytest.mark.parametrize("count", range(2, 40))
+def test_unlike_vectors_are_kept_or_refused_as_too_few_however_few_there_are(count):
+    rng = np.random.default_rng(count)
+    shared = rng.normal(size=16)
+    vectors = (shared + 0.5 * rng.normal(size=(count, 16))).astype(np.float32)
+    asked, rank = SemanticSettings(), np.arange(count, dtype=np.uint64)
+    if count < FEWEST + 1:
+        with pytest.raises(RequestError, match=f"{count} documents are too few"):
+            fit_frame(vectors, rank, asked)
+        return
+    framed = fit_frame(vectors, rank, asked).apply(vectors)
+    assert np.triu(framed @ framed.T, 1).max() < 1 - asked.epsilon
+
+
+def test_a_single_document_has_nothing_to_be_compared_with():
+    one = np.ones((1, 16), np.float32)
+    assert not fit_frame(one, np.zeros(1, np.uint64), SemanticSettings()).directions.size
 
 
 def test_without_vectors_it_says_how_to_have_some(corpus):

@@ -1,30 +1,22 @@
 """Shingle sets against their definition in Python."""
 
-import re
-
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.dedup.folds import IDEOGRAPHS
 from gristmill.dedup.shingles import shingle
 
-alphabet = "abAB_1.,!?- \n\t\u00e9\u00df\u0130\u4e2d\u3042\u30ab\u0411\u00b2\U00020001\U0001f600"
+alphabet = "abAB1.,!?- \n\t\u00e9\u4e2d\u3042\u30ab\u0411\u00b2\U00020001\U0001f600"
 texts = st.none() | st.text(alphabet, max_size=60)
 batches = st.lists(texts, max_size=6).map(lambda rows: pa.array(rows, pa.string()))
 
 
-def ideograph(c: str) -> bool:
-    return ord(c) >= 0x20000 or (any(a <= ord(c) <= b for a, b in IDEOGRAPHS) and c.isalnum())
-
-
 def words(text: str) -> list[str]:
-    """`\\w+` with ideographs apart, each character folded to the first code point of its lower case."""
-    spaced = "".join(f" {c} " if ideograph(c) else c for c in text if ord(c) < 0x1F000 or ideograph(c) or c == " ")
-    spaced = "".join(c.lower()[0] if re.match(r"\w", c) else " " for c in spaced)
-    return spaced.split()
+    """Runs of letters and digits in lower case, ideographs and kana apart."""
+    spaced = "".join(f" {c} " if c in "\u4e2d\u3042\u30ab\U00020001" else c if c.isalnum() else " " for c in text)
+    return spaced.lower().split()
 
 
 def sets_of(batch: pa.Array, **settings) -> list[tuple[int, ...]]:
@@ -39,7 +31,8 @@ def test_a_document_has_one_hash_for_each_distinct_window_of_words(batch, size):
         windows = {tuple(tokens[i : i + size]) for i in range(max(1, len(tokens) - size + 1))}
         if not tokens:
             windows = {text.strip()} if text and text.strip() else set()
-        assert len(hashes) == len(windows)
+        short = len(tokens) < size and windows  # two hashes of everything
+        assert len(hashes) == (2 if short else len(windows))
         assert list(hashes) == sorted(set(hashes))
 
 
@@ -78,7 +71,7 @@ def test_documents_shorter_than_a_shingle_differ_where_their_tokens_differ(unit)
     cat, dog, shout, ab, ba, marks, questions, empty, blank, absent = sets_of(column, unit=unit, size=13)
     assert cat == shout
     assert len({cat, dog, ab, ba, marks, questions}) == 6
-    assert all(len(one) == 1 for one in (cat, dog, ab, ba, marks, questions))
+    assert all(len(one) == 2 for one in (cat, dog, ab, ba, marks, questions))
     assert empty == blank == absent == ()
 
 
@@ -92,5 +85,28 @@ def test_the_content_hash_is_of_all_tokens_in_order():
 
 def test_a_set_is_the_same_on_every_machine():
     found = shingle(pa.array(["one two three four five six", "\u4e2d\u6587"]))
-    assert found.hashes.tolist() == [714921918, 3188917043, 1168660790]
+    hashes = [3070566260360782756, 13696294410897295051, 5019359873927806770, 16360982031344540576]
+    assert found.hashes.tolist() == hashes
     assert found.content[0].tolist() == [347654939811299824, 3534137434897367289]
+
+
+def test_different_short_texts_are_never_the_same_set():
+    texts = pa.array([f"w{n // 300} w{n % 300}" for n in range(90_000)])
+    found = shingle(texts)
+    assert len({tuple(pair) for pair in found.hashes.reshape(-1, 2).tolist()}) == len(texts)
+    assert len({tuple(pair) for pair in found.content.tolist()}) == len(texts)
+
+
+def test_digits_count_as_one_in_repeated_lines_and_tones_do_not():
+    page_1, page_2, ma, other = sets_of(pa.array(["Page 1 of 9", "page 3 of 7", "ma", "m\u00e1"]), fold="digits")
+    assert page_1 == page_2
+    assert ma != other
+
+
+def test_diacritics_are_taken_from_latin_letters_and_vowel_signs_from_none():
+    left, right, day, gift, han, hon = sets_of(
+        pa.array(["caf\u00e9", "cafe", "\u0926\u093f\u0928", "\u0926\u093e\u0928", "\ud55c", "\ud640"]), fold="plain"
+    )
+    assert left == right
+    assert day != gift
+    assert han != hon

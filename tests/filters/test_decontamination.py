@@ -1,6 +1,7 @@
 """Decontamination: copies are found under another case and punctuation, and chance agreement is not."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
@@ -192,3 +193,42 @@ def test_an_audit_without_its_tokenizer_is_refused(workspace, tmp_path):
     settings = ExposureSettings(sets={"a": str(tmp_path / "animals.jsonl")}, model=str(tmp_path / "m.safetensors"))
     with pytest.raises(RequestError, match="give --tokenizer"):
         tokenizer_of(workspace, settings.model, settings.tokenizer, "audit")
+
+
+SENTENCES = {
+    "zh": "小明的妈妈早上去市场买了三斤苹果，每斤五元，又买了两斤香蕉，每斤四元，她一共付了多少钱？",
+    "ja": "太郎くんは朝に市場へ行き、りんごを三つとバナナを二つ買いました。全部でいくら払いましたか。",
+    "th": "สมชายไปตลาดในตอนเช้าและซื้อแอปเปิ้ลสามกิโลกรัมกับกล้วยสองหวีเขาจ่ายเงินไปทั้งหมดเท่าไร",
+    "km": "សុខាបានទៅផ្សារនៅពេលព្រឹកហើយបានទិញផ្លែប៉ោមបីគីឡូក្រាមនិងចេកពីរស្និតតើគាត់ចំណាយប្រាក់អស់ប៉ុន្មាន",
+    "my": "မောင်မောင်သည်မနက်ဈေးသို့သွား၍ပန်းသီးသုံးလုံးနှင့်ငှက်ပျောသီးနှစ်ဖီးဝယ်ခဲ့သည်စုစုပေါင်းမည်မျှပေးခဲ့ရသနည်း",
+    "hi": "राम सुबह बाज़ार गया और उसने तीन किलो सेब और दो दर्जन केले खरीदे उसने कुल कितने रुपये दिए",
+    "ko": "서울에 사는 민수는 매일 아침 여섯 시에 일어나 한강 공원까지 달려갔다가 집으로 돌아와 학교에 갑니다",
+    "ar": "ذهب أحمد في الصباح إلى السوق واشترى ثلاثة كيلوغرامات من التفاح وموزتين فكم دفع في المجموع كله",
+    "vi": "một người nông dân có mười hai con gà mái và ba con gà trống hỏi sau một tuần đàn gà đẻ bao nhiêu trứng",
+    "fr": "où l'élève zélé a-t-il rangé les clés dorées après la fête donnée à Noël près du vieux château fort abîmé",
+}
+EVERY = build({language: [text] for language, text in SENTENCES.items()})
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_a_copy_is_found_in_every_script_composed_or_not_and_with_hidden_characters(language):
+    text = SENTENCES[language]
+    hidden = "".join(char + "\u200b\u00ad" if place % 5 == 2 else char for place, char in enumerate(text))
+    copies = [f"1. {form} 2." for form in (text, unicodedata.normalize("NFD", text), hidden)]
+    for found in search(pa.array(copies), EVERY):
+        assert {hit.task for hit in found} == {language}
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_half_of_a_question_and_a_stranger_are_no_copy(language):
+    text = SENTENCES[language]
+    stranger = " ".join(SENTENCES[other] for other in SENTENCES if other != language)
+    assert all(hit.task != language for hit in search(pa.array([stranger]), EVERY)[0])
+    assert search(pa.array([text[: len(text) // 5]]), EVERY) == [[]]
+
+
+def test_sets_are_brought_into_the_form_of_documents_and_blank_lines_are_none(tmp_path):
+    path = tmp_path / "set.jsonl"
+    rows = [{"question": unicodedata.normalize("NFD", SENTENCES["fr"])}, {"question": "a\r\nb\x00"}]
+    path.write_bytes(b"\xef\xbb\xbf" + "\n\n".join(json.dumps(row) for row in rows).encode() + b"\n\n  \n")
+    assert read_examples(str(path)) == [SENTENCES["fr"], "a\nb"]

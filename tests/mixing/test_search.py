@@ -1,7 +1,5 @@
 """Designs and searches keep to the limits whatever they are, and find the optimum of a law that is known."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -132,11 +130,22 @@ def test_reuse_is_refused_where_nothing_stays_or_nothing_changed():
 
 
 @given(st.integers(8, 500), st.integers(1, 4))
-def test_rounds_sum_to_the_mixtures_asked_for_and_shrink(mixtures, rounds):
+def test_rounds_sum_to_the_mixtures_asked_for_and_the_first_holds_half_of_them(mixtures, rounds):
     sizes = round_sizes(mixtures, rounds)
     assert sum(sizes) == mixtures
-    assert all(a >= b for a, b in itertools.pairwise(sizes))
+    assert sizes[0] >= min(8, mixtures)
+    assert rounds == 1 or sizes[0] in (8, -(-mixtures // 2))
+    assert max(sizes[1:], default=0) - min(sizes[1:], default=0) <= 1
     assert len(sizes) == rounds
+
+
+def test_a_search_stops_where_nothing_is_expected_to_be_gained():
+    first = dirichlet_swarm(NATURAL, 16, 0, Limits.free(NAMES))
+    swarm = Swarm(NAMES, ("t",), first, 1 + 0.1 * first[:, :1])
+    given = {"regressors": None, "seed": 1}
+    assert len(acquire(swarm, np.ones(1), NATURAL, Limits.free(NAMES), 4, **given, least_gain=0.0)) == 4
+    assert len(acquire(swarm, np.ones(1), NATURAL, Limits.free(NAMES), 4, **given, least_gain=5.0)) == 0
+    assert len(acquire(swarm, np.ones(1), NATURAL, Limits.free(NAMES), 0, **given)) == 0
 
 
 def test_later_rounds_find_a_narrow_optimum_that_one_round_of_the_same_size_misses():

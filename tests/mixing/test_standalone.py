@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gristmill.corpus.store.errors import RequestError
+from gristmill.mixing.recipe import load_recipe
 from gristmill.mixing.swarm import match_target, plain, read_swarm
 from gristmill.pipelines.cli import main
 from gristmill.pipelines.commands.parsing import shares
@@ -151,7 +152,7 @@ def test_damaged_mixtures_are_refused_with_file_and_line(tmp_path, rows, message
 
 def test_losses_that_are_not_finite_and_ids_that_do_not_join_are_refused(tmp_path):
     mixtures = write(tmp_path / "m.csv", ["index", "a", "b"], [["1", "0.5", "0.5"]])
-    with pytest.raises(RequestError, match="a is nan"):
+    with pytest.raises(RequestError, match="a is 'nan', not a finite number"):
         read_swarm(mixtures, write(tmp_path / "l.csv", ["index", "a"], [["1", "nan"]]))
     with pytest.raises(RequestError, match="do not join"):
         read_swarm(mixtures, write(tmp_path / "l.csv", ["index", "a"], [["2", "1"]]))
@@ -172,3 +173,30 @@ def test_help_shows_an_example():
     from gristmill.pipelines.cli import load_command
 
     assert "Example: gristmill mix fit" in CliRunner().invoke(load_command("mix"), ["fit", "--help"]).output
+
+
+def test_a_fit_writes_its_plots_its_card_and_a_recipe_that_exporters_take(tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.dirichlet([1, 1, 1], 32)
+    y = 2 + np.exp(-1 - 3 * x[:, 0]) + draw.normal(0, 0.003, 32)
+    mixtures = write(tmp_path / "m.csv", ["index", "a", "b", "c"], [[i, *row] for i, row in enumerate(x)])
+    losses = write(tmp_path / "l.csv", ["index", "t"], [[i, value] for i, value in enumerate(y)])
+    facts = [[name, 10**9, 500.0, 4.0] for name in "abc"]
+    domains = write(tmp_path / "d.csv", ["domain", "tokens", "mean_tokens_per_document", "bytes_per_token"], facts)
+    out = tmp_path / "out"
+    ask = ["mix", "fit", "--mixtures", mixtures, "--losses", losses, "--regressor", "gp_sqrt", "--jobs", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main([*ask, "--output", str(out), "--domains", domains, "--total-tokens", "1000000000"])
+    assert ended.value.code == 0
+    told = json.loads((out / "fit.json").read_text())
+    assert len(told["details"]["measured"]["t"]) == 32
+    assert told["details"]["responses"]["t"]["a"][0][1] > told["details"]["responses"]["t"]["a"][-1][1]
+    assert {row["against"] for row in told["card"]["pairs"]} == {"natural", "uniform", "best_of_swarm"}
+    assert all(0.5 <= row["order_holds"] <= 1 for row in told["card"]["pairs"])
+    assert "<svg" in (out / "fit.html").read_text()
+    recipe = load_recipe(str(out / "recipe.yaml"))
+    assert recipe.run_shares() == pytest.approx(told["proposal"]["shares"], abs=1e-6)
+    assert recipe.evidence is not None
+    with pytest.raises(SystemExit) as ended:
+        main([*ask, "--output", str(out), "--domains", domains])
+    assert ended.value.code == 2

@@ -80,7 +80,7 @@ def curated(folder, hostile: bool = False) -> Workspace:
         for n in range(10, 30)
     ]
     chain = inputs(space, "dedup", before=("filter",))
-    put(space, "decisions/dedup", schema.DECISIONS, rows, chain)
+    put(space, "decisions/dedup", schema.DECISIONS, rows, chain, after=("filter",))
     members = [
         {"id": name_of(n), "cluster": name_of(10), "cluster_size": 6, "survivor": n == 15,
          "duplicate_of": name_of(15) if n < 15 else None, "jaccard": 0.9, "method": "minhash", "scope": "global"}

@@ -26,6 +26,16 @@ def test_the_order_of_rows_changes_nothing_and_the_budget_holds(own, budget, shu
     assert {ids[i] for i in taken} == {ids[order[i]] for i in again}
 
 
+@given(rows, st.integers(1, 60))
+def test_a_row_larger_than_the_budget_does_not_end_the_selection(own, budget):
+    ids = [f"{i:04x}" for i in range(len(own))]
+    keys, sizes = np.array([row[0] for row in own]), np.array([row[1] for row in own])
+    order = ranking(keys, ids, 0)
+    for taken in (prefix(order, sizes, budget), in_turn([order, order[::-1]], sizes, budget)):
+        assert sizes[taken].sum() <= budget
+        assert len(taken) > 0 or (sizes > budget).all()
+
+
 @given(rows)
 def test_absent_scores_come_last_and_larger_ones_first(own):
     keys = np.array([row[0] for row in own])

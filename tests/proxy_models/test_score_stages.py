@@ -125,27 +125,28 @@ def test_a_killed_scoring_goes_on_with_the_shards_that_are_missing(make_document
     workspace = make_documents(shards_of(DOCUMENTS, 6))
     real, done = score_module.score_shard, []
 
-    def dying(plan, shard, scorer):
-        if len(done) == 2 and shard:
+    def dying(plan, work, scorer):
+        if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(shard)
-        return real(plan, shard, scorer)
+        done.append(work.name)
+        return real(plan, work, scorer)
 
     monkeypatch.setattr(score_module, "score_shard", dying)
     with pytest.raises(BaseException):  # noqa: B017, PT011 (Beam wraps what a worker raised)
         score(workspace, DSIR, ONE, quiet=True)
-    monkeypatch.setattr(score_module, "score_shard", real)
-    opened = []
-    monkeypatch.setattr(score_module, "open_shard", lambda url, *a: opened.append(url) or real_open(url, *a))
+    again = []
+
+    def counting(plan, work, scorer):
+        again.append(work.name)
+        return real(plan, work, scorer)
+
+    monkeypatch.setattr(score_module, "score_shard", counting)
     score(workspace, DSIR, ONE, quiet=True)
-    assert len(opened) == 4 - len([shard for shard in done if shard])
+    assert sorted(done + again) == sorted(shard.name for shard in workspace.table("documents").finished("t").shards)
     whole = make_documents(shards_of(DOCUMENTS, 6), "whole")
     score(whole, DSIR, ONE, quiet=True)
     sums = [{s.name: s.checksum for s in w.table("scores/dsir").finished("t").shards} for w in (workspace, whole)]
     assert sums[0] == sums[1]
-
-
-real_open = score_module.open_shard
 
 
 def test_selected_chunks_leave_the_rest_of_the_text_behind(make_documents, models):
@@ -199,11 +200,31 @@ def test_what_cannot_be_selected_is_refused_before_anything_runs(make_documents,
         (SelectSettings(by=("dsir",), tokens=10), "does not count tokens"),
         (SelectSettings(by=("pair",), tokens=10**9), "nothing is repeated"),
         (SelectSettings(by=("dsir",), share=0.5, unit="chunks"), "has no chunks"),
+        (SelectSettings(by=("dsir.id",), share=0.5), "string in the column id, which is no score"),
+        (SelectSettings(by=("pair.chunks",), share=0.5), "in the column chunks, which is no score"),
+        (SelectSettings(by=("dsir",), share=1e-9), "nothing fits into a budget"),
     ):
         with pytest.raises(RequestError, match=said):
             run_stage(select, workspace, settings, ONE, quiet=True)
     with pytest.raises(ValueError, match="exactly one of share, tokens and threshold"):
         SelectSettings(by=("dsir",))
+    for asked in (
+        {"threshold": float("nan")},
+        {"threshold": float("inf")},
+        {"share": 0.5, "temperature": float("inf")},
+    ):
+        with pytest.raises(ValueError, match="finite number"):
+            SelectSettings(by=("dsir",), **asked)
+
+
+def test_two_targets_of_one_column_are_refused(make_documents, tmp_path):
+    workspace = make_documents(shards_of(DOCUMENTS, 10))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.txt").write_text("some words")
+    files = tuple(str(tmp_path / folder / "t.txt") for folder in ("a", "b"))
+    with pytest.raises(RequestError, match="both would be the column t"):
+        score(workspace, ScoreSettings(method="dsir", targets=files), ONE, quiet=True)
 
 
 def test_scores_of_other_documents_are_refused(make_documents):
@@ -211,7 +232,9 @@ def test_scores_of_other_documents_are_refused(make_documents):
     score(workspace, DSIR, ONE, quiet=True)
     changed = [*DOCUMENTS[1:], DOCUMENTS[0] | {"text": "something else"}]
     workspace = make_documents(shards_of(changed, 10))
-    with pytest.raises(WorkspaceError, match="scores/dsir/ was made before documents changed"):
+    with pytest.raises(
+        WorkspaceError, match="scores/dsir/, which was made before documents changed; run: gristmill score dsir"
+    ):
         run_stage(select, workspace, SelectSettings(by=("dsir",), share=0.1), ONE, quiet=True)
 
 
@@ -222,9 +245,9 @@ def test_an_unknown_target_lists_the_domains(make_documents):
 
 
 def test_a_fit_says_how_far_it_has_come_and_leaves_no_trace_of_it(make_documents, tmp_path):
-    table = make_documents(shards_of(DOCUMENTS, 10)).table("proxies/color")
-    progress = Progress("score", table, None, quiet=True)
-    with Note(table) as tell:
+    workspace = make_documents(shards_of(DOCUMENTS, 10))
+    progress = Progress("score", workspace, "proxies/color", None, quiet=True)
+    with Note(workspace, "proxies/color") as tell:
         tell("training the prior, step 3 of 9")
         tell("said too soon after")
         assert progress.line() == "score: training the prior, step 3 of 9"

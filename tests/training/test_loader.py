@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
@@ -13,7 +13,7 @@ from gristmill.training.data.lengths import bucket_order, bucket_sizes
 from gristmill.training.data.loader import Loader, Phase, apportion, stretch
 from gristmill.training.data.packing import IGNORED
 from gristmill.training.data.permutation import key_of
-from gristmill.training.data.repetition import effective_epochs, fill_in, repetition_warnings
+from gristmill.training.data.repetition import effective_epochs, fill_in, fill_in_phases, repetition_warnings
 from gristmill.training.data.shards import TokenDomain, TokenFacts
 
 FACTS = TokenFacts("t", 60_000, 0, 1)
@@ -66,17 +66,51 @@ def test_whole_steps_of_each_length_leave_the_shares_what_they_were(weights):
     assert max(abs(row["realised"] - row["requested"]) for row in loader.plan()) < 2e-3
 
 
-@pytest.mark.parametrize("packing", ["concat", "bestfit", "decompose"])
-def test_the_plan_counts_exactly_what_is_drawn(packing):
-    loader = Loader(POOL, [Phase(1.0, {"a": 2, "b": 1, "c": 1}, 16, packing)], 40_000, 160, seed=4)
-    drawn = np.zeros(3)
+@st.composite
+def runs(draw):
+    """A loader of one to three phases over domains with and without prefixes and an end token of their own."""
+    eos, prefix = draw(st.sampled_from([1, None])), draw(st.integers(0, 2))
+    facts = TokenFacts("t", 60_000, 0, eos)
+    pool = {}
+    for name, sizes in (("a", [30, 3, 50]), ("b", [90]), ("c", [7, 1, 12, 0])):
+        made = [
+            np.array([0, *range(2, 2 + prefix + size), *([] if eos is None else [1])], np.uint16) for size in sizes * 4
+        ]
+        pool[name] = TokenDomain.from_documents(name, made, facts, metadata_tokens=[prefix] * len(made))
+    ends = draw(st.sampled_from([[1.0], [0.5, 1.0], [0.25, 0.75, 1.0]]))
+    phases = []
+    for until in ends:
+        shares = {name: draw(st.floats(0.05, 1)) for name in draw(st.sampled_from(["abc", "ab", "c"]))}
+        subset = {name: draw(st.sampled_from([1.0, 0.5])) for name in shares}
+        packing, keep = draw(st.sampled_from(["concat", "bestfit", "decompose"])), draw(st.booleans())
+        phases.append(Phase(until, shares, 16, packing, keep, subset, shortest=4))
+    return Loader(pool, phases, draw(st.integers(20, 160)) * 64, 64, seed=draw(st.integers(0, 9)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(runs())
+def test_the_plan_counts_to_the_token_what_is_drawn(loader):
+    drawn = Counter()
     for batch in stream(loader):
-        drawn += [(batch.targets[batch.domains == d] != IGNORED).sum() for d in range(3)]
-    planned = np.array([row["tokens"] for row in loader.plan()])
-    assert np.abs(drawn - planned).max() <= 0.02 * planned.max()
-    if packing == "decompose":
-        assert {batch.ids.shape[1] for batch in stream(loader)} >= {2, 4, 8, 16}
-        assert {batch.ids.size for batch in stream(loader)} == {160}
+        for d, name in enumerate(loader.names):
+            drawn[batch.phase + 1, name] += int((batch.targets[batch.domains == d] != IGNORED).sum())
+        assert batch.ids.size == 64
+    plan = loader.plan()
+    assert {(row["phase"], row["domain"]): row["tokens"] for row in plan} == {
+        (row["phase"], row["domain"]): drawn[row["phase"], row["domain"]] for row in plan
+    }
+
+
+def test_decomposed_steps_have_rows_of_every_length_and_the_same_size():
+    loader = Loader(POOL, [Phase(1.0, {"a": 2, "b": 1, "c": 1}, 16, "decompose")], 40_000, 160, seed=4)
+    assert {batch.ids.shape[1] for batch in stream(loader)} >= {2, 4, 8, 16}
+    assert {batch.ids.size for batch in stream(loader)} == {160}
+
+
+def test_a_share_that_gets_no_row_is_refused_by_its_name():
+    shares = {"a": 0.5, "b": 0.49, "c": 0.01}
+    with pytest.raises(RequestError, match=r"2 rows of 16 tokens, in which the share of c gets no row"):
+        Loader(POOL, [Phase(1.0, shares, 16)], 32, 32)
 
 
 @pytest.mark.parametrize("packing", ["concat", "bestfit"])
@@ -250,7 +284,6 @@ def test_buckets_are_powers_of_two():
         ([Phase(1.0, {"a": -1, "b": 2}, 16)], 64, "negative"),
         ([Phase(1.0, {"a": 0}, 16)], 64, "not all zero"),
         ([Phase(1.0, {"a": 1}, 16, subset={"a": 1.5})], 64, "subset of a"),
-        ([Phase(1.0, {"c": 1, "a": 1}, 64, "decompose", shortest=64)], 64, "where no row of 64 tokens"),
         ([Phase(0.0001, {"a": 1}, 16), Phase(1.0, {"a": 1}, 16)], 64, "too few"),
     ],
 )
@@ -277,6 +310,32 @@ def test_repetition_is_worth_what_the_law_says():
     assert effective_epochs(4) == pytest.approx(1 + 15.387756 * (1 - np.exp(-3 / 15.387756)))
     loader = Loader({"a": POOL["a"]}, [Phase(1.0, {"a": 1}, 16)], 12_000, 64)
     assert "a is repeated for 9" in repetition_warnings(loader.plan())[0]
+
+
+@given(
+    st.lists(st.lists(st.floats(0.02, 1), min_size=3, max_size=3), min_size=1, max_size=4),
+    st.lists(st.integers(50, 2000), min_size=3, max_size=3),
+    st.integers(100, 4000),
+    st.floats(0.5, 4),
+)
+def test_a_cap_holds_over_the_phases_of_a_run_and_changes_nothing_where_it_is_kept(weights, sizes, total, cap):
+    available = dict(zip("abc", sizes, strict=True))
+    shares = [dict(zip("abc", (w / sum(row) for w in row), strict=True)) for row in weights]
+    spans = [1 / len(shares)] * len(shares)
+    if cap * sum(sizes) < 1.02 * total:
+        if cap * sum(sizes) < 0.98 * total:
+            with pytest.raises(RequestError, match="cannot be filled"):
+                fill_in_phases(list(zip(spans, shares, strict=True)), available, total, cap)
+        return
+    found = fill_in_phases(list(zip(spans, shares, strict=True)), available, total, cap)
+
+    def epochs(phases, name):
+        return sum(s * phase[name] for s, phase in zip(spans, phases, strict=True)) * total / available[name]
+
+    assert all(sum(phase.values()) == pytest.approx(1, abs=1e-9) for phase in found)
+    assert all(epochs(found, name) <= cap * (1 + 1e-5) for name in "abc")
+    if all(epochs(shares, name) <= cap for name in "abc"):
+        assert found == [pytest.approx(phase) for phase in shares]
 
 
 def test_what_a_small_domain_lacks_is_filled_in_by_the_others():

@@ -15,10 +15,12 @@ from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.training import checkpoint
 from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.evaluation import bits_per_byte, held_out_rows
-from gristmill.training.loop import is_spike
+from gristmill.training.loop import pretrain
+from gristmill.training.loop_settings import LoopSettings
 from gristmill.training.metrics import read_metrics
 from gristmill.training.optimisers import OptimiserSettings
 from gristmill.training.schedules import Schedule
+from gristmill.training.spikes import is_spike
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 TINY = TransformerConfig(2, 32, 2, 2, 64, vocab_size=64, max_len=32)
@@ -115,7 +117,7 @@ def test_a_run_goes_on_only_with_what_it_began_with(run, pool, held, tmp_path, m
         run(pool, held, tmp_path, z_loss=0.1)
     with pytest.raises(RequestError, match=r"stream: .* then, .* now"):
         run(pool, held, tmp_path, steps=41)
-    with pytest.raises(WorkspaceError, match="another shape"):
+    with pytest.raises(RequestError, match="another shape"):
         run(pool, held, tmp_path, model=Transformer(TransformerConfig(1, 32, 2, 2, 64, 64, 32)))
     run(pool, held, tmp_path, evaluate_every=7, log_every=3)  # what does not change the weights may change
 
@@ -253,3 +255,129 @@ def test_the_board_holds_what_the_reports_say(run, pool, held, tmp_path):
     measured = [line["bits_per_byte"]["twos"] for line in reports if "bits_per_byte" in line]
     assert [event.value for event in board.Scalars("bits_per_byte/twos")] == pytest.approx(measured)
     assert len(measured) == 2
+
+
+def test_each_interval_is_kept_whatever_the_others_are(run, pool, held, tmp_path):
+    run(pool, held, tmp_path, steps=20, evaluate_every=4, log_every=7, checkpoint_every=15)
+    lines = read_metrics(f"{tmp_path}/metrics.jsonl")
+    assert [line["step"] for line in lines if "bits_per_byte" in line] == [4, 8, 12, 16, 20]
+    assert [line["step"] for line in lines] == [4, 7, 8, 12, 14, 15, 16, 20]
+    assert checkpoint.steps(f"{tmp_path}/checkpoints")[-1] == 20
+
+
+def test_a_step_without_a_counted_token_has_no_loss_and_does_not_end_the_run(run, pool, held, tmp_path):
+    silent = {"loss_weights": {"ones": 0.0, "twos": 0.0, "threes": 0.0}}
+    for changes in ({}, {"reweighting": {"strategy": "linupper", "warmup": 0.0}}, {"z_loss": 0.1, "micro_tokens": 64}):
+        model, card = run(pool, held, tmp_path / str(len(str(changes))), steps=3, **silent, **changes)
+        assert card["loss"] == 0.0
+        assert card["rollbacks"] == 0
+        assert weights(model).isfinite().all()
+
+
+@pytest.mark.parametrize("strategy", ["linupper", "quadratic", "extremes"])
+def test_rows_are_reweighted_by_the_whole_step_and_keep_their_z_loss(run, pool, held, tmp_path, strategy):
+    options = {"steps": 6, "reweighting": {"strategy": strategy, "warmup": 0.0, "temperature": 0.05}}
+    whole, _ = run(pool, held, tmp_path / "whole", **options)
+    micro, _ = run(pool, held, tmp_path / "micro", micro_tokens=32, **options)  # one row at a time
+    plain, _ = run(pool, held, tmp_path / "plain", steps=6)
+    still, _ = run(pool, held, tmp_path / "z", z_loss=0.5, **options)
+    assert (weights(whole) - weights(micro)).abs().max() < 2e-4
+    assert (weights(whole) - weights(plain)).abs().max() > 1e-3
+    assert (weights(whole) - weights(still)).abs().max() > 1e-3
+
+
+def test_weights_that_are_not_finite_are_never_saved_and_never_gone_back_to(run, pool, held, tmp_path, monkeypatch):
+    from gristmill.training.loop import Run
+
+    learn, broken = Run.learn, []
+
+    def breaking(self, batch, rate):
+        loss = learn(self, batch, rate)
+        if self.step == 9 and not broken:  # after the loss, in the step of a checkpoint
+            broken.append(self.step)
+            with torch.no_grad():
+                self.model.final_norm.weight.fill_(torch.inf)
+        return loss
+
+    monkeypatch.setattr(Run, "learn", breaking)
+    model, card = run(pool, held, tmp_path, steps=20, checkpoint_every=5, keep=9)
+    assert broken == [9]
+    assert card["rollbacks"] == 1
+    assert weights(model).isfinite().all()
+    for step in checkpoint.steps(f"{tmp_path}/checkpoints"):
+        loaded = checkpoint.load(checkpoint.path(f"{tmp_path}/checkpoints", step))[0]
+        assert all(tensor.isfinite().all() for tensor in loaded.values())
+
+
+def test_a_step_is_told_once_also_after_a_rollback(run, pool, held, tmp_path, monkeypatch):
+    from gristmill.training.loop import Run
+
+    learn, spiked = Run.learn, []
+
+    def spiking(self, batch, rate):
+        loss = learn(self, batch, rate)
+        if self.step == 17 and not spiked:
+            spiked.append(1)
+            return loss * torch.inf
+        return loss
+
+    monkeypatch.setattr(Run, "learn", spiking)
+    run(pool, held, tmp_path, steps=20, log_every=2, checkpoint_every=10)
+    told = [line["step"] for line in read_metrics(f"{tmp_path}/metrics.jsonl")]
+    assert told == list(range(2, 21, 2))
+
+
+def test_no_room_for_a_checkpoint_is_said_in_words_and_the_run_goes_on_when_there_is(run, pool, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    whole, _ = run(pool, {}, tmp_path / "whole", steps=30)
+    for after in (0, 2):
+        folder, saved = tmp_path / f"after-{after}", []
+
+        def failing(tensors, path, saved=saved, after=after):
+            saved.append(path)
+            if len(saved) > 2 * after:
+                full()
+            save_file(tensors, path)
+
+        from safetensors.torch import save_file
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "save_file", failing)
+            with pytest.raises(WorkspaceError, match=r"cannot be written: .*No space left on device; make room"):
+                run(pool, {}, folder, steps=30)
+        again, _ = run(pool, {}, folder, steps=30)
+        assert torch.equal(weights(again), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch": 512}, "its steps are of 256 tokens, not of 512"),
+        ({"steps": 10}, "newest checkpoint is of step 20, and the run asked for ends at 10"),
+        ({"optimiser": {"name": "lion"}}, "it was trained by adamw, whose state is of no use to lion"),
+    ],
+)
+def test_what_a_run_cannot_go_on_from_is_refused_even_by_force_and_leaves_the_run_as_it_was(
+    pool, held, tmp_path, changes, said
+):
+    def trained(steps=20, batch=256, force=False, **settings):
+        loader = Loader(pool, [Phase(1.0, {"ones": 1, "twos": 1}, 32)], steps * 256, batch, seed=1)
+        fast = {"device": "cpu", "compile": False, "checkpoint_every": 10, "log_every": 5}
+        return pretrain(
+            Transformer(TINY, 1), loader, LoopSettings(**(fast | settings)), str(tmp_path), held, force=force
+        )
+
+    card = trained()
+    before = sorted((path, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file())
+    with pytest.raises(RequestError, match=said):
+        trained(force=True, **changes)
+    assert sorted((path, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()) == before
+    assert trained() == card
+
+
+def test_the_card_counts_what_the_plan_says(run, pool, held, tmp_path):
+    _, card = run(pool, held, tmp_path, steps=20)
+    told = {row["domain"]: row["tokens"] for row in card["plan"]}
+    assert {name: row["tokens"] for name, row in card["realised"].items()} == told

@@ -36,16 +36,38 @@ def epoch(domain, packing):
     return rows, ids, targets, documents
 
 
-@given(lengths, st.integers(2, 16), st.sampled_from(["concat", "bestfit"]), st.integers(0, 3), st.booleans())
-def test_every_token_is_a_target_exactly_once_in_an_epoch(sizes, seq_len, kind, prefix, keep):
-    domain = corpus(sizes, prefix)
-    rows, _, targets, _ = epoch(domain, Packing(kind, seq_len, metadata=keep))
-    seen = Counter(targets[targets != IGNORED].tolist())
+def learnt(domain, kind, length, keep):
+    """(every target of an epoch, the rows' own count of them); decompose has an epoch of each of its lengths."""
+    packings = [Packing(kind, length, keep)]
+    if kind == "decompose":
+        packings = [Packing(kind, 1 << k, keep, length, 2) for k in range(1, length.bit_length())]
+    seen, counted = Counter(), 0
+    for packing in packings:
+        rows, _, targets, _ = epoch(domain, packing)
+        seen.update(targets[targets != IGNORED].tolist())
+        assert (targets != IGNORED).sum(1).tolist() == rows.row_targets.tolist()
+        counted += rows.targets
+    return seen, counted
+
+
+@given(
+    lengths,
+    st.sampled_from(
+        [("concat", 5), ("concat", 16), ("bestfit", 2), ("bestfit", 9), ("decompose", 4), ("decompose", 16)]
+    ),
+    st.integers(0, 3),
+    st.booleans(),
+    st.sampled_from([EOS, None]),
+)
+def test_every_token_and_every_end_is_a_target_exactly_once_in_an_epoch(sizes, packing, prefix, keep, eos):
+    domain = corpus(sizes, prefix, TokenFacts("t", 60_000, BOS, eos))
+    seen, counted = learnt(domain, *packing, keep)
     expected = Counter()
     for i in range(domain.documents):
         expected.update(domain.document(i)[1 + prefix :].tolist())
+        expected.update([BOS] if eos is None else [])
     assert seen == expected
-    assert rows.targets == sum(expected.values())
+    assert counted == sum(expected.values())
 
 
 @given(lengths, st.integers(2, 16), st.sampled_from(["concat", "bestfit"]), st.integers(0, 3), st.booleans())
@@ -75,32 +97,28 @@ def test_best_fit_rows_start_with_bos_and_number_their_documents(sizes, seq_len)
 
 
 @given(lengths, st.sampled_from([2, 4, 8, 16]), st.integers(0, 3), st.booleans())
-def test_decomposed_pieces_are_inside_one_document_and_account_for_every_token(sizes, longest, prefix, keep):
+def test_decomposed_pieces_are_inside_one_document_and_rows_are_of_their_length(sizes, longest, prefix, keep):
     domain = corpus(sizes, prefix)
-    seen, counted, left = Counter(), 0, None
     bucket = 2
     while bucket <= longest:
         rows, ids, targets, _ = epoch(domain, Packing("decompose", bucket, keep, longest, 2))
-        for row, target in zip(ids, targets, strict=True):
-            whole = [t for t in target.tolist() if t != IGNORED]
-            seen.update(whole)
+        for number, (row, target) in enumerate(zip(ids.tolist(), targets.tolist(), strict=True)):
+            tokens = domain.document(int(rows.plan[1][number])).tolist()
+            tokens = tokens if keep else [BOS, *tokens[1 + prefix :]]
+            begin, size = int(rows.plan[2][number]), int(rows.plan[3][number])
+            assert row[: size - 1] == tokens[begin : begin + size - 1]
+            assert all(t in (IGNORED, after) for t, after in zip(target, tokens[begin + 1 :], strict=False))
             assert len(row) == bucket
-        counted += rows.targets
-        left = (left or 0) + len(rows) * bucket
+            assert size == bucket + 1 or bucket == 2
         bucket *= 2
-    assert max((n for t, n in seen.items() if t != EOS), default=1) == 1
-    assert sum(seen.values()) == counted
-    kept_prefix = prefix if keep else 0
-    remainders = sum((size + 1 + kept_prefix) % 2 for size in sizes)
-    assert left == sum(size + 1 + kept_prefix for size in sizes) - remainders
 
 
 def test_without_an_end_token_the_next_start_is_the_target_that_ends_a_document():
     domain = corpus([3, 2], facts=TokenFacts("t", 100, BOS, None))
     rows, ids, targets, _ = epoch(domain, Packing("concat", 4))
     assert ids.tolist() == [[0, 2, 3, 4], [0, 5, 6, 0]]
-    assert targets.tolist() == [[2, 3, 4, 0], [5, 6, IGNORED, IGNORED]]
-    assert rows.targets == 6
+    assert targets.tolist() == [[2, 3, 4, 0], [5, 6, 0, IGNORED]]
+    assert rows.targets == 7
 
 
 def test_rows_do_not_depend_on_how_documents_are_cut_into_record_batches():

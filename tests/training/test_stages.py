@@ -17,6 +17,7 @@ from gristmill.mixing.online import OnlineSettings
 from gristmill.mixing.recipe import Phase, Tokenizer, load_recipe, make_recipe, save_recipe
 from gristmill.pipelines.cli import main
 from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.stages.rewrite.stage import LINEAGE
 from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 from gristmill.pipelines.stages.train.phases import (
     Changes,
@@ -47,10 +48,10 @@ def documents(domain):
                "domain": domain}  # fmt: skip
 
 
-def workspace(folder, per_shard=25, dropped=()):
+def workspace(folder, per_shard=25, dropped=(), more=(), lineage=None):
     made = Workspace(str(folder))
     made.create()
-    rows = sorted((row for domain in WORDS for row in documents(domain)), key=lambda row: row["id"])
+    rows = sorted([*(row for domain in WORDS for row in documents(domain)), *more], key=lambda row: row["id"])
     shards, decided = {}, {}
     for start in range(0, len(rows), per_shard):
         part, name = rows[start : start + per_shard], f"part-{start:03d}.parquet"
@@ -59,6 +60,9 @@ def workspace(folder, per_shard=25, dropped=()):
     put_table(made, "documents", DOCUMENTS, shards, stage="extract")
     inputs = {"documents": made.table("documents").finished("test").fingerprint}
     put_table(made, "decisions/filter", DECISIONS, decided, inputs=inputs)
+    if lineage:
+        rows = [{"id": a, "parent": b, "synthetic": a, "style": "s", "model": "m"} for a, b in lineage.items()]
+        put_table(made, "lineage", LINEAGE, {"a.parquet": rows}, stage="rewrite")
     return made
 
 
@@ -191,9 +195,8 @@ def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
         lines = [json.loads(line) for line in file]
     assert [line["step"] for line in lines] == list(range(4, 33, 4))
     assert lines[-1]["bits_per_byte"] == card["bits_per_byte"]
-    assert (
-        lines[-1]["targets"] == card["targets"] == {"task": {"bits_per_byte": card["targets"]["task"]["bits_per_byte"]}}
-    )
+    assert lines[-1]["targets"] == card["targets"]
+    assert card["targets"]["task"].keys() == {"bits_per_byte", "perplexity"}
     branch = settings.model_copy(update={"name": "branch", "branch": f"{folder}/checkpoints/step-00000032"})
     assert train(shared, branch, quiet=True)["loss"] < card["loss"]
     other = branch.model_copy(update={"name": "other", "shape": Shape(tied=True, qk_norm=False, n_kv_heads=1)})
@@ -257,7 +260,10 @@ def test_a_cap_on_epochs_holds_over_the_run(shared, tmp_path):
     with pytest.raises(RequestError, match="cannot be filled"):
         plan_phases(recipe, recipe.total_tokens, {"zoo": 600, "kitchen": 300}, Changes(max_epochs=2.0))
     phases = plan_phases(recipe, recipe.total_tokens, {"zoo": 2048, "kitchen": 512}, Changes(max_epochs=1.0))
-    assert phases[1].shares == {"kitchen": 0.25, "zoo": 0.75}
+    assert phases[1].shares == {"kitchen": 0.5, "zoo": 0.5}  # a quarter of the run goes through half of kitchen
+    phases = plan_phases(recipe, recipe.total_tokens, {"zoo": 1600, "kitchen": 512}, Changes(max_epochs=1.0))
+    assert phases[0].shares == {"zoo": 1.0}
+    assert phases[1].shares == pytest.approx({"kitchen": 0.875, "zoo": 0.125}, abs=1e-6)
 
 
 def test_replay_gives_every_phase_its_share_of_the_old_mixture(shared, tmp_path):
@@ -340,3 +346,23 @@ def test_a_recipe_for_other_tokens_is_refused_unless_forced(shared, tmp_path):
     meco = recipe_for(shared, tmp_path / "meco.yaml", phases=conditioned)
     with pytest.raises(RequestError, match="tokenize --metadata host"):
         train(shared, TrainSettings(recipe=meco, name="meco"), quiet=True)
+
+
+def test_a_document_its_copies_and_its_rewritings_are_on_one_side(tmp_path):
+    rows = list(documents("zoo"))
+    ids, texts = [row["id"] for row in rows], [row["text"] for row in rows]
+    copies = [
+        {**row, "id": f"copy-{row['id']}", "domain": "mirror", "text": row["text"] + " once more"} for row in rows
+    ]
+    chain = [{**row, "id": f"new-{row['id']}", "domain": "new", "text": row["text"][::-1]} for row in rows[:20]]
+    made = tokenized(tmp_path, more=copies + chain, lineage={row["id"]: row["id"][4:] for row in chain})
+    side = {id: split for id, (_, split, *_) in by_id(made).items()}
+    assert {side[id] for id in ids} == {"train", "heldout"}
+    assert all(side[f"copy-{id}"] == side[id] for id, text in zip(ids, texts, strict=True) if len(text.split()) > 25)
+    assert all(side[row["id"]] == side[row["id"][4:]] for row in chain)
+
+
+def test_a_group_that_would_take_most_of_what_is_held_out_is_trained_on(tmp_path):
+    many = [{**next(iter(documents("zoo"))), "id": f"many-{i}", "domain": "many"} for i in range(40)]
+    side = {id: split for id, (_, split, *_) in by_id(tokenized(tmp_path, more=many)).items()}
+    assert {side[row["id"]] for row in many} == {"train"}

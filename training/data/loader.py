@@ -20,7 +20,7 @@ from ...corpus.compiling import compiled
 from ...corpus.store.errors import RequestError, unknown_name
 from ...corpus.store.shards import fingerprint
 from .lengths import bucket_order, bucket_sizes
-from .packing import Packing, Rows
+from .packing import VERSION, Packing, Rows
 from .permutation import derive, key_of, permute
 from .shards import TokenDomain
 
@@ -119,11 +119,13 @@ def apportion(weights: np.ndarray, seats: int, rare: bool = True) -> np.ndarray:
     return counts
 
 
-def fitted(cells: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """cells (K, D) scaled, in turn by rows and by columns, until they sum to rows (K,) and columns (D,), so that whole
-    steps of each length leave the shares of domains what they were; as near as can be where zeros forbid it."""
+def fitted(cells: np.ndarray, fill: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Positions (K, D) scaled, in turn by columns and by rows, until rows sum to `rows` (K,) and the targets they hold
+    (cells x fill) are divided over domains as `columns` (D,) says, so that whole steps of each length leave the shares
+    of domains what they were; as near as can be where zeros forbid it."""
     for _ in range(100):
-        cells = cells * (columns / np.maximum(cells.sum(0), 1e-300))
+        held = (cells * fill).sum(0)
+        cells = cells * (columns * held.sum() / np.maximum(held, 1e-300))
         cells = cells * (rows / np.maximum(cells.sum(1), 1e-300))[:, None]
     return cells
 
@@ -186,6 +188,7 @@ class Loader:
         self.forget()
         for phase in self.phases[:planned]:
             self._plan_phase(phase)
+            self._refuse_shares_without_a_row(phase)
 
     def forget(self) -> None:
         """No phase is planned; `plan_next` begins with the first."""
@@ -209,6 +212,7 @@ class Loader:
     def _fingerprint(self) -> str:
         """Of everything that decides the stream as it begins: a run resumes only under the same one."""
         return fingerprint(
+            VERSION,
             self.seed,
             self.steps,
             self.batch_tokens,
@@ -233,8 +237,8 @@ class Loader:
         shares = np.array([phase.shares.get(name, 0.0) for name in self.names])
         fractions = np.array([phase.subset.get(name, 1.0) for name in self.names])
         if phase.packing == "decompose":
-            sizes = bucket_sizes(phase.seq_len, phase.shortest)
-            packings = [Packing("decompose", size, phase.metadata, sizes[-1], sizes[0]) for size in sizes]
+            buckets = bucket_sizes(phase.seq_len, phase.shortest)
+            packings = [Packing("decompose", size, phase.metadata, buckets[-1], buckets[0]) for size in buckets]
         else:
             packings = [Packing(phase.packing, phase.seq_len, phase.metadata)]
         best = fractions if phase.best else np.ones_like(fractions)
@@ -248,10 +252,14 @@ class Loader:
                 f"phase {number + 1} gives a share to {', '.join(empty)}, where no row of {phase.seq_len} tokens "
                 f"({phase.packing}) can be cut; drop the domain or change the packing"
             )
-        cells = held / np.where(held.sum(0) > 0, held.sum(0), 1) * shares
+        sizes = np.array([[packing.seq_len] for packing in packings])
+        counts = np.array([[len(rows) if rows else 0 for rows in row] for row in sources], np.int64)
+        fill = np.where(counts > 0, held / np.maximum(counts * sizes, 1), 0.0)  # targets of a position
+        cells = held / np.where(held.sum(0) > 0, held.sum(0), 1) * shares  # targets, then positions that hold them
+        cells = np.where(held > 0, cells / np.where(held > 0, fill, 1), 0.0)
         step_counts = apportion(cells.sum(1), steps)
         if len(packings) > 1:
-            cells = fitted(cells, step_counts / steps, shares / shares.sum())
+            cells = fitted(cells, fill, step_counts / steps, shares / shares.sum())
         order, seen = np.zeros(0, np.int8), np.zeros((0, 0), np.int32)
         if phase.packing == "decompose":
             key = key_of(self.seed, "lengths", number)
@@ -259,11 +267,9 @@ class Loader:
             seen = np.stack([np.concatenate(([0], np.cumsum(order == k))) for k in range(len(packings))])
         parts = []
         for k, packing in enumerate(packings):
-            counts = np.array([len(found) if found else 0 for found in sources[k]], np.int64)
-            weights = np.where(held[k] > 0, cells[k] * counts / np.where(held[k] > 0, held[k], 1), 0.0)
             rows = int(step_counts[k]) * (self.batch_tokens // packing.seq_len)
-            subset = np.maximum(1, np.floor(counts * (1.0 if phase.best else fractions) + 1e-9).astype(np.int64))
-            made = stretch(key_of(self.seed, "order", number, packing.name), weights, rows)
+            subset = np.maximum(1, np.floor(counts[k] * (1.0 if phase.best else fractions) + 1e-9).astype(np.int64))
+            made = stretch(key_of(self.seed, "order", number, packing.name), cells[k], rows)
             for d, name in enumerate(self.names):
                 cell = (name, packing.name, int(subset[d]), float(best[d]))
                 made.before[d] = self._before.get(cell, 0)
@@ -272,6 +278,17 @@ class Loader:
         self._parts.append(parts)
         self._orders.append(order)
         self._seen.append(seen)
+
+    def _refuse_shares_without_a_row(self, phase: Phase) -> None:
+        parts = self._parts[-1]
+        drawn = np.sum([part.stretch.draws for part in parts], 0)
+        rows = sum(part.stretch.rows for part in parts)
+        lost = [name for d, name in enumerate(self.names) if phase.shares.get(name, 0.0) > 0 and drawn[d] == 0]
+        if lost:
+            raise RequestError(
+                f"phase {len(self._parts)} has {rows} rows of {phase.seq_len} tokens, in which the share of "
+                f"{', '.join(lost)} gets no row; use more tokens, shorter rows, or drop the domain"
+            )
 
     def batch(self, step: int, rank: int = 0, world: int = 1, documents: bool = False) -> Batch:
         """What `rank` of `world` reads at `step`: its consecutive part of the step's rows."""
@@ -307,22 +324,38 @@ class Loader:
             source.fill(chosen, places, ids, targets, owners)
         return Batch(ids, targets, owners, domains, number)
 
+    def drawn(self, part: Part, d: int) -> int:
+        """Targets with loss of domain d in all rows of a part: whole passes by their sum, others row by row."""
+        source, used = part.sources[d], int(part.subset[d])
+        assert source is not None  # a domain without a share has no draws
+        begin, end = int(part.stretch.before[d]), int(part.stretch.before[d] + part.stretch.draws[d])
+        key = key_of(self.seed, "rows", self.names[d], part.packing.name)
+
+        def of(first: int, last: int) -> int:
+            return int(source.row_targets[row_of(np.arange(first, last, dtype=np.int64), len(source), used, key)].sum())
+
+        first, last = -(-begin // used), end // used  # whole passes
+        if first >= last:
+            return of(begin, end)
+        whole = source.targets if used == len(source) else of(0, used)
+        return of(begin, first * used) + (last - first) * whole + of(last * used, end)
+
     def plan(self) -> list[dict[str, Any]]:
-        """Per phase and domain: requested and realised share of target tokens, rows, tokens, epochs; and the total.
+        """Per phase and domain: requested and realised share of target tokens, tokens, epochs; and the total. Tokens
+        are exactly the targets with loss that the phase will read.
 
         epochs are of all the domain's tokens, passes of what the phase uses of them (its subset).
         """
         report = []
         total = dict.fromkeys(self.names, 0.0)
         for number, (phase, parts) in enumerate(zip(self.phases, self._parts, strict=False)):
-            tokens = np.zeros(len(self.names))
+            tokens = np.zeros(len(self.names), np.int64)
             epochs, passes = np.zeros(len(self.names)), np.zeros(len(self.names))
             for part in parts:
                 for d in range(len(self.names)):
                     draws = int(part.stretch.draws[d])
-                    source = part.sources[d]
-                    if draws and source:
-                        tokens[d] += draws * source.targets / len(source)
+                    if draws:
+                        tokens[d] += self.drawn(part, d)
                         passes[d] = max(passes[d], draws / part.subset[d])
             asked = np.array([phase.shares.get(name, 0.0) for name in self.names])
             for d, name in enumerate(self.names):
@@ -334,7 +367,7 @@ class Loader:
                         "domain": name,
                         "requested": float(asked[d] / asked.sum()),
                         "realised": float(tokens[d] / tokens.sum()) if tokens.sum() else 0.0,
-                        "tokens": round(float(tokens[d])),
+                        "tokens": int(tokens[d]),
                         "epochs": float(epochs[d]),
                         "epochs_so_far": total[name],
                         "passes": float(passes[d]),

@@ -4,11 +4,13 @@ concat     documents one after the other, cut every T tokens; the last row of a 
 bestfit    every row starts with BOS; documents are cut at T, the rest goes on behind a BOS of its own, and pieces are
            fitted best-first into rows within windows of the stored order; what stays empty is padded
 decompose  pieces of 2^k tokens from one document each (Dataset Decomposition, Pouransari et al. 2024); a remainder
-           shorter than the shortest bucket is left out, and `left_out` says how many tokens that is
+           shorter than the shortest bucket is the end of a row of that length, behind tokens of its document that are
+           read again and carry no loss (the paper drops it, and with it nearly every end of a document)
 
-In concat and bestfit every token of every document (BOS and prefix aside) is a target exactly once in an epoch.
-BOS is no target where the tokenizer ends documents with a token of its own; a metadata prefix never is. The row index
-is arithmetic (concat) or a stored plan of a few integers per piece; nothing depends on seed or epoch.
+In each of them every token of every document (BOS and prefix aside) is a target exactly once in an epoch, its end too:
+EOS, or where the tokenizer ends documents with the token that starts them, that token. BOS is no target otherwise, a
+metadata prefix never is. The row index is arithmetic (concat) or a stored plan of a few integers per piece; nothing
+depends on seed or epoch.
 """
 
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from .shards import TokenDomain
 
 IGNORED = -100  # target of a position without loss
 WINDOW = 8192  # pieces that are fitted together
+VERSION = 2  # of what rows hold: 2, ends of documents are targets in every packing, and decompose leaves out nothing
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,21 @@ class Rows:
         self.cut = np.zeros_like(prefixes) if packing.metadata else prefixes
         self.masked = prefixes - self.cut  # prefix tokens that stay, without loss
         self.begins = domain.offsets[:-1][chosen]
-        lengths = np.diff(domain.offsets)[chosen] - self.cut
-        self.stream = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))  # offsets once prefixes are gone
+        self.lengths = np.diff(domain.offsets)[chosen] - self.cut
+        self.stream = np.concatenate((np.zeros(1, np.int64), np.cumsum(self.lengths)))  # offsets once prefixes are gone
+        ended = self.lengths + self.open_end  # with the token that says that a document ends
         none = np.zeros(0, np.int64)
         if packing.kind == "concat":
-            count = max(0, -(-(int(self.stream[-1]) - 1) // packing.seq_len))
-            self.plan = (none, none, none, none)
+            end = int(self.stream[-1]) - 1 + (self.open_end if len(self.lengths) else 0)
+            count = max(0, -(-end // packing.seq_len))
+            self.plan = (none, none, none, none, none)
         elif packing.kind == "bestfit":
-            first, doc, begin, size = fit(lengths, packing.seq_len + 1)
-            count, self.plan = len(first) - 1, (first, doc, begin, size)
+            first, doc, begin, size = fit(ended, packing.seq_len + 1)
+            count, self.plan = len(first) - 1, (first, doc, begin, size, begin + 1)
         elif packing.kind == "decompose":
-            doc, begin = decompose(lengths, packing.seq_len, packing.longest, packing.shortest)
+            doc, begin, size, fresh = decompose(ended, packing.seq_len, packing.longest, packing.shortest)
             count = len(doc)
-            self.plan = (np.arange(count + 1), doc, begin, np.full(count, packing.seq_len + 1))
+            self.plan = (np.arange(count + 1), doc, begin, size, fresh)
         else:
             raise ValueError(f"no packing {packing.kind!r}")
         self.count = count
@@ -72,22 +77,37 @@ class Rows:
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def open_end(self) -> bool:
+        """Whether documents end without a token of their own: the token that starts the next one says so."""
+        return self.domain.facts.eos is None
+
     @cached_property
     def targets(self) -> int:
         """Targets with loss in one epoch."""
-        if self.packing.kind == "concat":
-            documents, masks_bos = len(self.cut), self.domain.facts.eos is not None
-            total = int(self.stream[-1]) - documents - int(self.masked.sum())
-            return max(0, total + (0 if masks_bos else documents - 1))
-        _, doc, begin, size = self.plan
-        prefix = np.clip(self.masked[doc] - begin, 0, size - 1)  # targets begin + 1 .. masked are prefix
-        return int((size - 1 - prefix).sum())
+        return int(self.row_targets.sum())
 
     @cached_property
-    def left_out(self) -> int:
-        """Tokens that no row has as a target, BOS aside: what decompose cuts off."""
-        _, _, _, size = self.plan
-        return 0 if self.packing.kind != "decompose" else int(self.stream[-1]) - len(self.cut) - int((size - 1).sum())
+    def row_targets(self) -> np.ndarray:
+        """(rows,) int64 targets with loss of each row."""
+        length = self.packing.seq_len
+        if self.packing.kind != "concat":
+            first, doc, begin, size, fresh = self.plan
+            last = begin + size - 1
+            counts = np.maximum(0, last - np.maximum(fresh, self.masked[doc] + 1) + 1)
+            sums = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts)))
+            return sums[first[1:]] - sums[first[:-1]]
+        counts = np.full(self.count, length, np.int64)
+        if not self.count:
+            return counts
+        total = int(self.stream[-1]) - 1 + self.open_end  # targets of the stream, those without loss among them
+        counts[-1] = total - (self.count - 1) * length
+        if not self.open_end:  # BOS, the first of all aside: target number `position - 1` of the stream
+            counts -= np.bincount((self.stream[1:-1] - 1) // length, minlength=self.count)
+        for doc in np.flatnonzero(self.masked):
+            at = np.arange(self.stream[doc], self.stream[doc] + self.masked[doc])  # numbers of the prefix's targets
+            counts -= np.bincount(at // length, minlength=self.count)
+        return counts
 
     @cached_property
     def segments(self) -> Any:
@@ -111,9 +131,8 @@ class Rows:
             )
         else:
             true_head = self.packing.kind == "decompose"
-            fill_pieces(
-                rows, places, *tokens, self.cut, self.masked, *self.plan, bos, true_head, ids, targets, documents
-            )
+            cuts = (self.cut, self.masked, self.lengths)
+            fill_pieces(rows, places, *tokens, *cuts, *self.plan, bos, true_head, ids, targets, documents)
 
 
 @compiled
@@ -140,6 +159,8 @@ def fill_stream(rows, places, segments, starts, begins, stream, cut, masked, bos
                 at, local, position = at + 1, local + 1, position + 1
             doc += 1
         pad(r, at, bos, ids, targets, documents)
+        if position == end and 0 < at <= length and not skip_bos:
+            targets[r, at - 1] = bos  # the last document ends
 
 
 @compiled
@@ -151,10 +172,12 @@ def fill_pieces(
     begins,
     cut,
     masked,
+    lengths,
     first,
     piece_doc,
     begin,
     size,
+    fresh,
     bos,
     true_head,
     ids,
@@ -171,7 +194,7 @@ def fill_pieces(
             quiet = 1 + masked[doc]
             for j in range(size[piece]):
                 local = begin[piece] + j
-                if local == 0 or (j == 0 and not true_head):
+                if local == 0 or local == lengths[doc] or (j == 0 and not true_head):
                     token = np.int64(bos)
                 else:
                     token = np.int64(tokens[base + local + cut[doc]])
@@ -180,7 +203,7 @@ def fill_pieces(
                     if len(documents):
                         documents[r, at] = piece
                 if at > 0:
-                    targets[r, at - 1] = IGNORED if j == 0 or local < quiet else token
+                    targets[r, at - 1] = IGNORED if j == 0 or local < quiet or local < fresh[piece] else token
                 at += 1
         pad(r, at, bos, ids, targets, documents)
 
@@ -252,17 +275,28 @@ def best_fit(size, capacity, window):  # (pieces,) -> row of each piece, number 
     return row, rows
 
 
+def decompose(lengths: np.ndarray, bucket: int, longest: int, shortest: int) -> np.ndarray:
+    """(4, pieces) int64: document, begin, size and first fresh token of each piece of `bucket` targets."""
+    out = np.empty((4, count_pieces(lengths, bucket, longest, shortest, np.empty((4, 0), np.int64))), np.int64)
+    count_pieces(lengths, bucket, longest, shortest, out)
+    return out
+
+
 @compiled
-def decompose(lengths, bucket, longest, shortest):  # -> document and begin of each piece of `bucket` targets
-    doc, begin = [], []
+def count_pieces(lengths, bucket, longest, shortest, out):  # writes the pieces where there is room, and counts them
+    count = 0
     for i in range(len(lengths)):
         at, left = 0, lengths[i] - 1
-        while left >= shortest:
+        while left > 0:
             take = longest
-            while take > left:
+            while take > left and take > shortest:
                 take //= 2
+            done = min(take, left)
             if take == bucket:
-                doc.append(i)
-                begin.append(at)
-            at, left = at + take, left - take
-    return np.array(doc, np.int64), np.array(begin, np.int64)
+                if out.shape[1]:
+                    start = max(0, at + done - take)  # further left where the rest is short: it is read again
+                    out[0, count], out[1, count] = i, start
+                    out[2, count], out[3, count] = at + done - start + 1, at + 1
+                count += 1
+            at, left = at + done, left - done
+    return count

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ...corpus.store.errors import RequestError
 
 REPEATS = 15.387756  # R_D*, fitted by Muennighoff et al. (datablations)
@@ -53,3 +55,43 @@ def fill_in(
         if not over:
             return {name: (fixed | scaled)[name] for name in shares}
         fixed |= over
+
+
+def fill_in_phases(
+    phases: Sequence[tuple[float, Mapping[str, float]]],
+    available: Mapping[str, int],
+    total_tokens: int,
+    cap: float = SAFE_EPOCHS,
+) -> list[dict[str, float]]:
+    """The same for a run of several phases: the cap holds for the run, so a phase may go through a domain faster.
+
+    phases  (span as a fraction of the run, shares) of each, in order
+    Shares that keep the cap stay as they are. A domain beyond it loses pro rata where it is drawn and the others of
+    that phase fill in, by iterative proportional fitting with the cap as an upper bound.
+    """
+    if len(phases) == 1:
+        return [fill_in(phases[0][1], available, total_tokens, cap)]
+    names = sorted({name for _, shares in phases for name, share in shares.items() if share > 0})
+    spans = np.array([span for span, _ in phases])
+    cells = np.array([[shares.get(name, 0.0) for name in names] for _, shares in phases], float)
+    cells *= (spans / cells.sum(1))[:, None]
+    limit = np.array([cap * available[name] / total_tokens for name in names])
+    if (cells.sum(0) <= limit * (1 + 1e-9)).all():
+        return [dict(shares) for _, shares in phases]
+    for _ in range(10_000):
+        cells = cells * np.minimum(1.0, limit / np.maximum(cells.sum(0), 1e-300))
+        short = spans / cells.sum(1)
+        cells = cells * short[:, None]
+        if (cells.sum(0) <= limit * (1 + 1e-9)).all():
+            break
+    over = np.flatnonzero(cells.sum(0) > limit * (1 + 1e-6))
+    if len(over):
+        told = ", ".join(f"{names[d]} {cells[:, d].sum() / limit[d] * cap:.3g}" for d in over)
+        raise RequestError(
+            f"{total_tokens:,} tokens cannot be filled in these phases with {cap:g} epochs of every domain: even so "
+            f"they need {told} epochs; use fewer tokens, or give the phases more domains"
+        )
+    return [
+        {name: float(cells[number, names.index(name)] / spans[number]) if name in names else 0.0 for name in shares}
+        for number, (_, shares) in enumerate(phases)
+    ]

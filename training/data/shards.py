@@ -2,8 +2,8 @@
 
 The shard `<split>-<stem>.arrow` of `tokens/<domain>/` belongs to `documents/<stem>.parquet`. A row's tokens are BOS,
 the metadata prefix (`metadata_tokens` of them, often none), the text, and EOS where the tokenizer has one of its own.
-`n_bytes` counts the UTF-8 bytes of the text alone, so bits per byte can always be computed. The schema's metadata
-carry the tokenizer's hash and the totals.
+`n_bytes` counts the UTF-8 bytes of the text alone, as far as its tokens give them back, so bits per byte can always be
+computed. The schema's metadata carry the tokenizer's hash and the totals.
 
 Refuses to map a workspace that is not on a local disk, and to mix shards of two tokenizers in one domain.
 """
@@ -61,8 +61,10 @@ class TokenRows:
     tokens: list[np.ndarray] = field(default_factory=list)
     n_bytes: list[int] = field(default_factory=list)
     metadata_tokens: list[int] = field(default_factory=list)
+    lost_bytes: int = 0  # of the texts, which the tokenizer does not give back
 
-    def append(self, id: str, tokens: np.ndarray, n_bytes: int, metadata_tokens: int) -> None:
+    def append(self, id: str, tokens: np.ndarray, n_bytes: int, metadata_tokens: int, lost_bytes: int = 0) -> None:
+        self.lost_bytes += lost_bytes
         self.ids.append(id)
         self.tokens.append(tokens)
         self.n_bytes.append(n_bytes)
@@ -73,6 +75,7 @@ class TokenRows:
             "documents": len(self.ids),
             "tokens": sum(len(tokens) for tokens in self.tokens),
             "bytes": sum(self.n_bytes),
+            **({"lost_bytes": self.lost_bytes} if self.lost_bytes else {}),
         }
 
 
@@ -121,9 +124,19 @@ def held_out(id: str, share: float) -> bool:
     return int.from_bytes(digest, "big") < share * 2.0**64
 
 
+LONGEST = 240  # bytes of a folder's name
+
+
 def table_name(domain: str) -> str:
-    """`tokens/<domain>`, with what a folder name cannot hold percent-encoded."""
+    """`tokens/<domain>`, with what a folder name cannot hold percent-encoded; of a long name only that.
+
+    Raises RequestError for a name that no file system takes.
+    """
     name = quote(domain, safe=" ,;=+@()[]'!&")
+    if len(name) > LONGEST:
+        name = "".join(c if ord(c) > 127 else quote(c, safe=" ,;=+@()[]'!&") for c in domain)
+    if len(name.encode()) > LONGEST:
+        raise RequestError(f"domain {domain[:40]}…: its name has {len(name.encode())} bytes, a folder's has {LONGEST}")
     return f"tokens/{name.replace('.', '%2E', 1) if name.startswith(('.', '_')) else name}"
 
 
@@ -219,6 +232,24 @@ class TokenDomain:
         order = np.argsort(-self.quality, kind="stable")
         held = np.cumsum(np.diff(self.offsets)[order])
         return np.sort(order[: max(1, int(np.searchsorted(held, share * self.tokens + 1e-6, side="right")))])
+
+    def head(self, documents: int) -> np.ndarray:
+        """Tokens of the first documents in one array; no more segments are touched than hold them."""
+        end = int(self.offsets[documents])
+        parts = self.segments[: int(np.searchsorted(self.starts, end, side="left"))]
+        return parts[0][:end] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0, self.facts.dtype)])[:end]
+
+    def plain(self, documents: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of the first documents (None: all) without metadata prefixes, and the offsets (documents + 1,) of
+        each; views where there are no prefixes."""
+        count = self.documents if documents is None else documents
+        prefixes, offsets, tokens = self.metadata_tokens[:count], self.offsets[: count + 1], self.head(count)
+        if not prefixes.any():
+            return tokens, offsets
+        lengths = np.diff(offsets)
+        place = np.arange(len(tokens)) - np.repeat(offsets[:-1], lengths)
+        keeps = (place == 0) | (place > np.repeat(prefixes, lengths))
+        return tokens[keeps], np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths - prefixes)))
 
     def flat(self) -> np.ndarray:
         """All tokens in one array: a view where there is one segment, a copy otherwise."""

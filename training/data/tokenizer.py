@@ -6,6 +6,7 @@ Refuses a tokenizer file in which no token can start a document.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -48,12 +49,34 @@ def load_tokenizer(text: str, where: str = "tokenizer") -> Tokenizer:
 
 
 def token_facts(text: str, bos: str | None = None, eos: str | None = None, where: str = "tokenizer") -> TokenFacts:
-    """Hash, vocabulary and the tokens that start and end a document; `bos` and `eos` override the customary names."""
+    """Hash, vocabulary and the tokens that start and end a document; `bos` and `eos` override what the file declares.
+
+    They are those that its post-processor puts around a text, else of the customary names the first that is declared
+    special: a plain token of such a name, which HTML or a listing may hold, starts nothing.
+    """
     tokenizer = load_tokenizer(text, where)
-    start = _named(tokenizer, (bos,) if bos else STARTS, where, "bos")
-    end = _named(tokenizer, (eos,) if eos else ENDS, where, "eos") if eos or _known(tokenizer, ENDS) else start
+    starts, ends = _declared(text)
+    start = _named(tokenizer, (bos,) if bos else starts, where, "bos")
+    end = _named(tokenizer, (eos,) if eos else ends, where, "eos") if eos or _known(tokenizer, ends) else start
     vocab = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
     return TokenFacts(hashlib.sha256(text.encode()).hexdigest(), vocab, start, None if end == start else end)
+
+
+def _declared(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(names that may start a document, names that may end one), the best first, all of them special."""
+    content = json.loads(text)
+    special = {token["content"] for token in content.get("added_tokens") or () if token.get("special")}
+    around: list[list[str]] = [[], []]
+    step = content.get("post_processor") or {}
+    for one in step.get("processors") or [step]:
+        names = [next(iter(part.values())).get("id") for part in one.get("single") or () if isinstance(part, dict)]
+        kinds = [next(iter(part)) for part in one.get("single") or () if isinstance(part, dict)]
+        if kinds and kinds[0] == "SpecialToken":
+            around[0].append(names[0])
+        if kinds and kinds[-1] == "SpecialToken":
+            around[1].append(names[-1])
+    known = (around[0] + [name for name in STARTS if name in special], around[1] + [n for n in ENDS if n in special])
+    return tuple(known[0]), tuple(known[1])
 
 
 def _known(tokenizer: Tokenizer, names: Sequence[str]) -> list[int]:
@@ -64,7 +87,8 @@ def _known(tokenizer: Tokenizer, names: Sequence[str]) -> list[int]:
 def _named(tokenizer: Tokenizer, names: Sequence[str], where: str, option: str) -> int:
     found = _known(tokenizer, names)
     if not found:
-        raise RequestError(f"{where}: no token {' or '.join(names)}; name the one to use with --{option}")
+        sought = " or ".join(names) or "that it declares special has a customary name"
+        raise RequestError(f"{where}: no token {sought}; name the one to use with --{option}")
     return found[0]
 
 

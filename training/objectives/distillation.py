@@ -19,7 +19,7 @@ from ..checkpoint import MODEL, load_model, newest, sync
 from ..data.loader import Loader
 from ..distributed import Ranks
 from ..loop_settings import Teacher as Teacher
-from ..transformer import Transformer
+from ..transformer import Transformer, document_mask
 from .loss import rows_per_chunk
 
 TEACHER, IDENTITY = "teacher", "cache.json"
@@ -38,6 +38,7 @@ def teach(teacher: Teacher, folder: str, loader: Loader, ranks: Ranks, device: t
         "steps": steps,
         "k": teacher.k,
         "temperature": teacher.temperature,
+        **({"document_mask": True} if model.reading.document_mask else {}),
     }
     if ranks.leads:
         begin_cache(folder, said)
@@ -72,8 +73,11 @@ def write_cache(folder: str, model: Transformer, loader: Loader, teacher: Teache
         name = step_file(folder, step)
         if os.path.exists(name):
             continue
-        ids = torch.from_numpy(loader.batch(step).ids)
-        hidden = model.forward(ids.to(device)).flatten(0, 1)
+        masked = model.reading.document_mask  # a teacher reads as it was trained
+        batch = loader.batch(step, documents=masked)
+        ids = torch.from_numpy(batch.ids)
+        mask = document_mask(torch.from_numpy(batch.documents).to(device)) if masked else None
+        hidden = model.forward(ids.to(device), mask).flatten(0, 1)
         tops = [
             torch.softmax((part @ weight.to(part.dtype).T).float() / teacher.temperature, -1).topk(teacher.k)
             for part in hidden.split(rows_per_chunk(len(weight), device.type))

@@ -25,20 +25,28 @@ class Objective(nn.Module):
         shares: Tensor | None = None,
         reweight: Any = None,
         draw: int | None = None,
+        documents: Tensor | None = None,
     ) -> Any:
-        """(weighted sum of losses, loss per token (B, T)); the latter alone where `scale` (B, T) is not given."""
+        """(weighted sum of losses, loss per token (B, T)); the latter alone where `scale` (B, T) is not given.
+
+        targets    (B, T), or (B, T, K) with `shares` of the same shape
+        reweight   (nll, scale) -> (B,) weights of the rows, where the micro-batch is all there is of a step
+        documents  (B, T) int: of text that is measured, read as the model was trained
+        """
         vocab = self.model.config.vocab_size
-        if scale is None:
-            return self.model.nll(ids, targets, mask)
+        if scale is None and shares is None and mask is None:  # measured
+            return self.model.read(ids, targets, documents)
         hidden, weight = self.model(ids, mask).flatten(0, 1), self.model.head_weight
         if draw is not None:  # the seed of labels that the model draws itself; ignored positions stay so
             drawn = sample_targets(hidden, weight, draw, vocab).view(targets.shape)
             targets = torch.where(targets < 0, targets, drawn)
         flat = targets.flatten(0, 1)  # (N,), or (N, K) where targets are soft
         shares = None if shares is None else shares.flatten(0, 1)
+        if scale is None:
+            return token_nll(hidden, weight, flat, vocab, shares).view(ids.shape)
         if reweight is not None:
-            nll = token_nll(hidden, weight, flat, vocab, shares)
-            weights = reweight(nll.detach().view(ids.shape), scale)
-            return (nll * (scale * weights[:, None]).flatten()).sum(), nll.detach().view(ids.shape)
+            with torch.no_grad():
+                nll = token_nll(hidden, weight, flat, vocab, shares).view(ids.shape)
+            scale = scale * reweight(nll, scale)[:, None]
         total, nll = weighted_loss(hidden, weight, flat, scale.flatten(), vocab, shares, self.z)
         return total, nll.view(ids.shape)

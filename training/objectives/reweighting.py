@@ -13,11 +13,15 @@ from ..loop_settings import Reweighting as Reweighting
 
 
 def sample_weights(losses: Tensor, settings: Reweighting, progress: float) -> Tensor:
-    """losses (R,), progress of the run in [0, 1] -> (R,) weights with mean 1, without gradient."""
+    """losses (R,), progress of the run in [0, 1] -> (R,) weights with mean 1, without gradient.
+
+    A row whose loss is not a number has no target: it gets no weight and sways those of the others in nothing.
+    """
     losses = losses.detach()
-    if settings.strategy == "none" or progress < settings.warmup:
+    known = ~losses.isnan()
+    if settings.strategy == "none" or progress < settings.warmup or not bool(known.any()):
         return torch.ones_like(losses)
-    low, high = losses.min(), losses.max()
+    low, high = torch.where(known, losses, torch.inf).min(), torch.where(known, losses, -torch.inf).max()
     h = 2.0 * (losses - low) / (high - low).clamp(min=1e-9) - 1.0
     if settings.strategy == "linupper":
         score = (h + settings.offset).clamp(max=1.0)
@@ -27,4 +31,4 @@ def sample_weights(losses: Tensor, settings: Reweighting, progress: float) -> Te
         score = h.abs()
     annealed = min(1.0, (progress - settings.warmup) / max(settings.warmup, 1e-9))
     temperature = math.exp((1.0 - annealed) * math.log(100.0)) * settings.temperature  # from nearly uniform
-    return torch.softmax(score / temperature, 0) * len(losses)
+    return torch.softmax(torch.where(known, score / temperature, -torch.inf), 0) * known.sum()

@@ -20,6 +20,7 @@ from ....corpus.store.fate import refuse_stale
 from ....corpus.store.shards import checksum, read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.decontamination import read_examples
+from ....proxy_models.model_files import read_model
 from ...engine.graph import Report, Work, commit, map_blocks
 from ...engine.stage import Plan, Stage
 from ..train.model_places import model_inputs, read_file, tokenizer_of
@@ -50,7 +51,7 @@ def _inputs(workspace: Workspace, settings: ExposureSettings) -> dict[str, str]:
 exposure: Stage[ExposureSettings] = Stage(
     name=STAGE,
     command="decontaminate",
-    version=1,
+    version=2,
     tables=(TABLE,),
     inputs=_inputs,
     graph=lambda pipeline, plan: commit(map_blocks(pipeline, plan, score_task), plan),
@@ -66,7 +67,7 @@ def score_task(work: Work, plan: Plan[ExposureSettings]) -> Iterator[Report]:
     examples = read_examples(settings.sets[task])
     held = _found(plan.workspace, task)
     tokenizer = tokenizer_of(plan.workspace, settings.model, settings.tokenizer, "audit")
-    rows = scored(examples, read_file(settings.model), read_file(tokenizer).decode(), settings.chunk_tokens)
+    rows = scored(examples, read_model(settings.model, "audit"), read_file(tokenizer).decode(), settings.chunk_tokens)
     with plan.writer(TABLE, f"{hashlib.sha256(task.encode()).hexdigest()[:16]}.parquet", ROWS) as out:
         out.write_rows([{"task": task, "example": n, "found": n in held} | row for n, row in enumerate(rows)])
         out.counts |= {"examples": len(rows), "found": len(held)}

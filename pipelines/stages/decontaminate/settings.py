@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
-from ....corpus.settings import File
+from ....corpus.settings import File, Folder
 
 if TYPE_CHECKING:
     from ....filters.decontamination import Index
@@ -41,7 +41,7 @@ class ExposureSettings(BaseModel, frozen=True, extra="forbid"):
     """Which examples, and which model."""
 
     sets: dict[str, File] = Field(min_length=1, description="task -> JSONL file of evaluation examples")
-    model: File = Field(description="the proxy model that may have seen them")
+    model: Folder = Field(description="the proxy model that may have seen them")
     tokenizer: File | None = Field(
         default=None, description="its tokenizer.json; default: the one beside the model, or the workspace's"
     )

@@ -42,7 +42,7 @@ def _inputs(workspace: Workspace, settings: DecontaminateSettings) -> dict[str, 
 
 decontaminate: Stage[DecontaminateSettings] = Stage(
     name=STAGE,
-    version=2,
+    version=3,
     tables=(DECISIONS_TABLE, HITS_TABLE, EDITS_TABLE),
     inputs=_inputs,
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, decontaminate_shard), plan),

@@ -1,1 +1,2 @@
-"""Deduplication: `signatures` of documents, the graph (`stage`, `steps`, `rounds`), and repeated text (`repeats`)."""
+"""Deduplication: `signatures` of documents, their `bands`, what shares a bucket (`compare`), the graph (`stage`,
+`steps`, `rounds`), and repeated text (`repeats`)."""

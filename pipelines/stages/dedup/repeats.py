@@ -21,12 +21,12 @@ from ....corpus.store.fate import inputs, refuse_stale, sources
 from ....corpus.store.schema import EDITS
 from ....corpus.store.workspace import Workspace
 from ....dedup.cuts import Cut, apply_cuts, choose_cuts, merged
+from ....dedup.growth import among
 from ....dedup.keys import ranks
 from ....dedup.repeats import Pieces, Words, places, repeated, seeds, segments, windows, words
 from ....dedup.settings import RepeatSettings
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, group_by_key, map_blocks, map_shards
-from ...engine.leases import writing
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from .signatures import STAGE
@@ -42,6 +42,7 @@ REPEATS = pa.schema(
     ]
 )
 DECIDED, CUT = "decisions/dedup", "edits/dedup"
+MADE = (CUT, "repeats/lines", "repeats/seeds", "repeats/windows")  # the results of this module
 KEYS = 4_000_000  # occurrences that one worker counts at a time
 OCCURRENCES = {"lines": 30, "seeds": 60, "windows": 60}  # per document, to choose the number of partitions
 
@@ -55,15 +56,6 @@ def cut_repeats(
     for kind in kinds:
         run_stage(COUNTING[kind], workspace, settings, options, force=force, quiet=quiet)
     return run_stage(EDIT, workspace, settings, options, force=force, quiet=quiet)
-
-
-def leave_text(workspace: Workspace) -> None:
-    """Take back what was cut, as where no cut was asked for."""
-    made = [name for name in (CUT, *(f"repeats/{kind}" for kind in OCCURRENCES)) if workspace.commit_of(name)]
-    if made:
-        with writing(workspace, STAGE):
-            for name in made:
-                workspace.retire(name)
 
 
 def items(plan: Plan[RepeatSettings]) -> list[Work]:
@@ -99,7 +91,7 @@ def pieces_of(kind: str, batch: pa.RecordBatch, plan: Plan) -> tuple[Pieces, Wor
     if kind == "seeds":
         return chosen, found
     known, _, _ = frequent(plan.workspace, "seeds")
-    shared = _among(known, chosen.key)
+    shared = among(known, chosen.key)
     here = Pieces(*(column[shared] for column in (chosen.key, chosen.document, chosen.start, chosen.end)))
     return windows(found, settings.substrings, places(found, here)), found
 
@@ -114,13 +106,6 @@ def _frequent(workspace: Workspace, kind: str, made: str) -> tuple[np.ndarray, n
 def frequent(workspace: Workspace, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keys that repeat, ascending, with how many documents contain them and the smallest rank."""
     return _frequent(workspace, kind, workspace.table(f"repeats/{kind}").finished("dedup").fingerprint)
-
-
-def _among(known: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Which keys are among the known ones, which are ascending: (N,) bool."""
-    if not len(known):
-        return np.zeros(len(key), np.bool_)
-    return known[np.minimum(np.searchsorted(known, key), len(known) - 1)] == key
 
 
 def _partitions(plan: Plan) -> int:
@@ -194,7 +179,7 @@ def cuts_of(batch: pa.RecordBatch, plan: Plan) -> dict[int, list[Cut]]:
     for kind, rule in kinds:
         found, _ = pieces_of(kind, batch, plan)
         known, documents, first = frequent(plan.workspace, kind)
-        hit = _among(known, found.key)
+        hit = among(known, found.key)
         if not hit.any():
             continue
         place = np.minimum(np.searchsorted(known, found.key), len(known) - 1)
@@ -233,7 +218,7 @@ COUNTING: dict[str, Stage[RepeatSettings]] = {
     kind: Stage(
         name=f"repeats/{kind}",
         command=STAGE,
-        version=1,
+        version=2,
         tables=(f"repeats/{kind}",),
         inputs=window_inputs if kind == "windows" else counting_inputs,
         graph=counting_graph,
@@ -251,7 +236,7 @@ COUNTING: dict[str, Stage[RepeatSettings]] = {
 EDIT: Stage[RepeatSettings] = Stage(
     name=CUT,
     command=STAGE,
-    version=1,
+    version=2,
     tables=(CUT,),
     inputs=edit_inputs,
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, edit_shard), plan),

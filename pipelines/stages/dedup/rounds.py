@@ -1,12 +1,11 @@
-"""Clusters of more edges than one worker holds: edges on disk, components by large-star and small-star rounds.
+"""Clusters of more edges than one worker holds: components by large-star and small-star rounds.
 
-    edges/       what compare found, a shard for each partition of the key space
     components/  (node, smallest node of its component), a shard for each partition of the nodes
 
 A round reads links, sends each to the partition of its node, and writes the links that its star makes of them; rounds
 alternate until neither star makes a new link, after a number of rounds that grows with the logarithm of the longest
-chain. The clusters are those that one worker finds. Both tables bear handles and are good for one run only: they are
-remade when signatures change.
+chain. The clusters are those that one worker finds. The table bears handles and is good for one set of shards only: it
+is remade when edges change.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,14 +17,16 @@ from pydantic import BaseModel, Field
 
 from ....corpus.store.workspace import Manifest, Workspace
 from ....dedup.clusters import large_star, small_star
-from ....dedup.edges import EDGES, distinct, part_findings
-from ....dedup.settings import DedupSettings
+from ....dedup.edges import distinct, part_findings
 from ...engine.graph import Report, Work, commit, group_by_key, map_blocks
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
+from ..listed import put_list
+from .compare import read_edges, stored_items
+from .reading import read_columns
 from .signatures import STAGE
-from .signed import items, put_shards, read_columns, shards_at
-from .steps import FINDINGS, Item, by_component, compare, edges_of
+from .signed import Signed
+from .steps import FINDINGS, Item, by_component, own_shards
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -48,25 +49,10 @@ class RoundSettings(BaseModel, frozen=True, extra="forbid"):
         return self.number % 2 == 1
 
 
-def connect(
-    workspace: Workspace, settings: DedupSettings, made_from: dict[str, str], options: RunnerOptions, quiet: bool
-) -> None:
-    """Bring edges/ and components/ up to date. Rounds that were made of the same edges are gone on with."""
-    stage = Stage(
-        name="edges",
-        command=STAGE,
-        version=1,
-        tables=("edges",),
-        inputs=lambda workspace, settings: made_from,
-        graph=edges_graph,
-        items=items,
-        whole=True,
-        redecides=True,
-        recorded=DedupSettings.deciding,
-    )
-    run_stage(stage, workspace, settings, options, quiet=quiet)
+def connect(workspace: Workspace, shards: list[Signed], options: RunnerOptions, quiet: bool) -> None:
+    """Bring components/ up to date. Rounds that were made of the same edges are gone on with."""
     edges = workspace.table("edges").finished(STAGE)
-    partitions = max(1, -(-2 * edges.counts.get("edges", 0) // LINKS_HELD))
+    partitions = max(1, -(-2 * sum(shard.rows for shard in edges.shards) // LINKS_HELD))
     last = _last(workspace, edges)
     while last is None or _unchanged(last) < 2:
         number = last.settings["number"] + 1 if last else 1
@@ -78,7 +64,7 @@ def connect(
             partitions=last.settings["partitions"] if last else partitions,
             unchanged=_unchanged(last) if last else 0,
         )
-        run_stage(_round(edges, last), workspace, this, options, quiet=quiet)
+        run_stage(_round(edges, last, shards), workspace, this, options, quiet=quiet)
         last = _last(workspace, edges)
 
 
@@ -93,7 +79,7 @@ def _unchanged(last: Manifest) -> int:
     return last.settings["unchanged"] + 1 if last.counts.get("new", 0) == 0 else 0
 
 
-def _round(edges: Manifest, last: Manifest | None) -> Stage[RoundSettings]:
+def _round(edges: Manifest, last: Manifest | None, shards: list[Signed]) -> Stage[RoundSettings]:
     before = {"round:before": last.fingerprint} if last else {}
     return Stage(
         name="components",
@@ -101,48 +87,27 @@ def _round(edges: Manifest, last: Manifest | None) -> Stage[RoundSettings]:
         version=1,
         tables=("components",),
         inputs=lambda workspace, settings: {"edges": edges.fingerprint, **before},
-        graph=round_graph,
-        items=lambda plan: round_items(plan.workspace, (plan.settings.source,)),
+        graph=lambda pipeline, plan: round_graph(pipeline, plan, put_list(plan, shards)),
+        items=lambda plan: stored_items(plan, (plan.settings.source,)),
         whole=True,
         redecides=True,
     )
 
 
-def round_items(workspace: Workspace, tables: Iterable[str]) -> list[Work]:
-    """Every shard of these tables: what it is, and where."""
-    found = []
-    for name in tables:
-        table = workspace.table(name)
-        for shard in table.finished(STAGE).shards:
-            place = f"{name}/{shard.name}"
-            found.append(Work(place, {place: shard.content}, load=(name, table.file_url(shard))))
-    return found
-
-
-def edges_graph(pipeline: "beam.Pipeline", plan: Plan) -> "beam.PCollection":
-    """signatures/ -> edges/."""
-    return commit(edges_of(pipeline, plan, put_shards(plan), write_edges), plan)
-
-
-def write_edges(group: tuple[int, Iterable[Any]], plan: Plan, listed: str) -> Iterator[Report]:
-    """One shard of edges/: those of one partition of the key space."""
-    for edges, unexamined in compare(group, plan, listed):
-        counts = {"edges": edges.num_rows, "unexamined": unexamined}
-        yield _write(plan, "edges", group[0], edges, EDGES, counts)
-
-
-def round_graph(pipeline: "beam.Pipeline", plan: Plan) -> "beam.PCollection":
+def round_graph(pipeline: "beam.Pipeline", plan: Plan, listed: str) -> "beam.PCollection":
     """Links by the partition of their node -> the links that the star makes."""
-    return commit(group_by_key(map_blocks(pipeline, plan, links), "star", star, plan.bare), plan)
+    return commit(group_by_key(map_blocks(pipeline, plan, links, listed), "star", star, plan.bare), plan)
 
 
-def links(work: Work, plan: Plan) -> Iterator[tuple[int, Any]]:
+def links(work: Work, plan: Plan, listed: str) -> Iterator[tuple[int, Any]]:
     """(partition, (node, neighbour)): both directions for the large star, from the larger end for the small one."""
     settings: RoundSettings = plan.settings
     name, url = work.load
-    table = read_columns(url, None)
     if name == "edges":
+        table = _edges(url, listed)
         table = table.filter(table["joined"])
+    else:
+        table = read_columns(url, None)
     high, low = (table[column].to_numpy() for column in (("b", "a") if name == "edges" else LINKS.names))
     node, other = (np.r_[high, low], np.r_[low, high]) if settings.large else (high, low)
     place = node % np.uint64(settings.partitions)
@@ -171,23 +136,20 @@ def _least(node: np.ndarray, other: np.ndarray) -> np.ndarray:
     return least[place]
 
 
-def clustered_by_rounds(pipeline: "beam.Pipeline", plan: Plan, listed: str, parts: int) -> Any:
+def clustered_by_rounds(pipeline: "beam.Pipeline", plan: Plan, listed: str, parts: int, unexamined: int) -> Any:
     """What `cluster` yields where edges are in one group: edges/ and components/ joined by node."""
     partitions = max(1, len(plan.workspace.table("components").finished(STAGE).shards))
-    unexamined = plan.workspace.table("edges").finished(STAGE).counts.get("unexamined", 0)
     nodes = map_blocks(pipeline, plan, by_node, listed, partitions)
-    return group_by_key(nodes, "place", place_edges, plan.bare, parts, unexamined)
+    return group_by_key(nodes, "place", place_edges, plan.bare, listed, parts, unexamined)
 
 
 def by_node(work: Work, plan: Plan, listed: str, partitions: int) -> Iterator[tuple[int, Any]]:
-    """Edges by their first node, links by their node, and roots as links to themselves; a mark for each shard that has
-    decisions to be written."""
-    if isinstance(work.load, int):
-        if not shards_at(listed)[work.load].foreign:
-            yield 0, ("shard", work.load)
+    """Edges by their first node, links by their node, and roots as links to themselves; a mark of what is said once."""
+    if work.load is None:
+        yield 0, ("shards", None)
         return
     name, url = work.load
-    table = read_columns(url, None)
+    table = _edges(url, listed) if name == "edges" else read_columns(url, None)
     if name == "components":
         roots = pa.chunked_array([pa.array(np.unique(table["least"].to_numpy()))])
         table = pa.concat_tables([table, pa.table([roots, roots], schema=LINKS)])
@@ -196,8 +158,12 @@ def by_node(work: Work, plan: Plan, listed: str, partitions: int) -> Iterator[tu
         yield int(partition), (name, table.filter(pa.array(place == partition)))
 
 
+def _edges(url: str, listed: str) -> pa.Table:
+    return pa.Table.from_batches([read_edges(url, listed)])
+
+
 def place_edges(
-    group: tuple[int, Iterable[Any]], plan: Plan, parts: int, unexamined: int
+    group: tuple[int, Iterable[Any]], plan: Plan, listed: str, parts: int, unexamined: int
 ) -> Iterator[tuple[int, Item]]:
     """Members by shard, edges by component and findings, of one partition of nodes."""
     blocks = list(group[1])
@@ -205,9 +171,11 @@ def place_edges(
     joined = pa.concat_tables([LINKS.empty_table(), *(t for name, t in blocks if name == "components")])
     nodes, first = np.unique(joined["node"].to_numpy(), return_index=True)
     component = joined["least"].to_numpy()[first]
-    left = unexamined if group[0] == 0 else 0
-    yield FINDINGS, ("findings", 0, part_findings(edges, plan.settings.resolved(), left))
-    yield from ((number, ("shard", number, None)) for what, number in blocks if what == "shard")
+    first_part = any(name == "shards" for name, _ in blocks)
+    told = part_findings(edges, plan.settings.resolved(), unexamined if first_part else 0)
+    yield FINDINGS, ("findings", 0, told)
+    if first_part:
+        yield from own_shards(listed)
     yield from by_component(edges.filter(edges["joined"]), nodes, component, parts)
 
 

@@ -115,7 +115,7 @@ class SetWriter:
         self._file.close()
 
     def write(self, rank: np.ndarray, offsets: np.ndarray, hashes: np.ndarray) -> None:
-        """Append D sets: rank (D,) uint64, offsets (D+1,) int64 from 0, hashes (H,) uint32."""
+        """Append D sets: rank (D,) uint64, offsets (D+1,) int64 from 0, hashes (H,) uint64."""
         start = 0
         while start < len(offsets) - 1:
             end = min(len(offsets) - 1, start + ROWS - self._rows)
@@ -138,7 +138,7 @@ class SetWriter:
 SIGN: Stage[DedupSettings] = Stage(
     name="signatures",
     command=STAGE,
-    version=1,
+    version=2,
     tables=TABLES,
     inputs=lambda workspace, settings: {},
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, sign), plan),

@@ -2,11 +2,10 @@
 against. Resolved once. Refuses signatures that were made otherwise, or of other documents than those that are left now.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
@@ -16,9 +15,10 @@ from ....corpus.store.shards import filesystem
 from ....corpus.store.workspace import Manifest, Workspace
 from ....dedup.settings import DedupSettings
 from ....dedup.survivors import signals_of
-from ...engine.graph import Work
 from ...engine.stage import Plan
 from ..listed import list_at, put_list
+from .bands import BAND, recorded
+from .bands import TABLE as BANDS
 from .signatures import STAGE, shingles_name
 
 
@@ -26,15 +26,17 @@ from .signatures import STAGE, shingles_name
 class Signed:
     """One shard of signatures/. Its place in the list is its number.
 
-    name      of the shard; of another workspace, with `against:` before it
-    content   fingerprint of the rows
-    foreign   of a workspace that is only compared against
-    signals   family -> URL of the shard of signals/, of the families that choose survivors
+    name       of the shard; of another workspace, `against:CONTENT/NAME`
+    bands_url  of its entries of buckets, None where they must be made
+    content    fingerprint of the rows
+    foreign    of a workspace that is only compared against
+    signals    family -> URL of the shard of signals/, of the families that choose survivors
     """
 
     name: str
     url: str
     shingles_url: str
+    bands_url: str | None
     rows: int
     content: str
     foreign: bool
@@ -42,53 +44,58 @@ class Signed:
 
 
 def signed_shards(workspace: Workspace, settings: DedupSettings) -> list[Signed]:
-    """Every shard of signatures that takes part, own ones first; the order is that of the names."""
+    """Every shard of signatures that takes part, own ones first, by name. One that two of the other workspaces have
+    counts once."""
     families = sorted({name.split(".")[0] for name in signals_of(settings.survivors)})
     tables = {family: workspace.table(f"signals/{family}") for family in families}
     signals = {family: (table, table.finished(STAGE).by_name) for family, table in tables.items()}
-    shards = _shards(workspace, "", signals)
+    shards = _shards(workspace, settings, "", signals)
+    foreign: dict[str, Signed] = {}
     for url in sorted(set(settings.against)):
         other = Workspace(url)
         if other == workspace:
             raise RequestError(f"dedup: --against {url} is the workspace itself")
-        shards += _shards(other, "against:", {})
-    return shards
+        foreign |= {shard.name: shard for shard in _shards(other, settings, "against:", {})}
+    return shards + [foreign[name] for name in sorted(foreign)]
 
 
-def _shards(workspace: Workspace, prefix: str, signals: Mapping[str, tuple[Any, Any]]) -> list[Signed]:
-    signatures, shingles = workspace.table("signatures"), workspace.table("shingles")
+def _shards(
+    workspace: Workspace, settings: DedupSettings, prefix: str, signals: Mapping[str, tuple[Any, Any]]
+) -> list[Signed]:
+    signatures, shingles, bands = (workspace.table(name) for name in ("signatures", "shingles", BANDS))
     sets = shingles.finished(STAGE).by_name
-    return [
-        Signed(
-            prefix + shard.name,
-            signatures.file_url(shard),
-            shingles.file_url(sets[shingles_name(shard.name)]),
-            shard.rows,
-            shard.content,
-            bool(prefix),
-            {family: table.file_url(made[shard.name]) for family, (table, made) in signals.items()},
+    cut = bands.manifest()
+    asked = recorded(settings)
+    made = cut.commit.work if cut is not None and cut.version == BAND.version and cut.settings == asked else {}
+    found = []
+    for shard in signatures.finished(STAGE).shards:
+        beside = shingles_name(shard.name)
+        own = made.get(shard.name)
+        fits = own is not None and own.made_from == {f"signatures/{shard.name}": shard.content}
+        found.append(
+            Signed(
+                f"{prefix}{shard.content[:16]}/{shard.name}" if prefix else shard.name,
+                signatures.file_url(shard),
+                shingles.file_url(sets[beside]),
+                bands.file_url(cut.by_name[beside]) if fits and cut is not None else None,
+                shard.rows,
+                shard.content,
+                bool(prefix),
+                {family: table.file_url(signal[shard.name]) for family, (table, signal) in signals.items()},
+            )
         )
-        for shard in signatures.finished(STAGE).shards
-    ]
+    return found
 
 
-def entries(shards: tuple[Signed, ...], settings: DedupSettings) -> int:
+def entries(shards: Iterable[Signed], settings: DedupSettings) -> int:
     """Entries of buckets: one for each document and key."""
     keys = len(settings.exact) + (settings.resolved()["bands"] if settings.minhash else 0)
     return sum(shard.rows for shard in shards) * keys
 
 
-def in_memory(shards: tuple[Signed, ...], settings: DedupSettings) -> bool:
+def in_memory(shards: Iterable[Signed], settings: DedupSettings) -> bool:
     """Whether one worker can hold all edges: there are never more than entries of buckets."""
     return entries(shards, settings) <= settings.edges_in_memory
-
-
-def items(plan: Plan[DedupSettings]) -> list[Work]:
-    """Every shard that takes part, by its number."""
-    return [
-        Work(f"{number:06d} {shard.name}", {f"signatures/{shard.name}": shard.content}, load=number)
-        for number, shard in enumerate(signed_shards(plan.workspace, plan.settings))
-    ]
 
 
 def put_shards(plan: Plan[DedupSettings]) -> str:
@@ -101,15 +108,8 @@ def shards_at(listed: str) -> tuple[Signed, ...]:
     return list_at(listed)
 
 
-def read_columns(url: str, columns: list[str] | None) -> pa.Table:
-    """A shard as a table."""
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
-        return pq.ParquetFile(file).read(columns)
-
-
-def signed_inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
-    """Fingerprints of this workspace's signatures, of those it is compared against, and of the signals that choose."""
+def signature_inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
+    """Fingerprints of this workspace's signatures and of those it is compared against."""
     own = _signatures(workspace, settings)
     stale = reasons(workspace, own.commit)
     if stale:
@@ -117,11 +117,13 @@ def signed_inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, st
             f"dedup needs signatures/, which was made before {', '.join(stale)} changed; "
             f"run: gristmill dedup --workspace {workspace.url}"
         )
-    found = {"signatures": own.fingerprint}
-    for name in signals_of(settings.survivors):
-        found[f"signals/{name.split('.')[0]}"] = _check_signal(workspace, name)
     others = sorted(_signatures(Workspace(url), settings).fingerprint for url in settings.against)
-    return found | {f"against:{n}": name for n, name in enumerate(others)}
+    return {"signatures": own.fingerprint} | {f"against:{n}": name for n, name in enumerate(others)}
+
+
+def signal_inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
+    """Fingerprints of the signals that choose survivors; refuses one that was not measured, or is stale."""
+    return {f"signals/{name.split('.')[0]}": _check_signal(workspace, name) for name in signals_of(settings.survivors)}
 
 
 def _signatures(workspace: Workspace, settings: DedupSettings) -> Manifest:

@@ -1,17 +1,17 @@
 """Deduplicate: `signatures/` in, `duplicates/` and `decisions/dedup/` out.
 
-    bands      each shard's band keys and exact keys, as one block for each partition of the key space
-    compare    leader stars inside buckets, verified on stored shingle hashes; one block of edges a partition
+    bands      each shard's band keys and exact keys, kept in `bands/`
+    compare    leader stars inside buckets, verified on stored shingle hashes, kept in `edges/`
     cluster    connected components over the verified edges, as (shard, row, component)
     describe   each shard looks up ids and survivor keys of its members
     choose     each component picks its survivor
     write      each shard writes its duplicates and its decisions
 
 What crosses a shuffle is integers, ids and dates in blocks, never text. Refuses a workspace whose signatures were
-made from other documents or with other settings: `deduplicate` runs both stages in order.
+made from other documents or with other settings: `deduplicate` runs all stages in order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ....corpus.store import fate
@@ -20,14 +20,18 @@ from ....corpus.store.workspace import Workspace
 from ....dedup.edges import whole_findings
 from ....dedup.settings import DedupSettings
 from ...engine.chain import chain_before
-from ...engine.graph import Work, commit, gather, group_by_key
+from ...engine.graph import Work, commit, gather, group_by_key, map_blocks
+from ...engine.leases import writing
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
-from .repeats import cut_repeats, leave_text
-from .rounds import clustered_by_rounds, connect, round_items
+from ..listed import put_list
+from .bands import BAND
+from .compare import EDGE, stored_items
+from .repeats import MADE, cut_repeats
+from .rounds import clustered_by_rounds, connect
 from .signatures import SIGN, STAGE
-from .signed import in_memory, items, put_shards, shards_at, signed_inputs, signed_shards
-from .steps import MEMBERS, TABLES, choose_survivors, cluster, compare, describe, edges_of, write
+from .signed import in_memory, put_shards, shards_at, signal_inputs, signature_inputs, signed_shards
+from .steps import MEMBERS, TABLES, choose_survivors, cluster, describe, load_edges, write
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -39,30 +43,49 @@ def deduplicate(
     """Sign what is not signed, decide, cut repeats where asked for. Returns the summary of the deciding stage."""
     settings.check()
     run_stage(SIGN, workspace, settings, options, force=force, quiet=quiet)
-    made_from = inputs(workspace, settings)
-    if not in_memory(tuple(signed_shards(workspace, settings)), settings):
-        connect(workspace, settings, made_from, options, quiet)
+    inputs(workspace, settings)  # refuses what cannot be compared before anything is
+    for stage in (BAND, EDGE):
+        run_stage(stage, workspace, settings, options, force=force, quiet=quiet)
+    shards = signed_shards(workspace, settings)
+    apart = not in_memory(shards, settings)
+    if apart:
+        connect(workspace, shards, options, quiet)
     summary = run_stage(DEDUP, workspace, settings, options, force=force, quiet=quiet)
+    take_back(workspace, () if apart else ("components",))
     if settings.repeats is None:
-        leave_text(workspace)
+        take_back(workspace, MADE)
         return summary
     edited = cut_repeats(workspace, settings.repeats, options, force=force, quiet=quiet)
     skipped = summary["skipped"] and edited["skipped"]
     return {**summary, "skipped": skipped, "tables": {**summary["tables"], **edited["tables"]}}
 
 
+def take_back(workspace: Workspace, stages: Iterable[str]) -> None:
+    """Take results back that the settings do not ask for."""
+    made = [name for name in stages if workspace.commit_of(name)]
+    if made:
+        with writing(workspace, STAGE):
+            for name in made:
+                workspace.retire(name)
+
+
 def inputs(workspace: Workspace, settings: DedupSettings) -> dict[str, str]:
-    """The chain so far, this workspace's signatures, and those it is compared against. Edges and components that were
-    made apart follow from these."""
-    return fate.inputs(workspace, STAGE, chain_before(STAGE)) | signed_inputs(workspace, settings)
+    """The chain so far, this workspace's signatures, those it is compared against, and signals that choose. Edges and
+    components follow from these."""
+    found = fate.inputs(workspace, STAGE, chain_before(STAGE))
+    return found | signature_inputs(workspace, settings) | signal_inputs(workspace, settings)
 
 
-def all_items(plan: Plan[DedupSettings]) -> list[Work]:
-    """Every shard that takes part; with the edges and components, where they were made apart."""
-    own = items(plan)
-    if in_memory(tuple(signed_shards(plan.workspace, plan.settings)), plan.settings):
-        return own
-    return own + round_items(plan.workspace, ("edges", "components"))
+def items(plan: Plan[DedupSettings]) -> list[Work]:
+    """Every shard of edges; with the components, where one worker cannot find them."""
+    if in_memory(signed_shards(plan.workspace, plan.settings), plan.settings):
+        return stored_items(plan, ("edges",))
+    return [*stored_items(plan, ("edges", "components")), Work("shards", {})]
+
+
+def recorded(settings: DedupSettings) -> dict[str, Any]:
+    """The settings that decide, and whether decisions count for nothing until text was cut, too."""
+    return settings.deciding() | ({fate.CUTS: True} if settings.repeats is not None else {})
 
 
 def graph(pipeline: "beam.Pipeline", plan: Plan[DedupSettings]) -> "beam.PCollection":
@@ -71,13 +94,17 @@ def graph(pipeline: "beam.Pipeline", plan: Plan[DedupSettings]) -> "beam.PCollec
     shards = shards_at(listed)
     parts = max(1, sum(shard.rows for shard in shards) // MEMBERS)
     more = (plan.bare, listed)
+    unexamined = plan.workspace.table("unexamined").finished(STAGE).counts.get("members", 0)
     if in_memory(shards, plan.settings):
-        clustered = gather(edges_of(pipeline, plan, listed, compare), "cluster", cluster, *more, parts)
+        edges = map_blocks(pipeline, plan, load_edges, listed)
+        clustered = gather(edges, "cluster", cluster, *more, parts, unexamined)
     else:
-        clustered = clustered_by_rounds(pipeline, plan, listed, parts)
+        clustered = clustered_by_rounds(pipeline, plan, listed, parts, unexamined)
     described = group_by_key(clustered, "describe", describe, *more, parts)
     chosen = group_by_key(described, "choose", choose_survivors, *more)
-    return commit(group_by_key(chosen, "write", write, *more), plan)
+    before = plan.workspace.table(TABLES[0]).manifest()
+    held = put_list(plan, [dict(before.by_name) if before else {}])
+    return commit(group_by_key(chosen, "write", write, *more, held), plan)
 
 
 def details(
@@ -93,10 +120,10 @@ DEDUP: Stage[DedupSettings] = Stage(
     tables=TABLES,
     inputs=inputs,
     graph=graph,
-    items=all_items,
+    items=items,
     whole=True,
     details=details,
     before=chain_before(STAGE),
     redecides=True,
-    recorded=DedupSettings.deciding,
+    recorded=recorded,
 )

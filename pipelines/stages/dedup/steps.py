@@ -5,6 +5,7 @@ bears ids. Blocks are plain columns, one for many documents. The list of shards 
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,119 +13,47 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....corpus.store.schema import DECISIONS, DUPLICATES
-from ....dedup.buckets import exact_stars, stars
+from ....corpus.store.shards import Shard, fingerprint
 from ....dedup.clusters import components
-from ....dedup.edges import EDGES, closest, distinct, part_findings
-from ....dedup.keys import bucket_of, scope_hashes, split_key
-from ....dedup.minhash import band_keys
+from ....dedup.edges import closest, distinct, part_findings
 from ....dedup.survivors import choose, order_columns, signals_of
-from ....dedup.verification import ShingleStore, similarity
-from ...engine.graph import Work, group_by_key, map_blocks
+from ...engine.graph import Work
 from ...engine.stage import Plan
-from .signed import Signed, entries, read_columns, shards_at
+from ..listed import list_at
+from .compare import read_edges
+from .reading import read_columns
+from .signed import Signed, shards_at
 
 TABLES = ("decisions/dedup", "duplicates")
-ENTRIES = 1_000_000  # entries of buckets that one worker holds at a time
 MEMBERS = 200_000  # members of clusters that one worker holds at a time
 LOW = np.uint64(0xFFFFFFFF)
 
 
-def edges_of(pipeline: Any, plan: Plan, listed: str, then: Any) -> Any:
-    """What `then` makes of every partition of the key space: `compare`, or what writes its edges down.
-
-    listed  where the list of shards lies
-    """
-    partitions = max(1, -(-entries(shards_at(listed), plan.settings) // ENTRIES))
-    return group_by_key(map_blocks(pipeline, plan, bands, listed, partitions), "compare", then, plan.bare, listed)
-
-
-def bands(work: Work, plan: Plan, listed: str, partitions: int) -> Iterator[tuple[int, Any]]:
-    """(partition, block of entries) of one shard. An entry is a bucket's key and a handle, 16 bytes.
-
-    A block is (kind, key, handle, check): kind 0 for bands, 1 + n for the n-th exact key, which has its second half
-    in check.
-    """
-    number: int = work.load
-    settings, resolved = plan.settings, plan.settings.resolved()
-    scope_column = None if settings.scope == "global" else settings.scope
-    names = ["shingles", *(f"key_{n}" for n in range(len(settings.exact)))]
-    names += [scope_column] if scope_column else []
-    names += ["signature"] if settings.minhash else []
-    table = read_columns(shards_at(listed)[number].url, names)
-    handle = (np.uint64(number) << np.uint64(32)) + np.arange(len(table), dtype=np.uint64)
-    scope = scope_hashes(table[scope_column] if scope_column else None, len(table))
-    for n in range(len(settings.exact)):
-        keys = table[f"key_{n}"].combine_chunks()
-        present = keys.is_valid().to_numpy(zero_copy_only=False)
-        halves = split_key(keys.drop_null())
-        yield from _cut(1 + n, bucket_of(halves, scope[present], n), handle[present], halves[:, 1], partitions)
-    if settings.minhash and len(table):
-        own = table["shingles"].to_numpy() > 0
-        signature = table["signature"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)[own]
-        keys = band_keys(signature, resolved["bands"], resolved["rows"], scope[own]).T.reshape(-1)
-        yield from _cut(0, keys, np.tile(handle[own], resolved["bands"]), None, partitions)
-
-
-def _cut(
-    kind: int, key: np.ndarray, handle: np.ndarray, check: np.ndarray | None, partitions: int
-) -> Iterator[tuple[int, Any]]:
-    """Cut entries by partition of the key space."""
-    place = key % np.uint64(partitions)
-    order = np.argsort(place, kind="stable")
-    cuts = np.searchsorted(place[order], np.arange(partitions + 1, dtype=np.uint64))
-    for partition in range(partitions):
-        chosen = order[cuts[partition] : cuts[partition + 1]]
-        if len(chosen):
-            yield partition, (kind, key[chosen], handle[chosen], None if check is None else check[chosen])
-
-
-def compare(group: tuple[int, Iterable[Any]], plan: Plan, listed: str) -> Iterator[tuple[Any, int]]:
-    """(edges, unexamined) of one partition of the key space."""
-    settings, shards = plan.settings, shards_at(listed)
-    threshold = settings.resolved()["threshold"]
-    others = np.array([shard.foreign for shard in shards], bool)
-    store = ShingleStore([shard.shingles_url for shard in shards])
-    blocks: dict[int, list[Any]] = {}
-    for block in group[1]:
-        blocks.setdefault(block[0], []).append(block[1:])
-
-    def foreign(handles: np.ndarray) -> np.ndarray:
-        return others[(handles >> np.uint64(32)).astype(np.int64)]
-
-    def verify(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        return similarity(store, left, right, settings.measure) if settings.verify else np.ones(len(left))
-
-    found, unexamined = [], 0
-    for kind in sorted(blocks):
-        key, handle = (np.concatenate([block[i] for block in blocks[kind]]) for i in range(2))
-        if kind > 0:
-            check = np.concatenate([block[2] for block in blocks[kind]])
-            a, b = exact_stars(key, check, handle, store.ranks, foreign)
-            similar, joined = np.ones(len(a)), np.ones(len(a), bool)
-        else:
-            near = stars(key, handle, store.ranks, foreign, threshold, settings.leaders, verify)
-            a, b, unexamined = near.a, near.b, near.unexamined
-            similar = near.similarity if settings.verify else np.full(len(a), np.nan)
-            joined = near.similarity >= threshold
-        found.append(pa.record_batch([a, b, similar, np.full(len(a), kind, np.uint8), joined], schema=EDGES))
-    yield distinct(found), unexamined
+def load_edges(work: Work, plan: Plan, listed: str) -> Iterator[Any]:
+    """Edges of one shard of edges/."""
+    yield read_edges(work.load[1], listed)
 
 
 Item = tuple[str, int, Any]  # what it is, its number, the block
 
 
-def cluster(found: Iterator[tuple[Any, int]], plan: Plan, listed: str, parts: int) -> Iterator[tuple[int, Item]]:
+def cluster(
+    found: Iterator[pa.RecordBatch], plan: Plan, listed: str, parts: int, unexamined: int
+) -> Iterator[tuple[int, Item]]:
     """Members of clusters by shard, edges by component, and the findings, where all edges are in one group."""
-    blocks = list(found)
-    edges = distinct([block for block, _ in blocks])
-    told = part_findings(edges, plan.settings.resolved(), sum(left for _, left in blocks))
-    yield FINDINGS, ("findings", 0, told)
+    edges = distinct(list(found))
+    yield FINDINGS, ("findings", 0, part_findings(edges, plan.settings.resolved(), unexamined))
     verified = edges.filter(edges["joined"])
     nodes, component = components(verified["a"].to_numpy(), verified["b"].to_numpy())
-    for number, shard in enumerate(shards_at(listed)):
-        if not shard.foreign:  # decisions are written whether it has members of clusters or not
-            yield number, ("shard", number, None)
+    yield from own_shards(listed)
     yield from by_component(verified, nodes, component, parts)
+
+
+def own_shards(listed: str) -> Iterator[tuple[int, Item]]:
+    """A mark for each shard that has decisions to be written, whether it has members of clusters or not."""
+    for number, shard in enumerate(shards_at(listed)):
+        if not shard.foreign:
+            yield number, ("shard", number, None)
 
 
 FINDINGS = -1  # the key of what belongs to no shard; -2 - n is that of the edges of part n
@@ -210,32 +139,42 @@ def choose_survivors(group: tuple[int, Iterable[Item]], plan: Plan, listed: str)
         ],
         schema=DUPLICATES,
     )
+    place = (nodes & LOW).astype(np.int64)
     for number in np.unique(owner[~foreign]).tolist():
-        yield number, ("rows", rows.filter(pa.array(owner == number)))
+        own = owner == number
+        yield number, ("rows", (place[own], rows.filter(pa.array(own))))
 
 
-def write(group: tuple[int, Iterable[Any]], plan: Plan, listed: str) -> Iterator[Any]:
-    """Write the duplicates and the decisions of one shard; findings pass through."""
+def write(group: tuple[int, Iterable[Any]], plan: Plan, listed: str, held: str) -> Iterator[Any]:
+    """Write the duplicates and the decisions of one shard; findings pass through.
+
+    held  where the decisions in force are listed: those that would come out equal are not written again
+    """
     number, blocks = group[0], list(group[1])
     if number < 0:
         yield from (block for _, block in blocks)
         return
     shard = shards_at(listed)[number]
-    ids = read_columns(shard.url, ["id"])["id"].combine_chunks()
-    rows = pa.Table.from_batches([block for what, block in blocks if what == "rows"], DUPLICATES)
-    places = pc.index_in(rows["id"], value_set=ids).to_numpy()
-    rows = rows.take(pa.array(np.argsort(places)))
+    found = [block for what, block in blocks if what == "rows"]
+    rows = pa.Table.from_batches([batch for _, batch in found], DUPLICATES)
+    rows = rows.take(pa.array(np.argsort(np.concatenate([np.zeros(0, np.int64), *(place for place, _ in found)]))))
     with plan.writer("duplicates", shard.name, DUPLICATES) as out:
         for batch in rows.combine_chunks().to_batches():
             out.write_batch(batch)
         out.counts.update({"members": len(rows), "clusters": pc.sum(rows["survivor"]).as_py() or 0})
     yield "duplicates", out.shard
+    threshold = plan.settings.resolved()["threshold"]
+    made_from = fingerprint(plan.version, threshold, shard.content, out.shard.content)
+    before: Shard | None = list_at(held)[0].get(shard.name)
+    if before is not None and before.item == made_from:
+        yield "decisions/dedup", before
+        return
+    ids = read_columns(shard.url, ["id"])["id"].combine_chunks()
     lost = rows.filter(pc.invert(rows["survivor"]))
-    decided = decide(ids, lost, plan.settings.resolved()["threshold"])
     with plan.writer("decisions/dedup", shard.name, DECISIONS) as out:
-        out.write_batch(decided)
+        out.write_batch(decide(ids, lost, threshold))
         out.counts.update({"in": len(ids), "kept": len(ids) - len(lost), "dropped": len(lost), "failed": 0})
-    yield "decisions/dedup", out.shard
+    yield "decisions/dedup", replace(out.shard, item=made_from)
 
 
 def decide(ids: pa.Array, lost: pa.Table, threshold: float) -> pa.RecordBatch:

@@ -15,5 +15,7 @@ A second call adds new files and redoes none. Records that cannot be read or hol
         check=".checks:check",
         options=".options:ExtractOptions",
         gather=".options:gather",
+        act=".command:act",
+        show=".command:lines",
     ),
 )

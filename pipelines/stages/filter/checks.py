@@ -1,5 +1,7 @@
 """What of `filter` can be refused before anything runs."""
 
+import sys
+
 from ...engine.invocation import Checking
 
 
@@ -11,4 +13,7 @@ def check(asked: Checking) -> None:
     known = asked.settings.known(asked.workspace)
     compiled(load_rules(given), where=given if isinstance(given, str) else "", families=known)
     if asked.settings.urls is not None:
-        asked.settings.urls.fingerprint()
+        from ....filters.urls import described
+
+        for line in described(asked.settings.urls):
+            sys.stderr.write(f"{line}\n")

@@ -1,7 +1,7 @@
 """What a search of the mixture is asked for, checked before anything is trained.
 
-Refuses names of mixtures that it does not know, a first round too small to fit, and an old recipe that this very run
-would replace.
+Refuses names of targets and mixtures that it does not know, target files that cannot be read, a target without text to
+measure by, and an old recipe that this very run would replace.
 """
 
 from typing import Any
@@ -9,35 +9,61 @@ from typing import Any
 import numpy as np
 
 from ....corpus.store.errors import RequestError, unknown_name
+from ....corpus.store.shards import checksum
 from ....corpus.store.workspace import Workspace
+from ....mixing.proxies import ONLINE as POLICIES
 from ....mixing.search.simplex import Limits
 from ....mixing.search.units import Units
+from ....mixing.target_files import read_items
 from ....training.data.shards import domains as token_domains
-from ....training.data.shards import table_name
+from ....training.data.shards import open_tokens, table_name
+from ....training.transformer import block_parameters
 from ...engine.stage import Plan
 from .settings import REUSED
 from .settings import MixSettings as MixSettings
 from .settings import Reuse as Reuse
 
 LAST = "last"  # waves of branches are named last and the millionths of their phase
+JUDGED_MIXTURES = 4  # mixtures at most that fresh seeds train once more
 FEWEST_SEQUENCES = 2  # sequences of the run that a domain of the recipe has at least
 
 
 def recorded(settings: MixSettings) -> dict[str, Any]:
     """What decides the bytes: everything but the place that an old recipe was read from."""
-    return settings.model_dump(mode="json", exclude={"reuse": {"recipe"}})
+    told = settings.model_dump(mode="json", exclude={"reuse": {"recipe"}})
+    return {**told, "target_files": sorted(settings.target_files)}  # what they hold is an input
 
 
 def mix_inputs(workspace: Workspace, settings: MixSettings) -> dict[str, str]:
     found = domain_inputs(workspace, "mix")
     names = token_domains(workspace)
-    for name in settings.target:
-        if name not in names:
-            raise unknown_name("held-out domain", name, names, where="target")
-    for where, named in (("cost", settings.cost), ("at_most", settings.at_most)):
+    for name, path in settings.target_files.items():
+        if name in names:
+            raise RequestError(f"target: {name} is a domain; give the file {path} another name, as NAME=FILE")
+        read_items(path)  # refused here, before anything is trained
+        found[f"target:{name}"] = checksum(path)
+    known = [*names, *settings.target_files]
+    for where, named in (("target", settings.target), ("at_most", settings.at_most)):
         for name in named:
-            if name not in names:
-                raise unknown_name("domain", name, names, where=where)
+            if name not in known:
+                raise unknown_name("held-out domain or target file", name, known, where=where)
+    for name in settings.cost:
+        if name not in names:
+            raise unknown_name("domain", name, names, where="cost")
+    without = [name for name in names if not open_tokens(workspace, name, "heldout").bytes]
+    needed = [name for name in (*settings.target, *settings.at_most) if name in without]
+    if without and not settings.weights():
+        raise RequestError(
+            f"{', '.join(without)} has no held-out text to be a target by; say with --target which count, or tokenize "
+            f"with a larger --heldout"
+        )
+    if needed:
+        raise RequestError(f"{', '.join(needed)} has no held-out text to be a target by; leave it out of the targets")
+    if without and settings.online():
+        follower = ", ".join(settings.online())
+        raise RequestError(
+            f"{follower} follows the loss of every domain, and {', '.join(without)} has no text held out"
+        )
     for mixture, shares in settings.compare.items():
         for name in shares:
             if name not in names:
@@ -55,6 +81,20 @@ def domain_inputs(workspace: Workspace, stage: str) -> dict[str, str]:
     if len(names) < 2:
         raise RequestError(f"a mixture needs two domains at least, {workspace.url} has {', '.join(names)}")
     return {table_name(name): workspace.table(table_name(name)).finished(stage).fingerprint for name in names}
+
+
+def beside(settings: MixSettings) -> dict[str, float]:
+    """What a search trains beside its mixtures, at most, in proxies: a model at validation size is several of them."""
+    large = settings.fleet("validation").tokens_per_model / settings.proxy.tokens_per_model
+    large *= block_parameters(settings.fleet("validation").config(1)) / block_parameters(settings.proxy.config(1))
+    phases = len(set(settings.last_phases))
+    return {
+        "replicates": float(settings.replicates),
+        "policies": float(sum(POLICIES[name] for name in settings.online())),
+        "validation": large * settings.seeds * len(settings.validated()),
+        "judging": large * settings.seeds * (JUDGED_MIXTURES if settings.measured else bool(phases)),
+        "last_phases": sum(1 - length + settings.last_mixtures * length for length in set(settings.last_phases)),
+    }
 
 
 def run_tokens(plan: Plan, available: np.ndarray) -> int:

@@ -5,14 +5,19 @@ from ...engine.invocation import Checking
 
 
 def check(asked: Checking) -> None:
-    """Domains that neither the inputs of the file nor the workspace has."""
+    """Target files that cannot be read, and domains that neither the inputs of the file nor the workspace has."""
+    from ....mixing.target_files import read_items
+
+    for path in asked.settings.target_files.values():
+        read_items(path)
     names = known_domains(asked)
     if names is None:
         return
     settings = asked.settings
     for where in ("target", "floors", "ceilings", "cost", "at_most"):
+        files = settings.target_files if where in ("target", "at_most") else {}
         for name in getattr(settings, where):
-            if name not in names:
+            if name not in names and name not in files:
                 raise unknown_name("domain", name, names, where=where)
     for mixture, shares in settings.compare.items():
         for name in shares:

@@ -2,8 +2,8 @@
 
 By prediction: the fitted mixture, and another one for the end of the run where the branches prove its gain; then the
 whole recipe of two phases is trained beside the mixtures of the validation, with their seeds. By measurement: the best
-mixture of the validation; then it, the next best and the natural mixture are trained again with fresh seeds, because
-the lowest of several measurements is also the luckiest.
+mixture of the validation, trained again with the next best, the natural and the uniform one and fresh seeds, because
+the lowest of several measurements is also the luckiest; what they show decides (`mixing.handover`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from ....corpus.store.shards import Shard
+from ....mixing.handover import ranking, same_mixtures
 from ....mixing.proxies import Wave, swarm_of, waves
 from ....mixing.recipe import rounded
 from ....mixing.two_phase import LastPhase, best_last_phase
-from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, best_measured, validate
+from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, validate
 from ....proxy_models.fleets.pool import TokenPool
 from ...engine.stage import Plan
 from .bounds import LAST, run_limits, smallest_share, validation_seeds
 from .files import final_losses, named_shards, wave_rows
 
+JUDGES = "final"  # waves of seeds that chose nothing
 FRESH = 2000  # added to the seeds of the validation: no seed is used twice
 
 
@@ -31,11 +33,9 @@ def decide(found: Iterable[Any], plan: Plan, pool: TokenPool) -> Iterator[Any]:
     choice = next(item for item in items if isinstance(item, Choice))
     shards = sorted((item for item in items if isinstance(item, Shard)), key=lambda shard: shard.name)
     yield from items
-    if plan.settings.choose == "measured":
-        target, predicted = choice.report["target"], choice.report["predicted"]
-        measured = final_losses(wave_rows(plan, named_shards(shards, "validation")))
-        ranked = best_measured(validate(measured, predicted, target))
-        yield Decision(ranked[0])
+    if plan.settings.measured:
+        ranked = ranked_by_validation(plan, choice, shards)
+        yield Decision(ranked[0], ranked=tuple(ranked))
         yield from fresh_waves(plan, choice, ranked)
         return
     decision = Decision(FITTED, tuple(last_phases(plan, pool, choice, shards)))
@@ -44,11 +44,23 @@ def decide(found: Iterable[Any], plan: Plan, pool: TokenPool) -> Iterator[Any]:
         yield from two_phase_waves(plan, pool, choice, decision.last)
 
 
+def ranked_by_validation(plan: Plan, choice: Choice, shards: Sequence[Shard]) -> list[str]:
+    """The validated mixtures, the best first: by the target and the terms that were asked for. Equal ones are one."""
+    measured = final_losses(wave_rows(plan, named_shards(shards, "validation")))
+    rows = validate(measured, choice.report["predicted"], choice.report["target"], "natural")["mixtures"]
+    values = {name: row["bits_per_byte"] for name, row in rows.items()}
+    bounds = plan.settings.at_most
+    kept = {name: all(row["domains"][t] <= bound for t, bound in bounds.items()) for name, row in rows.items()}
+    return ranking(values, choice.penalties, kept)
+
+
 def fresh_waves(plan: Plan, choice: Choice, ranked: Sequence[str]) -> list[Wave]:
-    """The best two mixtures and the natural one with seeds that no other run had."""
-    names = list(dict.fromkeys(["natural", *ranked[:2]]))
+    """The best two mixtures, the natural and the uniform one with seeds that no other run had."""
+    first = same_mixtures(choice.mixtures, plan.settings.validated())
+    beside = [first[name] for name in ("natural", "uniform") if name in first]
+    names = list(dict.fromkeys([*beside, *ranked[:2]]))
     seeds = [seed + FRESH for seed in validation_seeds(plan.settings)]
-    return waves("final", [(name, choice.mixtures[name], seed) for name in names for seed in seeds], plan.settings.wave)
+    return waves(JUDGES, [(name, choice.mixtures[name], seed) for name in names for seed in seeds], plan.settings.wave)
 
 
 def two_phase_waves(plan: Plan, pool: TokenPool, choice: Choice, end: LastPhase) -> list[Wave]:
@@ -76,4 +88,6 @@ def last_phases(plan: Plan, pool: TokenPool, choice: Choice, shards: Sequence[Sh
         seed=plan.settings.seed,
         draws=plan.settings.draws,
         smallest=smallest_share(plan, pool.tokens),
+        terms={"kl": plan.settings.kl, "cost": plan.settings.cost, "at_most": plan.settings.at_most},
+        prior=pool.natural,
     )

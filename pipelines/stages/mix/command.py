@@ -26,6 +26,10 @@ def mixture_lines(details: dict[str, Any]) -> str:
             told = f"{row['bits_per_byte']:.4f}" + ("" if row["spread"] is None else f" ± {row['spread']:.4f}")
         said = f"{guess['predicted']:.4f} [{guess['low']:.4f}, {guess['high']:.4f}]" if guess else "not predicted"
         lines.append(f"  {name:<14} {told:<17} {said}")
+    for name, row in details.get("target_files", {}).items():
+        parts = ", ".join(f"{row[half]['tokens']:,} tokens {half}" for half in ("searched", "judged"))
+        short = f"; fewer than asked for: {', '.join(row['short'])}" if row["short"] else ""
+        lines.append(f"target {name}: {row['items']:,} items, {parts}{short}")
     for name, row in details.get("bounds", {}).items():
         kept = "kept" if row["kept"] else "not kept"
         lines.append(f"bound on {name}: at most {row['at_most']:.4f}, predicted {row['predicted']:.4f}: {kept}")
@@ -33,7 +37,11 @@ def mixture_lines(details: dict[str, Any]) -> str:
     lines.append(f"The predicted order held for {held} of {pairs} pairs.")
     fresh = ", ".join(f"{name} {row['bits_per_byte']:.4f}" for name, row in details.get("fresh", {}).items())
     if fresh:
-        lines.append(f"Validation chose {details['chosen']}; trained again with fresh seeds: {fresh}.")
+        lines.append(f"trained again with fresh seeds: {fresh}")
+    if details.get("card"):
+        from ....mixing.card import card_lines
+
+        lines += card_lines(details["chosen"], details["card"])
     lines.append(details["verdict"])
     for end in details.get("last_phases", []):
         shares = ", ".join(f"{name} {share:.3f}" for name, share in end["shares"].items() if share > 0)

@@ -4,8 +4,8 @@ Everything is written from the shards of the waves and the choice that the fit m
 Refuses a validation proxy that diverged: without it there is no verdict.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -13,16 +13,21 @@ import pyarrow.parquet as pq
 
 from ....corpus.store.errors import WorkspaceError
 from ....corpus.store.shards import Shard, filesystem
+from ....mixing.card import pairs_of
+from ....mixing.handover import same_mixtures, settled
 from ....mixing.proxies import ONLINE, domain_facts, fleet_flops
 from ....mixing.recipe import Evidence, Phase, Recipe, Tokenizer, dump_recipe, make_recipe
+from ....mixing.tables import as_json, plain_values
 from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, two_phase_predicted, validate
 from ....proxy_models.fleets.pool import TokenPool
+from ....training.data.overlap import held_out_overlap
 from ....training.data.shards import open_tokens, table_name
 from ...engine.graph import Report
 from ...engine.stage import Plan
 from .bounds import run_tokens
 
 WAVES, MIXTURE = "mixture/waves", "mixture"
+Losses = dict[str, dict[int, dict[str, float]]]  # mixture -> seed -> target -> bits per byte
 
 
 def wave_rows(plan: Plan, shards: Iterable[Shard]) -> pa.Table:
@@ -51,35 +56,86 @@ def write_mixture(items: Sequence[Any], plan: Plan, pool: TokenPool) -> Iterator
     if decision.last is not None:
         predicted[TWO_PHASE] = two_phase_predicted(predicted[FITTED], decision.last.gain)
         mixtures[TWO_PHASE] = whole_run(mixtures[FITTED], decision)
-    target, name = choice.report["target"], decision.name
+    target = choice.report["target"]
     trained = wave_rows(plan, [*kinds["validation"], *kinds["twophase"]])
-    validation = validate(final_losses(trained), predicted, target, name)
-    if kinds["final"]:
-        again = validate(final_losses(wave_rows(plan, kinds["final"])), predicted, target, name)
-        validation |= {"fresh": again["mixtures"], "verdict": f"{again['verdict']} (Seeds that chose nothing.)"}
-    recipe = recipe_of(plan, pool, choice, decision, predicted, validation)
+    same = same_mixtures(choice.mixtures, plan.settings.validated())
+    measured = final_losses(trained, same)
+    fresh = final_losses(wave_rows(plan, kinds["final"])) if kinds["final"] else {}
+    over: dict[str, Any] = {}
+    if decision.ranked:
+        over = handed_over(decision.ranked, measured, fresh, target, choice.penalties)
+        decision = replace(decision, mixture=over["name"])
+    name = decision.name
+    validation = validate(measured, predicted, target, name)
+    if fresh:
+        again = validate(fresh, predicted, target, name)
+        validation |= {"fresh": again["mixtures"], "handed_over": over, "verdict": handed_over_told(over)}
+    parts = choice.report["card"]
+    card = plain_values({**parts, "pairs": pairs_of(parts, name)})
+    recipe = recipe_of(plan, pool, choice, decision, predicted, validation, card)
     ends = [end.told(pool.names) for end in decision.ends]
     told = {**choice.report, "predicted": predicted, "validation": validation, "last_phases": ends, "chosen": name}
     yield from (
         _write_table(plan, "swarm.parquet", wave_rows(plan, kinds["swarm"])),
         _write_table(plan, "validation.parquet", trained),
         _write_table(plan, "table.parquet", mixture_table(recipe, mixtures, predicted, validation)),
-        _write_text(plan, "fit.json", json.dumps(told, indent=1) + "\n"),
+        _write_text(plan, "fit.json", as_json(told, indent=1) + "\n"),
         _write_text(plan, "recipe.yaml", dump_recipe(recipe)),
     )
     yield from ((WAVES, shard) for shard in shards)
-    yield {
-        **validation,
-        "chosen": name,
-        "bounds": choice.report["bounds"],
-        "shares": mixtures,
-        "predicted": predicted,
-        "last_phases": ends,
-    }
+    yield plain_values(
+        {
+            **validation,
+            "chosen": name,
+            "bounds": choice.report["bounds"],
+            "shares": mixtures,
+            "predicted": predicted,
+            "last_phases": ends,
+            "target_files": choice.report["target_files"],
+            "card": card,
+        }
+    )
 
 
-def final_losses(rows: pa.Table) -> dict[str, dict[int, dict[str, float]]]:
-    """mixture -> seed -> target -> bits per byte at the last step. Refuses a proxy that diverged."""
+def handed_over(
+    ranked: Sequence[str],
+    measured: Losses,
+    fresh: Losses,
+    target: Mapping[str, float],
+    penalties: Mapping[str, float],
+) -> dict[str, Any]:
+    """What `mixing.handover.settled` says of the objective: the target, and the price of a mixture."""
+
+    def objective(losses: Losses) -> dict[str, dict[int, float]]:
+        return {
+            name: {
+                seed: sum(target[t] * found[t] for t in target if target[t]) + penalties.get(name, 0.0)
+                for seed, found in seeds.items()
+            }
+            for name, seeds in losses.items()
+        }
+
+    judged, before = objective(fresh), objective(measured)
+    return settled(ranked, judged, {name: {**before[name], **seeds} for name, seeds in judged.items()})
+
+
+def handed_over_told(over: Mapping[str, Any]) -> str:
+    """One or two sentences: what is handed over, why, and how far it is from natural and uniform."""
+    beside = [
+        f"{row['gain']:+.4f} against {name}" + ("" if row["low"] is None else f" [{row['low']:.4f}, {row['high']:.4f}]")
+        for name, row in over["against"].items()
+        if name in ("natural", "uniform")
+    ]
+    seeds = next((row["seeds"] for row in over["against"].values()), 0)
+    told = f" With {seeds} fresh seeds its bits per byte are lower by {', '.join(beside)}." if beside else ""
+    return f"Handed over: {over['name']}; {over['reason']}.{told}"
+
+
+def final_losses(rows: pa.Table, same: Mapping[str, str] | None = None) -> Losses:
+    """mixture -> seed -> target -> bits per byte at the last step. Refuses a proxy that diverged.
+
+    same  name -> the mixture of the very same shares that was trained in its place
+    """
     measured: dict[str, dict[int, dict[str, float]]] = {}
     last = max(rows["step"].to_pylist())
     for row in rows.to_pylist():
@@ -87,7 +143,7 @@ def final_losses(rows: pa.Table) -> dict[str, dict[int, dict[str, float]]]:
             if not row["alive"]:
                 raise WorkspaceError(f"the validation proxy of {row['mixture']}, seed {row['seed']}, diverged")
             measured.setdefault(row["mixture"], {})[row["seed"]] = row["losses"]
-    return measured
+    return measured | {name: measured[other] for name, other in (same or {}).items() if other in measured}
 
 
 def whole_run(fitted: Sequence[float], decision: Decision) -> tuple[float, ...]:
@@ -115,6 +171,7 @@ def recipe_of(
     decision: Decision,
     predicted: Mapping[str, dict[str, float]],
     validation: dict[str, Any],
+    card: dict[str, Any],
 ) -> Recipe:
     """The chosen mixture as a recipe for the run, with its evidence."""
     settings, told = plan.settings, choice.report
@@ -137,18 +194,21 @@ def recipe_of(
             "validation_tokens": check.tokens_per_model,
             "flops": fleet_flops(proxy, pool.vocab_size, runs),
             "validation_flops": fleet_flops(check, pool.vocab_size, checked),
+            **({"target_files": told["target_files"]} if told["target_files"] else {}),
         },
         regressor={
             name: {"members": row["members"], "cross_validated": row["cross_validated"]["ensemble"]}
             for name, row in told["targets"].items()
         },
         target=told["target"],
-        chosen=f"{decision.name}, as {settings.choose}",
+        chosen=f"{decision.name}, as {'measured' if settings.measured else 'predicted'}",
         predicted=predicted.get(decision.name, {}),
         baselines={name: row for name, row in predicted.items() if name != decision.name},
         validation=validation["mixtures"],
         fresh=validation.get("fresh", {}),
+        card=card,
         verdict=validation["verdict"],
+        overlap={name: vars(one) for name, one in held_out_overlap(plan.workspace).items() if name in pool.names},
     )
     return make_recipe(
         name=f"{len(pool.names)} domains",

@@ -5,8 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from ....corpus.store.errors import RequestError
-
-USUAL = ("natural", "uniform", "best_of_swarm", "fitted")
+from .settings import CANDIDATES
 
 
 class MixOptions(BaseModel, frozen=True, extra="forbid"):
@@ -16,7 +15,7 @@ class MixOptions(BaseModel, frozen=True, extra="forbid"):
     d_model: int | None = Field(default=None, ge=2, description="width of a proxy; default: 64")
     also: tuple[str, ...] = Field(
         default=(),
-        description="mixture to train with seeds, beside the usual four; may be repeated",
+        description="mixture to train with seeds, beside the usual ones; may be repeated",
         json_schema_extra={"cli": {"option": "--validate"}},
     )
 
@@ -35,7 +34,7 @@ def gather(values: dict[str, Any], options: MixOptions) -> dict[str, Any]:
     if isinstance(reuse, dict) and "recipe" not in reuse and reuse.get("changed"):
         raise RequestError("--changed says which domains an old recipe lacks; it needs --reuse RECIPE")
     if options.also:
-        made["validate_mixtures"] = [*made.get("validate_mixtures", USUAL), *options.also]
+        made["validate_mixtures"] = [*made.get("validate_mixtures", CANDIDATES), *options.also]
     if made.get("groups"):
         made.setdefault("design", "nested")
     made["proxy"] = proxy_values(made.get("proxy") or {}, options.steps, options.d_model)

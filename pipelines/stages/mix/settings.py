@@ -1,6 +1,6 @@
 """What a search of the mixture and a ladder of sizes are asked for: plain data that imports nothing heavy.
 
-Refuses names of mixtures that it does not know and a first round too small to fit.
+Refuses names of mixtures that it does not know, numbers that are none, and a target that is said twice.
 """
 
 from collections.abc import Mapping
@@ -8,8 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from ....corpus.readers.text_names import names_a_file
+from ....corpus.settings import File
 from ....corpus.store.errors import unknown_name
-from ....mixing.settings import FEWEST, TWO_PHASE, round_sizes
+from ....mixing.settings import BOLDNESS, HALF_TOKENS, SWARM_BEST, TWO_PHASE
+from ....mixing.target_names import target_entry, targets_of
 from ....proxy_models.settings import FleetSettings
 
 ONLINE = ("doremi", "ado")  # mixtures that a policy finds on proxies
@@ -17,12 +20,14 @@ ONLINE = ("doremi", "ado")  # mixtures that a policy finds on proxies
 
 ALWAYS = ("natural", "fitted")  # validated whatever is asked: gains are over natural
 
-KNOWN = ("natural", "uniform", "unimax", "temperature", "doremi_style", *ONLINE, "best_of_swarm", "fitted")
+CANDIDATES = ("natural", "uniform", *SWARM_BEST, "fitted")  # validated where nothing else is asked for
+
+KNOWN = ("natural", "uniform", "unimax", "temperature", "doremi_style", *ONLINE, *SWARM_BEST, "fitted")
 
 REUSED = "previous"
 
 
-class Reuse(BaseModel, frozen=True, extra="forbid"):
+class Reuse(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A mixture in use, whose unchanged domains keep their proportions and act as one in the search."""
 
     recipe: str = Field(
@@ -50,7 +55,7 @@ class Reuse(BaseModel, frozen=True, extra="forbid"):
         return given
 
 
-class MixSettings(BaseModel, frozen=True, extra="forbid"):
+class MixSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How the search is made. `proxy` and `validation` are the models; the recipe is for `total_tokens`."""
 
     mixtures: int = Field(default=32, ge=8, description="mixtures in the swarm, one proxy each")
@@ -64,12 +69,17 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
         json_schema_extra={"cli": {"option": "--group", "parse": "groups"}},
     )
     rounds: int = Field(
-        default=2,
+        default=5,
         ge=1,
-        description="rounds, each half the size of the last; later ones look where the fit promises or doubts most",
+        description="rounds: the first draws half of the mixtures, later ones look where the fit promises most",
     )
     boldness: float = Field(
-        default=1.0, ge=0, description="what a deviation of the fit is worth when a round is chosen"
+        default=BOLDNESS, ge=0, description="what a deviation of the fit is worth when a round is chosen"
+    )
+    least_gain: float = Field(
+        default=1e-4,
+        ge=0,
+        description="bits per byte of the target that a further round must be expected to gain; else the search stops",
     )
     reuse: Reuse | None = Field(
         default=None, description="a mixture in use, whose unchanged domains keep their proportions"
@@ -85,8 +95,8 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     )
     seeds: int = Field(default=3, ge=1, description="seeds of each validated mixture")
     validate_mixtures: tuple[str, ...] = Field(
-        default=("natural", "uniform", "best_of_swarm", "fitted"),
-        description="mixture to train with seeds, beside the usual four; may be repeated",
+        default=CANDIDATES,
+        description="mixtures to train with seeds at validation size, of which one is handed over",
         json_schema_extra={"cli": {"option": None}},
     )
     compare: dict[str, dict[str, float]] = Field(
@@ -104,8 +114,10 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
         json_schema_extra={"cli": {"option": "--last-phase"}},
     )
     last_mixtures: int = Field(default=16, ge=8, description="branches for each of them")
-    choose: Literal["predicted", "measured"] = Field(
-        default="predicted", description="the recipe: predicted (the fit's) or measured best"
+    choose: Literal["predicted", "measured"] | None = Field(
+        default=None,
+        description="the recipe: predicted (the fit's), or measured: what validates best where fresh seeds prove that "
+        "it beats natural, else natural; default: measured, but predicted where last phases are tried",
     )
     wave: int = Field(default=8, ge=1, description="models trained together")
     heldout_tokens: int = Field(
@@ -113,8 +125,16 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
     )
     target: dict[str, float] = Field(
         default={},
-        description="DOMAIN or DOMAIN=WEIGHT; may be repeated; default: every domain alike",
-        json_schema_extra={"cli": {"parse": "targets"}},
+        description="DOMAIN, FILE or NAME=FILE, each with =WEIGHT or not; may be repeated; default: every domain alike",
+        json_schema_extra={"cli": {"parse": "target_entries"}},
+    )
+    target_files: dict[str, File] = Field(
+        default={},
+        description="target -> file of questions and answers or of texts; one half is searched by, the other judges",
+        json_schema_extra={"cli": {"option": None}},
+    )
+    target_tokens: int = Field(
+        default=HALF_TOKENS, ge=256, description="tokens measured in each half of a target file, where it has so many"
     )
     regressors: tuple[str, ...] | None = Field(
         default=None, description="candidates of the ensemble, by name; default: all"
@@ -140,11 +160,38 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
         default={}, description="DOMAIN=PRICE per token, in bits per byte of the target; may be repeated"
     )
     at_most: dict[str, float] = Field(
-        default={}, description="DOMAIN=LOSS in bits per byte of the proxies that the recipe must keep; may be repeated"
+        default={}, description="TARGET=LOSS in bits per byte of the proxies that the recipe must keep; may be repeated"
     )
     seq_len: int = Field(default=256, gt=1, description="tokens of a row of the run")
     draws: int = Field(default=20_000, ge=100, description="mixtures that the optimiser draws")
     seed: int = Field(default=0, description="seed of the design and of the proxies; equal seeds give equal bytes")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _files_among_targets(cls, given: Any) -> Any:
+        """`target` may name files: a text, a list of texts, or name -> weight, file, or {file, weight}."""
+        if not isinstance(given, Mapping) or not given.get("target"):
+            return given
+        told, entries = given["target"], []
+        if isinstance(told, (str, list, tuple)):
+            entries = [target_entry(str(entry), "target") for entry in ([told] if isinstance(told, str) else told)]
+        elif isinstance(told, Mapping):
+            for name, value in told.items():
+                if isinstance(value, Mapping):
+                    if not set(value) <= {"file", "weight"}:
+                        raise ValueError(f"target: {name}: write a weight, a file, or both as file: and weight:")
+                    entries.append((str(name), value.get("file"), value.get("weight", 1.0)))
+                elif isinstance(value, str) and names_a_file(value):
+                    entries.append((str(name), value, 1.0))
+                elif value is None and names_a_file(str(name)):
+                    entries.append(target_entry(str(name), "target"))
+                else:
+                    entries.append((str(name), None, value))
+        weights, files = targets_of(entries, "target")
+        both = sorted(set(files) & set(given.get("target_files") or {}))
+        if both:
+            raise ValueError(f"target_files: {', '.join(both)} has a file in target already")
+        return {**given, "target": weights, "target_files": {**files, **(given.get("target_files") or {})}}
 
     @model_validator(mode="after")
     def _fits_together(self) -> "MixSettings":
@@ -164,10 +211,22 @@ class MixSettings(BaseModel, frozen=True, extra="forbid"):
         for length in self.last_phases:
             if not 0 < round(length * self.proxy.steps) < self.proxy.steps:
                 raise ValueError(f"last_phases: {length:g} of {self.proxy.steps} steps leaves one phase empty")
-        first = round_sizes(self.mixtures, self.rounds)[0]
-        if self.rounds > 1 and first < FEWEST:
-            raise ValueError(f"{self.rounds} rounds of {self.mixtures} mixtures begin with {first}; {FEWEST} at least")
+        for where, numbers in (("target", self.target), ("floors", self.floors), ("ceilings", self.ceilings)):
+            for name, value in numbers.items():
+                if value < 0:
+                    raise ValueError(f"{where}: {name} is {value:g}; it must be 0 at least")
+        if self.target and not sum(self.target.values()):
+            raise ValueError("target: the weights are all zero, so there is nothing to aim at")
         return self
+
+    @property
+    def measured(self) -> bool:
+        """Whether measurement decides what is handed over."""
+        return (self.choose or ("predicted" if self.last_phases else "measured")) == "measured"
+
+    def weights(self) -> dict[str, float]:
+        """Weight of each target in what is minimised; empty: every held-out domain alike."""
+        return {**dict.fromkeys(self.target_files, 1.0), **self.target}
 
     def fleet(self, kind: str) -> FleetSettings:
         """Settings of the models of a wave; groups are fixed, because a probe's choice would change the bytes."""

@@ -18,12 +18,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....corpus.store.shards import Shard, filesystem, fingerprint
-from ....mixing.proxies import Wave, fraction, mean_shares, open_pool, proxy_schema, swarm_of, train_wave, waves
+from ....mixing.handover import same_mixtures
+from ....mixing.proxies import (
+    Wave,
+    fraction,
+    mean_shares,
+    open_pool,
+    proxy_schema,
+    swarm_of,
+    target_files,
+    train_wave,
+    waves,
+)
 from ....mixing.recipe import rounded
 from ....mixing.regression.ensemble import target_weights
 from ....mixing.search.designs import dirichlet_swarm, nested_swarm, spread_swarm
 from ....mixing.search.rounds import acquire, round_sizes
 from ....mixing.swarm import Swarm
+from ....mixing.target_files import JUDGED, SEARCHED
 from ....mixing.two_phase import last_mixtures
 from ....mixing.verdict import Choice, choose
 from ....proxy_models.fleets.pool import TokenPool
@@ -41,7 +53,7 @@ from .bounds import (
     smallest_share,
     validation_seeds,
 )
-from .choice import decide
+from .choice import JUDGES, decide
 from .files import MIXTURE, MIXTURE_TABLE, WAVES, named_shards, wave_rows, write_mixture
 
 if TYPE_CHECKING:
@@ -50,8 +62,17 @@ if TYPE_CHECKING:
 __all__ = ["MIXTURE_TABLE", "MixSettings", "mix"]
 
 
-def pool_of(plan: Plan) -> TokenPool:
-    return open_pool(plan.workspace.url, fingerprint(plan.inputs), plan.settings.heldout_tokens)
+def pool_of(plan: Plan, half: str = SEARCHED) -> TokenPool:
+    """The pool, with that half of each target file."""
+    settings: MixSettings = plan.settings
+    files = tuple(sorted(settings.target_files.items()))
+    tables = fingerprint(plan.inputs)
+    return open_pool(plan.workspace.url, tables, settings.heldout_tokens, files, half, settings.target_tokens)
+
+
+def half_of(kind: str) -> str:
+    """The half of target files that models of a wave are measured on: only the last measurement sees the other."""
+    return JUDGED if kind == JUDGES else SEARCHED
 
 
 def part_seen(plan: Plan, kind: str) -> float:
@@ -104,13 +125,14 @@ def next_waves(found: Iterator[Shard], plan: Plan, number: int) -> Iterator[Any]
     sizes = round_sizes(settings.mixtures, settings.rounds)
     rows = acquire(
         units.swarm(swarm),
-        target_weights(swarm.targets, settings.target),
+        target_weights(swarm.targets, settings.weights()),
         units.collapse(pool.natural),
         units.limits(run_limits(plan, pool.tokens, pool.names)),
         sizes[number],
         regressors=settings.regressors,
         seed=settings.seed + 7 * number,
         boldness=settings.boldness,
+        least_gain=settings.least_gain,
     )
     runs = named(units.expand(rows), pool, settings.seed, sum(sizes[:number]))
     yield from waves("swarm", runs, settings.wave, first=len(swarm_shards))
@@ -120,7 +142,8 @@ def next_waves(found: Iterator[Shard], plan: Plan, number: int) -> Iterator[Any]
 def validation_waves(plan: Plan, choice: Choice) -> list[Wave]:
     """Every mixture to validate with every seed."""
     seeds = validation_seeds(plan.settings)
-    runs = [(name, choice.mixtures[name], seed) for name in plan.settings.validated() for seed in seeds]
+    first = same_mixtures(choice.mixtures, plan.settings.validated())
+    runs = [(name, choice.mixtures[name], seed) for name in first if first[name] == name for seed in seeds]
     return waves("validation", runs, plan.settings.wave)  # type: ignore[arg-type]
 
 
@@ -172,6 +195,7 @@ def train(wave: Wave, plan: Plan) -> Iterator[Shard]:
     held, part = plan.settings.heldout_tokens, part_seen(plan, wave.kind)
     made_from = (what, held, part, plan.inputs, wave.names, wave.mixtures, wave.seeds, wave.first, wave.length)
     made_from += (wave.last,) if wave.last else ()
+    made_from += (half_of(wave.kind), plan.settings.target_tokens) if plan.settings.target_files else ()
     stamp = fingerprint(plan.stage, plan.version, *made_from)
     work = Work(wave.shard, {}, load=(wave, fleet, part), stamp=stamp, lasting=True)
     yield from (shard for _, shard in done_or(plan, work, train_models))
@@ -180,7 +204,7 @@ def train(wave: Wave, plan: Plan) -> Iterator[Shard]:
 def train_models(plan: Plan, work: Work) -> Iterator[Report]:
     """Train the models of a wave; one row per model and evaluation."""
     wave, fleet, part = work.load
-    pool = pool_of(plan)
+    pool = pool_of(plan, half_of(wave.kind))
     seen = pool if part == 1.0 else fraction(pool, part, fleet.seq_len)
     trail = plan.workspace.path(WAVES, "_unfinished", wave.shard)
     with plan.writer(WAVES, wave.shard, proxy_schema(pool.names, pool.targets)) as writer:
@@ -208,7 +232,7 @@ def fit(found: Iterator[Shard], plan: Plan) -> Iterator[Any]:
         swarm,
         pool.natural,
         run_limits(plan, pool.tokens, pool.names),
-        target=settings.target,
+        target=settings.weights(),
         regressors=settings.regressors,
         seed=settings.seed,
         draws=settings.draws,
@@ -221,6 +245,7 @@ def fit(found: Iterator[Shard], plan: Plan) -> Iterator[Any]:
         terms={"kl": settings.kl, "cost": settings.cost, "at_most": settings.at_most},
     )
     choice.report["diverged"] = diverged
+    choice.report["target_files"] = target_files(settings.target_files, plan.workspace, pool, settings.target_tokens)
     yield from validation_waves(plan, choice)
     yield from last_waves(plan, choice)
     yield choice
@@ -229,8 +254,12 @@ def fit(found: Iterator[Shard], plan: Plan) -> Iterator[Any]:
 
 def excess_of(swarm: Swarm) -> np.ndarray | None:
     """(steps, D): how far the first natural proxy was, along its training, above the best any proxy reached."""
-    if swarm.trajectories is None or swarm.targets != swarm.domains or not swarm.runs[0].startswith("natural:"):
+    if swarm.trajectories is None or not swarm.runs[0].startswith("natural:"):
         return None
+    if not set(swarm.domains) <= set(swarm.targets):
+        return None
+    swarm = swarm.only(swarm.domains)
+    assert swarm.trajectories is not None
     excess = swarm.trajectories[0] - swarm.losses.min(0)
     return np.repeat(excess, 50, axis=0)  # DoReMi steps its weights many times; evaluations are few
 
@@ -245,7 +274,7 @@ def write(items: Iterator[Any], plan: Plan) -> Iterator[Any]:
 
 mix = Stage(
     "mix",
-    2,
+    3,
     (MIXTURE, WAVES),
     mix_inputs,
     mix_graph,

@@ -24,7 +24,7 @@ class RefilterSettings(Measured, frozen=True, extra="forbid"):
         return rules
 
 
-class Again(Measured, frozen=True, extra="forbid"):
+class RefilterCall(Measured, frozen=True, extra="forbid"):
     """The rules themselves, not their name: a file may change under its name."""
 
     rules: RuleSet = Field(description="the rules themselves")

@@ -22,7 +22,7 @@ from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from ..filter.stage import Measured, aligned
-from .settings import Again as Again
+from .settings import RefilterCall as RefilterCall
 from .settings import RefilterSettings as RefilterSettings
 
 STAGE, DECISIONS_TABLE, SIGNALS = "refilter", "decisions/refilter", "refiltered"
@@ -32,7 +32,7 @@ def _known(settings: Measured) -> dict[str, Family]:
     return known_families(settings.classifiers, settings.urls, settings.segmenter)
 
 
-def _compiled(settings: Again) -> tuple[Compiled, list[Family]]:
+def _compiled(settings: RefilterCall) -> tuple[Compiled, list[Family]]:
     known = _known(settings)
     rules = compiled(settings.rules, families=known)[0]
     return rules, families(rules.signals, known=known)
@@ -43,13 +43,13 @@ def refilter(
 ) -> dict[str, Any]:
     """Measure what the rules need on the documents that are left, and decide."""
     made_with = {name: getattr(settings, name) for name in Measured.model_fields}
-    asked = Again(rules=settings.check(), **made_with)
+    asked = RefilterCall(rules=settings.check(), **made_with)
     measured = run_stage(MEASURE, workspace, asked, options, force, quiet)
     summary = run_stage(REFILTER, workspace, asked, options, force, quiet)
     return summary | {"tables": measured["tables"] | summary["tables"]}
 
 
-REFILTER: Stage[Again] = Stage(
+REFILTER: Stage[RefilterCall] = Stage(
     name=STAGE,
     version=1,
     tables=(DECISIONS_TABLE,),
@@ -60,7 +60,7 @@ REFILTER: Stage[Again] = Stage(
     redecides=True,
     recorded=lambda settings: {"families": _measured(settings), "rules": settings.rules.model_dump(mode="json")},
 )
-MEASURE: Stage[Again] = Stage(
+MEASURE: Stage[RefilterCall] = Stage(
     name=SIGNALS,
     command=STAGE,
     version=1,
@@ -73,11 +73,11 @@ MEASURE: Stage[Again] = Stage(
 )
 
 
-def _measured(settings: Again) -> list[Any]:
+def _measured(settings: RefilterCall) -> list[Any]:
     return [family.recorded for family in _compiled(settings)[1]]
 
 
-def _items(plan: Plan[Again], tables: tuple[str, ...]) -> list[Work]:
+def _items(plan: Plan[RefilterCall], tables: tuple[str, ...]) -> list[Work]:
     """Every shard of documents/, with the shards of these tables that bear its name."""
     items = []
     manifests = [plan.workspace.table(name).finished(STAGE) for name in tables]
@@ -88,7 +88,7 @@ def _items(plan: Plan[Again], tables: tuple[str, ...]) -> list[Work]:
     return items
 
 
-def measure_shard(plan: Plan[Again], work: Work) -> Iterator[Report]:
+def measure_shard(plan: Plan[RefilterCall], work: Work) -> Iterator[Report]:
     """Signals of the documents of one shard that are left."""
     wanted = _compiled(plan.settings)[1]
     needed = sorted({"id", *(name for f in wanted for name in (f.column or "text", *f.beside))})
@@ -102,7 +102,7 @@ def measure_shard(plan: Plan[Again], work: Work) -> Iterator[Report]:
     yield SIGNALS, out.shard
 
 
-def decide_shard(plan: Plan[Again], work: Work) -> Iterator[Report]:
+def decide_shard(plan: Plan[RefilterCall], work: Work) -> Iterator[Report]:
     """Decisions of one shard, from its signals."""
     rules = _compiled(plan.settings)[0]
     columns = ["id", *sorted(rules.columns - {"id"})]

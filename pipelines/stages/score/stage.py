@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
+from ....corpus.readers.text_names import stem
 from ....corpus.store import fate
 from ....corpus.store.errors import RequestError, unknown_name
 from ....corpus.store.shards import checksum, filesystem
@@ -58,7 +59,7 @@ def score(
 def fit_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
     return Stage(
         name=f"proxies/{settings.table}",
-        command="score",
+        command=f"score {settings.method}",
         version=1,
         tables=(f"proxies/{settings.table}",),
         inputs=fit_inputs,
@@ -74,6 +75,14 @@ def fit_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
     """The documents, and checksums of the files that the request names."""
     found = fate.inputs(workspace, "score", chain_before(SELECT))
     files = [target for target in settings.targets if is_file(target)]
+    named: dict[str, str] = {}
+    for target in settings.targets:
+        name = _target_name(target)
+        if name in named:
+            raise RequestError(
+                f"--target {target}: it and {named[name]} both would be the column {name}; rename one of them"
+            )
+        named[name] = target
     models = [find_model(path, name) for name, path in settings.models.items()]
     for path in (*files, *models, *((settings.tokenizer,) if settings.tokenizer else ())):
         fs, place = filesystem(path)
@@ -159,9 +168,8 @@ def _cap(settings: ScoreSettings, purpose: str) -> int:
 
 def _target_name(target: str) -> str:
     """A target's name as part of a column: its last path component without suffix, letters, digits and _ only."""
-    stem = target.rstrip("/").rsplit("/", 1)[-1]
-    stem = stem.rsplit(".", 1)[0] if is_file(target) else stem
-    return "".join(c if c.isalnum() else "_" for c in stem)
+    name = stem(target) if is_file(target) else target
+    return "".join(c if c.isalnum() else "_" for c in name)
 
 
 def _tokenizer(workspace: Workspace, settings: ScoreSettings) -> str | None:
@@ -180,7 +188,7 @@ def _tokenizer(workspace: Workspace, settings: ScoreSettings) -> str | None:
 def score_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
     return Stage(
         name=f"scores/{settings.table}",
-        command="score",
+        command=f"score {settings.method}",
         version=1,
         tables=(f"scores/{settings.table}",),
         inputs=score_inputs,

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 
-class SelectSettings(BaseModel, frozen=True, extra="forbid"):
+class SelectSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What to select by, and how much: exactly one of share, tokens and threshold."""
 
     by: tuple[str, ...] = Field(

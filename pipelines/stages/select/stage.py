@@ -5,8 +5,9 @@ Shards give ids, scores and sizes, never text; one worker orders them and says f
 from in turn (RDS+'s round robin). With `unit: chunks`, `edits/select/` holds the text that remains of documents of
 which only some chunks are kept.
 
-Refuses a score that is not there, scores of other documents than those that survive now, and a budget larger than
-what there is. A document without a score is dropped, by the rule `unscored`.
+Refuses a score that is not there or is no number, scores of other documents than those that survive now, and a budget
+larger than what there is or smaller than every document. A document larger than the whole budget is passed over, one
+without a score is dropped, by the rule `unscored`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,12 @@ def select_inputs(workspace: Workspace, settings: SelectSettings) -> dict[str, s
         columns = _columns(workspace, table)
         if column not in columns:
             raise unknown_name("column", column, columns, f"--by {name}")
+        kind = _schema(workspace, table, [column]).field(column).type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+            raise RequestError(
+                f"--by {name}: scores/{table}/ has {kind} in the column {column}, which is no score; "
+                f"numbers are in: {', '.join(_numeric(workspace, table)) or 'none'}"
+            )
         if settings.unit == "chunks" and "chunks" not in columns:
             raise RequestError(f"scores/{table}/ has no chunks: only losses of models (color, pair, perplexity) have")
         found[f"scores/{table}"] = manifest.fingerprint
@@ -86,7 +93,7 @@ def select_items(plan: Plan[SelectSettings]) -> list[Work]:
 
 select = Stage[SelectSettings](
     name=SELECT,
-    version=1,
+    version=2,
     tables=(DECISIONS, EDITS),
     inputs=select_inputs,
     graph=select_graph,
@@ -176,6 +183,11 @@ def choose(read: Iterator[tuple[Work, pa.Table]], plan: Plan[SelectSettings]) ->
     else:
         budget = settings.tokens if settings.tokens is not None else settings.share * sizes.sum()
         chosen = _within(keys, units, sizes, budget, settings.seed)
+        if not len(chosen) and not np.isnan(keys).all():
+            raise RequestError(
+                f"select: nothing fits into a budget of {budget:,.0f}: the smallest of {len(units):,} {settings.unit} "
+                f"has {sizes.min():,.0f}; ask for a larger share or for more tokens"
+            )
     report = {"available": int(sizes.sum()), "selected": int(sizes[chosen].sum()), "overlap": {}}
     for place, name in enumerate(settings.compare, len(settings.by)):
         plain = settings.model_copy(update={"draw": "top", "smallest": False})
@@ -290,6 +302,12 @@ def _split(name: str) -> tuple[str, str]:
 
 def _columns(workspace: Workspace, table: str) -> list[str]:
     return _schema(workspace, table, None).names
+
+
+def _numeric(workspace: Workspace, table: str) -> list[str]:
+    """Columns that a selection can be made by."""
+    found = _schema(workspace, table, None)
+    return [field.name for field in found if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]
 
 
 def _schema(workspace: Workspace, table: str, columns: list[str] | None) -> pa.Schema:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ....corpus.store.fate import sources
 from ....corpus.store.shards import fingerprint
 from ....corpus.store.workspace import Workspace
-from ....proxy_models.model_files import ProxyModel
+from ....proxy_models.model_files import ProxyModel, read_model
 from ....proxy_models.scoring.embeddings import Embedder, vector_array
 from ....proxy_models.scoring.token_losses import threads
 from ...engine.chain import chain_before
@@ -33,7 +33,7 @@ def embed_inputs(workspace: Workspace, settings: EmbedSettings) -> dict[str, str
 
 @lru_cache(maxsize=1)
 def _embedder(model: str, tokenizer: str, made: str) -> Embedder:
-    return Embedder(read_file(tokenizer).decode(), ProxyModel.from_bytes(read_file(model), model))
+    return Embedder(read_file(tokenizer).decode(), ProxyModel.from_bytes(read_model(model, model), model))
 
 
 def items(plan: Plan[EmbedSettings]) -> list[Work]:

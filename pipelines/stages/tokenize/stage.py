@@ -16,7 +16,8 @@ from ....corpus.store import fate
 from ....corpus.store.errors import RequestError, WorkspaceError
 from ....corpus.store.shards import Shard, filesystem
 from ....corpus.store.workspace import Workspace, total
-from ....training.data.shards import SPLITS, TokenFacts, TokenRows, held_out, table_name, write_tokens
+from ....training.data.round_trip import check_round_trip, measure_of
+from ....training.data.shards import SPLITS, TokenFacts, TokenRows, table_name, write_tokens
 from ....training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
 from ...engine.graph import Report, Work, commit, gather, map_blocks, map_shards
 from ...engine.runner import RunnerOptions
@@ -24,8 +25,11 @@ from ...engine.stage import Plan, Stage, run_stage
 
 if TYPE_CHECKING:
     import apache_beam as beam
+from .held_out import FILE as GROUPS_FILE
+from .held_out import GROUPS, GROUPS_STAGE, drawn
 from .settings import TokenizeSettings as TokenizeSettings
 
+TRIED = 200_000  # bytes of each domain that a given tokenizer is tried on
 TOKENIZER, FILE = "tokenizer", "tokenizer.json"
 PREFIXES = {  # `domain` is what `gristmill tag --domain topic` made of it
     "host": "URL: {host}\n\n",
@@ -41,7 +45,9 @@ def tokenize(
 ) -> dict[str, Any]:
     """Bring `tokenizer/` and `tokens/` up to date. The summary of both, in one."""
     first = run_stage(TOKENIZER_STAGE, workspace, settings, options, force, quiet)
-    second = run_stage(TOKENS_STAGE, workspace, settings, options, force or not first["skipped"], quiet)
+    groups = run_stage(GROUPS_STAGE, workspace, settings, options, force or not first["skipped"], quiet)
+    anew = force or not (first["skipped"] and groups["skipped"])
+    second = run_stage(TOKENS_STAGE, workspace, settings, options, anew, quiet)
     return second | {"skipped": first["skipped"] and second["skipped"], "tables": first["tables"] | second["tables"]}
 
 
@@ -98,6 +104,8 @@ def make_tokenizer(samples: Iterator[Sample], plan: Plan[TokenizeSettings]) -> I
         text = train_tokenizer(_sampled_texts(reports, plan), settings.vocab_size)
     else:
         text = _given(settings.tokenizer)
+        samples = _first_texts(reports)
+        check_round_trip(text, load_tokenizer(text, settings.tokenizer), samples, settings.tokenizer)
     facts = token_facts(text, settings.bos, settings.eos, settings.tokenizer or FILE)
     yield plan.put(TOKENIZER, FILE, text.encode(), facts.vocab_size, vocabulary=facts.vocab_size)
     yield {"domains": dict(sorted(domains.items())), **_told(facts)}
@@ -116,6 +124,23 @@ def _sampled_texts(reports: list[Sample], plan: Plan[TokenizeSettings]) -> Itera
                 for id, text in zip(documents["id"].to_pylist(), documents["text"].to_pylist(), strict=True):
                     if id in chosen:
                         yield text
+
+
+def _first_texts(reports: list[Sample]) -> dict[str, list[str]]:
+    """Texts of each domain's documents with the smallest draws, up to `TRIED` of their bytes."""
+    rows: dict[str, list[tuple[int, str, int]]] = {}
+    for _, batch, _ in reports:
+        for row in batch.to_pylist():
+            rows.setdefault(row["domain"], []).append((row["draw"], row["id"], row["bytes"]))
+    chosen = {id: domain for domain, found in rows.items() for _, id, _ in _until(sorted(found), TRIED)}
+    texts: dict[str, list[str]] = {}
+    for work, batch, _ in reports:
+        if not chosen.keys().isdisjoint(batch.column("id").to_pylist()):
+            for documents in work.documents.read(["id", "text"]):
+                for id, text in zip(documents["id"].to_pylist(), documents["text"].to_pylist(), strict=True):
+                    if id in chosen:
+                        texts.setdefault(chosen[id], []).append(text)
+    return texts
 
 
 def _until(ordered: Iterable[tuple[int, str, int]], cap: int) -> Iterator[tuple[int, str, int]]:
@@ -171,7 +196,7 @@ def tokens_recorded(settings: TokenizeSettings) -> dict[str, Any]:
 
 
 def tokens_inputs(workspace: Workspace, settings: TokenizeSettings) -> dict[str, str]:
-    return {TOKENIZER: workspace.table(TOKENIZER).finished("tokenize").fingerprint}
+    return {name: workspace.table(name).finished("tokenize").fingerprint for name in (TOKENIZER, GROUPS)}
 
 
 def tokens_items(plan: Plan[TokenizeSettings]) -> list[Work]:
@@ -179,7 +204,8 @@ def tokens_items(plan: Plan[TokenizeSettings]) -> list[Work]:
     table = plan.workspace.table(TOKENIZER)
     told = table.finished("tokenize").details
     facts = TokenFacts(told["tokenizer"], told["vocab_size"], told["bos"], told["eos"])
-    load = (table.shard_url(FILE), facts)
+    groups = plan.workspace.table(GROUPS).shard_url(GROUPS_FILE)
+    load = (table.shard_url(FILE), facts, groups, sum(found["documents"] for found in told["domains"].values()))
     return [Work.of(source, load) for source in fate.sources(plan.workspace, "tokenize").values()]
 
 
@@ -199,7 +225,7 @@ def tokens_details(
 
 TOKENS_STAGE: Stage[TokenizeSettings] = Stage(
     name="tokenize",
-    version=2,
+    version=3,  # groups of documents are held out together
     tables=(),  # one a domain
     inputs=tokens_inputs,
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, tokenize_shard), plan),
@@ -223,18 +249,24 @@ def tokenize_shard(plan: Plan[TokenizeSettings], work: Work) -> Iterator[Report]
 
 
 def _encoded(plan: Plan[TokenizeSettings], work: Work) -> dict[tuple[str, str], TokenRows]:
-    url, facts = work.load
-    tokenizer = load_tokenizer(_given(url))
+    url, facts, groups, count = work.load
+    text = _given(url)
+    tokenizer = load_tokenizer(text)
+    lost, held = measure_of(text, tokenizer), drawn(groups, plan.settings.heldout, count)
     rows: dict[tuple[str, str], TokenRows] = {}
     for batch in work.documents.read(["id", "domain", "text", "url", "host", "source"]):
         documents = batch.to_pylist()
         texts = [document["text"] for document in documents]
         prefixes = [prefix(document, plan.settings.metadata) for document in documents]
         heads = encode_prefixes(tokenizer, prefixes)
-        for document, head, tokens in zip(documents, heads, encode(tokenizer, facts, texts, prefixes), strict=True):
-            split = SPLITS[held_out(document["id"], plan.settings.heldout)]
+        encoded = encode(tokenizer, facts, texts, prefixes)
+        end = None if facts.eos is None else -1
+        bodies = [own[1 + len(head) : end] for own, head in zip(encoded, heads, strict=True)]
+        missing = lost(texts, bodies)
+        for document, head, tokens, gone in zip(documents, heads, encoded, missing, strict=True):
+            split = SPLITS[held(document["id"])]
             part = rows.setdefault((document["domain"], split), TokenRows())
-            part.append(document["id"], tokens, len(document["text"].encode()), len(head))
+            part.append(document["id"], tokens, len(document["text"].encode()) - gone, len(head), gone)
     return rows
 
 

@@ -50,12 +50,16 @@ def measure(
         models, steps = [model for model, _ in loaded], [step for _, step in loaded]
         length = min(model.config.max_len for model in models)
         model: nn.Module = Ensemble(models) if ensemble else models[0]
+        readings = {model.reading.metadata for model in models}
+        if len(readings) > 1:
+            raise RequestError("some of these models read documents behind their metadata and some do not: no ensemble")
+        held = held_out(workspace, names, tokens, length, models[0].reading)
         scores = probe(workspace, targets, items, facts, length)
         rows.append(
             {
                 "checkpoint": " + ".join(paths),
                 "step": max(steps),
-                "bits_per_byte": bits_per_byte(model, held_out(workspace, names, tokens, length)),
+                "bits_per_byte": bits_per_byte(model, held),
                 "targets": scores(model) if scores else {},
             }
         )

@@ -25,7 +25,7 @@ from ....corpus.store.workspace import Workspace
 from ....mixing.recipe import Phase as RecipePhase
 from ....mixing.recipe import Recipe, load_recipe
 from ....training.data.loader import Phase
-from ....training.data.repetition import fill_in
+from ....training.data.repetition import fill_in_phases
 from ....training.data.shards import TokenDomain, document_ids
 from ..columns import stored_schema
 from .settings import Changes as Changes
@@ -47,9 +47,10 @@ def plan_phases(recipe: Recipe, total: int, available: Mapping[str, int], change
     if replay is not None:
         before = _whole(load_recipe(replay.recipe))
         shares = [_mixed(own, before, replay.share) for own in shares]
-    if max_epochs is not None:  # the loader refuses a domain that is not there
-        shares = [own if own.keys() - available.keys() else fill_in(own, available, total, max_epochs)
-                  for own in shares]  # fmt: skip
+    if max_epochs is not None and not {name for own in shares for name in own} - available.keys():
+        begins = [0.0, *(phase.until for phase in phases)]  # the loader refuses a domain that is not there
+        spans = [phase.until - begin for begin, phase in zip(begins, phases, strict=False)]
+        shares = fill_in_phases(list(zip(spans, shares, strict=True)), available, total, max_epochs)
     parts = _parts(subset, phases, shares, total, available)
     return [
         Phase(

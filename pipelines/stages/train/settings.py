@@ -100,7 +100,9 @@ class Changes(BaseModel, frozen=True, extra="forbid"):
         description="some of what the model was trained on before, for a run that goes on from it; default: none",
     )
     max_epochs: float | None = Field(
-        default=None, gt=0, description="most passes over a domain, the others fill in pro rata; default: no cap"
+        default=None,
+        gt=0,
+        description="most passes over a domain in the whole run, the others fill in; default: no cap",
     )
 
 

@@ -27,12 +27,21 @@ from ....training.evaluation import HeldOut, held_out_rows
 from ....training.loop import Probe, pretrain
 from ....training.run_folder import CHECKPOINTS
 from ....training.targets import load_target, score
-from ....training.transformer import Transformer, size
+from ....training.transformer import PLAIN, Reading, Transformer, size
 from .phases import Changes, arranged, plan_phases, with_quality
 from .settings import Shape as Shape
 from .settings import TrainSettings as TrainSettings
 
 RUNS = "runs"
+
+
+def run_name(name: str) -> str:
+    """The name of a run, once it is that of a folder in `runs/` and leads nowhere else. Raises RequestError."""
+    if not name.strip() or name.startswith(".") or "/" in name or "\0" in name or len(name.encode()) > 240:
+        raise RequestError(
+            f"{name[:60]!r} cannot be the name of a run: a folder in runs/ bears it; give another by --name"
+        )
+    return name
 
 
 def train(
@@ -43,7 +52,7 @@ def train(
     recipe = load_recipe(path)
     if not workspace.is_local:
         raise RequestError(f"{workspace.url}: training maps tokens and writes checkpoints on a local disk")
-    folder = workspace.path(RUNS, settings.name or recipe.name)
+    folder = workspace.path(RUNS, run_name(settings.name or recipe.name))
     if resume and not checkpoint.steps(f"{folder}/{CHECKPOINTS}"):
         raise RequestError(f"--resume: {folder} has no checkpoint to go on from; leave --resume out to start")
     pool = {name: open_tokens(workspace, name) for name in domains(workspace)}
@@ -68,7 +77,8 @@ def train(
         "start": start,
         **({"online": settings.online.model_dump_json()} if settings.online else {}),
     }
-    measured = held_out(workspace, pool, settings.evaluation_tokens, longest)
+    reading = Reading(loop.document_mask, phases[-1].metadata)
+    measured = held_out(workspace, pool, settings.evaluation_tokens, longest, reading)
     scores = probe(workspace, settings.targets, settings.target_items, facts, longest)
     return pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores, online)
 
@@ -127,13 +137,15 @@ def probe(workspace: Workspace, targets: Sequence[str], items: int, facts: Token
     return lambda model: {target.name: score(model, target, tokenizer, facts, length) for target in loaded}
 
 
-def held_out(workspace: Workspace, pool: Iterable[str], tokens: int, seq_len: int) -> dict[str, HeldOut]:
+def held_out(
+    workspace: Workspace, pool: Iterable[str], tokens: int, seq_len: int, reading: Reading = PLAIN
+) -> dict[str, HeldOut]:
     """What these domains of the workspace are measured by, those without held-out text left out."""
     found = {}
     for name in pool:
         domain = open_tokens(workspace, name, "heldout")
         if domain.bytes:
-            found[name] = held_out_rows(domain, seq_len, tokens)
+            found[name] = held_out_rows(domain, seq_len, tokens, reading)
     return found
 
 

@@ -1,0 +1,121 @@
+"""Compressions and their decompressors, all with zlib's manner and in bounded steps: gzip, zstd, lz4, bzip2, xz.
+
+zstd may have windows of up to 2 GiB (`zstd --long=31`), which is the memory that reading such a file takes; a file that
+asks for more is damaged to us, and told so. The same holds for the dictionary of xz.
+"""
+
+import bz2
+import lzma
+from typing import Any, cast
+
+from zlib_ng import zlib_ng as zlib  # twice as fast as the standard library's, with its interface
+
+from ..store.errors import MissingExtra
+
+DAMAGED = cast(type[Exception], zlib.error)  # its stub takes the class for an instance
+LARGEST_WINDOW = 1 << 31  # bytes of memory that one file may ask for
+MAGIC = {
+    "gzip": b"\x1f\x8b\x08",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "lz4": b"\x04\x22\x4d\x18",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ\x00",
+}
+
+
+SKIPPABLE = b"\x2a\x4d\x18"  # of zstd and lz4, after a byte 0x50 to 0x5f: a frame without content, its size behind it
+
+
+def codec(head: bytes) -> str | None:
+    """Name of the compression that a file's first bytes show, None for plain bytes."""
+    if is_skippable(head):
+        return "zstd"
+    if head.startswith(b"BZh") and head[4:10] not in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):
+        return None
+    return next((name for name, magic in MAGIC.items() if head.startswith(magic)), None)
+
+
+class _Zstd:
+    """zstandard's object with a bounded step: 1 KiB of input expands to at most some tens of MiB."""
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._inner = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj()
+        self._held = b""
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data + self._held if self._inner.eof else b""
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        return b"" if self._inner.eof else self._held
+
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        parts, size, place = [], 0, 0
+        while place < len(data) and size < limit and not self._inner.eof:
+            parts.append(self._inner.decompress(data[place : place + 1024]))
+            size += len(parts[-1])
+            place += 1024
+        self._held = data[place:]
+        return b"".join(parts)
+
+
+class _Stepwise:
+    """lz4, bzip2 and xz objects keep unread input themselves; this gives them zlib's manner."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data or b""
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        return b""
+
+    @property
+    def needs_input(self) -> bool:
+        return self._inner.needs_input
+
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        return self._inner.decompress(data, limit)
+
+
+def decompressor(name: str) -> Any:
+    """A fresh decompressor with zlib's interface: decompress(data, limit), eof, unused_data, unconsumed_tail."""
+    if name == "gzip":
+        return zlib.decompressobj(31)
+    if name == "zstd":
+        return _Zstd()
+    if name == "bzip2":
+        return _Stepwise(bz2.BZ2Decompressor())
+    if name == "xz":
+        return _Stepwise(lzma.LZMADecompressor(memlimit=LARGEST_WINDOW))
+    try:
+        import lz4.frame
+    except ImportError:
+        raise MissingExtra("lz4", "codecs") from None
+    return _Stepwise(lz4.frame.LZ4FrameDecompressor())
+
+
+def is_skippable(head: bytes) -> bool:
+    """Whether a skippable frame of zstd or lz4 begins there."""
+    return head[1:4] == SKIPPABLE and 0x50 <= head[0] <= 0x5F
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """What decompressors raise at damaged bytes."""
+    import zstandard
+
+    return DAMAGED, OSError, EOFError, RuntimeError, lzma.LZMAError, zstandard.ZstdError

@@ -1,0 +1,106 @@
+"""A file of texts that somebody points at (a target, examples of what is wanted), as rows: objects, or paragraphs.
+
+JSON Lines and Parquet give objects, everything else is plain text, a paragraph a row; compressed by gzip, zstd, lz4,
+bzip2 or xz or not, whatever the name says. Lines may end as on any system, and a byte-order mark is no text. Refuses a
+file that is not there, holds nothing, is damaged, is not UTF-8, or has a line that is no object; each by its place.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..store.errors import RequestError
+from ..store.shards import filesystem
+from .compression import DAMAGED, codec
+from .members import Members
+from .text_names import OBJECTS, bare_name
+
+GAP = re.compile(r"\n[ \t\f\v]*\n\s*")  # between paragraphs
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """What a file holds at one place: an object, or the text of a paragraph."""
+
+    place: str  # "PATH line 3"
+    content: dict[str, Any] | str
+
+
+def read_rows(path: str, option: str = "--target") -> list[TextRow]:
+    """The rows of the file, in its order. RequestErrors begin with the option and the path."""
+    fs, place = filesystem(path)
+    if not fs.exists(place) or fs.isdir(place):
+        raise RequestError(f"{option} {path}: there is no such file")
+    with fs.open(place, "rb") as file:
+        data = _decompressed(cast(Any, file), f"{option} {path}")
+    if data.startswith(b"PAR1"):
+        rows = list(_parquet(data, path, option))
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise RequestError(f"{option} {path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        if "\0" in text:
+            raise RequestError(f"{option} {path} is no text: it holds zero bytes")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        objects = bare_name(path).endswith(OBJECTS)
+        rows = list(_objects(text, path, option) if objects else _paragraphs(text, path))
+    if not rows:
+        raise RequestError(f"{option} {path}: no text in it")
+    return rows
+
+
+def _decompressed(file: Any, where: str) -> bytes:
+    compression = codec(file.read(16))
+    stream, parts = Members(file, 0, compression), []
+    try:
+        while part := stream.read(BLOCK):
+            parts.append(part)
+    except (DAMAGED, EOFError, OSError) as error:
+        raise RequestError(f"{where} is damaged: {error}") from error
+    if stream.damage:
+        raise RequestError(f"{where} is damaged: {stream.damage[0][1]}")
+    return b"".join(parts)
+
+
+def _parquet(data: bytes, path: str, option: str) -> Iterator[TextRow]:
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except pa.ArrowException as error:
+        raise RequestError(f"{option} {path} cannot be read as Parquet: {error}") from error
+    for number, row in enumerate(table.to_pylist(), 1):
+        yield TextRow(f"{path} row {number}", row)
+
+
+def _objects(text: str, path: str, option: str) -> Iterator[TextRow]:
+    if text.lstrip().startswith("["):
+        try:
+            whole = json.loads(text)
+        except ValueError as error:
+            raise RequestError(f"{option} {path} is not JSON: {error}") from error
+        listed = [(f"{path} entry {number}", row) for number, row in enumerate(whole, 1)]
+    else:
+        listed = []
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                try:
+                    listed.append((f"{path} line {number}", json.loads(line)))
+                except (ValueError, RecursionError) as error:
+                    raise RequestError(f"{option} {path} line {number} is not JSON: {error}") from error
+    for place, row in listed:
+        if not isinstance(row, dict):
+            raise RequestError(f"{option} {place} is no JSON object but {type(row).__name__}")
+        yield TextRow(place, row)
+
+
+def _paragraphs(text: str, path: str) -> Iterator[TextRow]:
+    for number, part in enumerate(GAP.split(text), 1):
+        if part.strip():
+            yield TextRow(f"{path} paragraph {number}", part.strip())

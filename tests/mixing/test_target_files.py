@@ -1,0 +1,172 @@
+"""Targets that are files: read, divided by item, measured on right answers alone, refused before anything runs."""
+
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.workspace import Workspace
+from gristmill.mixing.proxies import open_pool
+from gristmill.mixing.recipe import load_recipe
+from gristmill.mixing.target_files import JUDGED, SEARCHED, halves, read_items
+from gristmill.mixing.target_names import target_entry, targets_of
+from gristmill.pipelines.engine.runner import RunnerOptions
+from gristmill.pipelines.engine.stage import run_stage
+from gristmill.pipelines.stages.mix.bounds import MixSettings, mix_inputs
+from gristmill.pipelines.stages.mix.stage import mix
+from gristmill.proxy_models.fleets.group import answer_rows
+from gristmill.proxy_models.fleets.pool import HeldOut
+from gristmill.training.targets import Item
+
+from .test_mix_stage import SETTINGS
+
+
+def questions(path, count=40):
+    rows = [{"query": f"alpha {n}?", "choices": ["one two", f"beta gamma {n}"], "gold": n % 2} for n in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        ("law", ("law", None, 1.0)),
+        ("law=2", ("law", None, 2.0)),
+        ("x/arc_easy.jsonl", ("arc_easy", "x/arc_easy.jsonl", 1.0)),
+        ("arc.jsonl.gz=0.5", ("arc", "arc.jsonl.gz", 0.5)),
+        ("arc=arc_easy.jsonl", ("arc", "arc_easy.jsonl", 1.0)),
+        ("arc=arc_easy.jsonl=3", ("arc", "arc_easy.jsonl", 3.0)),
+        ("arc=a=b.txt", ("arc", "a=b.txt", 1.0)),
+    ],
+)
+def test_a_target_is_a_domain_or_a_file_with_a_weight_or_not(entry, found):
+    assert target_entry(entry) == found
+
+
+@pytest.mark.parametrize("entry", ["", "=1", "law=nan", "law=inf", "law=x", "arc.jsonl=nan", "=a.jsonl"])
+def test_a_target_that_is_none_is_refused(entry):
+    with pytest.raises(RequestError, match="expected NAME"):
+        target_entry(entry)
+
+
+def test_two_files_of_one_stem_need_names():
+    with pytest.raises(RequestError, match=r"a/t\.jsonl and b/t\.txt"):
+        targets_of([target_entry("a/t.jsonl"), target_entry("b/t.txt")], "--target")
+
+
+def test_targets_are_told_in_a_settings_file_as_on_the_command_line(tmp_path):
+    path = questions(tmp_path / "arc.jsonl")
+    for told in (path, [path], {"arc": path}, {"arc": {"file": path}}, {"arc": {"file": path, "weight": 1}}):
+        found = MixSettings.model_validate({**SETTINGS, "target": told})
+        assert (found.weights(), found.target_files) == ({"arc": 1.0}, {"arc": path})
+    found = MixSettings.model_validate({**SETTINGS, "target": ["long=2", f"arc={path}=3"]})
+    assert found.weights() == {"long": 2.0, "arc": 3.0}
+    assert MixSettings.model_validate(found.model_dump()) == found
+
+
+@given(st.lists(st.text("abcdefgh ", min_size=1, max_size=8).map(str.strip).filter(bool), unique=True, max_size=40))
+@settings(max_examples=40, deadline=None)
+def test_an_item_stays_in_its_half_whatever_others_there_are(texts):
+    items = [Item("", (text,)) for text in texts]
+    whole = halves(items)
+    assert sorted(i.continuations for part in whole.values() for i in part) == sorted(i.continuations for i in items)
+    fewer = halves(items[::2])
+    for half in (SEARCHED, JUDGED):
+        assert [item for item in whole[half] if item in items[::2]] == fewer[half]
+
+
+def test_equal_items_are_one_and_a_half_without_any_is_refused(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("\n\n".join(["same text"] * 5))
+    with pytest.raises(RequestError, match="half empty"):
+        read_items(str(path))
+    path.write_text("\n\n".join(f"text {n % 30}" for n in range(60)))
+    assert len(read_items(str(path))) == 30
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [('{"query": "a", "choices": ["b"], "gold": 3}', "line 41"), ('{"query": "a"}', "line 41"), ("5", "line 41")],
+)
+def test_a_row_of_no_known_form_is_refused_by_its_line(tmp_path, row, message):
+    path = tmp_path / "t.jsonl"
+    questions(path)
+    path.write_text(path.read_text() + row + "\n")
+    with pytest.raises(RequestError, match=message):
+        read_items(str(path))
+    path.write_text('{"prompt": "x"}\n')
+    with pytest.raises(RequestError, match="has the keys"):
+        read_items(str(path))
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 12), st.integers(1, 30)), min_size=1, max_size=6),
+    seq_len=st.integers(4, 16),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_token_of_an_answer_is_measured_once_and_none_of_its_question(sizes, seq_len):
+    parts = [np.arange(head + end) + 100 * place + 1 for place, (head, end) in enumerate(sizes)]
+    heads = np.array([head for head, _ in sizes])
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+    held = HeldOut("t", np.concatenate(parts).astype(np.uint16), 10, offsets, heads)
+    inputs, targets = answer_rows(held, 0, seq_len)
+    assert inputs.shape == targets.shape == (len(inputs), seq_len)
+    measured = sorted(targets[targets >= 0].tolist())
+    assert measured == sorted(int(t) for part, head in zip(parts, heads, strict=True) for t in part[head:])
+    before = {int(t): int(f) for part in parts for f, t in itertools.pairwise(part)}
+    rows, columns = np.nonzero(targets >= 0)
+    assert all(before[int(targets[r, c])] == int(inputs[r, c]) for r, c in zip(rows, columns, strict=True))
+
+
+def test_a_held_out_set_takes_items_until_it_has_the_tokens(workspace, tmp_path):
+    pool = open_pool(workspace.url, "x", 256, (("arc", questions(tmp_path / "arc.jsonl")),), SEARCHED, 20)
+    held = pool.heldout[-1]
+    assert held.name == "arc"
+    assert held.heads is not None
+    assert 20 <= pool.text_tokens(held) < 60
+    assert pool.targets[:-1] == ["long", "middle", "short"]
+    assert pool.fingerprint != pool.measured_on(*pool.heldout[:-1]).fingerprint
+
+
+def test_a_mixture_is_searched_by_one_half_of_a_file_and_judged_by_the_other(workspace, tmp_path):
+    copy = Workspace(str(tmp_path / "W"))
+    shutil.copytree(workspace.url, copy.url)
+    asked = MixSettings.model_validate({**SETTINGS, "target": f"arc={questions(tmp_path / 'arc.jsonl', 200)}=2"})
+    summary = run_stage(mix, copy, asked, RunnerOptions(), quiet=True)
+    told = summary["details"]
+    assert told["target_files"]["arc"]["items"] == 200
+    assert told["target_files"]["arc"]["short"] == [SEARCHED, JUDGED]  # fewer than 50,000 tokens, and said
+    swarm = pq.read_table(copy.path("mixture", "swarm.parquet")).to_pylist()
+    assert set(swarm[0]["losses"]) == {"arc", "long", "middle", "short"}
+    recipe = load_recipe(copy.path("mixture", "recipe.yaml"))
+    assert recipe.evidence.target == {"arc": 1.0, "long": 0.0, "middle": 0.0, "short": 0.0}
+    assert set(recipe.evidence.swarm["target_files"]) == {"arc"}
+    chosen, judged = recipe.evidence.validation["natural"], recipe.evidence.fresh["natural"]
+    assert chosen["bits_per_byte"] != judged["bits_per_byte"]
+    again = run_stage(mix, copy, asked, RunnerOptions(), quiet=True)
+    assert again["skipped"]
+    (tmp_path / "elsewhere").mkdir()
+    moved = shutil.copy(tmp_path / "arc.jsonl", tmp_path / "elsewhere" / "arc.jsonl")
+    other = MixSettings.model_validate({**SETTINGS, "target": f"arc={moved}=2"})
+    assert run_stage(mix, copy, other, RunnerOptions(), quiet=True)["skipped"]  # what it holds decides, not its place
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("long=long.jsonl", "is a domain"),
+        ("arc=absent.jsonl", "no such file"),
+        ("lang", "did you mean long"),
+    ],
+)
+def test_targets_are_checked_before_anything_runs(workspace, tmp_path, monkeypatch, target, message):
+    monkeypatch.chdir(tmp_path)
+    questions(tmp_path / "long.jsonl")
+    with pytest.raises(RequestError, match=message):
+        mix_inputs(workspace, MixSettings.model_validate({**SETTINGS, "target": target}))

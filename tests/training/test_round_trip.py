@@ -1,0 +1,64 @@
+"""What a tokenizer does not give back is found, counted and, where it is much, refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from gristmill.corpus.store.errors import RequestError
+from gristmill.training.data.round_trip import check_round_trip, lossless, lost_bytes, measure_of
+from gristmill.training.data.tokenizer import load_tokenizer, train_tokenizer
+
+LATIN, GREEK = "the quick brown fox jumps over the lazy dog", "\u03b1\u03b2\u03b3 \u03b4\u03b5\u03b6"
+OWN = train_tokenizer([LATIN] * 5, 300)
+
+
+def made(kind):
+    """tokenizer.json of a vocabulary that was learnt from Latin letters alone."""
+    if kind == "word level":
+        tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordLevelTrainer(vocab_size=200, special_tokens=["<s>", "<unk>"], show_progress=False)
+    else:
+        tokenizer = Tokenizer(models.BPE(unk_token="<unk>" if "unknown" in kind else None))
+        tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+        trainer = trainers.BpeTrainer(vocab_size=200, special_tokens=["<s>", "<unk>"], show_progress=False)
+    if "folded" in kind:
+        tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.train_from_iterator([LATIN] * 20, trainer)
+    return tokenizer.to_str()
+
+
+def lost(text, *texts):
+    tokenizer = load_tokenizer(text)
+    encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return measure_of(text, tokenizer)(texts, [np.array(one.ids) for one in encoded])
+
+
+@pytest.mark.parametrize("kind", ["dropped", "unknown", "unknown, folded", "word level"])
+def test_letters_that_a_vocabulary_lacks_are_counted_and_much_of_them_refused(kind):
+    text = made(kind)
+    assert not lossless(text)
+    assert lost(text, LATIN)[0] <= 1  # white space at the edge
+    assert lost(text, GREEK)[0] >= 12
+    with pytest.raises(RequestError, match=r"t\.json loses text: .*% of greek"):
+        check_round_trip(text, load_tokenizer(text), {"greek": [GREEK], "latin": [LATIN]}, "t.json")
+
+
+def test_letters_that_are_folded_are_lost():
+    assert lost(made("unknown, folded"), LATIN.upper())[0] > 20
+
+
+@given(st.text(max_size=40))
+def test_bytes_give_every_text_back(text):
+    assert lossless(OWN)
+    tokenizer = load_tokenizer(OWN)
+    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids) == text
+    check_round_trip(OWN, tokenizer, {"d": [text]}, "t.json")
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_what_is_lost_is_counted_in_bytes_whatever_the_order(kept, gone):
+    assert lost_bytes(kept + gone, kept) == len(gone.encode("utf-8", "surrogatepass"))
+    assert lost_bytes(kept, (kept + gone)[::-1]) == 0

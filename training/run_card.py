@@ -1,0 +1,58 @@
+"""The run card: what was trained on what, what it reached and what it cost. Refuses nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .data.repetition import repetition_warnings
+from .devices import mfu, peak
+
+if TYPE_CHECKING:
+    from .loop import Run
+
+
+def run_card(run: Run) -> dict[str, Any]:
+    """Of a run that has ended. `tokens` are those read, padding included; `realised` counts the targets with loss."""
+    loader = run.loader
+    plan = loader.plan()
+    total = max(1, int(run.counts.sum()))
+    realised = {
+        name: {
+            "tokens": int(count),
+            "share": int(count) / total,
+            "epochs": int(count) / max(1, loader.domains[name].tokens),
+        }
+        for name, count in zip(loader.names, run.counts, strict=True)
+    }
+    tokens = run.step * loader.batch_tokens
+    speed = tokens / max(run.seconds, 1e-9)
+    return {
+        "steps": run.step,
+        "tokens": tokens,
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "model": vars(run.model.config),
+        "reading": vars(run.model.reading),
+        "bits_per_byte": run.line.get("bits_per_byte", {}),
+        "targets": run.line.get("targets", {}),
+        "loss": run.line["loss"],
+        "realised": realised,
+        "plan": plan,
+        "online": run.online and run.online.told(),
+        "warnings": repetition_warnings(plan),
+        "rollbacks": run.rolled_back,
+        "fingerprints": run.prints,
+        "data": {name: domain.fingerprint for name, domain in loader.domains.items()},
+        "cost": {
+            "flops": run.flops * tokens,
+            "flops_per_token": run.flops,
+            "device_seconds": run.seconds * run.ranks.world,
+            "tokens_per_second": speed,
+            "mfu": mfu(run.flops, speed, run.device, run.ranks.world),
+            "peak_flops": peak(run.device),
+            "mfu_is": "flops_per_token * tokens_per_second / (peak_flops * ranks); null where no peak is known",
+            "device": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "cpu",
+            "ranks": run.ranks.world,
+        },
+    }
