@@ -2,13 +2,13 @@
 
 Training pages: the 1,497 development pages of WCXB (human-reviewed text, CC-BY-4.0) and the 50 multilingual news pages.
 The 181 article pages of the claim in `extraction_quality.py` are not among them. Figures are out of fold: in each of
-four folds of hosts a model is fitted on the pages of other hosts and judged on those of the fold, by the shipped
-code. What the lexicon tells of a page's class names is counted on pages of other hosts alone, in the fit as well.
+four folds of hosts a model is fitted on the pages of other hosts and judged on those of the fold, by the shipped code.
+What the lexicon tells of a page's class names is counted on pages of other hosts alone, in the fit as well.
 
-A block's label is the share of its word 4-grams that stand in the page's text. Blocks weigh by words, pages alike,
-crowded hosts less. With `--write` the model in corpus/ is replaced; without, the fit is done and compared with the one
-that is there. One thread, so that the bytes are the same again: three minutes of CPU. The models of the folds are left
-in the user's cache for `extraction_wcxb.py`.
+A block's label is the share of its word 4-grams that stand in the page's text. Blocks weigh by their words, pages
+alike, crowded hosts less. With `--write` the model in corpus/ is replaced; without, the fit is done and compared with
+the one that is there. One thread, so that the bytes are the same again: three minutes of CPU. The models of the folds
+are left in the user's cache for `extraction_wcxb.py`.
 """
 
 import sys

@@ -73,8 +73,8 @@ def test_the_headline_is_the_title_and_heads_the_text_where_asked():
 
 
 def test_captions_are_a_setting_and_soft_hyphens_go():
-    figure = "<figure><img src=x><figcaption>A won\u00adder of a mill, seen from it.</figcaption></figure>"
-    body = f"{ARTICLE}{figure}{ARTICLE}"
+    caption = "<figure><img src=x><figcaption>A won\u00adder of a mill, seen from it.</figcaption></figure>"
+    body = ARTICLE + caption + ARTICLE
     assert "seen from it" not in read(body).text
     assert "\u00ad" not in read(body, captions=True).text
 
