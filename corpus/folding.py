@@ -287,8 +287,8 @@ def _with_places(found: Words, text: pa.Array, which: list[int]) -> Words:
             parts.append((one.hash, place[one.start], place[one.end], one.weight))
         else:
             parts.append(tuple(column[low:high] for column in (found.hash, found.start, found.end, found.weight)))
-    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Words(*columns, np.r_[0, np.cumsum([len(part[0]) for part in parts])])
+    hashes, starts, ends, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Words(hashes, starts, ends, weights, np.r_[0, np.cumsum([len(part[0]) for part in parts])])
 
 
 def _normal(text: str) -> tuple[str, np.ndarray]:

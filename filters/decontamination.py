@@ -13,6 +13,7 @@ import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -214,6 +215,7 @@ def read_examples(path: str, repair: bool = False) -> list[str]:
     examples = []
     with fs.open(plain, "rb") as file:
         for number, line in enumerate(file, 1):
+            line = cast(bytes, line)
             line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if not line.strip():
                 continue

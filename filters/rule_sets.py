@@ -96,7 +96,8 @@ def add_functions(connection: duckdb.DuckDBPyConnection) -> None:
     for name, function in added("rules", ()).items():
         if not isinstance(function, RuleFunction):
             raise RequestError(f"the function {name!r} of a plug-in is no RuleFunction")
-        connection.create_function(name, function.call, list(function.parameters), function.returns, type="arrow")
+        kind: Any = "arrow"  # a string is accepted, though the stub wants an enumeration
+        connection.create_function(name, function.call, list(function.parameters), function.returns, type=kind)
 
 
 class Compiled:

@@ -305,7 +305,7 @@ def _prove(store: _S3 | _GoogleCloudStorage, fs: Any, url: str, path: str) -> No
                 continue
             raise RequestError(
                 f"the store of {url} ignores the condition of a put, so that two writers could overwrite each other "
-                "unseen; gristmill needs a store that keeps If-Match and If-None-Match (S3) or ifGenerationMatch (GCS)"
+                "unseen; a workspace needs a store that keeps If-Match and If-None-Match (S3) or ifGenerationMatch (GCS)"
             )
     finally:
         fs.rm_file(trial)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -372,7 +372,7 @@ class Workspace:
     def _copy(self, source: str, target: str) -> None:
         fs, path = filesystem(source)
         with fs.open(path, "rb") as there, replacing(target) as scratch, open(scratch, "wb") as here:
-            shutil.copyfileobj(there, here)
+            shutil.copyfileobj(cast(Any, there), here)
 
     def _sweep(self, before: Commit | None, commit: Commit | None) -> None:
         """Remove what the generation before named and this one does not."""

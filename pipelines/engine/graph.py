@@ -10,7 +10,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import IO, Any, cast
 from urllib.parse import quote
 
 import apache_beam as beam
@@ -64,7 +64,7 @@ class Work:
 Process = Callable[[Any, Work], Iterator[Report]]
 
 
-def map_shards(pipeline: beam.Pipeline, plan: Any, process: Process) -> beam.PCollection:
+def map_shards(pipeline: beam.Pipeline, plan: Any, process: Process) -> Any:
     """Work items that are not done -> reports.
 
     process  plan, item -> (table, shard) for each shard that it wrote
@@ -72,14 +72,12 @@ def map_shards(pipeline: beam.Pipeline, plan: Any, process: Process) -> beam.PCo
     return _work(pipeline, plan) | f"process {plan.stage}" >> beam.FlatMap(_process, plan.bare, process)
 
 
-def map_blocks(
-    pipeline: beam.Pipeline, plan: Any, function: Callable[..., Iterator[Any]], *more: Any
-) -> beam.PCollection:
+def map_blocks(pipeline: beam.Pipeline, plan: Any, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
     """Work items -> whatever `function(item, plan, *more)` yields for the next verb; nothing is recorded as done."""
     return _work(pipeline, plan) | f"read {plan.stage}" >> beam.FlatMap(_call, function, plan.bare, *more)
 
 
-def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> beam.PCollection:
+def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> Any:
     """Work items -> a model of Beam's RunInference, whose predictions are lists of reports."""
     from apache_beam.ml.inference.base import RunInference
 
@@ -90,16 +88,12 @@ def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> beam.PColl
     )
 
 
-def group_by_key(
-    blocks: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any
-) -> beam.PCollection:
+def group_by_key(blocks: Any, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
     """(key, block) ... -> what `function((key, blocks), *more)` yields, once for each key."""
     return blocks | f"group {label}" >> beam.GroupByKey() | label >> beam.FlatMap(_call, function, *more)
 
 
-def gather(
-    blocks: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any
-) -> beam.PCollection:
+def gather(blocks: Any, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
     """Everything in one group -> what `function(blocks, *more)` yields; it is called where nothing came, too.
 
     Blocks come in no order: `function` must give the same for any.
@@ -118,9 +112,7 @@ def _gathered(group: tuple[int, Iterable[Any]], function: Callable[..., Iterator
     yield from function((block for block in group[1] if block is not None), *more)
 
 
-def run_once(
-    pipeline: beam.Pipeline, label: str, function: Callable[..., Iterator[Any]], plan: Any
-) -> beam.PCollection:
+def run_once(pipeline: beam.Pipeline, label: str, function: Callable[..., Iterator[Any]], plan: Any) -> Any:
     """`function(nothing, plan)` on one worker: a graph whose work cannot be divided."""
     return pipeline | f"begin {label}" >> beam.Create([None]) | label >> beam.FlatMap(_once, function, plan.bare)
 
@@ -129,7 +121,7 @@ def _once(_: None, function: Callable[..., Iterator[Any]], plan: Any) -> Iterato
     yield from function(iter(()), plan)
 
 
-def spread(items: beam.PCollection, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> beam.PCollection:
+def spread(items: Any, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
     """(key, item) ... -> what `function(item, *more)` yields, each item on whichever worker is free."""
     return group_by_key(items, label, _each, function, *more)
 
@@ -139,7 +131,7 @@ def _each(group: tuple[Any, Iterable[Any]], function: Callable[..., Iterator[Any
         yield from function(item, *more)
 
 
-def commit(reports: beam.PCollection, plan: Any) -> beam.PCollection:
+def commit(reports: Any, plan: Any) -> Any:
     """Hand everything over to the process that asked for the run, which commits: the end of every graph."""
     return gather(reports, f"commit {plan.stage}", _hand_over, plan.bare)
 
@@ -152,7 +144,7 @@ def _call(element: Any, function: Callable[..., Iterator[Any]], *more: Any) -> I
     yield from function(element, *more)
 
 
-def _work(pipeline: beam.Pipeline, plan: Any) -> beam.PCollection:
+def _work(pipeline: beam.Pipeline, plan: Any) -> Any:
     work = plan.work
     if len(work) <= BLOCK:
         return pipeline | "work" >> beam.Create(list(work)) | "spread" >> beam.Reshuffle()
@@ -176,7 +168,7 @@ def _write_block(plan: Any, number: int, work: Sequence[Work]) -> str:
 def _read_block(url: str) -> Iterator[Work]:
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
-        yield from pickle.load(file)
+        yield from pickle.load(cast(IO[bytes], file))
 
 
 def _process(item: Work, plan: Any, process: Process) -> Iterator[Report]:

@@ -72,8 +72,12 @@ class AdamW:
 
     def _fused(self, parts: list[list[torch.Tensor]], count: torch.Tensor, rate: float, decay: float) -> None:
         """torch's kernel over weights, gradients, first and second moments."""
+        weights, gradients, first, second = parts
         torch._fused_adamw_(
-            *parts,
+            weights,
+            gradients,
+            first,
+            second,
             [],
             [count.clone() for _ in parts[0]],
             lr=rate,

@@ -48,5 +48,6 @@ class Objective(nn.Module):
             with torch.no_grad():
                 nll = token_nll(hidden, weight, flat, vocab, shares).view(ids.shape)
             scale = scale * reweight(nll, scale)[:, None]
+        assert scale is not None
         total, nll = weighted_loss(hidden, weight, flat, scale.flatten(), vocab, shares, self.z)
         return total, nll.view(ids.shape)

@@ -104,8 +104,8 @@ def make_tokenizer(samples: Iterator[Sample], plan: Plan[TokenizeSettings]) -> I
         text = train_tokenizer(_sampled_texts(reports, plan), settings.vocab_size)
     else:
         text = _given(settings.tokenizer)
-        samples = _first_texts(reports)
-        check_round_trip(text, load_tokenizer(text, settings.tokenizer), samples, settings.tokenizer)
+        firsts = _first_texts(reports)
+        check_round_trip(text, load_tokenizer(text, settings.tokenizer), firsts, settings.tokenizer)
     facts = token_facts(text, settings.bos, settings.eos, settings.tokenizer or FILE)
     yield plan.put(TOKENIZER, FILE, text.encode(), facts.vocab_size, vocabulary=facts.vocab_size)
     yield {"domains": dict(sorted(domains.items())), **_told(facts)}
