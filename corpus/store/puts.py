@@ -304,8 +304,8 @@ def _prove(store: _S3 | _GoogleCloudStorage, fs: Any, url: str, path: str) -> No
             except (_Refused, FileExistsError):
                 continue
             raise RequestError(
-                f"the store of {url} ignores the condition of a put, so that two writers could overwrite each other "
-                "unseen; a workspace needs a store that keeps If-Match and If-None-Match (S3) or ifGenerationMatch (GCS)"
+                f"the store of {url} ignores the condition of a put, so that two writers could overwrite each other; "
+                "a workspace needs a store that keeps If-Match and If-None-Match (S3) or ifGenerationMatch (GCS)"
             )
     finally:
         fs.rm_file(trial)
