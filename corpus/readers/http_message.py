@@ -161,7 +161,8 @@ def looks_like_text(body: bytes) -> bool:
     odd = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in start)
     if b"<" in start:
         return odd * 100 <= len(start)
-    return odd == 0 and _is_utf8(start)
+    bare = start.replace(b"\x1b$", b"").replace(b"\x1b(", b"")  # ISO-2022 shifts its sets so
+    return odd == 0 and not {0x0C, 0x1B} & set(bare) and not ZSTD.startswith(start) and _is_utf8(start)
 
 
 def _is_utf8(start: bytes) -> bool:

@@ -42,7 +42,7 @@ def refresh_catalog(workspace: Workspace) -> None:
         made = os.path.join(folder, CATALOG)  # DuckDB cannot make a file below a folder with `?` in its name
         with duckdb.connect(made) as connection:
             for statement in view_statements(workspace):
-                connection.execute(statement)
+                _make(connection, statement)
         shutil.copyfile(made, scratch)
 
 
@@ -56,7 +56,7 @@ def open_catalog(workspace: Workspace, stale: bool = False) -> duckdb.DuckDBPyCo
     if not workspace.is_local:
         connection.register_filesystem(filesystem(workspace.url)[0])
     for statement in view_statements(workspace, stale):
-        connection.execute(statement)
+        _make(connection, statement)
     for statement in confinement(workspace):
         connection.execute(statement)
     return connection
@@ -104,6 +104,16 @@ def view_statements(workspace: Workspace, stale: bool = False) -> Iterator[str]:
     yield _view("revisits", REVISITS, None)
     yield _view("funnel", funnel_sql(workspace), chain)
     yield _view("curated", curated_sql(workspace, present), chain)
+
+
+def _make(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Make a view; where a file that it reads is lost, one that says so whatever is asked of it."""
+    try:
+        connection.execute(statement)
+    except duckdb.Error as error:
+        name = statement.split('"')[1]
+        why = f"a file that this view reads is lost or damaged ({str(error).splitlines()[0]}); run: gristmill audit"
+        connection.execute(_view(name, "select null::varchar as id", why))
 
 
 def _view(name: str, select: str, stale: str | None) -> str:

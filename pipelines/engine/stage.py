@@ -169,9 +169,9 @@ def run_stage(
 
 
 def _plan(stage: Stage[S], workspace: Workspace, settings: S) -> Plan[S]:
+    inputs = stage.inputs(workspace, settings)  # refuses what cannot be had before anything is read
     recorded = stage.recorded(settings) if stage.recorded else settings.model_dump(mode="json", exclude={"workspace"})
     by_table = {name: stage.recorded_of(settings, name) for name in stage.tables} if stage.recorded_of else {}
-    inputs = stage.inputs(workspace, settings)
     return Plan(stage.name, stage.version, workspace, settings, recorded, inputs, by_table, stage.before)
 
 

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from gristmill.corpus.store.catalog import open_catalog
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import read_kept
-from gristmill.corpus.store.made import put_table
+from gristmill.corpus.store.made import put_shards, put_table
 from gristmill.corpus.store.schema import DOCUMENTS
-from gristmill.corpus.store.shards import fingerprint
+from gristmill.corpus.store.shards import fingerprint, open_shard
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
@@ -36,11 +36,15 @@ def corpus() -> list[dict]:
 
 def made(folder, shards: int = 3) -> Workspace:
     workspace = Workspace(str(folder))
-    listed = {}
+    listed = []
     for number in range(shards):
         name = f"part-{number:05d}.parquet"
-        listed[name] = [{"source": "s", "domain": "web"} | row for row in corpus()[number::shards]]
-    put_table(workspace, "documents", DOCUMENTS, listed, stage="extract")
+        rows = [{"source": "s", "domain": "web"} | row for row in corpus()[number::shards]]
+        with open_shard(workspace.table("documents").url, name, DOCUMENTS) as out:
+            out.write_rows(rows)
+            out.counts |= {"in": len(rows), "kept": len(rows), "dropped": 0, "failed": 0}
+        listed.append(out.shard)
+    put_shards(workspace, "documents", listed, stage="extract")
     return workspace
 
 
@@ -181,7 +185,7 @@ def test_a_tag_is_a_key_and_so_is_each_word_of_a_path(tmp_path):
 
 def test_an_unknown_column_is_refused_with_those_that_there_are(tmp_path):
     workspace = made(tmp_path / "w")
-    with pytest.raises(RequestError, match="no column 'zzz'; there are: date, domain, host, language"):
+    with pytest.raises(RequestError, match="no column 'zzz'; there are: canonical, date, domain, host, language"):
         run(workspace, by="zzz", cap=CAP)
     with pytest.raises(RequestError, match="did you mean host"):
         run(workspace, by="hosts", cap=CAP)

@@ -1,6 +1,7 @@
 """The ladder compares the order of mixtures at one size with their order at the next."""
 
 import hashlib
+import random
 
 import numpy as np
 import pytest
@@ -26,7 +27,11 @@ SETTINGS = LadderSettings(
 @pytest.fixture
 def workspace(make_documents):
     rows = [
-        {"id": hashlib.blake2b(f"{domain}{i}".encode(), digest_size=16).hexdigest(), "domain": domain, "text": text * 9}
+        {
+            "id": hashlib.blake2b(f"{domain}{i}".encode(), digest_size=16).hexdigest(),
+            "domain": domain,
+            "text": " ".join(random.Random(f"{domain}{i}").choices(text.split(), k=60)),
+        }
         for domain, text in TEXTS.items()
         for i in range(20)
     ]

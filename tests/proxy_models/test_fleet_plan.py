@@ -1,6 +1,7 @@
 """A plan spends the time it is given, fits the memory, and is what `mix` takes for settings."""
 
 import hashlib
+import random
 import re
 
 import pytest
@@ -74,7 +75,11 @@ def test_a_time_too_short_is_refused_with_one_that_is_not():
 
 def test_the_command_writes_settings_that_mix_takes(make_documents, tmp_path):
     rows = [
-        {"id": hashlib.blake2b(f"{domain}{i}".encode(), digest_size=16).hexdigest(), "domain": domain, "text": text * 9}
+        {
+            "id": hashlib.blake2b(f"{domain}{i}".encode(), digest_size=16).hexdigest(),
+            "domain": domain,
+            "text": " ".join(random.Random(f"{domain}{i}").choices(text.split(), k=60)),
+        }
         for domain, text in {"law": "the council shall approve the act ", "chat": "hey try sudo apt install "}.items()
         for i in range(40)
     ]

@@ -317,7 +317,7 @@ def test_transport_prefers_what_moves_the_corpus_towards_the_target():
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.jsonl", b'{"text": "x"}\n{"no": 1}\n', "line 2 is no JSON object"),
+        ("a.jsonl", b'{"text": "x"}\n{"no": 1}\n', "line 2 has no"),
         ("a.txt", b"\n\n", "no text in it"),
     ],
 )

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill.proxy_models.stacked_optimizer import AdamState, AdamW
+from gristmill.proxy_models.fleets.stacked_optimizer import AdamState, AdamW
 
 SHAPES = st.lists(st.integers(1, 70), min_size=1, max_size=3)  # elements of a model's part, whole vectors and rests
 UPDATE = AdamW(0.9, 0.95, 1e-8, 0.1, (True, False, True))

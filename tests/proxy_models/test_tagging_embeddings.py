@@ -1,5 +1,7 @@
 """From embeddings of a proxy model to mixture units, balancing and conditioning, through the stages that users run."""
 
+import random
+
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -24,11 +26,17 @@ KINDS = {
 }
 
 
+def text_of(kind, at):
+    """A text of its kind, its words in an order of its own: copies of each other would all be held out, or none."""
+    words = KINDS[kind].format(at).split()
+    return " ".join(random.Random(at).sample(words, len(words)))
+
+
 @pytest.fixture
 def workspace(make_documents):
     kinds = [("law", at) for at in range(20)] + [("chat", at) for at in range(60)]
     made = [
-        {"id": f"{(place * 7919 + 13) % 1000003:032x}", "domain": "web", "title": kind, "text": KINDS[kind].format(at)}
+        {"id": f"{(place * 7919 + 13) % 1000003:032x}", "domain": "web", "title": kind, "text": text_of(kind, at)}
         for place, (kind, at) in enumerate(kinds)
     ]
     return make_documents({"a.parquet": made[:50], "b.parquet": made[50:]})

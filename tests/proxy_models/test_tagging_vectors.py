@@ -71,10 +71,10 @@ def test_stored_vectors_are_clustered_instead_of_words(workspace):
     assert sorted(map(len, groups)) == [1, 1, 1]
     assert set.union(*groups) == {"cluster-00", "cluster-01", "cluster-02"}
     assert {row["domain"] for row in rows_of(workspace, "domains") if row["id"] in bare} == {"none"}
-    for table in ("clusters", "tags"):
-        assert workspace.table(table).finished("test").inputs["scores/rds"] == (
-            workspace.table("scores/rds").finished("test").fingerprint
-        )
+    vectors = workspace.table("scores/rds").finished("test")
+    assert workspace.table("clusters").finished("test").inputs["scores/rds"] == vectors.fingerprint
+    made_from = {k: v for made in workspace.commit_of("tags").work.values() for k, v in made.made_from.items()}
+    assert {f"scores/rds/{s.name}": s.content for s in vectors.shards}.items() <= made_from.items()
     assert run(workspace, clusters=3, vectors="scores/rds:embedding", domain=("cluster",))["tables"]["tags"]
     assert {row["id"]: row["cluster"] for row in rows_of(workspace, "tags")} == found
 

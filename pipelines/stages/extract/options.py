@@ -4,8 +4,6 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from ....corpus.store.shards import spelled
-
 
 class ExtractOptions(BaseModel, frozen=True, extra="forbid"):
     """Of the one input that a command line names; a settings file lists inputs, each with these."""
@@ -20,4 +18,6 @@ def gather(values: dict[str, Any], options: ExtractOptions) -> dict[str, Any]:
     paths = values.get("inputs") or []
     if not paths or not all(isinstance(path, str) for path in paths):
         return values
+    from ....corpus.store.shards import spelled
+
     return values | {"inputs": [{"paths": [spelled(path) for path in paths], **options.model_dump()}]}

@@ -50,15 +50,20 @@ def recorded(settings: ExtractSettings) -> dict[str, Any]:
 
 def planned(workspace: Workspace, settings: ExtractSettings) -> Ledger:
     """The ledger with the settings' inputs added."""
+    ledger = extend(read_ledger(workspace), resolve(settings.inputs), settings.shard_bytes)
+    if not ledger.lots:
+        raise RequestError("no input was given, and the workspace has none to finish")
+    return ledger
+
+
+def checked(workspace: Workspace, settings: ExtractSettings) -> dict[str, str]:
+    """Nothing but what the ledger holds is read; refuses an engine or a model that is not to be had."""
     check_engine(settings.engine)
     if settings.repair_mojibake:
         check_repair()
     if settings.language_model:
         check_model(settings.language_model)
-    ledger = extend(read_ledger(workspace), resolve(settings.inputs), settings.shard_bytes)
-    if not ledger.lots:
-        raise RequestError("no input was given, and the workspace has none to finish")
-    return ledger
+    return {}
 
 
 def items(plan: Plan[ExtractSettings]) -> list[Work]:
@@ -297,7 +302,7 @@ EXTRACT = Stage(
     "extract",
     4,
     TABLES,
-    lambda workspace, settings: {},
+    checked,
     graph,
     items,
     details=details,

@@ -213,9 +213,12 @@ def test_a_store_that_ignores_conditions_is_refused(monkeypatch):
             put_if(f"{store.url}/one.json", b"one", None)
 
 
-def test_other_file_systems_are_refused():
-    with pytest.raises(RequestError, match="not on memory://"):
-        put_if("memory://one.json", b"one", None)
+def test_other_file_systems_compare_and_put():
+    first = put_if("memory://puts/one.json", b"one", None)
+    with pytest.raises(Conflict):
+        put_if("memory://puts/one.json", b"two", None)
+    assert put_if("memory://puts/one.json", b"two", first) != first
+    assert read("memory://puts/one.json")[0] == b"two"
 
 
 @settings(max_examples=20, deadline=None)
