@@ -19,6 +19,7 @@ from .compression import DAMAGED, decompressor
 from .warc import parse_fields
 
 STATUS = re.compile(rb"\s*(?:HTTPX?|ICY)(?:/[\d.]*)?[ \t]+(\d{3})\b", re.IGNORECASE)
+MARKUP = re.compile(rb"<[a-zA-Z!/?]")
 BLANK = re.compile(rb"\n\r*\n")
 CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 BARE_CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
@@ -159,8 +160,9 @@ def looks_like_text(body: bytes) -> bool:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     odd = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in start)
-    if b"<" in start:
-        return odd * 100 <= len(start)
+    if MARKUP.search(start):
+        plain = sum(32 <= byte < 127 for byte in start)
+        return odd * 100 <= len(start) and (plain * 2 >= len(start) or _is_utf8(start))
     bare = start.replace(b"\x1b$", b"").replace(b"\x1b(", b"")  # ISO-2022 shifts its sets so
     return odd == 0 and not {0x0C, 0x1B} & set(bare) and not ZSTD.startswith(start) and _is_utf8(start)
 

@@ -19,10 +19,10 @@ OPTION = re.compile(r"(?<![\w-])(--[a-z][\w-]*)")
 # words that follow the program's name where it is a name: gristmill brings, gristmill wrote, ...
 PROSE = {"brings", "for", "is", "line", "pages", "ships", "that", "wrote"}
 # options of other programs: Beam, torchrun, pip, and trainers that an exporter writes a script for
-OTHERS = {"--long", "--tokenizer-type", "--tokenizer-model", "--runner", "--flink_master", "--direct_num_workers", "--direct_running_mode", "--nproc-per-node",
+OTHERS = {"--runner", "--flink_master", "--direct_num_workers", "--direct_running_mode", "--nproc-per-node",
           "--no-deps",
           "--data-args-path", "--per-split-data-args-path", "--seq-length", "--phase-transition-iterations",
-          "--global-batch-size", "--train-iters", "--x", "--no-x"}  # fmt: skip
+          "--global-batch-size", "--train-iters", "--tokenizer-type", "--tokenizer-model", "--long", "--x", "--no-x"}  # fmt: skip
 
 
 def strings(path):

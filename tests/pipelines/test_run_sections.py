@@ -45,7 +45,7 @@ def test_every_deciding_stage_runs_in_the_order_of_the_chain_and_once(settings, 
     loaded = settings()
     ran = [summary["stage"] for summary in run(loaded, quiet=True)]
     chain = ["filter", "refine", "decontaminate", "dedup", "semantic", "tag", "balance"]
-    assert ran == ["extract", *chain, "score dsir", "select"]
+    assert ran == ["extract", *chain, "score", "select"]
     workspace = Workspace(str(tmp_path / "w"))
     assert deciding(workspace) == [*chain, "select"]
     counts = [workspace.table(f"decisions/{stage}").finished("test").counts for stage in deciding(workspace)]

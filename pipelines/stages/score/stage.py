@@ -50,7 +50,8 @@ def score(
     first = run_stage(fit_stage(settings), workspace, settings, options, force, quiet)
     again = force or not first["skipped"]
     second = run_stage(score_stage(settings), workspace, settings, options, again, quiet)
-    return second | {"skipped": first["skipped"] and second["skipped"], "tables": first["tables"] | second["tables"]}
+    skipped = first["skipped"] and second["skipped"]
+    return second | {"stage": "score", "skipped": skipped, "tables": first["tables"] | second["tables"]}
 
 
 # ---- fitting
