@@ -22,7 +22,8 @@ PROSE = {"brings", "for", "is", "line", "pages", "ships", "that", "wrote"}
 OTHERS = {"--runner", "--flink_master", "--direct_num_workers", "--direct_running_mode", "--nproc-per-node",
           "--no-deps",
           "--data-args-path", "--per-split-data-args-path", "--seq-length", "--phase-transition-iterations",
-          "--global-batch-size", "--train-iters", "--tokenizer-type", "--tokenizer-model", "--long", "--x", "--no-x"}  # fmt: skip
+          "--global-batch-size", "--train-iters", "--tokenizer-type", "--tokenizer-model",
+          "--long", "--x", "--no-x"}  # fmt: skip
 
 
 def strings(path):
