@@ -4,6 +4,7 @@ Trusts nothing that a stage said of itself: checksums are recomputed, rows are c
 is compared with what the stage before it kept. Changes nothing.
 """
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..corpus.store.fate import deciding
 from ..corpus.store.freshness import reasons
 from ..corpus.store.identity import file_fingerprint, url_fingerprint
 from ..corpus.store.shards import checksum, filesystem
-from ..corpus.store.workspace import Table, Workspace
+from ..corpus.store.workspace import MANIFEST, Table, Workspace, is_named, manifest_bytes
 from ..training.data.overlap import Overlap, held_out_overlap
 
 
@@ -38,6 +39,7 @@ def audit(workspace: Workspace) -> dict[str, Any]:
     checked["input files"] = len(ledger.files)
     findings += changed_inputs(ledger)
     findings += stale_results(workspace)
+    findings += false_manifests(workspace)
     if not damaged:  # counting rows of damaged shards would only repeat the finding as a traceback
         with open_catalog(workspace, stale=True) as connection:
             stages = deciding(workspace)
@@ -87,6 +89,24 @@ def stale_results(workspace: Workspace) -> Iterator[Finding]:
         for name in reasons(workspace, commit):
             message = f"made from another {name}/ than the one that is there; run: gristmill {commit.command}"
             yield Finding(check="fingerprint", where=", ".join(sorted(commit.tables)), message=message)
+
+
+def false_manifests(workspace: Workspace) -> Iterator[Finding]:
+    """Manifests, and copies under plain names, that are not what the commit says that they follow from.
+
+    Stages read commits alone; whoever opens a folder by hand reads these.
+    """
+    for commit in workspace.commits().values():
+        for name, table in commit.tables.items():
+            files = {MANIFEST: hashlib.blake2b(manifest_bytes(commit, name), digest_size=16).hexdigest()}
+            files |= {shard.name: shard.checksum for shard in table.shards if is_named(name, shard)}
+            for file, expected in files.items():
+                url = f"{workspace.url}/{name}/{file}"
+                fs, path = filesystem(url)
+                if not fs.exists(path) or checksum(url) != expected:
+                    state = "is not what the commit says" if fs.exists(path) else "is missing"
+                    message = f"{file} {state}; the next gristmill {commit.command} writes it anew"
+                    yield Finding(check="manifest", where=name, message=message)
 
 
 def unconserved(workspace: Workspace, connection: duckdb.DuckDBPyConnection, stages: list[str]) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from .calls import Call
 from .commands import command_for
 from .errors import RequestError, WorkspaceError
 from .puts import Conflict, Version, put_if, read
-from .shards import Shard, filesystem, fingerprint, read_batches, replacing
+from .shards import Shard, checksum, filesystem, fingerprint, read_batches, replacing
 
 COMMITS, UNFINISHED, MANIFEST = "commits", "unfinished", "_manifest.json"
 
@@ -357,17 +357,20 @@ class Workspace:
         """Bring what follows from a commit up to date, for whoever opens the folders: `<table>/_manifest.json`, and
         files that people name (a recipe, a tokenizer, a model) under their plain names."""
         for name, table in commit.tables.items():
-            told = {"table": name, "stage": commit.stage, "generation": commit.generation}
-            told |= table.model_dump(mode="json")
-            data = (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
+            data = manifest_bytes(commit, name)
             fs, path = filesystem(f"{self.url}/{name}/{MANIFEST}")
-            if fs.exists(path) and fs.cat_file(path) == data:
+            named = [shard for shard in table.shards if is_named(name, shard)]
+            if fs.exists(path) and fs.cat_file(path) == data and all(self._copied(name, shard) for shard in named):
                 continue
-            for shard in table.shards:
-                if is_named(name, shard):
-                    self._copy(f"{self.url}/{name}/{shard.file}", f"{self.url}/{name}/{shard.name}")
+            for shard in named:
+                self._copy(f"{self.url}/{name}/{shard.file}", f"{self.url}/{name}/{shard.name}")
             with replacing(f"{self.url}/{name}/{MANIFEST}") as scratch, open(scratch, "wb") as file:
                 file.write(data)
+
+    def _copied(self, table: str, shard: Shard) -> bool:
+        url = f"{self.url}/{table}/{shard.name}"
+        fs, path = filesystem(url)
+        return bool(fs.exists(path)) and checksum(url) == shard.checksum
 
     def _copy(self, source: str, target: str) -> None:
         fs, path = filesystem(source)
@@ -408,6 +411,13 @@ class Workspace:
         fs, path = filesystem(f"{self.url}/{name}")
         with suppress(FileNotFoundError):
             fs.rm_file(path)
+
+
+def manifest_bytes(commit: Commit, table: str) -> bytes:
+    """What `<table>/_manifest.json` says, by the commit that it follows from."""
+    told = {"table": table, "stage": commit.stage, "generation": commit.generation}
+    told |= commit.tables[table].model_dump(mode="json")
+    return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
 
 
 def without_items(commit: Commit, items: Collection[str]) -> Commit:

@@ -12,6 +12,7 @@ from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import Source, sources
 from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.workspace import MANIFEST, Workspace
+from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.graph import Work, commit, map_shards
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import Stage, run_stage
@@ -173,3 +174,15 @@ def test_a_second_writer_is_turned_away(workspace):
         run(workspace)
     writer.communicate()
     assert run(workspace)["skipped"] is False
+
+
+def test_audit_finds_a_manifest_that_is_not_what_the_commit_says_and_the_next_run_writes_it_anew(workspace, tmp_path):
+    run(workspace)
+    place = tmp_path / "w" / "counted" / MANIFEST
+    true = place.read_text()
+    place.write_text(true.replace('"rows": 1', '"rows": 4'))
+    assert [(f["check"], f["where"]) for f in audit(workspace)["findings"] if f["check"] == "manifest"] == [
+        ("manifest", "counted")
+    ]
+    assert run(workspace)["skipped"]
+    assert place.read_text() == true
