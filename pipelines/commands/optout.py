@@ -49,6 +49,8 @@ def opt_out(
             typer.echo(f"opt-out: {table}/ still holds {rows:,} rows of removed documents; run its stage again")
         if summary["stale"]:
             typer.echo(f"opt-out: made from removed documents and left as they are: {', '.join(summary['stale'])}")
+    if rebuild and (summary["left"] or summary["holding"]):
+        raise typer.Exit(1)  # removed text is still held somewhere
 
 
 def language_model(

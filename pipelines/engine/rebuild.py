@@ -45,11 +45,12 @@ def rebuild(workspace: Workspace, options: RunnerOptions, quiet: bool) -> tuple[
     left: dict[str, str] = {}
     for _ in range(SETTLED):
         before = workspace.table(BEFORE).finished("opt-out").fingerprint
+        left.clear()  # what could not be run because documents changed meanwhile is run in the next round
         for step in STEPS:
             calls = [table.finished("opt-out").call for table in workspace.tables() if _tells(step, table.name)]
             for call in sorted(calls, key=_depth):
                 _repeat(step, Again(workspace, call, options, quiet), done, left)
-        if left or workspace.table(BEFORE).finished("opt-out").fingerprint == before:
+        if workspace.table(BEFORE).finished("opt-out").fingerprint == before:
             break
     return [name for name in dict.fromkeys(done) if name not in left], left
 
