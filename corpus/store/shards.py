@@ -12,7 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -237,11 +237,6 @@ def open_shard(folder: str, name: str, schema: pa.Schema, dictionary: bool | lis
     finally:
         if os.path.exists(writer.path):
             os.remove(writer.path)
-
-
-def of_item(shard: Shard, item: str) -> Shard:
-    """The shard as the work of an item."""
-    return replace(shard, item=item)
 
 
 def read_batches(url: str, columns: list[str] | None = None, rows: int = 4096) -> Iterator[pa.RecordBatch]:
