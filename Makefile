@@ -32,6 +32,7 @@ check: $(READY) linked
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/pyright --project .ci/strict.json
 
 format: $(READY)
 	$(BIN)/ruff format .

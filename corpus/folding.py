@@ -18,6 +18,9 @@ Turkish dotless i is not an i.
 English. Cost: about 5 nanoseconds a byte. Measures and decides nothing.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache, partial

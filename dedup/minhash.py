@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import rensa
 from datasketch import MinHashLSH
+from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue] (compiled, without types)
 
 from ..corpus.compiling import compiled
 from ..corpus.folding import SEED, mix
 from ..corpus.store.errors import RequestError, unknown_name
 
-SIGNATURES = f"rensa r{rensa.RMinHash.ALGORITHM_VERSION}, splitmix64 of 64-bit shingles"
+SIGNATURES = f"rensa r{RMinHash.ALGORITHM_VERSION}, splitmix64 of 64-bit shingles"
 
 BLOCK = 256  # documents
 
@@ -100,7 +100,7 @@ def signatures(hashes: np.ndarray, offsets: np.ndarray, num_perm: int, seed: int
     for start in range(0, documents, BLOCK):  # rensa hands rows over as lists: few at a time stay in the cache
         ends = places[start : start + BLOCK + 1]
         part = mixed[ends[0] : ends[-1]]
-        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(part, ends - ends[0], num_perm, seed)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(part, ends - ends[0], num_perm, seed)
         rows = out[start : start + BLOCK]
         rows[:] = np.fromiter(itertools.chain.from_iterable(matrix.to_rows()), np.uint32, rows.size).reshape(rows.shape)
     return out

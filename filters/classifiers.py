@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -58,7 +59,7 @@ def _fasttext():
         import fasttext
     except ImportError as error:
         raise MissingExtra("fasttext", "languages") from error
-    vars(fasttext.FastText)["eprint"] = lambda *_: None  # it writes a warning on every load
+    setattr(fasttext.FastText, "eprint", lambda *_: None)  # noqa: B010 (the name is not in its types)  # it writes a warning on every load
     return fasttext
 
 
@@ -182,7 +183,7 @@ def score(text: pa.Array, path: str) -> dict[str, pa.Array]:
     is the last of its classes, that of a fastText model `__label__positive`, else the last in the order of letters.
     """
     place, _, asked = path.partition("::")
-    model = _load(place, model_checksum(place))
+    model: Any = _load(place, model_checksum(place))
     texts = text.to_pylist()
     if hasattr(model, "predict_proba"):
         column = _label(asked, [str(name) for name in model.classes_], len(model.classes_) - 1, place)
@@ -222,7 +223,7 @@ def read_texts(path: str) -> list[str]:
     with fs.open(plain, "rb") as file:
         if path.endswith(".parquet"):
             return [text for text in pq.read_table(file, columns=["text"])["text"].to_pylist() if text]
-        lines = [line.decode() for line in file.read().splitlines() if line.strip()]
+        lines = [line.decode() for line in cast(bytes, file.read()).splitlines() if line.strip()]
     if not path.endswith((".jsonl", ".json")):
         return lines
     rows = [json.loads(line) for line in lines]

@@ -23,8 +23,10 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from email.message import Message
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -121,7 +123,7 @@ def descriptions() -> Iterator[tuple[str, str]]:
     """(package, long description) of every installed distribution, in the order of their names."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        information = distribution.metadata
+        information = cast(Message, distribution.metadata)
         text = information.get_payload() or information.get("Description") or ""
         if isinstance(text, str) and text.strip():
             found[str(information["Name"]).lower()] = text

@@ -5,7 +5,7 @@ order of sums. Refuses FSDP2 without torchrun.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +50,7 @@ class Ranks:
 
 
 @contextmanager
-def ranks(device: torch.device) -> Iterator[Ranks]:
+def ranks(device: torch.device) -> Generator[Ranks, None, None]:
     """The process group that torchrun's environment describes, or a single rank."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

@@ -31,7 +31,7 @@ class Lion(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override] (no closure is called: nothing to return)
         for group in self.param_groups:
             beta1, beta2 = group["betas"]
             for parameter in (p for p in group["params"] if p.grad is not None):
@@ -67,7 +67,7 @@ class Sophia(torch.optim.Optimizer):
                 )
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override] (no closure is called: nothing to return)
         for group in self.param_groups:
             for parameter in (p for p in group["params"] if p.grad is not None):
                 state = self._state(parameter)

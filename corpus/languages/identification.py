@@ -70,7 +70,7 @@ def identify(texts: Sequence[str], name: str) -> list[list[tuple[str, float]]]:
     return found
 
 
-def _by_text(answers: Any) -> tuple[list, list]:
+def _by_text(answers: Any) -> tuple[list[Any], list[Any]]:
     """(scores, labels) by text, from either order in which builds of fastText give them."""
     first, second = answers
     return (second, first) if first and len(first[0]) and isinstance(first[0][0], str) else (first, second)

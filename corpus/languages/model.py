@@ -9,6 +9,9 @@ few letters that are known.
 How the model was made, from what, and how well it does: `benchmarks/train_language_model.py`.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 import hashlib
 from collections.abc import Sequence
 from functools import cache

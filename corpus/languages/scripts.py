@@ -4,6 +4,9 @@ A text that says too little is `und` (undetermined, ISO 639-2): fewer than `SHOR
 languages share, fewer than `FEWEST` different ones of an alphabet, or no likely language among those of its script.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from functools import cache
 from typing import NamedTuple
 

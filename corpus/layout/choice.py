@@ -8,6 +8,9 @@ all of its text is hidden until a script shows it. Where a page's largest text w
 it, it stays: to lose an article is worse than to keep a margin.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 import math
 from functools import cache
 from typing import NamedTuple

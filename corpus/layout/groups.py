@@ -1,5 +1,8 @@
 """What looks alike on a page: blocks by their tags and classes, and elements that stand there again and again."""
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 import numpy as np
 
 from ..compiling import compiled

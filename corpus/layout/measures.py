@@ -4,6 +4,9 @@ Shares, counts and flags of layout, and how often pages of other sites held cont
 stood (`lexicon.py`). Nothing here decides. Integers and single divisions alone, so the values are the same anywhere.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 import numpy as np
 
 from ..compiling import compiled

@@ -5,9 +5,12 @@ short wordings, as hashes, with how much they speak for content and for each typ
 made it and tells from what.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,7 +54,9 @@ def unpacked(held: dict[str, np.ndarray]) -> BlockClassifier:
     return BlockClassifier(blocks, types, names, wordings, tokens, tuple(str(held["columns"]).split()))
 
 
-def packed(blocks: Trees, types: Trees, lexica: dict[str, tuple[np.ndarray, np.ndarray]], columns: list[str]) -> dict:
+def packed(
+    blocks: Trees, types: Trees, lexica: dict[str, tuple[np.ndarray, np.ndarray]], columns: list[str]
+) -> dict[str, Any]:
     """The arrays of a model's file."""
     out: dict[str, np.ndarray] = {"columns": np.array(" ".join(columns))}
     for of, trees in (("blocks", blocks), ("types", types)):

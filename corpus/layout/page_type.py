@@ -6,6 +6,9 @@ the program that made it, types of JSON-LD, the words of its address). Trees wei
 probability. Types are those of WCXB (Web Content Extraction Benchmark).
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 import math
 import re
 from collections.abc import Mapping, Sequence

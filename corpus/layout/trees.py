@@ -5,7 +5,10 @@ any machine. Trees come in the order of the fit: most rows are settled by the fi
 `HOPELESS` after `FIRST` trees goes through no more of them.
 """
 
-from typing import NamedTuple
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,13 +29,13 @@ class Trees(NamedTuple):
     base: np.ndarray  # (K,) int64 what a score begins with
 
 
-def flattened(dump: dict, classes: int = 1) -> Trees:
+def flattened(dump: dict[str, Any], classes: int = 1) -> Trees:
     """The trees of LightGBM's `dump_model()`."""
     column: list[int] = []
     threshold: list[float] = []
     sides: list[list[int]] = []
 
-    def add(tree: dict) -> int:
+    def add(tree: dict[str, Any]) -> int:
         at = len(column)
         leaf = "leaf_value" in tree
         column.append(-1 if leaf else tree["split_feature"])

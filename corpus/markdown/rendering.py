@@ -8,7 +8,7 @@ others are empty. Between the posts of a thread stands a rule. Text is escaped w
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def render_markdown(
     writer = _Writer(data, blocks)
     first = np.searchsorted(blocks.segments[:, 2], np.stack([numbers, numbers + 1]))
     cells = writer.cells(blocks.node[numbers].tolist())
-    groups: list[tuple[str, int, list]] = []  # paragraph, pre or table; its element; its blocks
+    groups: list[tuple[str, int, list[Any]]] = []  # paragraph, pre or table; its element; its blocks
     for b, start, end in zip(numbers.tolist(), *first.tolist(), strict=True):
         node, pre = int(blocks.node[b]), int(blocks.pre[b])
         cell = -1 if pre else cells.get(node, -1)
@@ -120,7 +120,7 @@ class _Writer:
             node: cell for node, cell in of.items() if cell >= 0 and self.around(cell, ("table",)) not in nested | wide
         }
 
-    def _tables(self, cells) -> set[int]:
+    def _tables(self, cells: Any) -> set[int]:
         return {self.around(cell, ("table",)) for cell in cells if cell >= 0}
 
     def containers(self, node: int) -> list[_Container]:
@@ -226,7 +226,7 @@ class _Writer:
             self.out.append("\n\n---")
             self.open, self.tight = [], False
 
-    def text(self, node: int, segments: list) -> None:
+    def text(self, node: int, segments: list[Any]) -> None:
         heading = self.around(node, HEADINGS)
         heading = heading if heading >= 0 and self.name(node) in HEADINGS else -1
         written = inline(self.data, segments, ("**",) if heading >= 0 else ())
@@ -239,7 +239,7 @@ class _Writer:
         else:
             self.put(node, written.split("\n"))
 
-    def code(self, pre: int, held: list) -> None:
+    def code(self, pre: int, held: list[Any]) -> None:
         parts = [exact(self.data, segments) for _, _, _, segments in held]
         text = "\n".join(part.rstrip("\n") for part in parts).strip("\n")
         if not text.strip():
@@ -248,7 +248,7 @@ class _Writer:
         fence = "`" * (longest + 1)
         self.put(pre, [fence + self._language(pre, held), *text.split("\n"), fence], tight=False)
 
-    def _language(self, pre: int, held: list) -> str:
+    def _language(self, pre: int, held: list[Any]) -> str:
         """What the classes of the code, its `pre` or the two elements around that call its language."""
         told = [
             self.data[start:end] for _, _, _, segments in held[:1] for start, end, _, kind in segments[:2] if kind >= 2
@@ -266,7 +266,7 @@ class _Writer:
                 return found[1].lower()
         return ""
 
-    def table(self, table: int, held: list) -> None:
+    def table(self, table: int, held: list[Any]) -> None:
         """A table's rows as lines, the first one as its head."""
         texts: dict[int, list[str]] = {}
         for _, _, cell, segments in held:

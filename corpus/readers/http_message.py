@@ -261,6 +261,7 @@ def _brotli(body: bytes, limit: int) -> bytes:
     for data in dict.fromkeys((body, body.lstrip(b"\r\n"))):
         pieces = [data]
         for step in (4096, 1, 0):  # what follows the end makes the whole piece fail: found by smaller ones
+            number = 0
             inner, parts, failed = brotli.Decompressor(), [], -1
             for number, piece in enumerate(pieces):
                 try:

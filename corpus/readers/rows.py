@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.ipc
+import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
 from ..text.charsets import mend
@@ -91,11 +91,11 @@ def read_arrow(file: IO[bytes], start: int, end: int | None, column: str) -> Ite
         framed = file.read(6) == b"ARROW1"
         file.seek(0)
         if framed:
-            opened = pa.ipc.open_file(file)
+            opened = ipc.open_file(file)
             batches: Iterator[pa.RecordBatch] = (opened.get_batch(i) for i in range(opened.num_record_batches))
             wanted = _columns(opened.schema, column)
         else:
-            stream = pa.ipc.open_stream(file)
+            stream = ipc.open_stream(file)
             batches, wanted = iter(stream), _columns(stream.schema, column)
         for batch in batches:
             yield from _batch(batch.select(wanted), place, column)

@@ -7,7 +7,7 @@ something is gone or another. Names of what lies in the workspace itself move wi
 
 import os
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -66,7 +66,7 @@ def content_of(place: str, folder: bool = True) -> str | None:
         return checksum(place)
     if not folder or not fs.isdir(path):
         return None
-    found = fs.find(path, detail=True)
+    found = cast(dict[str, Any], fs.find(path, detail=True))
     return fingerprint(sorted((name.removeprefix(path), entry["size"]) for name, entry in found.items()))
 
 

@@ -6,6 +6,7 @@ a file is split among workers: an offset is the place in the whole file.
 """
 
 import hashlib
+from typing import cast
 
 from ..readers.members import open_bytes
 from .shards import filesystem, fingerprint
@@ -22,7 +23,7 @@ def document_id(file: str, offset: int, inner: int = 0) -> str:
 def file_fingerprint(url: str) -> tuple[str, int]:
     """(fingerprint, size) of a file, from its size and its first and last 64 KiB."""
     fs, path = filesystem(url)
-    size = fs.size(path)
+    size = cast("int | None", fs.size(path))
     if size is None:  # a server that does not tell: the URL is all there is to know without reading it
         return url_fingerprint(url), 0
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)

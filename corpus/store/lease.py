@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
@@ -150,13 +150,13 @@ class Lease:
 
 
 _HELD: dict[str, tuple[Lease, int]] = {}  # of this process, with the number of those who hold it
-_GUARD = threading.RLock()
+_guard = threading.RLock()
 
 
 def _forget_after_fork() -> None:
     """What a parent holds is not its child's to renew or to give back."""
-    global _GUARD
-    _GUARD = threading.RLock()
+    global _guard
+    _guard = threading.RLock()
     _HELD.clear()
 
 
@@ -164,20 +164,22 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 @contextmanager
-def held(workspace: str, command: str, seconds: float = 60, clock: Callable[[], float] = time.time) -> Iterator[Lease]:
+def held(
+    workspace: str, command: str, seconds: float = 60, clock: Callable[[], float] = time.time
+) -> Generator[Lease, None, None]:
     """Hold the workspace's lease for the block, renewed by a thread; within one process it may be held again.
 
     RequestError where another process holds it, with its command, machine, process id and since when.
     """
     key = workspace if "://" in workspace else os.path.realpath(workspace)
-    with _GUARD:
+    with _guard:
         lease, count = _HELD.get(key, (None, 0))
         if lease is None:
             lease = Lease(workspace, command, seconds, clock)
             lease.take()
             lease.start()
         _HELD[key] = (lease, count + 1)
-        guard = _GUARD
+        guard = _guard
     try:
         yield lease
     finally:

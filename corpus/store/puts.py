@@ -23,7 +23,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, NewType, cast
 
@@ -154,7 +154,7 @@ def _replace(path: str, data: bytes, durable: bool) -> None:
 
 
 @contextmanager
-def _alone(folder: str) -> Iterator[None]:
+def _alone(folder: str) -> Generator[None, None, None]:
     """Be the only one, among threads and processes, that puts files into a folder, which is made where it is absent."""
     os.makedirs(folder, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)

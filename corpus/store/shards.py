@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -93,7 +93,7 @@ def checksum(url: str) -> str:
 
 
 @contextmanager
-def replacing(url: str) -> Iterator[str]:
+def replacing(url: str) -> Generator[str, None, None]:
     """Yield a local temporary path; on success what was written there becomes `url`, in one step.
 
     On a local disk: sync, then rename within the folder. Elsewhere: upload, which object stores show whole or not
@@ -148,7 +148,7 @@ class Output:
 
 
 @contextmanager
-def open_file(folder: str, name: str) -> Iterator[Output]:
+def open_file(folder: str, name: str) -> Generator[Output, None, None]:
     """Write a file that is no Parquet table into a table's folder; whole after the block, or not at all."""
     fs, home = filesystem(folder)
     fs.makedirs(home, exist_ok=True)
@@ -216,7 +216,9 @@ class ShardWriter(Output):
 
 
 @contextmanager
-def open_shard(folder: str, name: str, schema: pa.Schema, dictionary: bool | list[str] = True) -> Iterator[ShardWriter]:
+def open_shard(
+    folder: str, name: str, schema: pa.Schema, dictionary: bool | list[str] = True
+) -> Generator[ShardWriter, None, None]:
     """Write one Parquet shard into a table's folder; whole after the block, or not at all.
 
     `dictionary` names the columns worth a dictionary, where that is not all of them (hashes never repeat).

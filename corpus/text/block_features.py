@@ -3,6 +3,9 @@
 All are shares, logarithms or flags, so that they mean the same on a page of 2 KB and one of 2 MB, in any language.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from functools import cache
 
 import numpy as np

@@ -4,6 +4,9 @@ Input is what an HTML5 parser serialises (well-formed, text escaped), so one pas
 exact ancestors. About 0.1 ms for a page of 40 KB: the DOM is never walked in Python. Measures and never decides.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from typing import NamedTuple
 
 import numpy as np

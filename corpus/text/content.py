@@ -6,6 +6,9 @@ what such pages rarely show: consent banners, newsletter forms, sharing bars, by
 where the element that holds most of the text does not bear it too.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from functools import cache
 from importlib.resources import files
 

@@ -7,6 +7,7 @@ Nothing here limits time: a page that makes an engine loop is stopped from outsi
 """
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
@@ -43,11 +44,8 @@ def check_engine(name: str) -> None:
     """Refuse an unknown engine, or one whose package is not installed, before any work."""
     if name not in ENGINES:
         raise unknown_name("engine", name, ENGINES)
-    if name.startswith("trafilatura"):
-        try:
-            import trafilatura  # noqa: F401
-        except ImportError:
-            raise MissingExtra("trafilatura", "precision") from None
+    if name.startswith("trafilatura") and find_spec("trafilatura") is None:
+        raise MissingExtra("trafilatura", "precision")
 
 
 def page_bytes(body: bytes, charset: str | None) -> bytes:

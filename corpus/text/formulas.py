@@ -6,8 +6,12 @@ formulas pay nothing: `blocks.py` tells whether there may be some. Presentation 
 translated; what has no LaTeX counterpart keeps its text.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from resiliparse.parse.html import HTMLTree
 
@@ -57,7 +61,7 @@ def restore(text: str, formulas: Sequence[str]) -> str:
     return MARK.sub(lambda found: formulas[int(found[1])], text)
 
 
-def _whole(math) -> tuple:
+def _whole(math) -> tuple[Any, ...]:
     """(the element that stands for the whole formula, whether it is displayed)."""
     display = (math.getattr("display") or "") == "block" or "display" in (math.getattr("mode") or "")
     whole, node = math, math.parent
@@ -121,7 +125,7 @@ def translate(node) -> str:
     return "".join(parts)
 
 
-def _children(node) -> list:
+def _children(node) -> list[Any]:
     return [child for child in node.child_nodes if child.tag and not child.tag.startswith("#")]
 
 

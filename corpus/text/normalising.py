@@ -6,6 +6,7 @@ Mojibake repair needs ftfy and is off by default, because it may change text tha
 
 import re
 import unicodedata
+from importlib.util import find_spec
 
 from ..store.errors import MissingExtra
 
@@ -38,10 +39,8 @@ def normalise(text: str, layout: bool, repair: bool = False) -> str:
 
 def check_repair() -> None:
     """Refuse before any work where ftfy is not installed."""
-    try:
-        import ftfy  # noqa: F401
-    except ImportError:
-        raise MissingExtra("ftfy", "languages") from None
+    if find_spec("ftfy") is None:
+        raise MissingExtra("ftfy", "languages")
 
 
 def _repair(text: str) -> str:

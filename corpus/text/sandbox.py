@@ -71,7 +71,7 @@ class Sandbox:
                     pipe.close()
             self._child = None
 
-    def _running(self) -> subprocess.Popen:
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
             self.close()
             shared = self._pages.descriptor

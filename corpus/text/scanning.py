@@ -3,6 +3,9 @@
 Each takes a place in the bytes and returns the next one; places at or beyond the end mean that the bytes ended first.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from typing import Any
 
 import numpy as np

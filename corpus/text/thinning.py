@@ -6,6 +6,9 @@ pass, which also notes what `metadata.py` asks for: links, licence links, struct
 be UTF-8; a page in another charset is re-encoded first.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from functools import cache
 from typing import NamedTuple
 

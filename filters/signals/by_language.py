@@ -82,7 +82,7 @@ class CutByLanguage(Layout):
     def __init__(self, base: Layout, languages: list[str | None], segmenter: str) -> None:
         self.text, self.ends, self.data = base.text, base.ends, base.data
         self.absent, self.table = base.absent, base.table
-        self._parts = {("lines", kind): base.lines(kind) for kind in ("lf", "broken", "runs", "blocks")}
+        self._parts = {f"pieces {kind}": base.lines(kind) for kind in ("lf", "broken", "runs", "blocks")}
         self.base, self.languages = base, languages
         inside = "unsegmented" if segmenter == NONE else ICU
         self.how = [inside if language in SEGMENTED else "space" for language in languages]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.linalg import cho_factor, cho_solve, get_lapack_funcs, solve_triangular
 from scipy.optimize import minimize
 
 ROOT3 = math.sqrt(3.0)
@@ -76,6 +75,7 @@ def objective(values: np.ndarray, x: np.ndarray, y: np.ndarray, prior: bool = Tr
     correlation, decay = _kernel(x, x, scales)
     covariance = signal * correlation
     covariance[np.diag_indices_from(covariance)] += noise + 1e-10
+    dpotrf, dpotri = get_lapack_funcs(("potrf", "potri"), (covariance,))
     factor, info = dpotrf(covariance, lower=True, clean=True)
     if info != 0:
         return 1e25, np.zeros_like(values)

@@ -48,7 +48,8 @@ def exact(
     problem.solve(solver=cp.CLARABEL)
     if w.value is None:
         raise RequestError(f"no mixture satisfies the limits and bounds together ({problem.status})")
-    return limits.project(w.value), float(np.asarray(problem.value).real)
+    value: Any = problem.value
+    return limits.project(w.value), float(np.real(value))
 
 
 def exponential_laws(fit: Fit) -> list[Exponential]:

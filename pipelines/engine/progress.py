@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from typing import cast
 
 from ...corpus.store.shards import filesystem
 from ...corpus.store.workspace import Workspace
@@ -85,7 +86,7 @@ class Progress:
             self._sizes[entry] = (rows, sum(shard["bytes"] for shard in shards))
         if fs.exists(f"{path}/{NOTE}") and not self._sizes:
             try:
-                return f"{self.name}: {fs.cat_file(f'{path}/{NOTE}').decode()}"
+                return f"{self.name}: {cast(bytes, fs.cat_file(f'{path}/{NOTE}')).decode()}"
             except FileNotFoundError:  # the work has just ended
                 pass
         elapsed = time.monotonic() - self.began

@@ -6,6 +6,7 @@ do, and a reply that is none of the choices gets an error.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from ...corpus.store.errors import MissingExtra
@@ -22,7 +23,7 @@ class VllmEngine:
 
     def __init__(self, settings: VllmSettings) -> None:
         try:
-            import vllm  # type: ignore[import-not-found]
+            vllm: Any = import_module("vllm")
         except ImportError as error:
             raise MissingExtra("vllm", "vllm") from error
         self.settings, self._vllm = settings, vllm

@@ -17,7 +17,7 @@ from ...corpus.store.errors import RequestError
 
 def agreement(small: np.ndarray, large: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Losses (R, E) of the same mixtures at two sizes -> Spearman (E,), share of pairs in the same order (E,)."""
-    ranks = np.array([spearmanr(small[:, e], large[:, e]).statistic for e in range(small.shape[1])])
+    ranks = np.array([spearmanr(small[:, e], large[:, e])[0] for e in range(small.shape[1])])
     first, second = np.triu_indices(len(small), 1)
     same = np.sign(small[first] - small[second]) == np.sign(large[first] - large[second])
     return ranks, same.mean(0)

@@ -63,7 +63,7 @@ class FastTextLabeller:
             self._model = fasttext.load_model(path)
         except ValueError as error:
             raise RequestError(f"{path} is not a fastText model: {error}") from error
-        self.labels = tuple(label.removeprefix("__label__") for label in self._model.labels)
+        self.labels = tuple(str(label).removeprefix("__label__") for label in self._model.labels)
 
     def label(self, texts: Sequence[str]) -> list[tuple[str, float]]:
         """The likeliest label of each text and its probability."""

@@ -44,7 +44,7 @@ def bucket_order(counts: np.ndarray, curriculum: str, cycles: int, key: np.uint6
 
 
 @compiled
-def draw_order(counts, odds, cycles, key):
+def draw_order(counts: np.ndarray, odds: np.ndarray, cycles: int, key: int) -> np.ndarray:
     out = np.empty(counts.sum(), np.int8)
     at = 0
     for cycle in range(cycles):

@@ -10,6 +10,9 @@ by `plan()` as requested against realised.
 Refuses a phase that names a domain without tokens, and a non-zero share that would get no row at all.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any

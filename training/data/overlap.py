@@ -5,6 +5,9 @@ a document aside), and nearly where at least half of its windows of `WINDOW` tok
 scattered over many documents. Documents shorter than a window can only be found exactly. Hashes are of 64 bits.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

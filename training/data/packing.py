@@ -13,6 +13,9 @@ metadata prefix never is. The row index is arithmetic (concat) or a stored plan 
 depends on seed or epoch.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

@@ -4,6 +4,9 @@
 every machine. Keys come from `key_of`, which hashes whatever the order should depend on. For shuffling, not secrecy.
 """
 
+# numba finds the types of compiled functions itself
+# pyright: reportMissingParameterType=false
+
 import hashlib
 from functools import partial
 

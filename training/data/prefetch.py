@@ -32,7 +32,7 @@ class Prepared:
 
 
 def on_device(batch: Batch, device: torch.device) -> Prepared:
-    def move(array) -> Tensor:
+    def move(array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 

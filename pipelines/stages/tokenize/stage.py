@@ -8,7 +8,7 @@ domain and split out. Refuses a corpus without surviving documents.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
@@ -162,7 +162,7 @@ def _given(path: str) -> str:
     if not fs.isfile(local):
         raise RequestError(f"--tokenizer {path} is not a file")
     with fs.open(local, "rb") as file:
-        return file.read().decode()
+        return cast(bytes, file.read()).decode()
 
 
 def _told(facts: TokenFacts) -> dict[str, Any]:
