@@ -3,6 +3,7 @@
 WRITTEN_BY = {  # the first words of a table's name -> the command
     "bands": "dedup",
     "clusters": "tag",
+    "columns": "extract",
     "compared": "dedup",
     "components": "dedup",
     "concepts": "balance",
