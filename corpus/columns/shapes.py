@@ -26,10 +26,12 @@ class KeyCounts:
         self._found: Counter[tuple[Path, str]] = Counter()
 
     def add(self, row: Mapping[str, Any], but: str | None = None) -> None:
-        """Count a row's keys, without one."""
+        """Count a row's keys; the one that holds the text is counted as that."""
         for key, value in row.items():
             if key != but:
                 self._count((key,), value)
+        if but is not None:
+            self._found[(but,), "text"] += 1
 
     def _count(self, path: Path, value: Any) -> None:
         kind = kind_of(value)
@@ -78,7 +80,7 @@ class Shape:
             return pa.int64()
         if kinds and kinds <= {"integer", "number"}:
             return pa.float64()
-        if kinds == {"string"}:
+        if kinds <= {"string", "text"}:
             return pa.string()
         if kinds == {"boolean"}:
             return pa.bool_()
@@ -91,7 +93,7 @@ class Shape:
     @property
     def plain(self) -> bool:
         """Whether values are strings because they are strings, and not JSON."""
-        return set(self.kinds) == {"string"}
+        return set(self.kinds) <= {"string", "text"}
 
     def held(self, value: Any) -> Any:
         """A value as its type holds it."""

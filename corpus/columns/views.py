@@ -89,7 +89,7 @@ def original_schema(workspace: Workspace, table: str) -> pa.Schema | None:
 
 
 def _json_fields(counts: dict[str, int]) -> Iterable[Field]:
-    shapes = shape_of(counts)
+    shapes = {name: shape for name, shape in shape_of(counts).items() if set(shape.kinds) != {"text"}}
     names = apart(list(shapes))
     structure = {name: shape.structure() for name, shape in shapes.items() if name in names}
     whole = f"try(json_transform(object, {_text(json.dumps(structure))}))"
