@@ -1,6 +1,6 @@
 """Rows on their way from an input file into `columns/<schema>/`: what a reader hands on with a record, and the writer.
 
-JSON rows go to `columns/json/`, those of Parquet and Arrow to a table of their own for each schema, named by it; a shard
+JSON rows go to `columns/json/`, those of Parquet and Arrow to a table of their own for each schema; a shard
 bears the name of the shard of `documents/`, and its rows are keyed by the document's id. The text itself is not kept
 twice: only one that extraction changed is kept as it came.
 """
@@ -257,8 +257,5 @@ def without_rows(batches: Iterable[pa.RecordBatch], writer: ShardWriter, gone: p
 def kept_names(names: list[str], keep: tuple[str, ...], drop: tuple[str, ...], always: str | None) -> list[int]:
     """Places of the columns to keep; the column that the text comes from stays."""
     return [
-        place
-        for place, name in enumerate(names)
-        if name == always or ((not keep or name in keep) and name not in drop)
+        place for place, name in enumerate(names) if name == always or ((not keep or name in keep) and name not in drop)
     ]
-

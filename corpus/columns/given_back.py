@@ -1,8 +1,8 @@
 """Rows as they came in, made of what `columns/` holds and the document's text: Arrow rows in their own schema, JSON
 objects byte for byte.
 
-A text that a stage changed takes the place of the one that came; another is the text as it came, unless the settled form
-of extraction is asked for. What a column type cannot hold is refused where it is written, not here.
+A text that a stage changed takes the place of the one that came; another is the text as it came, unless the settled
+form of extraction is asked for. What a column type cannot hold is refused where it is written, not here.
 """
 
 import base64
@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from .json_objects import decoded, in_a_line, members, selected, spelt, with_text
-from .shapes import Shape
+from .shapes import KeyShape
 from .stored import restored, stored_type
 
 TEXT = "text"
@@ -98,9 +98,12 @@ def json_line(row: Mapping[str, Any], texts: Texts) -> str:
     """A row of `columns/json/` as the line that it was, with its text."""
     name, came, at = row["id"], row["text"], row["at"]
     if at is not None:
-        kept = came is not None and not texts.settled and name not in texts.changed
-        return in_a_line(with_text(row["object"], at, came if kept else spelt(texts.of[name], bool(row["escaped"]))))
-    return in_a_line(row["object"] if row["key"] is not None else with_key(row["object"], TEXT, spelt(texts.of[name], False)))
+        changed = came is None or texts.settled or name in texts.changed
+        literal = spelt(texts.of[name], bool(row["escaped"])) if changed else str(came)
+        return in_a_line(with_text(row["object"], at, literal))
+    return in_a_line(
+        row["object"] if row["key"] is not None else with_key(row["object"], TEXT, spelt(texts.of[name], False))
+    )
 
 
 def with_key(text: str, key: str, value: str) -> str:
@@ -154,13 +157,13 @@ def _values(column: pa.Array) -> list[Any]:
         return column.cast(pa.string()).to_pylist()
 
 
-def json_schema(shapes: Mapping[str, Shape], lacking: bool) -> pa.Schema:
+def json_schema(shapes: Mapping[str, KeyShape], lacking: bool) -> pa.Schema:
     """The Arrow schema of JSON rows: a column for each key, of the type that its values fit."""
     return schema_with_text(pa.schema([(name, shape.type) for name, shape in shapes.items()]), lacking)
 
 
 def json_batch(
-    rows: list[dict[str, Any]], schema: pa.Schema, shapes: Mapping[str, Shape], texts: Texts
+    rows: list[dict[str, Any]], schema: pa.Schema, shapes: Mapping[str, KeyShape], texts: Texts
 ) -> pa.RecordBatch:
     """Rows of `columns/json/` as Arrow."""
     made = []

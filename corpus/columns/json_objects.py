@@ -99,7 +99,7 @@ def with_text(object: str, at: int | None, literal: str) -> str:
 
 
 def selected(text: str, keep: Collection[str], drop: Collection[str], always: str | None = None) -> str:
-    """The object with the keys of `keep` alone (all, where there are none) and without those of `drop`; `always` stays."""
+    """The object with the keys of `keep` alone (all, where it is empty), without those of `drop`; `always` stays."""
     if not keep and not drop:
         return text
     parts: list[str] = []

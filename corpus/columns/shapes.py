@@ -49,7 +49,9 @@ class KeyCounts:
 
     def counts(self) -> dict[str, int]:
         """As counts of a shard."""
-        return {f"{MARK}{json.dumps(path)} {kind}": number for (path, kind), number in sorted(self._found.items(), key=str)}
+        return {
+            f"{MARK}{json.dumps(path)} {kind}": number for (path, kind), number in sorted(self._found.items(), key=str)
+        }
 
 
 def kind_of(value: Any) -> str | None:
@@ -66,11 +68,11 @@ def kind_of(value: Any) -> str | None:
 
 
 @dataclass
-class Shape:
+class KeyShape:
     """What a place in the objects holds: how often each kind, and what is below it."""
 
     kinds: Counter[str] = field(default_factory=Counter)
-    below: dict[str | int, "Shape"] = field(default_factory=dict)
+    below: dict[str | int, "KeyShape"] = field(default_factory=dict)
 
     @property
     def type(self) -> pa.DataType:
@@ -124,15 +126,15 @@ class Shape:
         return names.get(kind, "VARCHAR" if self.plain else "JSON")
 
 
-def shape_of(counts: Mapping[str, int]) -> dict[str, Shape]:
+def shape_of(counts: Mapping[str, int]) -> dict[str, KeyShape]:
     """key -> shape, from the counts of a table; keys in the order of their names, the most frequent `KEYS` of them."""
-    root = Shape()
+    root = KeyShape()
     for name, number in counts.items():
         if name.startswith(MARK):
             path, _, kind = name.removeprefix(MARK).rpartition(" ")
             here = root
             for step in json.loads(path):
-                here = here.below.setdefault(step, Shape())
+                here = here.below.setdefault(step, KeyShape())
             here.kinds[kind] += number
     often = sorted(root.below.items(), key=lambda pair: (-sum(pair[1].kinds.values()), str(pair[0])))[:KEYS]
     return {str(name): shape for name, shape in sorted(often, key=lambda pair: str(pair[0]))}

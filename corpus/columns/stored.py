@@ -1,10 +1,9 @@
-"""Arrow columns of any type as Parquet holds them, and back to the very type: what a Parquet file would change is stored
-in another form.
+"""Arrow columns of any type as Parquet holds them, and back to the very type; what Parquet changes is stored otherwise.
 
 Most types come back from Parquet as they went in, by the Arrow schema in its footer. Not these: seconds
-become milliseconds, dates of 64 bits dates of 32, null lists of a fixed size fail, dictionaries outgrow their index, and
-unions, intervals, run ends and structs without a field are refused. Their rows are stored as numbers, lists, plain values
-or, where nothing else is left, as bytes of Arrow IPC; `restored` makes the column that it was.
+become milliseconds, dates of 64 bits dates of 32, null lists of a fixed size fail, dictionaries outgrow their index,
+and unions, intervals, run ends and structs without a field are refused. Their rows are stored as numbers, lists, plain
+values or, where nothing else is left, as bytes of Arrow IPC; `restored` makes the column that it was.
 """
 
 import numpy as np
@@ -132,14 +131,19 @@ def restored(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 def _flat(column: pa.Array) -> pa.Array:
     """The elements of lists, without those of null ones."""
-    return column.drop_null().flatten()
+    return column.flatten()
 
 
 def _entries(column: pa.Array) -> pa.Array:
     """The entries of maps, as structs of key and item, without those of null ones."""
-    held = column.drop_null()
-    first, last = held.offsets[0].as_py(), held.offsets[len(held)].as_py()
-    return pa.StructArray.from_arrays([held.keys, held.items], ["key", "value"])[0 : last - first]
+    entries = pa.StructArray.from_arrays([column.keys, column.items], ["key", "value"])  # those of all the buffer
+    mask = column.is_null() if column.null_count else None
+    return pa.ListArray.from_arrays(_plain_offsets(column), entries, mask=mask).flatten()
+
+
+def _plain_offsets(column: pa.Array) -> pa.Array:
+    """The offsets of maps, in a buffer of their own: a mask goes with no slice."""
+    return pa.array(column.offsets.to_numpy(zero_copy_only=False))
 
 
 def _lengths(column: pa.Array) -> np.ndarray:
@@ -158,13 +162,13 @@ def _offsets(lengths: np.ndarray, kind: type) -> pa.Array:
 
 def _listed(column: pa.Array, kind: pa.DataType) -> pa.Array:
     """Lists as lists of another kind."""
-    values, null = restored(_flat(column), kind.value_type), column.is_null()
-    lengths = _lengths(column)
+    null, lengths = column.is_null(), _lengths(column)
     if is_type.is_fixed_size_list(kind):
         held = np.repeat(~null.to_numpy(zero_copy_only=False), kind.list_size)
         places = np.cumsum(held) - 1
-        filled = values.take(pa.array(places, pa.int64(), mask=~held))
+        filled = restored(_flat(column).take(pa.array(places, pa.int64(), mask=~held)), kind.value_type)
         return pa.FixedSizeListArray.from_arrays(filled, type=kind, mask=null)
+    values = restored(_flat(column), kind.value_type)
     large = is_type.is_large_list(kind) or is_type.is_large_list_view(kind)
     width = np.int64 if large else np.int32
     offsets = _offsets(lengths, width)

@@ -20,7 +20,7 @@ from .stored import apart
 
 
 @dataclass(frozen=True)
-class Field:
+class ExtraField:
     """A field of `extra` in one table: SQL over its row, and the Arrow type that this gives."""
 
     name: str
@@ -33,7 +33,7 @@ class Extra:
     """`extra` of a workspace: its type, and for each table the fields that it has."""
 
     type: pa.StructType
-    tables: dict[str, list[Field]]
+    tables: dict[str, list[ExtraField]]
 
     def select(self, workspace: Workspace, shard: str | None = None, only: Collection[str] = ()) -> str | None:
         """SQL for rows (id, extra) of the workspace, of one shard, or of some fields; None where no row is."""
@@ -47,7 +47,7 @@ class Extra:
                 parts.append(f"select id, {packed} as extra from read_parquet([{urls}], hive_partitioning = false)")
         return " union all ".join(parts) or None
 
-    def _packed(self, fields: dict[str, Field], only: Collection[str]) -> str:
+    def _packed(self, fields: dict[str, ExtraField], only: Collection[str]) -> str:
         chosen = []
         for one in self.type:
             if only and one.name not in only:
@@ -60,7 +60,7 @@ class Extra:
 
 def extra_of(workspace: Workspace) -> Extra | None:
     """What the workspace has; None where no document came with columns."""
-    tables: dict[str, list[Field]] = {}
+    tables: dict[str, list[ExtraField]] = {}
     for table in workspace.tables():
         manifest = table.manifest()
         if table.name.split("/")[0] != FOLDER or manifest is None or not manifest.shards:
@@ -88,14 +88,14 @@ def original_schema(workspace: Workspace, table: str) -> pa.Schema | None:
     return pa.ipc.read_schema(pa.py_buffer(metadata[SCHEMA_KEY])) if SCHEMA_KEY in metadata else None
 
 
-def _json_fields(counts: dict[str, int]) -> Iterable[Field]:
+def _json_fields(counts: dict[str, int]) -> Iterable[ExtraField]:
     shapes = {name: shape for name, shape in shape_of(counts).items() if set(shape.kinds) != {"text"}}
     names = apart(list(shapes))
     structure = {name: shape.structure() for name, shape in shapes.items() if name in names}
     whole = f"try(json_transform(object, {_text(json.dumps(structure))}))"
     for name, shape in shapes.items():
         if name in structure:
-            yield Field(name, f"{whole}.{_name(name)}", _sql_type(shape.type))
+            yield ExtraField(name, f"{whole}.{_name(name)}", _sql_type(shape.type))
 
 
 def _sql_type(kind: pa.DataType) -> pa.DataType:
@@ -106,9 +106,9 @@ def _sql_type(kind: pa.DataType) -> pa.DataType:
     return pa.list_(_sql_type(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
-def _arrow_field(field: pa.Field) -> Field:
+def _arrow_field(field: pa.ExtraField) -> ExtraField:
     """A field as it is stored. What lies there as seconds or days in numbers stays a number."""
-    return Field(field.name, f"extra.{_name(field.name)}", field.type)
+    return ExtraField(field.name, f"extra.{_name(field.name)}", field.type)
 
 
 def _common(kinds: list[pa.DataType]) -> pa.DataType:
@@ -121,7 +121,7 @@ def _common(kinds: list[pa.DataType]) -> pa.DataType:
     return pa.string()
 
 
-def _as(field: Field, kind: pa.DataType) -> str:
+def _as(field: ExtraField, kind: pa.DataType) -> str:
     if field.type == kind:
         return field.sql
     wider = {pa.int64(): "bigint", pa.float64(): "double"}
@@ -153,7 +153,9 @@ class ShardExtra:
                 table = connection.sql(query).to_arrow_table().combine_chunks()
             if table.num_rows:
                 self._ids = table["id"].chunk(0)
-                parts = [part.cast(one.type) for part, one in zip(table["extra"].chunk(0).flatten(), fields, strict=True)]
+                parts = [
+                    part.cast(one.type) for part, one in zip(table["extra"].chunk(0).flatten(), fields, strict=True)
+                ]
                 self._rows = pa.StructArray.from_arrays(parts, fields=fields)
 
     def of(self, ids: pa.Array) -> pa.StructArray:

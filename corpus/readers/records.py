@@ -35,7 +35,7 @@ class Reading:
     """How to read: limits and column names. Travels to workers."""
 
     max_page_bytes: int
-    naming: Naming = Naming()
+    naming: Naming = field(default_factory=Naming)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ class Chosen:
         texts = (naming.text,) if naming.text is not None else (*TEXT_COLUMNS, "html")
         dates = (naming.date,) if naming.date is not None else DATE_COLUMNS
         named = (getattr(naming, key) or key for key in TAKEN)
-        wanted = dict.fromkeys((*texts, *dates, *named, *([naming.domain] if naming.domain else [])))
+        wanted: dict[str, None] = dict.fromkeys((*texts, *dates, *named, *([naming.domain] if naming.domain else [])))
         present = [name for name in wanted if name in schema.names]
         held = [name for name in texts if name in present]
         if not held:

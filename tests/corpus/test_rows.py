@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.readers.dates import NoDate, date_of
-from gristmill.corpus.readers.naming import Naming
 from gristmill.corpus.readers.jsonl import in_utf8, read_jsonl
 from gristmill.corpus.readers.members import Members
+from gristmill.corpus.readers.naming import Naming
 from gristmill.corpus.readers.rows import read_arrow, read_parquet
 
 

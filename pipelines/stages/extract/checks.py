@@ -4,7 +4,7 @@ from ...engine.invocation import Checking
 
 
 def check(asked: Checking) -> None:
-    """Inputs that are not there or lack a column that was named, an engine, a repair or a language model that is not installed."""
+    """What is not there or not installed: inputs, columns that were named, an engine, a repair, a language model."""
     from ....corpus.languages.identification import check_model
     from ....corpus.readers.first_rows import check_columns
     from ....corpus.readers.inputs import resolve

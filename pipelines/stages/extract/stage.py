@@ -1,9 +1,9 @@
 """Extract documents from crawls and files: pieces of input in, shards of `documents/` out.
 
 Writes four tables with the same shard names: `documents/`, `failures/extract/`, `captures/` (records of crawls, with
-the revisits: the view `revisits` finds their originals) and `inputs/` (what was read of which file); and `columns/<schema>/`
-for what rows held beside. A second call with
-other inputs adds their shards and redoes none; a call with the same inputs does nothing.
+the revisits: the view `revisits` finds their originals) and `inputs/` (what was read of which file), and
+`columns/<schema>/` for what rows held beside. A second call with other inputs adds their shards and redoes none; a call
+with the same inputs does nothing.
 Refuses inputs that do not exist, and other settings over the same workspace unless forced.
 """
 

@@ -22,7 +22,8 @@ class WriteSettings(BaseModel, frozen=True, extra="forbid"):
         description="write what fell instead: each row with the stage, rule, value and threshold, as `gristmill`",
     )
     columns: tuple[str, ...] = Field(
-        default=(), description="this column alone, of the row or of documents/; may be repeated; default: the row's own"
+        default=(),
+        description="this column alone, of the row or of documents/; may be repeated; default: the row's own",
     )
     shard_size: int = Field(default=256 << 20, gt=0, description="bytes of rows, before compression, that fill a file")
     normalised: bool = Field(

@@ -1,7 +1,7 @@
 """Write documents to files: a shard of `documents/` in, its files out, and a receipt of them in `written/<place>/`.
 
-The receipt is a shard like any other, so that a killed run goes on, growth writes what is new, and a removal writes anew
-just the files that held what is gone. Files that an earlier call wrote and this one does not are removed at the end.
+The receipt is a shard like any other, so that a killed run goes on, growth writes what is new, and a removal writes
+anew just the files that held what is gone. Files of an earlier call that this one does not write go at the end.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ....corpus.columns.carried import FOLDER, JSON_TABLE
+from ....corpus.columns.carried import FOLDER
 from ....corpus.columns.given_back import (
     Texts,
     arrow_rows,
@@ -23,7 +23,7 @@ from ....corpus.columns.given_back import (
     schema_with_text,
     with_key,
 )
-from ....corpus.columns.shapes import Shape, shape_of
+from ....corpus.columns.shapes import KeyShape, shape_of
 from ....corpus.columns.views import original_schema
 from ....corpus.store.catalog import refresh_catalog
 from ....corpus.store.fate import DECISIONS, EDITS, Source, deciding, sources
@@ -46,20 +46,20 @@ OWN = "gristmill"
 
 
 @dataclass(frozen=True)
-class Rows:
+class OwnRows:
     """A table of `columns/` as a worker reads it: its shard, and what its rows came as."""
 
     table: str
     url: str
     schema: pa.Schema | None  # None: JSON
-    shapes: dict[str, Shape] = field(default_factory=dict)
+    shapes: dict[str, KeyShape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a shard is written from, beside its documents: own columns, and where each stage's decisions and edits lie."""
+    """What a shard is written from, beside its documents: own columns, and each stage's decisions and edits."""
 
-    rows: tuple[Rows, ...]
+    rows: tuple[OwnRows, ...]
     steps: tuple[tuple[str | None, str | None], ...] = ()
 
 
@@ -101,7 +101,9 @@ def _receipts(workspace: Workspace, table: str) -> dict[str, list[dict[str, Any]
     """work item -> the files that were written for it."""
     manifest = workspace.table(table).manifest()
     shards = manifest.shards if manifest is not None else ()
-    return {s.item: [r for b in read_batches(workspace.table(table).file_url(s)) for r in b.to_pylist()] for s in shards}
+    return {
+        s.item: [r for b in read_batches(workspace.table(table).file_url(s)) for r in b.to_pylist()] for s in shards
+    }
 
 
 def _forget_lost(workspace: Workspace, table: str, receipts: dict[str, list[dict[str, Any]]], found: set[str]) -> None:
@@ -144,7 +146,7 @@ def items(plan: Plan[WriteSettings]) -> list[Work]:
             own = manifests[name].by_name.get(shard)
             if own is not None:
                 made[f"{name}/{shard}"] = own.content
-                rows.append(Rows(name, workspace.table(name).file_url(own), schemas[name], shapes[name]))
+                rows.append(OwnRows(name, workspace.table(name).file_url(own), schemas[name], shapes[name]))
                 if schemas[name] is None and not lines:
                     made["type:json"] = fingerprint(str(json_schema(shapes[name], False)))
         steps = tuple((_url(workspace, f"{DECISIONS}{s}", shard), _url(workspace, f"{EDITS}{s}", shard)) for s in chain)
@@ -223,7 +225,7 @@ class _Shard:
         self.documents = documents.combine_chunks()
         self.ids = self.documents["id"].combine_chunks()
 
-    def write(self, tables: tuple[Rows, ...]) -> list[tuple[str, int, int]]:
+    def write(self, tables: tuple[OwnRows, ...]) -> list[tuple[str, int, int]]:
         """(file, rows, bytes of rows) of each."""
         if self.settings.format.startswith("jsonl"):
             return self._lines(tables)
@@ -246,14 +248,14 @@ class _Shard:
         name = f"data/{group}/{self.stem}" if format == "hf" else f"{self.stem}.{group}" if group else self.stem
         return Files(self.settings.output, name, format, self.settings.shard_size)
 
-    def _stored(self, one: Rows) -> Iterator[pa.RecordBatch]:
-        """Rows of a table of columns, of the documents that are written."""
+    def _stored(self, one: OwnRows) -> Iterator[pa.RecordBatch]:
+        """OwnRows of a table of columns, of the documents that are written."""
         for batch in read_batches(one.url, rows=1024):
             left = batch.filter(pc.is_in(batch["id"], value_set=self.ids))
             if left.num_rows:
                 yield left
 
-    def _batches(self, one: Rows) -> Iterator[tuple[pa.Array, pa.RecordBatch]]:
+    def _batches(self, one: OwnRows) -> Iterator[tuple[pa.Array, pa.RecordBatch]]:
         """(ids, rows in the schema that they came with)."""
         if one.schema is None:
             schema = json_schema(one.shapes, self._lacking(one, "key"))
@@ -264,7 +266,7 @@ class _Shard:
         for batch in self._stored(one):
             yield batch["id"], arrow_rows(batch, schema, one.schema, self.texts)
 
-    def _lacking(self, one: Rows, column: str) -> bool:
+    def _lacking(self, one: OwnRows, column: str) -> bool:
         """Whether a row's text is in none of its columns: it came as HTML."""
         return any(batch[column].null_count for batch in read_batches(one.url, [column]))
 
@@ -287,7 +289,7 @@ class _Shard:
             batch = batch.append_column(OWN, why)
         return batch
 
-    def _lines(self, tables: tuple[Rows, ...]) -> list[tuple[str, int, int]]:
+    def _lines(self, tables: tuple[OwnRows, ...]) -> list[tuple[str, int, int]]:
         """One file of lines for documents of all schemas, in their order."""
         lines: dict[str, str] = {}
         for one in tables:
@@ -316,5 +318,3 @@ class _Shard:
             why = next(json_lines(pa.RecordBatch.from_pylist([self.fell[name]], pa.schema(list(FELL)))))
             line = with_key(line, OWN, why)
         return line
-
-
