@@ -106,7 +106,7 @@ def _sql_type(kind: pa.DataType) -> pa.DataType:
     return pa.list_(_sql_type(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
-def _arrow_field(field: pa.ExtraField) -> ExtraField:
+def _arrow_field(field: pa.Field) -> ExtraField:
     """A field as it is stored. What lies there as seconds or days in numbers stays a number."""
     return ExtraField(field.name, f"extra.{_name(field.name)}", field.type)
 
