@@ -1,7 +1,7 @@
 """The pieces, without a workspace, Beam or torch: pages to text, languages, signals, rules, duplicates, mixtures.
 
 Tables may be a pyarrow table or batch, a pandas or polars frame, a mapping of columns, or a list of texts; the column
-of the text is `text`. They are usable inside `datasets.map`, a datatrove step, a Ray or a Spark function. Refuses a table
+of the text is `text`. They are usable inside `datasets.map`, a datatrove step, a Ray or Spark function. Refuses a table
 without the columns that are needed.
 """
 

@@ -42,11 +42,15 @@ class Measured(BaseModel, frozen=True, extra="forbid"):
 class FilterSettings(Measured, frozen=True, extra="forbid"):
     """Settings of the command."""
 
-    rules: str | RuleSet = Field(default="gopher", description="a bundled rule set, or a YAML file of SQL predicates")
+    rules: str | RuleSet = Field(
+        default="gopher",
+        description="a bundled rule set, or a YAML file of SQL predicates",
+        json_schema_extra={"cli": {"names": "rules"}},
+    )
     families: tuple[str, ...] = Field(
         default=(),
         description="measure this signal family as well; may be repeated",
-        json_schema_extra={"cli": {"option": "--signals"}},
+        json_schema_extra={"cli": {"option": "--signals", "names": "signals"}},
     )
     all_failing: bool = Field(
         default=False, description="record every failing rule in failing_rules/, not only the first"
