@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "library"
-GOOD = """The mill at the bend of the river was built in the spring of a wet year, and nobody who lives there now knows by
-whom. Its wheel is made of oak; it turns slowly while the water is low, and it sings when the snow melts in the hills.
+GOOD = """The mill at the bend of the river was built in the spring of a wet year, and nobody who lives there now knows
+by whom. Its wheel is made of oak; it turns slowly while the water is low, and it sings when the snow melts in the hills.
 Farmers bring their corn on carts before dawn, drink a cup of something hot, and wait for the flour with their hands in
 their pockets. On Sundays the stones are lifted, cleaned and dressed again with a hammer, which takes two people most of
 an afternoon. The miller keeps bees behind the barn. He sells honey to travellers, but he never says what it costs until
@@ -23,7 +23,8 @@ def example(name: str, library: str):
             pytest.fail(f"{library} is not installed: pip install gristmill[examples]")
         pytest.skip(f"{library} is not installed")
     spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
