@@ -28,11 +28,11 @@ class Recipe:
 
     def export(self, to: str, output: Any, data: bool = True, **named: Any) -> dict[str, Any]:
         """Write it as a trainer takes it, with its data where it came from a workspace. `gristmill recipe export`."""
-        from .mixing.exporters.frame import Job
+        from .mixing.exporters.frame import ExportJob
         from .mixing.exporters.registry import export_recipe
 
         held = self.workspace.held if data and self.workspace is not None else None
-        return export_recipe(to, Job(self.content, str(output), held, **named)).told()
+        return export_recipe(to, ExportJob(self.content, str(output), held, **named)).told()
 
     def __repr__(self) -> str:
         return f"gristmill.Recipe({self.path!r}: {', '.join(f'{n} {s:.3f}' for n, s in self.shares.items())})"

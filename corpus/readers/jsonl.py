@@ -32,7 +32,7 @@ def read_jsonl(stream: Members, start: int, end: int | None, limit: int, naming:
     """
     stream.opens = begins_row
     base = max(0, start - 1)
-    lines = Lines(stream, base, limit, naming)
+    lines = JsonLines(stream, base, limit, naming)
     if start:
         _skip_line(stream)
         lines.line = 0  # unknown: the file is read from its middle
@@ -56,7 +56,7 @@ def begins_row(data: bytes) -> bool:
     return data.lstrip(SPACE)[:1] in (b"{", b"[")
 
 
-class Lines:
+class JsonLines:
     """Rows from a stream that stands at the beginning of a line."""
 
     def __init__(self, stream: Members, base: int, limit: int, naming: Naming) -> None:
