@@ -1,9 +1,10 @@
 """The command of a stage, made from its record: options, types, defaults and help are those of its settings model.
 
 A field is an option of its own name; `json_schema_extra={"cli": {...}}` says what differs: `option` another name (None:
-settings files only), `short` a letter, `names` what completion lists, `argument` a positional one, `metavar`, `parse` a name
-of `parsing.PARSERS`. bool is --x/--no-x, a tuple may be repeated, name -> text is NAME=PATH repeated, name -> number NAME=NUMBER. Of a nested
-model those fields are options that name one; the rest stands in settings files, which --settings takes.
+settings files only), `short` a letter, `names` what completion lists, `argument` a positional one, `metavar`, `parse` a
+name of `parsing.PARSERS`. bool is --x/--no-x, a tuple may be repeated, name -> text is NAME=PATH repeated, name -> number
+NAME=NUMBER. Of a nested model those fields are options that name one; the rest stands in settings files, which --settings
+takes.
 """
 
 import inspect

@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "library"
 GOOD = """The mill at the bend of the river was built in the spring of a wet year, and nobody who lives there now knows
-by whom. Its wheel is made of oak; it turns slowly while the water is low, and it sings when the snow melts in the hills.
+by whom. Its wheel is made of oak; it turns slowly while the water is low, and it sings when the snow melts.
 Farmers bring their corn on carts before dawn, drink a cup of something hot, and wait for the flour with their hands in
 their pockets. On Sundays the stones are lifted, cleaned and dressed again with a hammer, which takes two people most of
 an afternoon. The miller keeps bees behind the barn. He sells honey to travellers, but he never says what it costs until

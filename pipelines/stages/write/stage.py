@@ -26,7 +26,7 @@ from ....corpus.columns.given_back import (
 from ....corpus.columns.shapes import KeyShape, shape_of
 from ....corpus.columns.views import original_schema
 from ....corpus.store.catalog import refresh_catalog
-from ....corpus.store.fate import DECISIONS, EDITS, Source, deciding, sources
+from ....corpus.store.fate import DECISIONS, EDITS, ShardSource, deciding, sources
 from ....corpus.store.schema import DECISIONS as DECIDED
 from ....corpus.store.schema import DOCUMENTS
 from ....corpus.store.shards import filesystem, fingerprint, read_batches
@@ -195,7 +195,7 @@ def _chosen(settings: WriteSettings, work: Work) -> tuple[pa.Table, set[str], di
             gone = {}
             for batch in read_batches(decisions) if decisions else ():
                 gone |= {row["id"]: row for row in batch.filter(pc.invert(batch["kept"])).to_pylist()}
-            part = _rows(Source(source.shard, source.documents, None, tuple(edits)))
+            part = _rows(ShardSource(source.shard, source.documents, None, tuple(edits)))
             parts.append(part.filter(pc.is_in(part["id"], value_set=pa.array(sorted(gone), pa.string()))))
             changed |= _edited(tuple(edits)) & set(gone)
             fell |= {name: {key: value for key, value in row.items() if key != "kept"} for name, row in gone.items()}
@@ -206,7 +206,7 @@ def _chosen(settings: WriteSettings, work: Work) -> tuple[pa.Table, set[str], di
     return table, changed, fell
 
 
-def _rows(source: Source) -> pa.Table:
+def _rows(source: ShardSource) -> pa.Table:
     batches = list(source.read())
     return pa.Table.from_batches(batches).cast(DOCUMENTS) if batches else DOCUMENTS.empty_table()
 
