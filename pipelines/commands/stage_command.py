@@ -2,9 +2,8 @@
 
 A field is an option of its own name; `json_schema_extra={"cli": {...}}` says what differs: `option` another name (None:
 settings files only), `short` a letter, `names` what completion lists, `argument` a positional one, `metavar`, `parse` a
-name of `parsing.PARSERS`. bool is --x/--no-x, a tuple may be repeated, name -> text is NAME=PATH repeated, name -> number
-NAME=NUMBER. Of a nested model those fields are options that name one; the rest stands in settings files, which --settings
-takes.
+name of `parsing.PARSERS`. bool is --x/--no-x, a tuple may be repeated, name -> text is NAME=PATH, name -> number is
+NAME=NUMBER, repeated. Of a nested model those fields are options that name one; the rest stands in settings files.
 """
 
 import inspect
