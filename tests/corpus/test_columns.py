@@ -96,7 +96,7 @@ def test_a_column_of_any_type_comes_back_in_its_type_with_its_values(column: pa.
         found = through_parquet(part)
         found.validate(full=True)
         assert found.type == part.type
-        assert found.equals(part) or str(found) == str(part)
+        assert found.equals(part) or found.to_pylist() == part.to_pylist()  # dictionaries may hold what no row has
 
 
 def test_columns_of_runs_and_unions_come_back_too():
