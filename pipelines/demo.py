@@ -62,8 +62,8 @@ def size_of(minutes: float, megabytes: float | None) -> Size:
     """What fits into so many minutes on two idle cores; the text is as much as is asked for, where it is."""
     if minutes <= 0:
         raise RequestError(f"--minutes {minutes}: the demo takes some time; 3 is a good number")
-    share = min(1.0, minutes / 10)
-    text = megabytes if megabytes is not None else max(4.0, min(WHOLE.megabytes, 2 * minutes))
+    share = min(1.0, minutes / 12)
+    text = megabytes if megabytes is not None else max(4.0, min(WHOLE.megabytes, 1.5 * minutes))
     return Size(
         text,
         int(min(WHOLE.total_tokens, TOKENS * text)),
