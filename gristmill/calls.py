@@ -61,9 +61,9 @@ def method_name(words: str) -> str:
 def call(workspace: "Workspace", record: "StageRecord", given: tuple[Any, ...], named: Mapping[str, Any]) -> Result:
     """Run a stage as its command does. `force`, `refit` and `workers` are taken beside its own arguments."""
     from .pipelines.commands.options import settings_of
-    from .pipelines.commands.printed import printed
     from .pipelines.commands.stage_command import merged, stage_options
     from .pipelines.engine.invocation import Checking, Invocation
+    from .pipelines.printing import printed
 
     asked = dict(named)
     force, refit = bool(asked.pop("force", False)), bool(asked.pop("refit", False))

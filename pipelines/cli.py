@@ -26,8 +26,8 @@ from .engine.registry import records
 COMMANDS = {
     "demo": ("demo", "Run the whole road on a corpus made from the Python environment that is running."),
     "run": ("run", "Run every stage that a settings file names, in order."),
-    "dedup-files": ("files", "Take duplicates out of files: files in, files out."),
-    "filter-files": ("files", "Filter files by a rule set: files in, files out."),
+    "dedup-files": ("files_to_files", "Take duplicates out of files: files in, files out."),
+    "filter-files": ("files_to_files", "Filter files by a rule set: files in, files out."),
     "opt-out": ("optout", "Remove the documents of those who asked to be left out, now and in every later extraction."),
     "language-model": (
         "optout",

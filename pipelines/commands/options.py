@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...corpus.store.errors import RequestError
 from ...corpus.store.plain_yaml import load_yaml
-from .printed import printed
+from ..printing import printed
 
 if TYPE_CHECKING:  # commands that run no graph do not pay for importing Beam
     from ...corpus.store.workspace import Workspace

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..engine.record import StageRecord
-from .options import JsonOption, PluginOption, WorkersOption, runner_options, settings_of
-from .stage_command import stage_options, values_of
+from ...engine.record import StageRecord
+from ..options import JsonOption, PluginOption, WorkersOption, runner_options, settings_of
+from ..stage_command import stage_options, values_of
 
 Inputs = Annotated[list[str], typer.Argument(help="files, folders, globs or URLs", metavar="IN...", show_default=False)]
 Output = Annotated[str, typer.Option("--output", "-o", help="folder or fsspec URL to write to")]
@@ -44,7 +44,7 @@ EMPTY = inspect.Parameter.empty
 
 
 def _record(name: str) -> StageRecord:
-    from ..engine.registry import record_of
+    from ...engine.registry import record_of
 
     return record_of(name)
 
@@ -83,11 +83,11 @@ def run_files(
     context: typer.Context, stage: str, given: Mapping[str, Any], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Extract, run the stage, write. {in, kept, dropped, failed, files, reasons}."""
-    from ...corpus.readers.inputs import Input, resolve
-    from ...corpus.store.catalog import open_catalog
-    from ...corpus.store.workspace import Workspace
-    from ..engine.invocation import Checking, Invocation
-    from ..stages.write.settings import WriteSettings
+    from ....corpus.readers.inputs import Input, resolve
+    from ....corpus.store.catalog import open_catalog
+    from ....corpus.store.workspace import Workspace
+    from ...engine.invocation import Checking, Invocation
+    from ...stages.write.settings import WriteSettings
 
     place = work_place(given["output"], stage, given["inputs"])
     workspace = Workspace(place)
@@ -137,7 +137,7 @@ def run_files(
 
 def work_place(output: str, stage: str, inputs: list[str]) -> str:
     """Where the workspace beneath lies: the same for the same command."""
-    from ...corpus.store.shards import fingerprint
+    from ....corpus.store.shards import fingerprint
 
     name = f".gristmill-{stage}-{fingerprint(output, sorted(inputs))[:12]}"
     if "://" in output:
