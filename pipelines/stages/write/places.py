@@ -1,6 +1,6 @@
 """Where `write` writes: a folder that is its own, by a mark in it, and what lies there.
 
-Refuses a folder that holds files which gristmill did not put there: its own are replaced and removed as the corpus
+Refuses a folder that holds files of somebody else: its own are replaced and removed as the corpus
 changes.
 """
 
