@@ -4,6 +4,7 @@ Refuses a folder without a `tokenizer.json`, and an id where the Hub cannot be r
 """
 
 import re
+from typing import cast
 
 from ...corpus.store.errors import MissingExtra, RequestError
 from ...corpus.store.shards import filesystem
@@ -30,7 +31,7 @@ def tokenizer_text(name: str, option: str = "--tokenizer") -> str:
         fs = filesystem(place)[0]
     with fs.open(place, "rb") as file:
         try:
-            return file.read().decode()
+            return cast(bytes, file.read()).decode()
         except UnicodeDecodeError as error:
             raise RequestError(f"{option} {name} is not UTF-8: {error.reason}") from error
 

@@ -93,7 +93,7 @@ def run_files(
     workspace = Workspace(place)
     runner, quiet = runner_options(context, given["workers"]), given["json"]
     inputs = (Input(paths=tuple(given["inputs"])),)
-    format = given["format"] if given["format"] != "auto" else _format(resolve(inputs))
+    format: Any = given["format"] if given["format"] != "auto" else _format(resolve(inputs))
     own = {"text_column": given["text_column"], "language_model": "none" if stage == "dedup" else "gristmill"}
     own["language_model"] = None if own["language_model"] == "none" else own["language_model"]
     writes = [WriteSettings(output=given["output"], format=format)]
