@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO := $(VENV)/.demo
 ROOMS := corpus dedup filters mixing pipelines proxy_models training
 LINKED := $(VENV)/linked/gristmill
 
@@ -10,7 +11,7 @@ DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_
 
 .PHONY: demo test determinism check format bench clean linked
 
-demo: $(READY)
+demo: $(DEMO)
 	$(BIN)/gristmill demo --workspace demo
 
 test: $(READY)
@@ -41,12 +42,16 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
-# torch first: with it in place nothing that depends on it looks for another build
-$(READY): pyproject.toml constraints.txt
+# what the demo needs, and nothing else; torch first: with it in place nothing that depends on it looks for another build
+$(DEMO): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip setuptools wheel
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]'
+	touch $@
+
+$(READY): $(DEMO)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,examples]'
 	touch $@
 
 clean:

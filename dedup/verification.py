@@ -120,6 +120,14 @@ def similarity(store: ShingleStore, a: np.ndarray, b: np.ndarray, measure: str =
     return out
 
 
+def set_similarity(
+    hashes: np.ndarray, offsets: np.ndarray, a: np.ndarray, b: np.ndarray, measure: str = "jaccard"
+) -> np.ndarray:
+    """The same of sets in memory: hashes (H,) uint64, offsets (D+1,) int64, a and b (E,) int64 places of sets."""
+    found: np.ndarray = _similarity(hashes, offsets, a, b, measure == "containment")
+    return found
+
+
 @compiled
 def _take(values, ends, rows):
     total = 0

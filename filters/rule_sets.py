@@ -28,7 +28,7 @@ from ..corpus.store.schema import DECISIONS
 from .settings import LineRules as LineRules
 from .settings import Rule as Rule
 from .settings import RuleSet as RuleSet
-from .signals.families import Family, all_families
+from .signals.families import EXTRA, Family, all_families
 from .signals.lines import LINE_COLUMNS
 
 _DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license")
@@ -205,7 +205,7 @@ class Compiled:
             if names[0] not in self._families:
                 raise unknown_name("signal family", names[0], {*self._families, *self._plain}, where)
             known = [field.name for field in self._families[names[0]]]
-            if len(names) != 2 or names[1] not in known:
+            if len(names) < 2 or names[1] not in known or (len(names) > 2 and names[0] != EXTRA):
                 asked = ".".join(names)
                 raise unknown_name("signal", asked, [f"{names[0]}.{name}" for name in known], where)
             columns = self.signals.setdefault(names[0], [])

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from ..corpus.extensions import add_plugins
-from ..corpus.store.errors import RequestError, WorkspaceError
+from ..corpus.store.errors import RequestError, WorkspaceError, of_an_extra
 from .engine.record import StageRecord
 from .engine.registry import records
 
@@ -26,6 +26,8 @@ from .engine.registry import records
 COMMANDS = {
     "demo": ("demo", "Run the whole road on a corpus made from the Python environment that is running."),
     "run": ("run", "Run every stage that a settings file names, in order."),
+    "dedup-files": ("files_to_files", "Take duplicates out of files: files in, files out."),
+    "filter-files": ("files_to_files", "Filter files by a rule set: files in, files out."),
     "opt-out": ("optout", "Remove the documents of those who asked to be left out, now and in every later extraction."),
     "language-model": (
         "optout",
@@ -168,6 +170,12 @@ def main(arguments: list[str] | None = None) -> None:
     except WorkspaceError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from None
+    except ImportError as error:
+        missing = of_an_extra(error)
+        if missing is None:
+            raise  # a defect
+        typer.echo(f"error: {missing}", err=True)
+        raise SystemExit(2) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has seen enough
         raise SystemExit(1) from None

@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -41,20 +42,55 @@ order by domain, case mixture when 'natural' then 0 when 'uniform' then 1 else 2
 """
 
 
-def demo(folder: Path, megabytes: float, options: RunnerOptions, quiet: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Size:
+    """How large the demo is. `total_tokens` of the run that the mixture is for: no text is read twice."""
+
+    megabytes: float
+    total_tokens: int
+    mixtures: int
+    seeds: int
+    steps: int
+    validation_steps: int
+
+
+TOKENS = 30_000  # of the run, for each megabyte collected: what rules and dedup leave holds more than that
+WHOLE = Size(40.0, 600_000, 20, 3, 100, 160)
+
+
+def size_of(minutes: float, megabytes: float | None) -> Size:
+    """What fits into so many minutes on two idle cores; the text is as much as is asked for, where it is."""
+    if minutes <= 0:
+        raise RequestError(f"--minutes {minutes}: the demo takes some time; 3 is a good number")
+    share = min(1.0, minutes / 12)
+    text = megabytes if megabytes is not None else max(4.0, min(WHOLE.megabytes, 1.5 * minutes))
+    return Size(
+        text,
+        int(min(WHOLE.total_tokens, TOKENS * text)),
+        max(8, 4 * round(WHOLE.mixtures * share / 4)),
+        3 if share >= 0.5 else 2,
+        max(40, int(WHOLE.steps * share)),
+        max(60, int(WHOLE.validation_steps * share)),
+    )
+
+
+def demo(
+    folder: Path, minutes: float, options: RunnerOptions, megabytes: float | None = None, quiet: bool = False
+) -> dict[str, Any]:
     """Collect the input, run every stage, print the tables. Returns {stages, validation, verdict, seconds}."""
+    size = size_of(minutes, megabytes)
+    megabytes = size.megabytes
     if megabytes < 1:
         raise RequestError(f"--megabytes {megabytes}: the demo needs at least 1 MB of text to learn anything from")
     began = time.monotonic()
     Workspace(str(folder)).create()
     collected = collect_once(folder / "input", megabytes)
     say(quiet, f"input: {', '.join(f'{name} {size / 1e6:.1f} MB' for name, size in collected.items())}")
-    settings = write_settings(folder, options.workers)
+    settings = write_settings(folder, options.workers, size)
     stages = []
-    for summary in run(settings, options, quiet=quiet):
+    for summary in run(settings, options, quiet=True):
         stages.append(summary)
-        state = "up to date" if summary.get("skipped") else "done"
-        say(quiet, f"{summary.get('stage', 'report')}: {state}, {time.monotonic() - began:.0f} s after the start")
+        say(quiet, f"{time.monotonic() - began:4.0f} s  {told(summary)}")
     workspace = Workspace(settings.workspace)
     fit = json.loads((folder / "mixture" / "fit.json").read_text(encoding="utf-8"))
     validation = fit["validation"]
@@ -90,13 +126,27 @@ def collect_once(folder: Path, megabytes: float) -> dict[str, int]:
     return sizes
 
 
-def write_settings(folder: Path, workers: int) -> RunFile:
+def told(summary: dict[str, Any]) -> str:
+    """A line on a stage as it ends: its name, and what it counted."""
+    name = summary.get("stage", "report")
+    if summary.get("skipped"):
+        return f"{name}: up to date"
+    counts: dict[str, int] = {}
+    for table in summary.get("tables", {}).values():
+        for key in ("in", "kept", "dropped", "tokens", "steps"):
+            if key in table:
+                counts[key] = counts.get(key, 0) + table[key] if key == "tokens" else table[key]
+    return f"{name}: " + (", ".join(f"{key} {value:,}" for key, value in counts.items()) or "done")
+
+
+def write_settings(folder: Path, workers: int, size: Size = WHOLE) -> RunFile:
     """Write `settings.yaml` into the workspace, for a reader to change, and load it as any settings file is loaded."""
     data = resources.files(__package__ or "")
     (folder / "rules.yaml").write_text(data.joinpath("demo_rules.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     path = folder / "settings.yaml"
     template = Template(data.joinpath("demo.yaml").read_text(encoding="utf-8"))
-    path.write_text(template.substitute(workspace=folder, workers=workers), encoding="utf-8")
+    numbers = {name: value for name, value in asdict(size).items() if name != "megabytes"}
+    path.write_text(template.substitute(workspace=folder, workers=workers, **numbers), encoding="utf-8")
     return load_settings(path)
 
 

@@ -88,13 +88,13 @@ def pydoc_pages() -> Iterator[tuple[str, str]]:
     for name in [*names, *by_hash(sorted(set(_submodules(DOCUMENTED))))]:
         try:
             page = _page(name)
-        except (Exception, SystemExit) as error:  # modules of other systems, or of packages that are not installed
-            absent.append(f"{name} ({type(error).__name__})")
+        except (Exception, SystemExit):  # modules of other systems, or of packages that are not installed
+            absent.append(name)
             continue
         if len(page) <= PAGE:
             yield name, page
     if absent:
-        sys.stderr.write(f"no page for {len(absent)} modules that cannot be imported here: {', '.join(absent)}\n")
+        sys.stderr.write(f"no page for {len(absent)} modules that cannot be imported here\n")
 
 
 def _page(name: str) -> str:

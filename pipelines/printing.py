@@ -1,10 +1,15 @@
-"""Tables of text for a terminal."""
+"""What a terminal shows: tables as text, and the summary of a command. Loads Arrow where a table is printed."""
 
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
-def as_table(table: pa.Table) -> str:
+def as_table(table: "pa.Table") -> str:
     """Columns side by side for a human; long values are cut."""
+    import pyarrow as pa
+
     columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]  # names may repeat
     rows = [list(row) for row in zip(*columns, strict=True)]
     widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(table.column_names)]
@@ -25,3 +30,15 @@ def _cell(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= 100 else text[:99] + "…"
+
+
+def printed(summary: dict[str, Any]) -> str:
+    """A line per table: `filter: decisions/filter: in 120, kept 97, dropped 23`."""
+    lines = []
+    for table, counts in summary.get("tables", {}).items():
+        numbers = ", ".join(f"{name} {value:,}" for name, value in counts.items()) or "committed"
+        state = " (up to date)" if summary.get("skipped") else ""
+        lines.append(f"{summary['stage']}: {table}: {numbers}{state}\n")
+    if "tables" not in summary:
+        lines.append(f"{summary['stage']}: done\n")
+    return "".join(lines)

@@ -12,8 +12,10 @@ import re
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
+from ..columns.carried import JsonRow
 from ..text.charsets import by_mark, unmarked_wide
 from .members import BLOCK, Members
+from .naming import Naming
 from .rows import record_of
 
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
@@ -23,14 +25,14 @@ DECODER = json.JSONDecoder()
 LONG = 400  # digits of an integer that no column holds
 
 
-def read_jsonl(stream: Members, start: int, end: int | None, limit: int, column: str) -> Iterator[dict[str, Any]]:
+def read_jsonl(stream: Members, start: int, end: int | None, limit: int, naming: Naming) -> Iterator[dict[str, Any]]:
     """Rows that begin in [start, end). Rows longer than `limit` bytes are passed over in bounded memory.
 
     The stream stands at start - 1, because the byte there tells whether a line begins at start.
     """
     stream.opens = begins_row
     base = max(0, start - 1)
-    lines = JsonLines(stream, base, limit, column)
+    lines = JsonLines(stream, base, limit, naming)
     if start:
         _skip_line(stream)
         lines.line = 0  # unknown: the file is read from its middle
@@ -57,8 +59,8 @@ def begins_row(data: bytes) -> bool:
 class JsonLines:
     """Rows from a stream that stands at the beginning of a line."""
 
-    def __init__(self, stream: Members, base: int, limit: int, column: str) -> None:
-        self.stream, self.base, self.limit, self.column = stream, base, limit, column
+    def __init__(self, stream: Members, base: int, limit: int, naming: Naming) -> None:
+        self.stream, self.base, self.limit, self.naming = stream, base, limit, naming
         self.line = 1  # number of the next line, 0 where it is unknown
 
     def take(self) -> Iterator[dict[str, Any]]:
@@ -166,16 +168,20 @@ class JsonLines:
                 yield {"place": place + shift, **self._bad(error, text, at, data)}
                 return
             if isinstance(value, dict):
-                yield {"place": place + shift, **record_of(value, self.column)}
+                yield {"place": place + shift, **self._record(value, text[at:stop])}
             elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-                inner = element_places(text, at)
-                for one, before in zip(value, inner, strict=True):
-                    yield {"place": place + shift + before, **record_of(one, self.column)}
+                for one, (before, begin, end) in zip(value, element_places(text, at), strict=True):
+                    yield {"place": place + shift + before, **self._record(one, text[begin:end])}
             elif not isinstance(value, list) or value or len(data.strip()) > 2:
                 error = f"not a JSON object but {type(value).__name__}"
                 yield {"place": place + shift, "error": error, "body": data[:200]}
             begun, at = at, _space(text, stop, ",")
             shift += len(text[begun:at].encode())
+
+    def _record(self, value: dict[str, Any], text: str) -> dict[str, Any]:
+        made = record_of(value, self.naming)
+        made["columns"] = JsonRow(text, value, made.pop("text_from", None))
+        return made
 
     def _bad(self, error: Exception, text: str, at: int, data: bytes) -> dict[str, Any]:
         if not isinstance(error, json.JSONDecodeError):
@@ -215,13 +221,14 @@ def _is_row(line: bytes) -> bool:
         return False
 
 
-def element_places(text: str, begin: int) -> Iterator[int]:
-    """Bytes between the beginning of an array of objects and each of its elements."""
+def element_places(text: str, begin: int) -> Iterator[tuple[int, int, int]]:
+    """(bytes between the beginning of an array of objects and the element, its begin and end in the text), of each."""
     at, before = _space(text, begin + 1), 0
     before = len(text[begin:at].encode())
     while at < len(text) and text[at] != "]":
-        yield before
-        begun, at = at, _space(text, _decoded(text, at)[1], ",")
+        stop = _decoded(text, at)[1]
+        yield before, at, stop
+        begun, at = at, _space(text, stop, ",")
         before += len(text[begun:at].encode())
 
 

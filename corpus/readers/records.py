@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any
 
+from ..columns.carried import Carried
 from ..extensions import added
 from .compression import codec
 from .dates import parse_date
@@ -16,6 +17,7 @@ from .http_message import Response, TooLarge, parse_response
 from .inputs import FORMATS, sniffed_format
 from .jsonl import begins_row, in_utf8, read_jsonl
 from .members import Members, next_member, open_bytes
+from .naming import Naming
 from .planning import Piece
 from .rows import read_arrow, read_parquet
 from .segments import Segments
@@ -33,7 +35,7 @@ class Reading:
     """How to read: limits and column names. Travels to workers."""
 
     max_page_bytes: int
-    text_column: str = "text"
+    naming: Naming = field(default_factory=Naming)
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,13 @@ class Raw:
     title: str | None = None
     language: str | None = None
     license: str | None = None
+    domain: str | None = None  # where a column names it
     error: str | None = None
     ignored: str | None = None  # what it is: request, warcinfo, response image/png, ...
     counted: bool = True  # False for a gap, which is no record
     capture: Capture | None = None  # of records of crawls
     fields: dict[str, str] = field(default_factory=dict)  # of the HTTP head, those in KEPT_FIELDS
+    columns: Carried | None = None  # all of a row
 
 
 def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
@@ -105,12 +109,12 @@ def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
         file.seek(len(head))
         if piece.format in ("parquet", "arrow"):
             reader = read_parquet if piece.format == "parquet" else read_arrow
-            yield from _rows(reader(file, piece.start, piece.end, reading.text_column))
+            yield from _rows(reader(file, piece.start, piece.end, reading.naming))
         elif piece.format == "jsonl":
             stream = Members(file, max(0, piece.start - 1), compression)
             stream.opens = begins_row
             stream = in_utf8(stream) if piece.start == 0 else stream
-            yield from _rows(read_jsonl(stream, piece.start, piece.end, reading.max_page_bytes, reading.text_column))
+            yield from _rows(read_jsonl(stream, piece.start, piece.end, reading.max_page_bytes, reading.naming))
         elif piece.format == "warc":
             compression = compression or _hidden_compression(file)
             yield from _warc(piece, Members(file, piece.start if compression else 0, compression), reading)

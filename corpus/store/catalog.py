@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import duckdb
 
+from ..columns.views import extra_of
 from . import schema
 from .fate import DOMAINS, deciding
 from .freshness import reasons
@@ -80,10 +81,17 @@ def view_statements(workspace: Workspace, stale: bool = False) -> Iterator[str]:
     """The statements that make the views, in an order in which each finds what it names."""
     present = {table.name for table in workspace.tables()}
     why = {} if stale else _stale(workspace)
+    extra = extra_of(workspace)
+    own = extra.select(workspace) if extra is not None else None
+    if own:
+        yield _view("columns", own, None)
     for name in sorted(present):
         if "/" not in name:
             source = files(workspace, name)
-            if source:
+            if source and name == "documents" and own:
+                joined = f'select own.*, "columns".extra from {source} own left join "columns" on "columns".id = own.id'
+                yield _view(name, joined, why.get(name))
+            elif source:
                 yield _view(name, f"select * from {source}", why.get(name))
     for name, made in (("scores", scores_sql(workspace, present)), ("signals", signals_sql(workspace, present))):
         gone = sorted(table for table in why if table.startswith(f"{name}/"))

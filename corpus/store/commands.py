@@ -3,6 +3,7 @@
 WRITTEN_BY = {  # the first words of a table's name -> the command
     "bands": "dedup",
     "clusters": "tag",
+    "columns": "extract",
     "compared": "dedup",
     "components": "dedup",
     "concepts": "balance",
@@ -39,6 +40,7 @@ WRITTEN_BY = {  # the first words of a table's name -> the command
     "groups": "tokenize",
     "tokens": "tokenize",
     "unexamined": "dedup",
+    "written": "write",
 }
 BY_STAGE = ("decisions", "edits", "failures")  # their tables bear the name of the stage
 

@@ -23,6 +23,15 @@ class MissingExtra(RequestError):
         super().__init__(f"{package} is not installed; it comes with: pip install 'gristmill[{extra}]'")
 
 
+WITH_MODELS = ("torch", "tokenizers", "safetensors", "lightgbm", "sklearn", "joblib", "threadpoolctl")
+
+
+def of_an_extra(error: ImportError) -> "MissingExtra | None":
+    """What to install, where a module could not be imported because the extra `train` is not there."""
+    package = (error.name or "").split(".")[0]
+    return MissingExtra(package, "train") if package in WITH_MODELS else None
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], where: str = "") -> RequestError:
     """An unknown name lists what exists, the nearest first: most such errors are typing slips."""
     known = sorted(known)

@@ -246,3 +246,10 @@ def read_batches(url: str, columns: list[str] | None = None, rows: int = 4096) -
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
         yield from pq.ParquetFile(file).iter_batches(batch_size=rows, columns=columns)
+
+
+def parquet_schema(url: str) -> pa.Schema:
+    """The Arrow schema of a Parquet file, with what its footer tells beside."""
+    fs, path = filesystem(url)
+    with fs.open(path, "rb") as file:
+        return pq.ParquetFile(file).schema_arrow

@@ -36,6 +36,7 @@ class Family:
     column: str = ""  # the column of `documents` that it takes as it is; by default it takes the laid-out text
     beside: tuple[str, ...] = ()  # columns of `documents` that it takes beside that
     made_with: str = ""  # fingerprint of the lists or the model it measures with
+    held: pa.StructType | None = None  # of what is stored elsewhere and never measured: the type that it has
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -44,6 +45,8 @@ class Family:
 
     @property
     def type(self) -> pa.StructType:
+        if self.held is not None:
+            return self.held
         fields = [column.partition(":") for column in self.columns]
         return pa.struct([(name, pii.SPANS if kind == "spans" else getattr(pa, kind or "float64")())
                           for name, _, kind in fields])  # fmt: skip
@@ -112,6 +115,18 @@ def families(names: Iterable[str], where: str = "", known: Mapping[str, Family] 
         if name not in known:
             raise unknown_name("signal family", name, known, where)
     return [known[name] for name in sorted(set(names))]
+
+
+EXTRA = "extra"  # the users' own columns, which rules read like signals
+
+
+def extra_family(held: pa.StructType) -> Family:
+    """The users' own columns as a family that rules may name: `extra.quality`."""
+    return Family(EXTRA, 1, (), _never, held=held)
+
+
+def _never(*_: Any) -> dict[str, pa.Array]:
+    raise RequestError("extra holds columns that documents came with; nothing measures it")
 
 
 def known_families(

@@ -1,5 +1,6 @@
 """`gristmill list` and `gristmill show`: what there is, of this package, of others and of plug-in files."""
 
+import builtins
 import json as json_format
 from typing import Annotated, Literal
 
@@ -26,9 +27,15 @@ def list(what: Annotated[What, typer.Argument(help="what to list")], json: JsonO
         typer.echo(f"{name.ljust(width)}  {about}".rstrip())
 
 
+def _rule_names(incomplete: str) -> "builtins.list[str]":
+    from ..engine.listing import names
+
+    return names("rules", incomplete)
+
+
 def show(
     what: Annotated[Literal["rules"], typer.Argument(help="what to show")],
-    name: Annotated[str, typer.Argument(help="a bundled rule set, or a YAML file")],
+    name: Annotated[str, typer.Argument(help="a bundled rule set, or a YAML file", autocompletion=_rule_names)],
 ) -> None:
     """Show a rule set as it stands.
 

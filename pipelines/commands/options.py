@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...corpus.store.errors import RequestError
 from ...corpus.store.plain_yaml import load_yaml
+from ..printing import printed
 
 if TYPE_CHECKING:  # commands that run no graph do not pay for importing Beam
     from ...corpus.store.workspace import Workspace
@@ -79,9 +80,4 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(summary, default=str) + "\n")
         return
-    for table, counts in summary.get("tables", {}).items():
-        numbers = ", ".join(f"{name} {value:,}" for name, value in counts.items()) or "committed"
-        state = " (up to date)" if summary.get("skipped") else ""
-        sys.stdout.write(f"{summary['stage']}: {table}: {numbers}{state}\n")
-    if "tables" not in summary:
-        sys.stdout.write(f"{summary['stage']}: done\n")
+    sys.stdout.write(printed(summary))

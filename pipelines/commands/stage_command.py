@@ -1,9 +1,9 @@
 """The command of a stage, made from its record: options, types, defaults and help are those of its settings model.
 
 A field is an option of its own name; `json_schema_extra={"cli": {...}}` says what differs: `option` another name (None:
-settings files only), `short` a letter, `argument` a positional one, `metavar`, `parse` a name of `parsing.PARSERS`.
-bool is --x/--no-x, a tuple may be repeated, name -> text is NAME=PATH repeated, name -> number NAME=NUMBER. Of a nested
-model those fields are options that name one; the rest stands in settings files, which --settings takes.
+settings files only), `short` a letter, `names` what completion lists, `argument` a positional one, `metavar`, `parse` a
+name of `parsing.PARSERS`. bool is --x/--no-x, a tuple may be repeated, name -> text is NAME=PATH, name -> number is
+NAME=NUMBER, repeated. Of a nested model those fields are options that name one; the rest stands in settings files.
 """
 
 import inspect
@@ -105,8 +105,25 @@ def _option(
         flags += [cli["short"]] if "short" in cli else []
         default = "" if within else shown_default(field)
         told = f"{help_text}  [default: {default}]" if default else help_text
-        declared = typer.Option(*flags, help=told, show_default=False, metavar=metavar_of(kind, cli, arms))
+        declared = typer.Option(
+            *flags,
+            help=told,
+            show_default=False,
+            metavar=metavar_of(kind, cli, arms),
+            autocompletion=_completion(cli["names"]) if "names" in cli else None,
+        )
     return StageOption((*within, name), "_".join((*within, name)), flag, kind, declared, parse, required, argument)
+
+
+def _completion(what: str) -> Callable[[str], list[str]]:
+    """Completion that knows the names of a kind: rules, signals, ..."""
+
+    def complete(incomplete: str) -> list[str]:
+        from ..engine.listing import names
+
+        return names(what, incomplete)
+
+    return complete
 
 
 def _kind(cli: Mapping[str, Any], arms: list[Any]) -> tuple[Any, Callable[[str, Any], Any] | None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ...corpus.store.errors import RequestError
+from ...corpus.store.errors import RequestError, of_an_extra
 
 Named = str | Callable[..., Any] | None  # "module:attribute", or the thing itself in a plug-in file
 
@@ -80,4 +80,7 @@ class StageRecord:
         try:
             return getattr(importlib.import_module(module, self.package or None), attribute)
         except (ImportError, AttributeError, TypeError) as error:
+            missing = of_an_extra(error) if isinstance(error, ImportError) else None
+            if missing is not None:
+                raise missing from error
             raise RequestError(f"stage {self.name}: {named} cannot be loaded: {error}") from error

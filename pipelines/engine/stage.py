@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import apache_beam as beam
 from pydantic import BaseModel
 
+from ...corpus.columns.shapes import MARK
 from ...corpus.store.calls import Call, call_of
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.errors import RequestError
@@ -34,6 +35,7 @@ class Stage(Generic[S]):
 
     name       of its commit
     tables     the tables it writes; empty: those that its reports name (a table a domain)
+    folders    folders of tables that it writes beside, those that its reports name
     inputs     what the whole of it is made from: table -> fingerprint, `file:NAME` for what lies elsewhere; raises
                WorkspaceError for what is missing or stale. A mapping stage names artefacts, not what its items read
     graph      pipeline, plan -> the end of the graph, `graph.commit`
@@ -66,6 +68,11 @@ class Stage(Generic[S]):
     recorded: Callable[[S], dict[str, Any]] | None = None
     recorded_of: Callable[[S, str], dict[str, Any]] | None = None
     lasting: Callable[[S], S] | None = None
+    folders: tuple[str, ...] = ()
+
+    def beside(self, table: str) -> bool:
+        """Whether a table lies in one of its folders of tables."""
+        return table.split("/")[0] in self.folders
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,8 @@ def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], li
     for name, tables in named.items():
         held = plan.workspace.commit_of(name)
         made = {item.name: Made(plan.stamp(tables, item), item.made_from) for item in work}
-        same = held is not None and set(held.tables) == set(tables or held.tables)
+        there = {table for table in held.tables if not stage.beside(table)} if held else set()
+        same = held is not None and there == set(tables or there)
         lost = _lost(plan.workspace, held) if held else frozenset()
         kept = {i for i, m in made.items() if held and same and i in held.work and held.work[i].stamp == m.stamp}
         kept -= lost
@@ -243,10 +251,10 @@ def _commit(
     if part.held is not None and part.kept:
         for name, table in part.held.tables.items():
             for shard in table.shards:
-                if shard.item in part.kept and (not part.tables or name in shards):
+                if shard.item in part.kept and (not part.tables or name in part.tables or stage.beside(name)):
                     shards.setdefault(name, {})[shard.name] = shard
     for name, shard in made:
-        if not part.tables or name in shards:
+        if not part.tables or name in part.tables or stage.beside(name):
             shards.setdefault(name, {})[shard.name] = shard
     ordered = {name: [own[key] for key in sorted(own)] for name, own in sorted(shards.items())}
     told = stage.details(plan, ordered, findings) if stage.details else {}
@@ -307,7 +315,7 @@ def _refusal(part: _Part, plan: Plan[S]) -> str:
 def _summary(stage: Stage[S], commits: list[Commit | None], skipped: bool) -> dict[str, Any]:
     tables = {name: table for commit in commits if commit for name, table in commit.tables.items()}
     first = tables.get(stage.tables[0]) if stage.tables else None
-    counts = {name: dict(table.counts) for name, table in tables.items()}
+    counts = {n: {k: v for k, v in t.counts.items() if not k.startswith(MARK)} for n, t in tables.items()}
     return {
         "stage": stage.command or stage.name,
         "skipped": skipped,

@@ -15,10 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from ...corpus.columns.carried import FOLDER, without_rows
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.removals import OptOut, add_optout
 from ...corpus.store.schema import CAPTURES, DOCUMENTS
-from ...corpus.store.shards import Shard, open_shard, read_batches
+from ...corpus.store.shards import Shard, open_shard, parquet_schema, read_batches
 from ...corpus.store.workspace import Commit, TableRecord, Workspace, total
 from ...proxy_models.engines.cache import cache_path, drop_aside, set_aside
 from ..engine.leases import writing
@@ -135,6 +136,7 @@ class _Changes:
             if covered:
                 own = {row["id"]: row["entry"] for row in covered}
                 self._rewrite("inputs", name, INPUTS, _accounted(paths))
+                self._rewrite_columns(name, pa.array(sorted(own), pa.string()))
                 self._rewrite("documents", name, DOCUMENTS, lambda row, own=own: None if row["id"] in own else row)
                 self._count(name, len(covered))
                 self.logged.setdefault(name, []).extend(covered)
@@ -155,6 +157,16 @@ class _Changes:
             out.counts = dict(old.counts)
         self.shards[table][name] = replace(out.shard, item=old.item)
 
+    def _rewrite_columns(self, name: str, gone: pa.Array) -> None:
+        """Write the columns of a shard anew; a table that holds no row of it any more has no such shard."""
+        for table in [table for table in self.shards if table.split("/")[0] == FOLDER and name in self.shards[table]]:
+            old = self.shards[table].pop(name)
+            url = self.workspace.table(table).file_url(old)
+            with open_shard(self.workspace.table(table).url, name, parquet_schema(url)) as out:
+                without_rows(read_batches(url), out, gone)
+            if out.rows:
+                self.shards[table][name] = replace(out.shard, item=old.item)
+
     def _count(self, name: str, dropped: int) -> None:
         shard = self.shards["documents"][name]
         counts = dict(shard.counts)
@@ -165,6 +177,8 @@ class _Changes:
         tables = {}
         for name, table in self.held.tables.items():
             shards = tuple(self.shards[name][key] for key in sorted(self.shards[name]))
+            if not shards and name.split("/")[0] == FOLDER:
+                continue
             tables[name] = table.model_copy(update={"shards": shards, "counts": total(shards)})
         return _next(self.held, tables)
 

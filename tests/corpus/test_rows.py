@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from gristmill.corpus.readers.dates import NoDate, date_of
 from gristmill.corpus.readers.jsonl import in_utf8, read_jsonl
 from gristmill.corpus.readers.members import Members
+from gristmill.corpus.readers.naming import Naming
 from gristmill.corpus.readers.rows import read_arrow, read_parquet
 
 
 def rows(data: bytes, limit: int = 1 << 20) -> list[dict]:
-    return list(read_jsonl(in_utf8(Members(io.BytesIO(data))), 0, None, limit, "text"))
+    return list(read_jsonl(in_utf8(Members(io.BytesIO(data))), 0, None, limit, Naming()))
 
 
 def texts(found: list[dict]) -> list[str]:
@@ -165,7 +166,7 @@ def test_a_timestamp_of_any_unit_zone_and_size_costs_no_row(value: int, unit: st
     file = io.BytesIO()
     with pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
-    first, second = read_arrow(file, 0, None, "text")
+    first, second = read_arrow(file, 0, None, Naming())
     assert (first["body"], second["body"], second["date"]) == ("a", "b", None)
     assert (first["date"] is None) == bool(first.get("left_out"))
 
@@ -212,7 +213,7 @@ def test_text_of_every_type_is_read_and_a_null_is_one_failure(name: str):
     file = io.BytesIO()
     with pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)
-    found = list(read_arrow(file, 0, None, "text"))
+    found = list(read_arrow(file, 0, None, Naming()))
     assert [row["body"] if isinstance(row["body"], str) else row["body"].decode() for row in found[:2]] == ["a", "b"]
     assert "no text" in found[2]["error"]
 
@@ -229,7 +230,7 @@ def test_text_of_every_type_is_read_and_a_null_is_one_failure(name: str):
 def test_a_file_that_is_wrong_as_a_whole_is_one_failure_that_names_the_column(table, said: str, tmp_path: Path):
     pq.write_table(table, tmp_path / "a.parquet")
     with open(tmp_path / "a.parquet", "rb") as file:
-        (row,) = read_parquet(file, 0, None, "text")
+        (row,) = read_parquet(file, 0, None, Naming())
     assert said in row["error"]
     assert row["counted"] is False
 
@@ -241,7 +242,7 @@ def test_invalid_bytes_in_one_column_cost_that_value_alone():
     file = io.BytesIO()
     with pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
-    found = list(read_arrow(file, 0, None, "text"))
+    found = list(read_arrow(file, 0, None, Naming()))
     assert [(row["body"], row.get("title")) for row in found] == [("a", "good"), ("b", None), ("c", "fine")]
     assert "invalid UTF-8" in found[1]["left_out"][0]
-    assert ["error" in row for row in read_arrow(file, 0, None, "content")] == [False, True, False]
+    assert ["error" in row for row in read_arrow(file, 0, None, Naming(text="content"))] == [False, True, False]

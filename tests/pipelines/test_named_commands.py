@@ -14,7 +14,7 @@ from gristmill.pipelines.engine.registry import records
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("corpus", "filters", "dedup", "training", "proxy_models", "mixing", "pipelines", "gristmill")
-COMMAND = re.compile(r"gristmill ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
+COMMAND = re.compile(r"(?<!import )gristmill ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
 OPTION = re.compile(r"(?<![\w-])(--[a-z][\w-]*)")
 # words that follow the program's name where it is a name: gristmill brings, gristmill wrote, ...
 PROSE = {"brings", "for", "is", "line", "pages", "ships", "that", "wrote"}

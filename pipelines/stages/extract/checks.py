@@ -4,8 +4,9 @@ from ...engine.invocation import Checking
 
 
 def check(asked: Checking) -> None:
-    """Inputs that are not there, an engine, a repair or a language model that is not installed."""
+    """What is not there or not installed: inputs, columns that were named, an engine, a repair, a language model."""
     from ....corpus.languages.identification import check_model
+    from ....corpus.readers.first_rows import check_columns
     from ....corpus.readers.inputs import resolve
     from ....corpus.text.extraction import check_engine
     from ....corpus.text.normalising import check_repair
@@ -16,4 +17,4 @@ def check(asked: Checking) -> None:
         check_repair()
     if settings.language_model is not None:
         check_model(settings.language_model)
-    resolve(settings.inputs)
+    check_columns(resolve(settings.inputs), settings.naming(), settings.max_page_bytes)

@@ -11,7 +11,7 @@ A second call adds new files and redoes none. Records that cannot be read or hol
         example="gristmill extract crawl/*.warc.gz --workspace W --source crawl",
         settings=".settings:ExtractSettings",
         run=".stage:EXTRACT",
-        writes=("documents", "inputs", "failures/extract"),
+        writes=("documents", "columns/", "inputs", "failures/extract"),
         check=".checks:check",
         options=".options:ExtractOptions",
         gather=".options:gather",

@@ -1,11 +1,16 @@
 """What `extract` is asked for: plain data that imports nothing heavy."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
 from ....corpus.languages.tags import COVERED
 from ....corpus.settings import OWN, File, Input
+
+if TYPE_CHECKING:
+    from ....corpus.readers.naming import Naming
+
+COLUMNS = ("text", "url", "date", "title", "language", "license", "domain")
 
 
 class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
@@ -20,7 +25,25 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
         default="resiliparse",
         description="resiliparse (any type of page), resiliparse-v1 (as before), trafilatura, trafilatura-fast, raw",
     )
-    text_column: str = Field(default="text", description="column of JSONL, Parquet and Arrow rows that holds the text")
+    text_column: str | None = Field(
+        default=None,
+        description="column of JSONL, Parquet and Arrow rows that holds the text; "
+        "default: text, content, raw_content, body, else html",
+    )
+    url_column: str | None = Field(default=None, description="column that holds the URL; default: url")
+    date_column: str | None = Field(
+        default=None, description="column that holds the date; default: date, timestamp, created"
+    )
+    title_column: str | None = Field(default=None, description="column that holds the title; default: title")
+    language_column: str | None = Field(default=None, description="column that holds the language; default: language")
+    license_column: str | None = Field(default=None, description="column that holds the licence; default: license")
+    domain_column: str | None = Field(
+        default=None, description="column that holds the domain of each row; default: that of the input"
+    )
+    keep_columns: tuple[str, ...] = Field(
+        default=(), description="own column to keep, beside the text; may be repeated; default: all"
+    )
+    drop_columns: tuple[str, ...] = Field(default=(), description="own column to leave out; may be repeated")
     shard_bytes: int = Field(default=64 << 20, gt=0, description="input bytes that make a shard")
     max_page_bytes: int = Field(default=16 << 20, gt=0, description="bytes of a record; larger ones become failures")
     max_page_seconds: float = Field(default=10, gt=0, description="CPU seconds of a page; beyond, it becomes a failure")
@@ -38,3 +61,10 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
         json_schema_extra={"cli": {"parse": "path_or_none"}},
     )
     sandbox: bool = Field(default=True, description="extract in a child process; without it the time limit cannot hold")
+
+    def naming(self) -> "Naming":
+        """The names of columns, as readers want them."""
+        from ....corpus.readers.naming import Naming
+
+        names = {kind: getattr(self, f"{kind}_column") for kind in COLUMNS}
+        return Naming(**names, keep=self.keep_columns, drop=self.drop_columns)

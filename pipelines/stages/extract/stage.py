@@ -1,8 +1,9 @@
 """Extract documents from crawls and files: pieces of input in, shards of `documents/` out.
 
 Writes four tables with the same shard names: `documents/`, `failures/extract/`, `captures/` (records of crawls, with
-the revisits: the view `revisits` finds their originals) and `inputs/` (what was read of which file). A second call with
-other inputs adds their shards and redoes none; a call with the same inputs does nothing.
+the revisits: the view `revisits` finds their originals) and `inputs/` (what was read of which file), and
+`columns/<schema>/` for what rows held beside. A second call with other inputs adds their shards and redoes none; a call
+with the same inputs does nothing.
 Refuses inputs that do not exist, and other settings over the same workspace unless forced.
 """
 
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import apache_beam as beam
 import pyarrow as pa
 
+from ....corpus.columns.carried import FOLDER, ColumnsWriter
 from ....corpus.languages.identification import check_model
 from ....corpus.languages.identification import identity as model_identity
 from ....corpus.metadata.licences import class_of, settled
@@ -127,11 +129,17 @@ def process(plan: Plan[ExtractSettings], work: Work) -> Iterator[Report]:
         account = stack.enter_context(plan.writer("inputs", lot.name, INPUTS))
         tally = Tally()
         aside = Aside(failures, captures, tally)
-        documents.write_rows(_documents(plan.settings, lot, aside, read_optout(plan.workspace)))
+        own = ColumnsWriter(
+            lambda table, kind: stack.enter_context(plan.writer(table, lot.name, kind)),
+            plan.settings.keep_columns,
+            plan.settings.drop_columns,
+        )
+        documents.write_rows(_documents(plan.settings, lot, aside, own, read_optout(plan.workspace)))
+        own.finish()
         account.write_rows(tally.rows)
         documents.counts = tally.counts()
         failures.counts = {"failed": documents.counts["failed"]}
-    for table, out in zip(TABLES, (documents, failures, captures, account), strict=True):
+    for table, out in (*zip(TABLES, (documents, failures, captures, account), strict=True), *own.written.items()):
         yield table, out.shard
 
 
@@ -174,9 +182,11 @@ class Aside:
 BATCH_PAGES, BATCH_BYTES = 64, 4 << 20
 
 
-def _documents(settings: ExtractSettings, lot: Lot, aside: Aside, optout: OptOut) -> Iterator[dict[str, Any]]:
-    """Rows of the shard; failures and captures are written aside as they come."""
-    reading = Reading(settings.max_page_bytes, settings.text_column)
+def _documents(
+    settings: ExtractSettings, lot: Lot, aside: Aside, own: ColumnsWriter, optout: OptOut
+) -> Iterator[dict[str, Any]]:
+    """Rows of the shard; failures, captures and columns are written aside as they come."""
+    reading = Reading(settings.max_page_bytes, settings.naming())
     for piece in lot.pieces:
         aside.tally.begin(piece)
         failed: list[dict[str, Any]] = []
@@ -198,7 +208,10 @@ def _documents(settings: ExtractSettings, lot: Lot, aside: Aside, optout: OptOut
                 elif raw.capture is not None and (outcome is not None or raw.capture.revisit):
                     captured.append({"id": name, "url": raw.url, **vars(raw.capture)})
                 if outcome is not None and not raw.error:
-                    yield _document(lot, piece, raw, outcome)
+                    document = _document(lot, piece, raw, outcome)
+                    if raw.columns is not None:
+                        own.add(name, raw.columns, raw.body, document["text"])
+                    yield document
         aside.failures.write_rows(failed)
         aside.captures.write_rows(captured)
 
@@ -253,7 +266,7 @@ def _document(lot: Lot, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, A
         "url": raw.url,
         "host": host(raw.url),
         "source": lot.source,
-        "domain": lot.domain,
+        "domain": raw.domain or lot.domain,
         "date": about.date or raw.date,
         "title": raw.title or about.title,
         "language": languages[0]["label"] if languages else raw.language,
@@ -300,13 +313,14 @@ def run_extract(
 
 EXTRACT = Stage(
     "extract",
-    4,
+    5,
     TABLES,
     checked,
     graph,
     items,
     details=details,
     recorded=recorded,
+    folders=(FOLDER,),
     lasting=lambda settings: settings.model_copy(update={"inputs": ()}),  # they are in the ledger
 )
 

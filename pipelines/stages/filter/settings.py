@@ -28,21 +28,29 @@ class Measured(BaseModel, frozen=True, extra="forbid"):
     )
 
     def known(self, workspace: "Workspace") -> "dict[str, Family]":
-        """Families there are: those of the package, of these models and lists, and the workspace's own tags."""
-        from ....filters.signals.families import known_families
+        """Families there are: those of the package, of these models and lists, the workspace's own tags,
+        and the columns that its documents came with."""
+        from ....corpus.columns.views import extra_of
+        from ....filters.signals.families import EXTRA, extra_family, known_families
         from ..tag.columns import FAMILY, tag_family
 
-        return {**known_families(self.classifiers, self.urls, self.segmenter), FAMILY: tag_family(workspace)}
+        known = {**known_families(self.classifiers, self.urls, self.segmenter), FAMILY: tag_family(workspace)}
+        extra = extra_of(workspace) if workspace.commit_of("extract") is not None else None
+        return known | ({EXTRA: extra_family(extra.type)} if extra is not None else {})
 
 
 class FilterSettings(Measured, frozen=True, extra="forbid"):
     """Settings of the command."""
 
-    rules: str | RuleSet = Field(default="gopher", description="a bundled rule set, or a YAML file of SQL predicates")
+    rules: str | RuleSet = Field(
+        default="gopher",
+        description="a bundled rule set, or a YAML file of SQL predicates",
+        json_schema_extra={"cli": {"names": "rules"}},
+    )
     families: tuple[str, ...] = Field(
         default=(),
         description="measure this signal family as well; may be repeated",
-        json_schema_extra={"cli": {"option": "--signals"}},
+        json_schema_extra={"cli": {"option": "--signals", "names": "signals"}},
     )
     all_failing: bool = Field(
         default=False, description="record every failing rule in failing_rules/, not only the first"

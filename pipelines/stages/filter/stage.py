@@ -13,16 +13,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ....corpus.columns.carried import FOLDER
+from ....corpus.columns.views import ShardExtra
 from ....corpus.store.errors import MissingExtra, WorkspaceError
 from ....corpus.store.fate import ShardSource
 from ....corpus.store.freshness import reasons
 from ....corpus.store.schema import DECISIONS, EDITS
-from ....corpus.store.shards import read_batches
+from ....corpus.store.shards import fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.cuts import CutBatch, cut_lines, masked
 from ....filters.rule_sets import DECIDED, Compiled, Rule, RuleSet, compiled, load_rules
 from ....filters.signals import by_language
-from ....filters.signals.families import Family, families, measure_batch
+from ....filters.signals.families import EXTRA, Family, families, measure_batch
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions
@@ -37,7 +39,7 @@ STAGE = "filter"
 DECISIONS_TABLE, FAILING, EDITS_TABLE = "decisions/filter", "failing_rules", "edits/filter"
 URLS, SEGMENTED = "url", "gopher@fineweb2"  # families that need lists, or may need a segmenter
 LISTED = Rule(rule="listed_url", value="url.listed", threshold=0, keep="value <= threshold")  # unless the rules use it
-MADE_HERE = ("kept", "removed")  # families that line rules make, not measured ahead
+MADE_HERE = ("kept", "removed", EXTRA)  # families that line rules make or documents came with, not measured ahead
 FAILING_SCHEMA = pa.schema([DECIDED.field("id"), DECIDED.field("failing")])
 
 
@@ -101,7 +103,7 @@ def measure_stage(names: tuple[str, ...], known: dict[str, Family]) -> Stage[Mea
         tables=tables,
         inputs=lambda workspace, settings: {},
         graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, measure_shard), plan),
-        items=lambda plan: _items(plan, ()),
+        items=lambda plan: _items(plan, _own_columns(plan) if any(EXTRA in known[n].beside for n in names) else ()),
         parts=lambda settings: {table: (table,) for table in tables},
         redecides=True,
         recorded=lambda settings: {},
@@ -129,8 +131,11 @@ def measure_shard(plan: Plan[MeasureSettings], work: Work) -> Iterator[Report]:
     absent = families([name.removeprefix("signals/") for name in work.parts], known=plan.settings.known(plan.workspace))
     with ExitStack() as stack:
         out = {f.name: stack.enter_context(plan.writer(f"signals/{f.name}", work.name, f.schema)) for f in absent}
-        columns = sorted({"id", *(name for f in absent for name in (f.column or "text", *f.beside))})
+        columns = sorted({"id", *(name for f in absent for name in (f.column or "text", *f.beside))} - {EXTRA})
+        own = ShardExtra(plan.workspace, work.name) if any(EXTRA in f.beside for f in absent) else None
         for batch in work.documents.read(columns, 2048):
+            if own is not None:
+                batch = batch.append_column(EXTRA, own.of(batch["id"]))
             for name, column in measure_batch(batch, absent).items():
                 rows = [batch["id"].cast(pa.string()), column]
                 out[name].write_batch(pa.RecordBatch.from_arrays(rows, schema=out[name].schema))
@@ -156,7 +161,7 @@ def decide_stage(settings: DecideSettings) -> Stage[DecideSettings]:
         name=STAGE,
         version=1,
         tables=_tables(settings),
-        inputs=lambda workspace, settings: {},
+        inputs=_decide_inputs,
         graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, decide_shard), plan),
         items=_decide_items,
         before=chain_before(STAGE),
@@ -166,7 +171,19 @@ def decide_stage(settings: DecideSettings) -> Stage[DecideSettings]:
 
 def _decide_items(plan: Plan[DecideSettings]) -> list[Work]:
     rules = compiled(plan.settings.rules, families=plan.settings.known(plan.workspace))[0]
-    return _items(plan, [f"signals/{name}" for name in _asked(rules)])
+    own = _own_columns(plan) if EXTRA in rules.signals else ()
+    return _items(plan, [*(f"signals/{name}" for name in _asked(rules)), *own])
+
+
+def _own_columns(plan: Plan[Any]) -> list[str]:
+    """Tables of the columns that documents came with."""
+    return [table.name for table in plan.workspace.tables() if table.name.split("/")[0] == FOLDER]
+
+
+def _decide_inputs(workspace: Workspace, settings: DecideSettings) -> dict[str, str]:
+    """The types of the documents' own columns, where rules read them: another schema that came in may change them."""
+    rules = compiled(settings.rules, families=settings.known(workspace))[0]
+    return {"type:extra": fingerprint(str(rules.schema.field(EXTRA).type))} if EXTRA in rules.signals else {}
 
 
 def decide_shard(plan: Plan[DecideSettings], work: Work) -> Iterator[Report]:
@@ -230,6 +247,7 @@ def signal_rows(workspace: Workspace, work: Work, rules: Compiled, text: bool = 
     for name in names:
         wanted = ["id", *(f"{name}.{column}" for column in rules.signals[name])]
         sources.append(read_batches(work.load[f"signals/{name}"], wanted, rows))
+    own = ShardExtra(workspace, work.name, rules.signals[EXTRA]) if EXTRA in rules.signals else None
     for parts in aligned(sources):
         for name, part in zip(names, parts[1:], strict=True):
             if not part["id"].equals(parts[0]["id"]):
@@ -240,6 +258,8 @@ def signal_rows(workspace: Workspace, work: Work, rules: Compiled, text: bool = 
         table = {column: parts[0][column] for column in columns}
         for name, part in zip(names, parts[1:], strict=True):
             table[name] = part[name].cast(rules.schema.field(name).type)
+        if own is not None:
+            table[EXTRA] = own.of(parts[0]["id"].combine_chunks()).cast(rules.schema.field(EXTRA).type)
         yield pa.table(table)
 
 

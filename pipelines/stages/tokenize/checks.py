@@ -1,7 +1,5 @@
 """What of `tokenize` can be refused before anything runs."""
 
-from typing import Any
-
 from ...engine.invocation import Checking
 
 
@@ -10,12 +8,8 @@ def check(asked: Checking) -> None:
     settings = asked.settings
     if settings.tokenizer is None or asked.inside(settings.tokenizer):
         return
-    from ....corpus.store.shards import filesystem
     from ....training.data.tokenizer import token_facts
+    from ....training.data.tokenizer_places import tokenizer_text
 
-    asked.file("tokenizer", settings.tokenizer)
-    files, place = filesystem(settings.tokenizer)
-    with files.open(place, "rb") as file:
-        content: Any = file.read()
-    text = bytes(content).decode("utf-8", errors="replace")
+    text = tokenizer_text(settings.tokenizer)
     token_facts(text, settings.bos, settings.eos, where=settings.tokenizer)

@@ -4,14 +4,15 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from ....corpus.settings import File
+from ....corpus.settings import Folder
 
 
 class TokenizeSettings(BaseModel, frozen=True, extra="forbid"):
     """How to make the tokenizer and the shards."""
 
-    tokenizer: File | None = Field(
-        default=None, description="a tokenizer.json to use; without it one is trained on the corpus"
+    tokenizer: Folder | None = Field(
+        default=None,
+        description="a tokenizer.json, the folder of a model, or OWNER/NAME on the Hugging Face Hub; default: trained",
     )
     vocab_size: int = Field(default=4096, ge=258, description="entries of the tokenizer that is trained")
     sample_bytes: int = Field(default=1_000_000, ge=1, description="bytes of text per domain that it is trained on")

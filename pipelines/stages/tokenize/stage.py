@@ -8,17 +8,18 @@ domain and split out. Refuses a corpus without surviving documents.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ....corpus.store import fate
-from ....corpus.store.errors import RequestError, WorkspaceError
-from ....corpus.store.shards import Shard, filesystem
+from ....corpus.store.errors import WorkspaceError
+from ....corpus.store.shards import Shard
 from ....corpus.store.workspace import Workspace, total
 from ....training.data.round_trip import check_round_trip, measure_of
 from ....training.data.shards import SPLITS, TokenFacts, TokenRows, table_name, write_tokens
 from ....training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
+from ....training.data.tokenizer_places import tokenizer_text
 from ...engine.graph import Report, Work, commit, gather, map_blocks, map_shards
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
@@ -57,7 +58,7 @@ def tokenize(
 def tokenizer_recorded(settings: TokenizeSettings) -> dict[str, Any]:
     if settings.tokenizer is None:
         return settings.model_dump(include={"vocab_size", "sample_bytes"})
-    return {"sha256": hashlib.sha256(_given(settings.tokenizer).encode()).hexdigest()} | settings.model_dump(
+    return {"sha256": hashlib.sha256(tokenizer_text(settings.tokenizer).encode()).hexdigest()} | settings.model_dump(
         include={"bos", "eos"}
     )
 
@@ -103,7 +104,7 @@ def make_tokenizer(samples: Iterator[Sample], plan: Plan[TokenizeSettings]) -> I
     if settings.tokenizer is None:
         text = train_tokenizer(_sampled_texts(reports, plan), settings.vocab_size)
     else:
-        text = _given(settings.tokenizer)
+        text = tokenizer_text(settings.tokenizer)
         firsts = _first_texts(reports)
         check_round_trip(text, load_tokenizer(text, settings.tokenizer), firsts, settings.tokenizer)
     facts = token_facts(text, settings.bos, settings.eos, settings.tokenizer or FILE)
@@ -155,14 +156,6 @@ def _until(ordered: Iterable[tuple[int, str, int]], cap: int) -> Iterator[tuple[
 
 def _draw(id: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"tokenizer:{id}".encode(), digest_size=8).digest(), "big")
-
-
-def _given(path: str) -> str:
-    fs, local = filesystem(path)
-    if not fs.isfile(local):
-        raise RequestError(f"--tokenizer {path} is not a file")
-    with fs.open(local, "rb") as file:
-        return cast(bytes, file.read()).decode()
 
 
 def _told(facts: TokenFacts) -> dict[str, Any]:
@@ -250,7 +243,7 @@ def tokenize_shard(plan: Plan[TokenizeSettings], work: Work) -> Iterator[Report]
 
 def _encoded(plan: Plan[TokenizeSettings], work: Work) -> dict[tuple[str, str], TokenRows]:
     url, facts, groups, count = work.load
-    text = _given(url)
+    text = tokenizer_text(url)
     tokenizer = load_tokenizer(text)
     lost, held = measure_of(text, tokenizer), drawn(groups, plan.settings.heldout, count)
     rows: dict[tuple[str, str], TokenRows] = {}

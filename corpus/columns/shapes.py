@@ -1,0 +1,140 @@
+"""What kinds of values the keys of JSON objects hold, counted shard by shard, and the type that all of them fit.
+
+A key whose values are all of one kind has that kind's type: numbers as integers or, where one has a fraction, as
+doubles; strings, booleans, lists, objects. One that holds several kinds, or integers that neither fits, is JSON: its
+text. Counts add up over shards, so that growth looks at new shards alone.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+MARK = "extra "  # begins the names of such counts among those of a shard
+DEPTH, KEYS, PATHS = 4, 200, 2000  # beyond: JSON as it is
+EXACT = 1 << 53  # integers up to this are doubles too
+Path = tuple[str | int, ...]
+
+
+class KeyCounts:
+    """Counts of (path, kind) over objects. A step of a path is a key; 0 stands for the elements of a list."""
+
+    def __init__(self) -> None:
+        self._found: Counter[tuple[Path, str]] = Counter()
+
+    def add(self, row: Mapping[str, Any], but: str | None = None) -> None:
+        """Count a row's keys; the one that holds the text is counted as that."""
+        for key, value in row.items():
+            if key != but:
+                self._count((key,), value)
+        if but is not None:
+            self._found[(but,), "text"] += 1
+
+    def _count(self, path: Path, value: Any) -> None:
+        kind = kind_of(value)
+        if kind is None or ((path, kind) not in self._found and len(self._found) >= PATHS):
+            return
+        self._found[path, kind] += 1
+        if len(path) >= DEPTH:
+            return
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                self._count((*path, key), inner)
+        elif isinstance(value, list):
+            for inner in value:
+                self._count((*path, 0), inner)
+
+    def counts(self) -> dict[str, int]:
+        """As counts of a shard."""
+        return {
+            f"{MARK}{json.dumps(path)} {kind}": number for (path, kind), number in sorted(self._found.items(), key=str)
+        }
+
+
+def kind_of(value: Any) -> str | None:
+    """The kind of a JSON value; None for null."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer" if abs(value) <= EXACT else "wide" if -(1 << 63) <= value < 1 << 63 else "huge"
+    if isinstance(value, float):
+        return "number"
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+
+
+@dataclass
+class KeyShape:
+    """What a place in the objects holds: how often each kind, and what is below it."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    below: dict[str | int, "KeyShape"] = field(default_factory=dict)
+
+    @property
+    def type(self) -> pa.DataType:
+        """The Arrow type that all values fit; strings of JSON where there is none."""
+        kinds = set(self.kinds)
+        if kinds and kinds <= {"integer", "wide"}:
+            return pa.int64()
+        if kinds and kinds <= {"integer", "number"}:
+            return pa.float64()
+        if kinds <= {"string", "text"}:
+            return pa.string()
+        if kinds == {"boolean"}:
+            return pa.bool_()
+        if kinds == {"array"} and (not self.below or self.below[0].kinds):
+            return pa.list_(self.below[0].type if self.below else pa.string())
+        if kinds == {"object"} and 0 < len(self.below) <= KEYS:
+            return pa.struct([(str(name), inner.type) for name, inner in self.below.items()])
+        return pa.string()
+
+    @property
+    def plain(self) -> bool:
+        """Whether values are strings because they are strings, and not JSON."""
+        return set(self.kinds) <= {"string", "text"}
+
+    def held(self, value: Any) -> Any:
+        """A value as its type holds it."""
+        if value is None:
+            return None
+        kind = self.type
+        if pa.types.is_struct(kind):
+            return {str(name): inner.held(value.get(name)) for name, inner in self.below.items()}
+        if pa.types.is_list(kind):
+            inner = self.below.get(0)
+            return [inner.held(one) if inner is not None else None for one in value]
+        if pa.types.is_floating(kind):
+            return float(value)
+        return json.dumps(value, ensure_ascii=False) if pa.types.is_string(kind) and not self.plain else value
+
+    def structure(self) -> Any:
+        """The type as DuckDB's `json_transform` wants it."""
+        kind = self.type
+        if pa.types.is_struct(kind):
+            found: dict[str, Any] = {}
+            for name, inner in self.below.items():
+                if str(name).lower() not in {other.lower() for other in found}:
+                    found[str(name)] = inner.structure()
+            return found
+        if pa.types.is_list(kind):
+            return [self.below[0].structure() if self.below else "JSON"]
+        names = {pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.bool_(): "BOOLEAN"}
+        return names.get(kind, "VARCHAR" if self.plain else "JSON")
+
+
+def shape_of(counts: Mapping[str, int]) -> dict[str, KeyShape]:
+    """key -> shape, from the counts of a table; keys in the order of their names, the most frequent `KEYS` of them."""
+    root = KeyShape()
+    for name, number in counts.items():
+        if name.startswith(MARK):
+            path, _, kind = name.removeprefix(MARK).rpartition(" ")
+            here = root
+            for step in json.loads(path):
+                here = here.below.setdefault(step, KeyShape())
+            here.kinds[kind] += number
+    often = sorted(root.below.items(), key=lambda pair: (-sum(pair[1].kinds.values()), str(pair[0])))[:KEYS]
+    return {str(name): shape for name, shape in sorted(often, key=lambda pair: str(pair[0]))}
