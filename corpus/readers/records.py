@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import IO, cast
 
 from ..extensions import added
+from ..planning.ledger import Piece
 from .compression import codec
 from .dates import parse_date
 from .http_message import Response, TooLarge, parse_response
 from .inputs import FORMATS, sniffed_format
 from .jsonl import begins_row, in_utf8, read_jsonl
 from .members import Members, next_member, open_bytes
-from .planning import Piece
 from .rows import read_arrow, read_parquet
 from .segments import Segments
 from .warc import Gap, Record, opens, read_records
@@ -84,12 +84,12 @@ class Raw:
 def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
     """The records of a piece, in file order."""
     try:
-        file = open_bytes(piece.path)
+        file = open_bytes(piece.place)
     except FileNotFoundError:
         yield Raw(0, error="the file was there when the work was planned and is gone now", counted=False)
         return
     except OSError as error:
-        if "://" in piece.path:
+        if "://" in piece.place:
             raise
         yield Raw(0, error=f"the file cannot be opened: {error.strerror or error}", counted=False)
         return

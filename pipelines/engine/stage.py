@@ -48,6 +48,7 @@ class Stage(Generic[S]):
     redecides  other settings may replace the tables without --force, because making them anew is cheap
     recorded   the settings that matter to the bytes; default: all. `recorded_of`: of one table, where they differ
     lasting    the settings without what belongs to one call; default: all
+    begin      called once the workspace is held, before the graph: writes down what a killed run is finished by
     """
 
     name: str
@@ -66,6 +67,7 @@ class Stage(Generic[S]):
     recorded: Callable[[S], dict[str, Any]] | None = None
     recorded_of: Callable[[S, str], dict[str, Any]] | None = None
     lasting: Callable[[S], S] | None = None
+    begin: "Callable[[Plan[S]], None] | None" = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ def run_stage(
                 raise RequestError(_refusal(part, plan))
     call = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
     with writing(workspace, stage.command or stage.name):
+        if stage.begin is not None:
+            stage.begin(plan)
         if stage.items and stage.whole:
             items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
         plan = replace(plan, work=tuple(items))

@@ -129,7 +129,7 @@ class _Changes:
                 if entry := covers(row["id"], row["url"]):
                     covered.append({"id": row["id"], "url": row["url"], "entry": entry, "removed": now})
                 else:
-                    paths[row["origin"]["path"]] += 1
+                    paths[row["origin"]["file"]] += 1
             if any(covers(row["id"], row["url"]) for row in self._rows("captures", name, ["id", "url"])):
                 self._rewrite("captures", name, CAPTURES, lambda row: None if covers(row["id"], row["url"]) else row)
             if covered:
@@ -174,8 +174,8 @@ def _accounted(left: Counter[str]) -> Callable[[Row], Row]:
     room = Counter(left)
 
     def moved(row: Row) -> Row:
-        kept = min(row["kept"], room[row["path"]])
-        room[row["path"]] -= kept
+        kept = min(row["kept"], room[row["file"]])
+        room[row["file"]] -= kept
         return {**row, "kept": kept, "dropped": row["dropped"] + row["kept"] - kept}
 
     return moved
