@@ -72,7 +72,9 @@ def extend(
         known = _known(look, versions)
         if known is None:
             moved = by_content.get((source.path, source.source, source.domain, look.seen), [])
-            known = moved.pop(0) if moved else None
+            known = next((file for file in moved if not _exists(file.place)), None)
+            if known is not None:
+                moved.remove(known)
         if known is None:
             fresh.append(look)
         else:
@@ -246,8 +248,12 @@ def _content(place: str, seen: str, size: int) -> str:
 def _there(file: File) -> bool:
     if 0 < file.size <= 2 * EDGE:
         return True  # its quick fingerprint says all of it
-    fs, bare = filesystem(file.place)
-    return bool(file.place) and bool(fs.exists(bare))
+    return _exists(file.place)
+
+
+def _exists(place: str) -> bool:
+    fs, bare = filesystem(place)
+    return bool(place) and bool(fs.exists(bare))
 
 
 def _format(source: Source) -> str:

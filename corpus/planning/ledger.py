@@ -7,12 +7,11 @@ Refuses a ledger that is no JSON of this form.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..store.calls import HERE
+from ..store.calls import HERE, relocated
 from ..store.errors import WorkspaceError
 from ..store.shards import filesystem, fingerprint, read_batches, replacing
 from ..store.workspace import Workspace
@@ -120,8 +119,7 @@ def read_ledger(workspace: Workspace) -> Ledger:
         return recovered(workspace)
     try:
         told = json.loads(written)
-        moved = _relocation(told["workspace"], workspace)
-        files = tuple(File(moved(place), *rest) for place, *rest in told["files"])
+        files = tuple(File(_now(place, told["workspace"], workspace), *rest) for place, *rest in told["files"])
         of = {file.file: file for file in files if not file.repeat}
         lots = tuple(
             Lot(name, tuple(of[file].piece(start, end, weight) for file, start, end, weight in pieces), cut_from)
@@ -144,20 +142,11 @@ def ledger_written(workspace: Workspace) -> bytes | None:
         return None
 
 
-def _relocation(before: str, workspace: Workspace) -> Any:
-    """place as written -> where it is now: what lies in the workspace moves with it, and what lay beside it where it is
-    there now."""
-
-    def placed(place: str) -> str:
-        if place.startswith(HERE):
-            return workspace.url + place.removeprefix(HERE)
-        if moved and "://" not in place:
-            beside = os.path.normpath(os.path.join(workspace.url, os.path.relpath(place, before)))
-            return beside if os.path.lexists(beside) else place
-        return place
-
-    moved = before != workspace.url and workspace.is_local and "://" not in before
-    return placed
+def _now(place: str, before: str, workspace: Workspace) -> str:
+    """Where a file is: what lies in the workspace moves with it, and what lay beside it where it is there now."""
+    if place.startswith(HERE):
+        return workspace.url + place.removeprefix(HERE)
+    return relocated(place, before, workspace.url)
 
 
 def write_ledger(workspace: Workspace, ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import apache_beam as beam
 from pydantic import BaseModel
 
-from ...corpus.store.calls import Call, call_of
+from ...corpus.store.calls import Call, call_of, keep_places
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import Output, Shard, fingerprint, open_file, open_shard
@@ -153,7 +153,7 @@ def run_stage(
         for part in parts:
             if part.held is not None and not _same(part, plan):
                 raise RequestError(_refusal(part, plan))
-    call = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
+    call, places = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
     with writing(workspace, stage.command or stage.name):
         if stage.begin is not None:
             stage.begin(plan)
@@ -165,6 +165,7 @@ def run_stage(
             run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
         made, findings = verbs.handed_over(workspace, plan.stage)
         commits = [_commit(stage, plan, part, made, findings, call) for part in parts]
+        keep_places(workspace.url, places)
         for commit in commits:
             workspace.put_commit(commit)
         _clean(workspace, plan.stage, commits)

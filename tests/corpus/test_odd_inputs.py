@@ -17,6 +17,8 @@ from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.shards import spelled, unspelled
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.engine.runner import refusal_in
+from gristmill.pipelines.stages.extract.planned import planned
+from gristmill.pipelines.stages.extract.stage import ExtractSettings
 from gristmill.pipelines.stages.extract.taken import nothing_came, taken
 
 from .crawl import PROSE, jsonl
@@ -101,14 +103,17 @@ def test_the_same_bytes_count_under_another_source_and_ids_in_force_stay(extract
     assert sorted(row["source"] for row in after.rows()) == ["one", "two"]
     again = call("c", "two")
     assert len(again.rows()) == 2
-    (one,) = taken(again.workspace, (Input(paths=(str(tmp_path / "c.jsonl"),), source="two"),))
+    given = ExtractSettings(inputs=(Input(paths=(str(tmp_path / "c.jsonl"),), source="two"),))
+    (one,) = taken(again.workspace, planned(again.workspace, given))
     assert "left out as a repeat" in one.line()
     assert not nothing_came([one])
 
 
 def test_inputs_of_which_nothing_came_are_no_success_and_say_why(extract, tmp_path: Path):
     (tmp_path / "a.jsonl").write_bytes(b'{"no": 1}\n{"no": 2}\n')
-    found = taken(extract(tmp_path / "a.jsonl").workspace, (Input(paths=(str(tmp_path / "a.jsonl"),), source="test"),))
+    given = ExtractSettings(inputs=(Input(paths=(str(tmp_path / "a.jsonl"),), source="test"),))
+    space = extract(tmp_path / "a.jsonl").workspace
+    found = taken(space, planned(space, given))
     assert nothing_came(found)
     assert "failed 2" in found[0].line()
     assert "no text (2)" in found[0].line()
