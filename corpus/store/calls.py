@@ -52,8 +52,29 @@ def call_of(settings: BaseModel, workspace: str) -> tuple[Call, dict[str, str]]:
     for stand_in, place, content in found:
         key = fingerprint(content or [type(settings).__name__, told, stand_in])[:16]
         marks[stand_in] = f"{ELSEWHERE}/{key}/{os.path.basename(place.rstrip('/'))}"
-    call = Call(settings=_renamed(told, marks), places={marks[name]: content for name, _, content in found})
+    call = Call(settings=renamed(told, marks), places={marks[name]: content for name, _, content in found})
     return call, {marks[name]: place for name, place, _ in found}
+
+
+def named_places(settings: BaseModel, workspace: str) -> dict[str, str]:
+    """What settings name -> what is recorded of it: inside the workspace its place there, outside its name alone."""
+    names: dict[str, str] = {}
+
+    def noted(text: str, mark: Outside) -> str:
+        place = text if "://" in text else os.path.abspath(os.path.expanduser(text))
+        if place == workspace or place.startswith(workspace + "/"):
+            names[text] = HERE + place.removeprefix(workspace)
+        elif mark.content and _lies(place, mark.folder):
+            names[text] = f"{ELSEWHERE}/{os.path.basename(place.rstrip('/'))}"
+        return text
+
+    _changed(settings, None, (), noted)
+    return names
+
+
+def _lies(place: str, folder: bool) -> bool:
+    fs, path = filesystem(place)
+    return bool(fs.isfile(path)) or (folder and bool(fs.isdir(path)))
 
 
 def keep_places(workspace: str, places: Mapping[str, str]) -> None:
@@ -107,7 +128,7 @@ def asked_again(call: Call | None, model: type[M], workspace: str) -> M:
             continue
         told = next(iter(now), candidates[0] if candidates else os.path.basename(mark))
         raise WorkspaceError(f"{told}, which it was made with, {'was changed since' if now else 'is gone'}")
-    return model.model_validate(_located(_renamed(call.settings, names), workspace))
+    return model.model_validate(_located(renamed(call.settings, names), workspace))
 
 
 def content_of(place: str, folder: bool = True) -> str | None:
@@ -150,12 +171,12 @@ def _arms(kind: Any, marks: tuple[Any, ...]) -> list[tuple[Any, tuple[Any, ...]]
     return [found for arm in arms for found in _arms(arm, marks)]
 
 
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
     """Settings with texts replaced by what they stand for."""
     if isinstance(value, dict):
-        return {name: _renamed(one, names) for name, one in value.items()}
+        return {name: renamed(one, names) for name, one in value.items()}
     if isinstance(value, list):
-        return [_renamed(one, names) for one in value]
+        return [renamed(one, names) for one in value]
     return names.get(value, value) if isinstance(value, str) else value
 
 

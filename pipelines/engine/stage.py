@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import apache_beam as beam
 from pydantic import BaseModel
 
-from ...corpus.store.calls import Call, call_of, keep_places
+from ...corpus.store.calls import Call, call_of, keep_places, named_places, renamed
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import Output, Shard, fingerprint, open_file, open_shard
@@ -177,6 +177,8 @@ def _plan(stage: Stage[S], workspace: Workspace, settings: S) -> Plan[S]:
     inputs = stage.inputs(workspace, settings)  # refuses what cannot be had before anything is read
     recorded = stage.recorded(settings) if stage.recorded else settings.model_dump(mode="json", exclude={"workspace"})
     by_table = {name: stage.recorded_of(settings, name) for name in stage.tables} if stage.recorded_of else {}
+    names = named_places(settings, workspace.url)  # equal calls in two folders record the same
+    recorded, by_table = renamed(recorded, names), renamed(by_table, names)
     return Plan(stage.name, stage.version, workspace, settings, recorded, inputs, by_table, stage.before)
 
 

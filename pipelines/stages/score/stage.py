@@ -11,6 +11,7 @@ Refuses an unknown target, a method without what it needs, and a sample in which
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,8 @@ def fit_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
         fs, place = filesystem(path)
         if not fs.exists(place):
             raise RequestError(f"score {settings.method}: there is no file {path}")
-        found[f"file:{path}"] = checksum(path)
+        name = os.path.basename(path)
+        found[f"file:{name}" if f"file:{name}" not in found else f"file:{len(found)} {name}"] = checksum(path)
     text = _tokenizer(workspace, settings)
     if text is not None:
         found["file:tokenizer.json"] = hashlib.sha256(text.encode()).hexdigest()
