@@ -237,7 +237,7 @@ def _tell_apart(seen: str, group: list[_Look], earlier: list[File], taken: set[s
 
 
 def _key(source: Source) -> tuple[str, ...]:
-    return source.path, source.source, source.domain, source.place
+    return source.source, source.domain, source.path, source.place
 
 
 def _content(place: str, seen: str, size: int) -> str:
@@ -289,7 +289,7 @@ def without(ledger: Ledger, gone: Collection[File], held: Collection[str]) -> tu
             other for other in left
             if not other.repeat and other.file == fingerprint(file.file, other.source, other.domain)
         ]  # fmt: skip
-        heir = min(repeats or others, key=lambda other: (other.path, other.key), default=None)
+        heir = min(repeats or others, key=lambda other: other.key, default=None)
         takes[file.file] = None
         if heir is None:
             continue
