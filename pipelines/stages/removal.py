@@ -148,7 +148,7 @@ def _of_place(named: str, files: Sequence[File]) -> list[File]:
     place = named.rstrip("/") if "://" in named else spelled(os.path.abspath(os.path.expanduser(named)))
     found = [file for file in files if file.place == place or file.place.startswith(place + "/")]
     if not found and any(mark in named for mark in "*?["):
-        found = [file for file in files if fnmatch.fnmatchcase(file.place, place)]
+        found = [file for file in files if _matches(file.place.split("/"), place.split("/"))]
     if not found:
         try:
             there = {source.place for source in resolve((Input(paths=(named,)),))}
@@ -156,6 +156,15 @@ def _of_place(named: str, files: Sequence[File]) -> list[File]:
             return []
         found = [file for file in files if file.place in there]
     return found
+
+
+def _matches(place: list[str], pattern: list[str]) -> bool:
+    """Whether a glob means a place: a mark stands for no slash, `**` for any folders."""
+    if not pattern or not place:
+        return not pattern and not place
+    if pattern[0] == "**":
+        return _matches(place, pattern[1:]) or _matches(place[1:], pattern)
+    return fnmatch.fnmatchcase(place[0], pattern[0]) and _matches(place[1:], pattern[1:])
 
 
 def _of_path(named: str, files: Sequence[File]) -> list[File]:

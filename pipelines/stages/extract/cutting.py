@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ....corpus.planning.ledger import Lot, Piece
@@ -21,19 +22,25 @@ Row = dict[str, Any]
 def cut_shard(plan: Any, lot: Lot, held: Mapping[str, str], tables: tuple[str, ...]) -> Iterator[Report]:
     """The shard in every table: `tables` in their order, then whatever else the stage wrote."""
     files = {piece.file: piece for piece in lot.pieces}
+    before = {row["file"]: row["domain"] for row in _rows(held["inputs"])}
     accounts = [row for row in _rows(held["inputs"]) if row["file"] in files]
     counted = [name for name in COUNTED if name in accounts[0]] if accounts else COUNTED
     counts = {name: sum(row[name] for row in accounts) for name in counted}
     ids: set[str] = set()
     for table in (*tables, *sorted(held.keys() - set(tables))):
         url = held[table]
+        if table not in tables and not any(batch.num_rows for batch in _kept(url, ids, ["id"])):
+            continue  # it holds nothing of what is left
         with plan.writer(table, lot.name, _schema(url)) as out:
             if table == "documents":
-                out.write_rows(_documents(url, files, ids))
+                out.write_rows(_documents(url, files, before, ids))
                 out.counts = counts
+            elif table in OTHERS:
+                for rows in _blocks(_rows(url), OTHERS[table], files):
+                    out.write_rows(rows)
             else:
-                for rows in _blocks(_rows(url), OTHERS.get(table, lambda row, files: row), files):
-                    out.write_rows(rows if table in OTHERS else [row for row in rows if row["id"] in ids])
+                for batch in _kept(url, ids):
+                    out.write_batch(batch)
             if table == "failures/extract":
                 out.counts = {"failed": counts["failed"]}
         yield table, out.shard
@@ -42,12 +49,22 @@ def cut_shard(plan: Any, lot: Lot, held: Mapping[str, str], tables: tuple[str, .
 COUNTED = ("records", "gaps", "ignored", "in", "kept", "dropped", "failed")  # dropped: opted out
 
 
-def _documents(url: str, files: Mapping[str, Piece], ids: set[str]) -> Iterator[Row]:
+def _documents(url: str, files: Mapping[str, Piece], before: Mapping[str, str], ids: set[str]) -> Iterator[Row]:
+    """Rows of the files that are left. `before`: the domain of each file until now; a row may state one of its own."""
     for row in _rows(url):
-        piece = files.get(row["origin"]["file"])
+        file = row["origin"]["file"]
+        piece = files.get(file)
         if piece is not None:
             ids.add(row["id"])
-            yield {**_moved(row, piece), "source": piece.source, "domain": piece.domain}
+            domain = piece.domain if row["domain"] == before[file] else row["domain"]
+            yield {**_moved(row, piece), "source": piece.source, "domain": domain}
+
+
+def _kept(url: str, ids: set[str], columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Rows of a table beside the documents, of those that are left."""
+    wanted = pa.array(sorted(ids), pa.string())
+    for batch in read_batches(url, columns):
+        yield batch.filter(pc.is_in(batch["id"], value_set=wanted))
 
 
 def _moved(row: Row, piece: Piece) -> Row:
