@@ -87,7 +87,7 @@ def refuse_stale(workspace: Workspace, table: str, needed_by: str) -> None:
 
 
 @dataclass(frozen=True)
-class Source:
+class ShardSource:
     """One shard of documents with all that decides what is left of it: files, and what they hold.
 
     documents  URL of the file
@@ -137,7 +137,7 @@ DECIDED = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("kept
 
 def sources(
     workspace: Workspace, needed_by: str, before: Collection[str] | None = None, regroup: bool = True
-) -> dict[str, Source]:
+) -> dict[str, ShardSource]:
     """shard of documents/ -> its source, every manifest read once. Refuses a stale link of the chain."""
     tables = chain(workspace, needed_by, before)
     if not regroup:
@@ -146,7 +146,7 @@ def sources(
     return {shard.name: _source(workspace, manifests, shard.name, shard.rows) for shard in manifests[BEFORE].shards}
 
 
-def _source(workspace: Workspace, manifests: Mapping[str, Manifest], name: str, rows: int) -> Source:
+def _source(workspace: Workspace, manifests: Mapping[str, Manifest], name: str, rows: int) -> ShardSource:
     urls: dict[str, str] = {}
     made_from: dict[str, str] = {}
     for table, manifest in manifests.items():
@@ -155,7 +155,7 @@ def _source(workspace: Workspace, manifests: Mapping[str, Manifest], name: str, 
             urls[table] = workspace.table(table).file_url(shard)
             made_from[f"{table}/{name}"] = shard.content
     decisions = [url for table, url in urls.items() if table.startswith(DECISIONS)]
-    return Source(
+    return ShardSource(
         name,
         urls[BEFORE],
         decisions[-1] if decisions else None,

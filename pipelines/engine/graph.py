@@ -16,7 +16,7 @@ from urllib.parse import quote
 import apache_beam as beam
 
 from ...corpus.store.errors import WorkspaceError
-from ...corpus.store.fate import Source
+from ...corpus.store.fate import ShardSource
 from ...corpus.store.shards import Shard, filesystem, replacing
 from ...corpus.store.workspace import UNFINISHED, Workspace
 
@@ -39,14 +39,14 @@ class Work:
 
     name: str
     made_from: dict[str, str]
-    source: Source | None = None
+    source: ShardSource | None = None
     load: Any = None
     stamp: str = ""
     parts: tuple[str, ...] = ()  # the commits that lack it, filled in by the stage
     lasting: bool = False
 
     @classmethod
-    def of(cls, source: Source, load: Any = None, **more: str) -> "Work":
+    def of(cls, source: ShardSource, load: Any = None, **more: str) -> "Work":
         """The work on one shard of documents; `more` names further things it is made from."""
         return cls(source.shard, {**source.made_from, **more}, source, load)
 
@@ -56,7 +56,7 @@ class Work:
         return f"{self.name}@{self.stamp}" if self.lasting else self.name
 
     @property
-    def documents(self) -> Source:
+    def documents(self) -> ShardSource:
         assert self.source is not None, f"{self.name} reads no documents"
         return self.source
 
