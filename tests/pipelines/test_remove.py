@@ -15,7 +15,7 @@ from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.commands.remove import lines
+from gristmill.pipelines.commands.optout import lines
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages import removal
 from gristmill.pipelines.stages.dedup.stage import deduplicate
