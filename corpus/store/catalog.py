@@ -30,7 +30,7 @@ EMPTY = {  # tables that answer queries before any stage has written them
 VIEWED = {"mixture": "table.parquet"}  # where the shards of a table are not alike: the one that its view shows
 
 KINDS = {  # nested columns of those tables
-    "origin": 'struct(path varchar, "offset" bigint)',
+    "origin": 'struct(path varchar, "offset" bigint, file varchar)',
     "languages": "struct(label varchar, score double)[]",
 }
 

@@ -35,6 +35,18 @@ def file_fingerprint(url: str) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
+def part_checksum(url: str, start: int = 0, end: int | None = None) -> str:
+    """blake2b-128 of the bytes [start, end) of a file, hex; `end` None: to its end."""
+    digest = hashlib.blake2b(digest_size=16)
+    left = None if end is None else end - start
+    with open_bytes(url) as file:
+        file.seek(start)
+        while block := file.read(1 << 20 if left is None else min(left, 1 << 20)):
+            digest.update(block)
+            left = None if left is None else left - len(block)
+    return digest.hexdigest()
+
+
 def url_fingerprint(url: str) -> str:
     """Fingerprint of a file that is named but not opened: an entry of a crawl's path list, which never changes."""
     return fingerprint("url", url)

@@ -2,7 +2,8 @@
 
 import pyarrow as pa
 
-ORIGIN = pa.struct([("path", pa.string()), ("offset", pa.int64())])
+# of a record: its file, by the path below what the user named and by what ids are made from, and its place in that
+ORIGIN = pa.struct([("path", pa.string()), ("offset", pa.int64()), ("file", pa.string())])
 
 DOCUMENTS = pa.schema(
     [
@@ -41,6 +42,7 @@ FAILURES = pa.schema(
 CAPTURES = pa.schema(  # records of crawls: those that became documents, and revisits, which stand for an earlier one
     [
         pa.field("id", pa.string(), nullable=False),
+        ("file", pa.string()),  # as in `origin`
         pa.field("revisit", pa.bool_(), nullable=False),
         ("record", pa.string()),  # WARC-Record-ID
         ("digest", pa.string()),  # WARC-Payload-Digest

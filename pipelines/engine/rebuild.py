@@ -3,7 +3,8 @@
 Each commit holds the call that it was made by, and stays in force until its stage has run again: a rebuilding that was
 killed is completed by the next one. Where a stage cannot be run as it was, because a file that it was given is gone or
 was changed, it and the stages that follow it are left, with the reason: nothing is rebuilt from guesses. Fitted
-artefacts are fitted again. At last every table is searched for the documents that should be gone.
+artefacts are fitted again where text must be forgotten. At last every table is searched for the documents that should
+be gone.
 """
 
 import json
@@ -38,19 +39,28 @@ class Again:
         return asked_again(self.call, model, self.workspace.url)
 
 
-def rebuild(workspace: Workspace, options: RunnerOptions, quiet: bool) -> tuple[list[str], dict[str, str]]:
-    """(stages that were run again, stages that were not: why), both in the order of the road."""
-    options = replace(options, refit=True)
+def follows(workspace: Workspace) -> list[str]:
+    """The stages that `rebuild` would run, in the order of the road."""
+    there = [table.name for table in workspace.tables()]
+    return list(dict.fromkeys(step.name for step in STEPS if any(_tells(step, name) for name in there)))
+
+
+def rebuild(
+    workspace: Workspace, options: RunnerOptions, quiet: bool, needed_by: str = "opt-out", refit: bool = True
+) -> tuple[list[str], dict[str, str]]:
+    """(stages that were run again, stages that were not: why), both in the order of the road. `refit` fits artefacts
+    anew, too."""
+    options = replace(options, refit=refit)
     done: list[str] = []
     left: dict[str, str] = {}
     for _ in range(SETTLED):
-        before = workspace.table(BEFORE).finished("opt-out").fingerprint
+        before = workspace.table(BEFORE).finished(needed_by).fingerprint
         left.clear()  # what could not be run because documents changed meanwhile is run in the next round
         for step in STEPS:
-            calls = [table.finished("opt-out").call for table in workspace.tables() if _tells(step, table.name)]
+            calls = [table.finished(needed_by).call for table in workspace.tables() if _tells(step, table.name)]
             for call in sorted(calls, key=_depth):
                 _repeat(step, Again(workspace, call, options, quiet), done, left)
-        if workspace.table(BEFORE).finished("opt-out").fingerprint == before:
+        if workspace.table(BEFORE).finished(needed_by).fingerprint == before:
             break
     return [name for name in dict.fromkeys(done) if name not in left], left
 

@@ -17,8 +17,8 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from ...corpus import extensions
+from ...corpus.planning.ledger import read_ledger
 from ...corpus.readers.inputs import resolve
-from ...corpus.readers.planning import read_ledger
 from ...corpus.store.errors import RequestError, unknown_name
 from ...corpus.store.plain_yaml import RepeatedKey, load_yaml
 from ...corpus.store.workspace import Workspace
@@ -168,11 +168,11 @@ def left_out(settings: RunFile) -> list[str]:
         said.append("the workspace holds rewritten documents of rewrite, which the file does not name")
     extracting = asked.sections.get("extract")
     if extracting is not None and extracting.inputs and "documents" in there:
-        named = {source.path for source in resolve(extracting.inputs)}
+        named = {source.place for source in resolve(extracting.inputs)}
         inside = workspace.url + "/"
         gone = sorted(
-            file.path for file in read_ledger(workspace).files
-            if file.path not in named and not file.path.startswith(inside)
+            file.place or file.path for file in read_ledger(workspace).files
+            if file.place not in named and not file.place.startswith(inside)
         )  # fmt: skip
         if gone:
             more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""

@@ -14,7 +14,7 @@ import apache_beam as beam
 from pydantic import BaseModel
 
 from ...corpus.columns.shapes import MARK
-from ...corpus.store.calls import Call, call_of
+from ...corpus.store.calls import Call, call_of, keep_places, named_places, renamed
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import Output, Shard, fingerprint, open_file, open_shard
@@ -50,6 +50,7 @@ class Stage(Generic[S]):
     redecides  other settings may replace the tables without --force, because making them anew is cheap
     recorded   the settings that matter to the bytes; default: all. `recorded_of`: of one table, where they differ
     lasting    the settings without what belongs to one call; default: all
+    begin      called once the workspace is held, before the graph: writes down what a killed run is finished by
     """
 
     name: str
@@ -69,6 +70,7 @@ class Stage(Generic[S]):
     recorded_of: Callable[[S, str], dict[str, Any]] | None = None
     lasting: Callable[[S], S] | None = None
     folders: tuple[str, ...] = ()
+    begin: "Callable[[Plan[S]], None] | None" = None
 
     def beside(self, table: str) -> bool:
         """Whether a table lies in one of its folders of tables."""
@@ -158,8 +160,10 @@ def run_stage(
         for part in parts:
             if part.held is not None and not _same(part, plan):
                 raise RequestError(_refusal(part, plan))
-    call = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
+    call, places = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
     with writing(workspace, stage.command or stage.name):
+        if stage.begin is not None:
+            stage.begin(plan)
         if stage.items and stage.whole:
             items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
         plan = replace(plan, work=tuple(items))
@@ -168,6 +172,7 @@ def run_stage(
             run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
         made, findings = verbs.handed_over(workspace, plan.stage)
         commits = [_commit(stage, plan, part, made, findings, call) for part in parts]
+        keep_places(workspace.url, places)
         for commit in commits:
             workspace.put_commit(commit)
         _clean(workspace, plan.stage, commits)
@@ -179,6 +184,8 @@ def _plan(stage: Stage[S], workspace: Workspace, settings: S) -> Plan[S]:
     inputs = stage.inputs(workspace, settings)  # refuses what cannot be had before anything is read
     recorded = stage.recorded(settings) if stage.recorded else settings.model_dump(mode="json", exclude={"workspace"})
     by_table = {name: stage.recorded_of(settings, name) for name in stage.tables} if stage.recorded_of else {}
+    names = named_places(settings, workspace.url)  # equal calls in two folders record the same
+    recorded, by_table = renamed(recorded, names), renamed(by_table, names)
     return Plan(stage.name, stage.version, workspace, settings, recorded, inputs, by_table, stage.before)
 
 

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ...corpus.columns.carried import FOLDER, without_rows
+from ...corpus.columns.carried import FOLDER, write_rows_left
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.removals import OptOut, add_optout
 from ...corpus.store.schema import CAPTURES, DOCUMENTS
@@ -130,7 +131,7 @@ class _Changes:
                 if entry := covers(row["id"], row["url"]):
                     covered.append({"id": row["id"], "url": row["url"], "entry": entry, "removed": now})
                 else:
-                    paths[row["origin"]["path"]] += 1
+                    paths[row["origin"]["file"]] += 1
             if any(covers(row["id"], row["url"]) for row in self._rows("captures", name, ["id", "url"])):
                 self._rewrite("captures", name, CAPTURES, lambda row: None if covers(row["id"], row["url"]) else row)
             if covered:
@@ -163,7 +164,8 @@ class _Changes:
             old = self.shards[table].pop(name)
             url = self.workspace.table(table).file_url(old)
             with open_shard(self.workspace.table(table).url, name, parquet_schema(url)) as out:
-                without_rows(read_batches(url), out, gone)
+                left = (batch.filter(pc.invert(pc.is_in(batch["id"], value_set=gone))) for batch in read_batches(url))
+                write_rows_left(left, out)
             if out.rows:
                 self.shards[table][name] = replace(out.shard, item=old.item)
 
@@ -188,8 +190,8 @@ def _accounted(left: Counter[str]) -> Callable[[Row], Row]:
     room = Counter(left)
 
     def moved(row: Row) -> Row:
-        kept = min(row["kept"], room[row["path"]])
-        room[row["path"]] -= kept
+        kept = min(row["kept"], room[row["file"]])
+        room[row["file"]] -= kept
         return {**row, "kept": kept, "dropped": row["dropped"] + row["kept"] - kept}
 
     return moved

@@ -8,14 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gristmill.corpus.planning.growth import extend
+from gristmill.corpus.planning.ledger import Ledger, Piece
 from gristmill.corpus.readers.inputs import Input, resolve
-from gristmill.corpus.readers.planning import Ledger, Piece, extend
 from gristmill.corpus.readers.records import Reading, read_piece
 from gristmill.corpus.store.catalog import open_catalog
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.shards import spelled, unspelled
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.engine.runner import refusal_in
+from gristmill.pipelines.stages.extract.planned import planned
+from gristmill.pipelines.stages.extract.stage import ExtractSettings
 from gristmill.pipelines.stages.extract.taken import nothing_came, taken
 
 from .crawl import PROSE, jsonl
@@ -31,9 +34,9 @@ def test_a_file_of_any_name_below_a_folder_of_any_name_is_read_as_what_it_is(tmp
     path = home / ("n" + name + ".jsonl")
     path.write_bytes(jsonl([{"text": PROSE}]))
     for given_path in (home, path):
-        found = [one for one in resolve((Input(paths=(str(given_path),)),)) if one.path == str(path)]
+        found = [one for one in resolve((Input(paths=(str(given_path),)),)) if one.place == str(path)]
         assert [one.format for one in found] == ["jsonl"]
-        (row,) = read_piece(Piece(path=found[0].path, file="f", format="jsonl"), Reading(1 << 20))
+        (row,) = read_piece(Piece(found[0].place, "x", file="f", format="jsonl"), Reading(1 << 20))
         assert row.body == PROSE
     path.unlink()
 
@@ -49,7 +52,7 @@ def test_a_name_of_any_bytes_is_spelled_so_that_any_file_can_hold_it(tmp_path: P
         file.write(b"text")
     (found,) = resolve((Input(paths=(told,)),))
     found.source.encode()
-    assert [row.body for row in read_piece(Piece(path=found.path, file="f", format="text"), Reading(99))] == [b"text"]
+    assert [row.body for row in read_piece(Piece(found.place, "x", file="f", format="text"), Reading(99))] == [b"text"]
     os.unlink(path)
 
 
@@ -72,8 +75,8 @@ def test_links_are_followed_once_and_what_leads_nowhere_is_told(tmp_path: Path):
     (home / "again").symlink_to(home)
     (home / "gone.txt").symlink_to(tmp_path / "nowhere")
     found = resolve((Input(paths=(str(home),)),))
-    assert [os.path.relpath(one.path, home) for one in found] == ["folder/a.txt", "gone.txt"]
-    ledger = extend(Ledger(), found, 1 << 20)
+    assert [one.path for one in found] == ["folder/a.txt", "gone.txt"]
+    ledger = extend(Workspace(str(tmp_path / "w")), Ledger(), found, 1 << 20).ledger
     errors = [row.error for lot in ledger.lots for piece in lot.pieces for row in read_piece(piece, Reading(99))]
     assert errors == [None, "the file was there when the work was planned and is gone now"]
     with pytest.raises(RequestError, match="leads to no file"):
@@ -83,7 +86,7 @@ def test_links_are_followed_once_and_what_leads_nowhere_is_told(tmp_path: Path):
 def test_archives_are_told_with_what_to_do(tmp_path: Path):
     for data, kind in ((b"PK\x03\x04" + bytes(60), "zip"), (bytes(257) + b"ustar" + bytes(300), "tar")):
         (tmp_path / "a.jsonl").write_bytes(data)
-        (row,) = read_piece(Piece(path=str(tmp_path / "a.jsonl"), file="f", format="jsonl"), Reading(1 << 20))
+        (row,) = read_piece(Piece(str(tmp_path / "a.jsonl"), "a.jsonl", file="f", format="jsonl"), Reading(1 << 20))
         assert f"{kind} archive: unpack it" in str(row.error)
 
 
@@ -100,14 +103,17 @@ def test_the_same_bytes_count_under_another_source_and_ids_in_force_stay(extract
     assert sorted(row["source"] for row in after.rows()) == ["one", "two"]
     again = call("c", "two")
     assert len(again.rows()) == 2
-    (one,) = taken(again.workspace, (Input(paths=(str(tmp_path / "c.jsonl"),), source="two"),))
+    given = ExtractSettings(inputs=(Input(paths=(str(tmp_path / "c.jsonl"),), source="two"),))
+    (one,) = taken(again.workspace, planned(again.workspace, given))
     assert "left out as a repeat" in one.line()
     assert not nothing_came([one])
 
 
 def test_inputs_of_which_nothing_came_are_no_success_and_say_why(extract, tmp_path: Path):
     (tmp_path / "a.jsonl").write_bytes(b'{"no": 1}\n{"no": 2}\n')
-    found = taken(extract(tmp_path / "a.jsonl").workspace, (Input(paths=(str(tmp_path / "a.jsonl"),), source="test"),))
+    given = ExtractSettings(inputs=(Input(paths=(str(tmp_path / "a.jsonl"),), source="test"),))
+    space = extract(tmp_path / "a.jsonl").workspace
+    found = taken(space, planned(space, given))
     assert nothing_came(found)
     assert "failed 2" in found[0].line()
     assert "no text (2)" in found[0].line()

@@ -10,7 +10,7 @@ RECORDS = (
 A second call adds new files and redoes none. Records that cannot be read or hold no text are in failures/.""",
         example="gristmill extract crawl/*.warc.gz --workspace W --source crawl",
         settings=".settings:ExtractSettings",
-        run=".stage:EXTRACT",
+        run=".stage:run_extract",
         writes=("documents", "columns/", "inputs", "failures/extract"),
         check=".checks:check",
         options=".options:ExtractOptions",

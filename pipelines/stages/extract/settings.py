@@ -60,6 +60,9 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
         "none; or a fastText model's path",
         json_schema_extra={"cli": {"parse": "path_or_none"}},
     )
+    keep_versions: bool = Field(
+        default=False, description="keep documents of an input beside those of its other bytes now; default: replace"
+    )
     sandbox: bool = Field(default=True, description="extract in a child process; without it the time limit cannot hold")
 
     def naming(self) -> "Naming":

@@ -3,13 +3,13 @@
 Writes four tables with the same shard names: `documents/`, `failures/extract/`, `captures/` (records of crawls, with
 the revisits: the view `revisits` finds their originals) and `inputs/` (what was read of which file), and
 `columns/<schema>/` for what rows held beside. A second call with other inputs adds their shards and redoes none; a call
-with the same inputs does nothing.
-Refuses inputs that do not exist, and other settings over the same workspace unless forced.
+with the same inputs does nothing. An input that has other bytes by now replaces its earlier version. Refuses inputs
+that do not exist, and other settings over the same workspace unless forced.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,22 +21,23 @@ from ....corpus.languages.identification import check_model
 from ....corpus.languages.identification import identity as model_identity
 from ....corpus.metadata.licences import class_of, settled
 from ....corpus.metadata.page import Sent
-from ....corpus.readers.inputs import resolve
-from ....corpus.readers.planning import Ledger, Lot, Piece, extend, read_ledger, write_ledger
+from ....corpus.planning.ledger import Ledger, Lot, Piece
 from ....corpus.readers.records import Raw, Reading, read_piece
 from ....corpus.store import schema
-from ....corpus.store.errors import RequestError
-from ....corpus.store.identity import document_id
+from ....corpus.store.identity import EDGE, document_id, part_checksum
 from ....corpus.store.removals import OptOut, read_optout
-from ....corpus.store.shards import Shard, fingerprint, read_batches
+from ....corpus.store.shards import Shard, read_batches
 from ....corpus.store.workspace import Workspace
 from ....corpus.text.extraction import ENGINES, check_engine
 from ....corpus.text.normalising import check_repair
 from ....corpus.text.pages import Job, Options, Outcome, work_on
 from ....corpus.text.sandbox import sandbox
 from ...engine.graph import Report, Work, commit, map_shards
+from ...engine.leases import writing
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
+from .cutting import AT_ONCE, COUNTED, cut_shard
+from .planned import Asked, Task, planned, tasks
 from .settings import ExtractSettings as ExtractSettings
 
 TABLES = ("documents", "failures/extract", "captures", "inputs")
@@ -45,17 +46,9 @@ TOLD_FILES = 1000  # files that the manifest lists; beyond, `inputs/` alone has 
 
 def recorded(settings: ExtractSettings) -> dict[str, Any]:
     """The settings that decide a document's bytes: not which files were added by which call, nor the cut of shards."""
-    return settings.model_dump(mode="json", exclude={"inputs", "shard_bytes", "sandbox", "language_model"}) | {
-        "language_model": model_identity(settings.language_model) if settings.language_model else None
-    }
-
-
-def planned(workspace: Workspace, settings: ExtractSettings) -> Ledger:
-    """The ledger with the settings' inputs added."""
-    ledger = extend(read_ledger(workspace), resolve(settings.inputs), settings.shard_bytes)
-    if not ledger.lots:
-        raise RequestError("no input was given, and the workspace has none to finish")
-    return ledger
+    return settings.model_dump(
+        mode="json", exclude={"inputs", "shard_bytes", "sandbox", "language_model", "keep_versions"}
+    ) | {"language_model": model_identity(settings.language_model) if settings.language_model else None}
 
 
 def checked(workspace: Workspace, settings: ExtractSettings) -> dict[str, str]:
@@ -68,51 +61,60 @@ def checked(workspace: Workspace, settings: ExtractSettings) -> dict[str, str]:
     return {}
 
 
-def items(plan: Plan[ExtractSettings]) -> list[Work]:
-    """Every shard of the ledger, which is written down before the first of them: a killed run is finished by any
-    later one."""
-    ledger = planned(plan.workspace, plan.settings)
-    plan.workspace.create()
-    write_ledger(plan.workspace, ledger)
-    return [Work(lot.name, {"lot:": fingerprint(lot.model_dump(mode="json"))}, load=lot) for lot in ledger.lots]
-
-
 def graph(pipeline: beam.Pipeline, plan: Plan[ExtractSettings]) -> beam.PCollection:
     return commit(map_shards(pipeline, plan, process), plan)
 
 
-def details(plan: Plan[ExtractSettings], shards: Mapping[str, list[Shard]], _: list[dict[str, Any]]) -> dict[str, Any]:
-    """Each input file with its counts, and the files that repeated another."""
-    ledger = read_ledger(plan.workspace)
+def details(
+    plan: Plan[ExtractSettings], shards: Mapping[str, list[Shard]], _: list[dict[str, Any]], ledger: Ledger
+) -> dict[str, Any]:
+    """Each input file with its counts, and the files that repeated another; shards that were told of are not read."""
+    taken = ledger.taken()
+    held = plan.workspace.table("inputs").manifest()
+    before = plan.workspace.table(TABLES[0]).manifest()
     told: dict[str, Any] = {
-        "files": len([file for file in ledger.files if not file.repeats]),
-        "repeats": [{"path": f.path, "repeats": f.repeats} for f in ledger.files if f.repeats],
+        "files": len(taken),
+        "repeats": [{"path": f.path, "repeats": taken[f.file].path} for f in ledger.files if f.repeat],
         "ignored": {},
     }
+    per_file: dict[str, dict[str, int]] | None = {}
+    known: set[str] = set()
+    if held is not None and before is not None and {s.file for s in held.shards} <= {s.file for s in shards["inputs"]}:
+        known = {shard.file for shard in held.shards}
+        told["ignored"] = dict(before.details.get("ignored", {}))
+        per_file = {name: dict(own) for name, own in before.details["per_file"].items()} if "per_file" in (
+            before.details
+        ) else None  # fmt: skip
     table = plan.workspace.table("inputs")
-    per_file: dict[str, dict[str, int]] = {}
     for shard in shards["inputs"]:
+        if shard.file in known:
+            continue
         for batch in read_batches(table.file_url(shard)):
             for row in batch.to_pylist():
-                counts = per_file.setdefault(row["path"], dict.fromkeys(COUNTED, 0))
-                for name in COUNTED:
-                    counts[name] += row[name]
                 for kind in row["ignored_by_type"]:
                     told["ignored"][kind["type"]] = told["ignored"].get(kind["type"], 0) + kind["count"]
+                if per_file is not None:
+                    counts = per_file.setdefault(row["path"], dict.fromkeys(COUNTED, 0))
+                    for name in COUNTED:
+                        counts[name] += row[name]
     told["ignored"] = dict(sorted(told["ignored"].items()))
-    if len(per_file) <= TOLD_FILES:
+    if per_file is not None and len(per_file) <= TOLD_FILES:
         told["per_file"] = dict(sorted(per_file.items()))
     return told
 
 
-COUNTED = ("records", "gaps", "ignored", "in", "kept", "dropped", "failed")  # dropped: opted out
 INPUTS = pa.schema(
     [
-        pa.field("path", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),  # below what was named
         pa.field("file", pa.string(), nullable=False),  # fingerprint that ids are made from
         pa.field("format", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
         pa.field("start", pa.int64(), nullable=False),
         ("end", pa.int64()),
+        pa.field("seen", pa.string(), nullable=False),  # quick fingerprint of the file
+        pa.field("size", pa.int64(), nullable=False),  # bytes of the file, -1 where they were not known
+        ("checksum", pa.string()),  # of the part, where the quick fingerprint does not cover the whole file
         *(pa.field(name, pa.int64(), nullable=False) for name in COUNTED),
         ("ignored_by_type", pa.list_(pa.struct([("type", pa.string()), ("count", pa.int64())]))),
     ]
@@ -121,7 +123,11 @@ INPUTS = pa.schema(
 
 def process(plan: Plan[ExtractSettings], work: Work) -> Iterator[Report]:
     """One shard of documents, with its failures and its account of the input."""
-    lot: Lot = work.load
+    task: Task = work.load
+    lot = task.lot
+    if task.cut:
+        yield from cut_shard(plan, lot, task.cut, TABLES)
+        return
     with ExitStack() as stack:
         documents = stack.enter_context(plan.writer("documents", lot.name, schema.DOCUMENTS))
         failures = stack.enter_context(plan.writer("failures/extract", lot.name, schema.FAILURES))
@@ -135,6 +141,7 @@ def process(plan: Plan[ExtractSettings], work: Work) -> Iterator[Report]:
             plan.settings.drop_columns,
         )
         documents.write_rows(_documents(plan.settings, lot, aside, own, read_optout(plan.workspace)))
+        aside.flush()
         own.finish()
         account.write_rows(tally.rows)
         documents.counts = tally.counts()
@@ -152,8 +159,12 @@ class Tally:
 
     def begin(self, piece: Piece) -> None:
         self._ignored = {}
-        given = {"path": piece.path, "file": piece.file, "format": piece.format, "start": piece.start}
-        self.rows.append({**given, "end": piece.end, **dict.fromkeys(COUNTED, 0), "ignored_by_type": []})
+        given: dict[str, Any] = {
+            name: getattr(piece, name)
+            for name in ("path", "file", "format", "source", "domain", "start", "end", "seen", "size")
+        }
+        given["checksum"] = _checksum(piece)
+        self.rows.append({**given, **dict.fromkeys(COUNTED, 0), "ignored_by_type": []})
 
     def count(self, raw: Raw, left_out: bool) -> None:
         row = self.rows[-1]
@@ -170,6 +181,17 @@ class Tally:
         return {name: sum(row[name] for row in self.rows) for name in COUNTED}
 
 
+def _checksum(piece: Piece) -> str | None:
+    """Of a part of a large file of this machine: what tells later whether it was changed in the middle."""
+    rows = piece.format == "parquet"
+    if piece.size <= 2 * EDGE or "://" in piece.place or (rows and piece.start):
+        return None
+    try:
+        return part_checksum(piece.place, 0 if rows else piece.start, None if rows else piece.end)
+    except OSError:
+        return None  # reading it says what is wrong with it
+
+
 @dataclass(frozen=True)
 class Aside:
     """Where a shard writes what is no document."""
@@ -177,6 +199,15 @@ class Aside:
     failures: Any
     captures: Any
     tally: Tally
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    captured: list[dict[str, Any]] = field(default_factory=list)
+
+    def flush(self, least: int = 0) -> None:
+        """Write what has gathered, in blocks; what is less than `least` rows goes on waiting."""
+        for rows, table in ((self.failed, self.failures), (self.captured, self.captures)):
+            while len(rows) >= max(least, 1):
+                table.write_rows(rows[:AT_ONCE])
+                del rows[:AT_ONCE]
 
 
 BATCH_PAGES, BATCH_BYTES = 64, 4 << 20
@@ -189,8 +220,6 @@ def _documents(
     reading = Reading(settings.max_page_bytes, settings.naming())
     for piece in lot.pieces:
         aside.tally.begin(piece)
-        failed: list[dict[str, Any]] = []
-        captured: list[dict[str, Any]] = []
         for batch in _batches(read_piece(piece, reading)):
             jobs = [_job(raw) for raw in batch if _is_page(raw) and raw.body is not None]
             outcomes = _outcomes(settings, jobs)
@@ -204,16 +233,15 @@ def _documents(
                 if left_out:
                     continue
                 if raw.error:
-                    failed.append(_failure(piece, raw))
+                    aside.failed.append(_failure(piece, raw))
                 elif raw.capture is not None and (outcome is not None or raw.capture.revisit):
-                    captured.append({"id": name, "url": raw.url, **vars(raw.capture)})
+                    aside.captured.append({"id": name, "file": piece.file, "url": raw.url, **vars(raw.capture)})
                 if outcome is not None and not raw.error:
-                    document = _document(lot, piece, raw, outcome)
+                    document = _document(piece, raw, outcome)
                     if raw.columns is not None:
                         own.add(name, raw.columns, raw.body, document["text"])
                     yield document
-        aside.failures.write_rows(failed)
-        aside.captures.write_rows(captured)
+            aside.flush(AT_ONCE)
 
 
 def _is_page(raw: Raw) -> bool:
@@ -255,7 +283,7 @@ def _outcomes(settings: ExtractSettings, jobs: list[Job]) -> Iterator[Outcome]:
     return (work_on(job, options) for job in jobs)
 
 
-def _document(lot: Lot, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, Any]:
+def _document(piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, Any]:
     """The row of a document. What the input itself states goes before what the page states."""
     about = outcome.stated
     languages = [{"label": label, "score": score} for label, score in outcome.languages]
@@ -265,13 +293,13 @@ def _document(lot: Lot, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, A
         "text": outcome.text,
         "url": raw.url,
         "host": host(raw.url),
-        "source": lot.source,
-        "domain": raw.domain or lot.domain,
+        "source": piece.source,
+        "domain": raw.domain or piece.domain,
         "date": about.date or raw.date,
         "title": raw.title or about.title,
         "language": languages[0]["label"] if languages else raw.language,
         "license": licence,
-        "origin": {"path": piece.path, "offset": raw.place},
+        "origin": {"path": piece.path, "offset": raw.place, "file": piece.file},
         "license_class": class_of(licence),
         "language_score": languages[0]["score"] if languages else None,
         "languages": languages or None,
@@ -297,7 +325,7 @@ def _failure(piece: Piece, raw: Raw) -> dict[str, Any]:
     excerpt = body[:400].decode("utf-8", "replace") if isinstance(body, bytes) else body
     error = " ".join(str(raw.error).split())
     return {
-        "origin": {"path": piece.path, "offset": raw.place},
+        "origin": {"path": piece.path, "offset": raw.place, "file": piece.file},
         "stage": "extract",
         "error": error,
         "excerpt": excerpt[:200].replace("\0", "\N{REPLACEMENT CHARACTER}") or raw.url,
@@ -308,7 +336,30 @@ def run_extract(
     workspace: Workspace, settings: ExtractSettings, options: RunnerOptions, force: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
     """Bring `documents/` up to date with the inputs. Returns the summary of the run."""
-    return run_stage(EXTRACT, workspace, settings, options, force=force, quiet=quiet)
+    return run_asked(workspace, settings, planned(workspace, settings), options, force, quiet)
+
+
+def run_asked(
+    workspace: Workspace,
+    settings: ExtractSettings,
+    asked: Asked,
+    options: RunnerOptions,
+    force: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Bring `documents/` up to date with a call that was planned. The ledger is written down before the first shard: a
+    killed run is finished by any later one."""
+    stage = replace(
+        EXTRACT,
+        items=lambda plan: tasks(plan, asked.ledger),
+        begin=lambda plan: asked.write(plan.workspace),
+        details=lambda plan, shards, findings: details(plan, shards, findings, asked.ledger),
+    )
+    summary = run_stage(stage, workspace, settings, options, force=force, quiet=quiet)
+    if summary["skipped"] and asked.changes(workspace):
+        with writing(workspace, "extract"):
+            asked.write(workspace)
+    return summary
 
 
 EXTRACT = Stage(
@@ -317,11 +368,9 @@ EXTRACT = Stage(
     TABLES,
     checked,
     graph,
-    items,
-    details=details,
     recorded=recorded,
     folders=(FOLDER,),
-    lasting=lambda settings: settings.model_copy(update={"inputs": ()}),  # they are in the ledger
+    lasting=lambda settings: settings.model_copy(update={"inputs": (), "keep_versions": False}),  # in the ledger
 )
 
 assert set(ExtractSettings.model_fields["engine"].annotation.__args__) == set(ENGINES)  # type: ignore[union-attr]

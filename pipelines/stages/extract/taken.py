@@ -8,11 +8,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from ....corpus.readers.inputs import Input, resolve
-from ....corpus.readers.planning import File, read_ledger
+from ....corpus.planning.ledger import File
+from ....corpus.store.shards import read_batches
 from ....corpus.store.workspace import Workspace
+from .planned import Asked
 
 REASONS = 3  # that a line names
+MANY_SOURCES = 100
 
 
 @dataclass
@@ -25,7 +27,8 @@ class Taken:
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
-    repeats: list[File] = field(default_factory=list)
+    repeats: list[tuple[File, File]] = field(default_factory=list)  # (the repeat, what has its bytes)
+    replaced: list[tuple[File, File]] = field(default_factory=list)  # (the earlier version, what is there now)
     elsewhere: list[File] = field(default_factory=list)  # taken in before, under another source or domain
 
     def line(self) -> str:
@@ -37,45 +40,62 @@ class Taken:
                 first = "; ".join(f"{reason} ({number:,})" for reason, number in found.most_common(REASONS))
                 told += f"; {why}: {first}{'; …' if len(found) > REASONS else ''}"
         if self.repeats:
-            one = self.repeats[0]
-            told += f"; {len(self.repeats):,} left out as a repeat ({one.path} has the bytes of {one.repeats})"
+            one, other = self.repeats[0]
+            told += f"; {len(self.repeats):,} left out as a repeat ({one.path} has the bytes of {other.path})"
+        if self.replaced:
+            one, _ = self.replaced[0]
+            told += f"; {len(self.replaced):,} in place of an earlier version ({one.path} has other bytes now; "
+            told += "--keep-versions keeps both)"
         if self.elsewhere:
             one = self.elsewhere[0]
             told += f"; {len(self.elsewhere):,} taken in before as source {one.source}, domain {one.domain}"
         return told
 
 
-def taken(workspace: Workspace, inputs: tuple[Input, ...]) -> list[Taken]:
-    """What became of each input of a call, in their order."""
-    ledger = {file.path: file for file in read_ledger(workspace).files}
+def taken(workspace: Workspace, asked: Asked) -> list[Taken]:
+    """What became of each input of a call, in their order. Reads the accounts of its own shards alone."""
+    first = asked.ledger.taken()
     found: list[Taken] = []
     of: dict[str, Taken] = {}
-    for given in inputs:
-        for path in given.paths:
-            one = Taken(path)
-            found.append(one)
-            for source in resolve((given.model_copy(update={"paths": (path,)}),)):
-                one.files += 1
-                file = ledger.get(source.path)
-                of[source.path] = one
-                if file is None:
-                    continue
-                one.size += file.size
-                if file.repeats:
-                    one.repeats.append(file)
-                    of[file.repeats] = of.get(file.repeats, one)
-                elif (file.source, file.domain) != (source.source, source.domain):
-                    one.elsewhere.append(file)
-    for row in rows(workspace, "inputs"):
-        one = of.get(row["path"])
+    for named, sources in asked.named:
+        one = Taken(named)
+        found.append(one)
+        for source in sources:
+            one.files += 1
+            file = asked.planned.of.get(source.place)
+            if file is None:
+                continue
+            of.setdefault(file.file, one)
+            one.size += max(0, file.size)
+            if file.repeat:
+                one.repeats.append((file, first[file.file]))
+            elif (file.source, file.domain) != (source.source, source.domain):
+                one.elsewhere.append(file)
+    for earlier, now in asked.planned.replaced:
+        if now.file in of:
+            of[now.file].replaced.append((earlier, now))
+    lots = {lot.name for lot in asked.ledger.lots if any(piece.file in of for piece in lot.pieces)}
+    for row in _rows(workspace, "inputs", lots):
+        one = of.get(row["file"])
         if one is not None:
             one.counts.update({name: row[name] for name in ("kept", "dropped", "failed", "ignored")})
             one.ignored.update({kind["type"]: kind["count"] for kind in row["ignored_by_type"]})
-    for row in rows(workspace, "failures/extract", ["origin", "error"]):
-        one = of.get(row["origin"]["path"])
+    for row in _rows(workspace, "failures/extract", lots, ["origin", "error"]):
+        one = of.get(row["origin"]["file"])
         if one is not None:
             one.reasons[reason(row["error"])] += 1
     return found
+
+
+def advice(asked: Asked) -> list[str]:
+    """One line where a call made more sources than anyone wants to tell apart."""
+    sources = {source.source for _, own in asked.named for source in own}
+    if len(sources) <= MANY_SOURCES:
+        return []
+    return [
+        f"{len(sources):,} sources in one call, one for each path that was named: --source NAME makes them one source, "
+        f"--domain NAME one mixture unit, and a folder that is named is one of each"
+    ]
 
 
 def reason(error: str) -> str:
@@ -83,10 +103,11 @@ def reason(error: str) -> str:
     return re.sub(r"\d[\d.,]*", "…", re.split(r": |; ", error)[0])[:90]
 
 
-def rows(workspace: Workspace, table: str, columns: list[str] | None = None) -> Any:
-    """Rows of a finished table."""
-    for batch in workspace.table(table).read(columns):
-        yield from batch.to_pylist()
+def _rows(workspace: Workspace, table: str, lots: set[str], columns: list[str] | None = None) -> Any:
+    for shard in workspace.table(table).finished("extract").shards:
+        if shard.name in lots:
+            for batch in read_batches(workspace.table(table).file_url(shard), columns):
+                yield from batch.to_pylist()
 
 
 def nothing_came(found: list[Taken]) -> bool:

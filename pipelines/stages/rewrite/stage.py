@@ -13,8 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from ....corpus.planning.growth import in_force, without
+from ....corpus.planning.ledger import read_ledger, write_ledger
 from ....corpus.readers.inputs import Input
-from ....corpus.readers.planning import Ledger, read_ledger, write_ledger
 from ....corpus.store import fate
 from ....corpus.store.calls import Call, asked_again
 from ....corpus.store.errors import WorkspaceError
@@ -84,8 +85,17 @@ def rewrite_recorded(settings: RewriteSettings) -> dict[str, Any]:
 
 def rewrite_items(plan: Plan[RewriteSettings]) -> list[Work]:
     """Shards of documents/ that were not adopted from this stage, so adopting makes nothing stale."""
-    sources = fate.sources(plan.workspace, STAGE)
+    sources = fate.sources(plan.workspace, STAGE, regroup=_regroups(plan.workspace))
     return [Work.of(source) for name, source in sources.items() if not name.startswith(SHARD)]
+
+
+def _regroups(workspace: Workspace) -> bool:
+    """Whether documents are rewritten by the units that they were regrouped into. What was rewritten before there were
+    any keeps the units of the documents, or a later run would rename those of all rewritten documents."""
+    held = workspace.commit_of(STAGE)
+    return held is None or any(
+        place.startswith(f"{fate.DOMAINS}/") for made in held.work.values() for place in made.made_from
+    )
 
 
 REWRITE: Stage[RewriteSettings] = Stage(
@@ -265,7 +275,7 @@ def adopt(
 def adopted(workspace: Workspace) -> bool:
     """Whether documents/ holds rewritten documents of this workspace."""
     folder = workspace.table("synthetic").url + "/"
-    return any(file.path.startswith(folder) for file in read_ledger(workspace).files)
+    return any(file.place.startswith(folder) for file in read_ledger(workspace).files)
 
 
 def _forget_replaced(workspace: Workspace, paths: list[str]) -> None:
@@ -273,11 +283,10 @@ def _forget_replaced(workspace: Workspace, paths: list[str]) -> None:
     now = {(path, file_fingerprint(path)[0]) for path in paths}
     folder = workspace.table("synthetic").url + "/"
     ledger = read_ledger(workspace)
-    gone = {(f.path, f.file) for f in ledger.files if f.path.startswith(folder) and (f.path, f.seen) not in now}
+    gone = {f for f in ledger.files if f.place.startswith(folder) and (f.place, f.seen) not in now}
     if gone:
-        files = tuple(f for f in ledger.files if (f.path, f.file) not in gone)
-        lots = tuple(lot for lot in ledger.lots if not any((p.path, p.file) in gone for p in lot.pieces))
-        write_ledger(workspace, Ledger(files=files, lots=lots))
+        left, _ = without(ledger, gone, in_force(workspace))
+        write_ledger(workspace, left)
 
 
 def _input(workspace: Workspace, manifest: Manifest, shard: Shard) -> Input:

@@ -10,7 +10,7 @@ Refuses an unknown target, a method without what it needs, and a sample in which
 """
 
 import functools
-import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -89,10 +89,11 @@ def fit_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
         fs, place = filesystem(path)
         if not fs.exists(place):
             raise RequestError(f"score {settings.method}: there is no file {path}")
-        found[f"file:{path}"] = checksum(path)
-    text = _tokenizer(workspace, settings)
-    if text is not None:
-        found["file:tokenizer.json"] = hashlib.sha256(text.encode()).hexdigest()
+        name = os.path.basename(path)
+        found[f"file:{name}" if f"file:{name}" not in found else f"file:{len(found)} {name}"] = checksum(path)
+    own = workspace.table("tokenizer").manifest()
+    if settings.tokenizer is None and own is not None:
+        found[own.table] = own.fingerprint  # a table: what was fitted stays in force when it changes
     return found
 
 

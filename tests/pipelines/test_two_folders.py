@@ -1,0 +1,62 @@
+"""The same calls in two folders, with the inputs in two folders, on one worker and on two, give the same files."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .road import done
+from .test_rebuild import RULES, passage
+
+
+def write_inputs(folder: Path) -> None:
+    (folder / "deep").mkdir(parents=True)
+    for name, numbers in (("a", range(6)), ("deep/b", range(5, 12))):
+        rows = [{"text": passage(n), "url": f"https://h{n}.example/"} for n in numbers]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "page.html").write_text(f"<html><body><article><p>{passage(20)}</p></article></body></html>")
+    (folder / "wanted.jsonl").write_text("".join(json.dumps({"text": passage(n)}) + "\n" for n in (3, 7)))
+    (folder / "rules.yaml").write_text(RULES.format(least=9))
+
+
+def calls(inputs: Path, workspace: Path, workers: int) -> list[str]:
+    """The road; what each command said."""
+    where = ("--workspace", workspace, "--workers", str(workers))
+    return [
+        done("extract", inputs / "a.jsonl", inputs / "deep", *where, "--source", "web", "--language-model", "none"),
+        done("extract", inputs / "*.html", *where, "--language-model", "none"),
+        done("filter", "--rules", inputs / "rules.yaml", *where),
+        done("dedup", "--threshold", "0.8", *where),
+        done("score", "dsir", "--target", inputs / "wanted.jsonl", *where),
+        done("tokenize", "--vocab-size", "300", *where),
+    ]
+
+
+def files(workspace: Path) -> dict[str, bytes]:
+    """Every file but the catalog and `plans/`."""
+    found = {str(path.relative_to(workspace)): path for path in workspace.rglob("*") if path.is_file()}
+    return {
+        name: path.read_bytes()
+        for name, path in found.items()
+        if not name.startswith("plans/") and name != "catalog.duckdb"
+    }
+
+
+@pytest.mark.slow
+def test_two_folders_give_the_same_files_and_none_of_them_tells_where_it_lay(tmp_path: Path):
+    one, other = tmp_path / "one", tmp_path / "some" / "where" / "else"
+    write_inputs(one / "in")
+    write_inputs(other / "in")
+    (one / "out").mkdir()
+    calls(one / "in", one / "out" / "w", 1)
+    calls(other / "in", tmp_path / "w", 2)
+    first, second = files(one / "out" / "w"), files(tmp_path / "w")
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+    assert [name for name, data in first.items() if str(tmp_path).encode() in data] == []
+    shutil.copytree(one, tmp_path / "copy")
+    shutil.rmtree(one)
+    said = calls(tmp_path / "copy" / "in", tmp_path / "copy" / "out" / "w", 1)
+    assert all(line.endswith("(up to date)") for text in said for line in text.splitlines() if " in " in line)
+    assert files(tmp_path / "copy" / "out" / "w") == first
