@@ -13,11 +13,12 @@ from pydantic import BaseModel
 
 from ..corpus.readers.planning import Ledger, read_ledger
 from ..corpus.store.catalog import files, open_catalog
+from ..corpus.store.commits import MANIFEST, is_named, manifest_bytes
 from ..corpus.store.fate import deciding
 from ..corpus.store.freshness import reasons
 from ..corpus.store.identity import file_fingerprint, url_fingerprint
 from ..corpus.store.shards import checksum, filesystem
-from ..corpus.store.workspace import MANIFEST, Table, Workspace, is_named, manifest_bytes
+from ..corpus.store.workspace import Table, Workspace
 from ..training.data.overlap import Overlap, held_out_overlap
 
 

@@ -5,10 +5,11 @@ Reads commits and the names of unfinished work, never a table.
 
 from typing import Any
 
+from ..corpus.store.commits import UNFINISHED, Commit
 from ..corpus.store.freshness import reasons
 from ..corpus.store.lease import holder_of
 from ..corpus.store.shards import filesystem
-from ..corpus.store.workspace import UNFINISHED, Commit, Workspace
+from ..corpus.store.workspace import Workspace
 from .engine.graph import folder_of
 from .engine.registry import records
 

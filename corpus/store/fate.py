@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .commits import Manifest
 from .errors import WorkspaceError
 from .freshness import reasons
 from .shards import read_batches
-from .workspace import Manifest, Workspace
+from .workspace import Workspace
 
 BEFORE = "documents"
 DOMAINS = "domains"  # id -> mixture unit, where documents are regrouped (by topic, cluster, ...) after the chain

@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from .soundness import PARQUET_TAIL, is_sound, opened
+
 BATCH_BYTES = 16 << 20  # a batch is cut here, whatever its rows: peak memory follows bytes, not documents
 STORES = ("s3://", "s3a://", "gs://", "gcs://")
-PARQUET_TAIL = 8  # bytes after the footer: its length and the magic number
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def _settled(
     stem, dot, suffix = name.rpartition(".")
     file_name = f"{stem or suffix}.{content.hexdigest()[:16]}{dot if stem else ''}{suffix if stem else ''}"
     path = f"{home}/{file_name}"
-    if not fs.exists(path) or fs.size(path) != size:
+    if not fs.exists(path) or not is_sound(fs, path):  # one that was damaged is put right
         _put(fs, out.path, path)
     return Shard(name, file_name, out.rows, size, whole.hexdigest(), content.hexdigest(), dict(out.counts))
 
@@ -240,7 +241,9 @@ def open_shard(folder: str, name: str, schema: pa.Schema, dictionary: bool | lis
 
 
 def read_batches(url: str, columns: list[str] | None = None, rows: int = 4096) -> Iterator[pa.RecordBatch]:
-    """Batches of a Parquet file in file order, at most `rows` rows each, one row group in memory at a time."""
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
+    """Batches of a Parquet file in file order, at most `rows` rows each, one row group in memory at a time.
+
+    WorkspaceError where it is a file of a table and is not what was put there.
+    """
+    with opened(*filesystem(url)) as file:
         yield from pq.ParquetFile(file).iter_batches(batch_size=rows, columns=columns)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ....corpus.store import fate
+from ....corpus.store.commits import total
 from ....corpus.store.errors import RequestError, WorkspaceError
 from ....corpus.store.shards import Shard, filesystem
-from ....corpus.store.workspace import Workspace, total
+from ....corpus.store.soundness import opened
+from ....corpus.store.workspace import Workspace
 from ....training.data.round_trip import check_round_trip, measure_of
 from ....training.data.shards import SPLITS, TokenFacts, TokenRows, table_name, write_tokens
 from ....training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
@@ -161,7 +163,7 @@ def _given(path: str) -> str:
     fs, local = filesystem(path)
     if not fs.isfile(local):
         raise RequestError(f"--tokenizer {path} is not a file")
-    with fs.open(local, "rb") as file:
+    with opened(fs, local) as file:
         return file.read().decode()
 
 

@@ -1,0 +1,123 @@
+"""Whether a file of a table holds what was put there: asked by whoever reads one, before it is read.
+
+The name of a shard's file ends in 16 digits of its content (`shards.py`), so one that was cut short, changed, doubled
+or swapped with another's is told by its name alone. WorkspaceError for such a file and for one that is gone. A file is
+looked at once a process while its size and times stay as they are; files of other names are none of ours.
+"""
+
+import base64
+import hashlib
+import io
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from .errors import WorkspaceError
+
+CONTENT = re.compile(r".*\.([0-9a-f]{16})(\.[^./]+)?")
+PARQUET_TAIL = 8  # bytes after the footer: its length and the magic number
+BLOCK = 1 << 20
+REMEMBERED = 1 << 16
+_SEEN: "OrderedDict[tuple[Any, ...], str]" = OrderedDict()  # what a local file was -> what was wrong with it
+
+
+@contextmanager
+def opened(fs: Any, path: str) -> Iterator[IO[bytes]]:
+    """A file of a table for reading, once it is known to be sound. A store's is fetched whole, in one request."""
+    if isinstance(fs, LocalFileSystem):
+        _demand(path, _of_local(path))
+        with open(path, "rb") as file:
+            yield file
+        return
+    try:
+        data = io.BytesIO(cast(bytes, fs.cat_file(path)))
+    except FileNotFoundError:
+        data = None
+    _demand(path, LOST if data is None else fault_of(data, path))
+    assert data is not None
+    data.seek(0)
+    yield data
+
+
+def demand_sound(fs: Any, path: str) -> None:
+    """WorkspaceError unless a file of a table is there as it was put."""
+    with opened(fs, path):
+        return
+
+
+def is_sound(fs: Any, path: str) -> bool:
+    """Whether a file of a table is there as it was put."""
+    try:
+        demand_sound(fs, path)
+    except WorkspaceError:
+        return False
+    return True
+
+
+LOST = "is gone"
+
+
+def _demand(path: str, fault: str) -> None:
+    if fault:
+        raise WorkspaceError(
+            f"{path}, which a commit lists, {fault}; gristmill audit names all such files and the commands that make "
+            f"them anew"
+        )
+
+
+def _of_local(path: str) -> str:
+    """What is wrong with a local file, "" where nothing is."""
+    try:
+        now = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return LOST
+    key = (path, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+    if key not in _SEEN:
+        with open(path, "rb") as file:
+            _SEEN[key] = fault_of(file, path)
+        while len(_SEEN) > REMEMBERED:
+            _SEEN.popitem(last=False)
+    return _SEEN[key]
+
+
+def fault_of(file: IO[bytes], path: str) -> str:
+    """What is wrong with the bytes of a file of this name, "" where nothing is."""
+    named = CONTENT.fullmatch(os.path.basename(path))
+    if named is None:
+        return ""
+    try:
+        content = content_of(file, path.endswith(".parquet"))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return f"cannot be read ({str(error).splitlines()[0][:120]})"
+    return "" if content.startswith(named[1]) else "holds something else than was committed"
+
+
+def content_of(file: IO[bytes], parquet: bool) -> str:
+    """blake2b-128 of rows and schema of a Parquet file, of all bytes of any other; hex."""
+    size = file.seek(0, os.SEEK_END)
+    left, digest = size, hashlib.blake2b(digest_size=16)
+    if parquet:
+        file.seek(-PARQUET_TAIL, os.SEEK_END)
+        left = size - PARQUET_TAIL - int.from_bytes(file.read(4), "little")
+        file.seek(0)
+        digest.update(_schema_of(file))
+    file.seek(0)
+    while left > 0 and (block := file.read(min(BLOCK, left))):
+        digest.update(block)
+        left -= len(block)
+    return digest.hexdigest()
+
+
+def _schema_of(file: IO[bytes]) -> bytes:
+    """The schema of a Parquet file, without metadata, as its writer serialized it: readers of other versions agree."""
+    metadata = pq.read_metadata(file).metadata or {}
+    stored = base64.b64decode(metadata.get(b"ARROW:schema", b""))
+    schema = pa.ipc.read_schema(pa.py_buffer(stored))
+    return stored if not schema.metadata else schema.remove_metadata().serialize().to_pybytes()
