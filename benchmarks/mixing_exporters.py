@@ -102,19 +102,19 @@ def _manifest(kind, table, stage, settings, shards, details):
 
 
 def export_all(folder: Path) -> None:
-    from gristmill.mixing.exporters.frame import Job
+    from gristmill.mixing.exporters.frame import ExportJob
     from gristmill.mixing.exporters.registry import export_recipe
     from gristmill.mixing.proxies import domain_facts
-    from gristmill.mixing.recipe import Phase, make_recipe
+    from gristmill.mixing.recipe import RecipePhase, make_recipe
 
     workspace = make_workspace(folder / "W")
     recipe = make_recipe(
         total_tokens=64 * DRAWS,
         domains=domain_facts(workspace, sorted(LENGTHS)),
-        phases=[Phase(until=1.0, seq_len=64, shares=SHARES)],
+        phases=[RecipePhase(until=1.0, seq_len=64, shares=SHARES)],
     )
     for to in TRAINERS:
-        export_recipe(to, Job(recipe, str(folder / to), workspace, batch=8))
+        export_recipe(to, ExportJob(recipe, str(folder / to), workspace, batch=8))
 
 
 # ---- what follows runs in the peer interpreter and imports nothing of gristmill

@@ -25,7 +25,7 @@ import numba
 import numpy as np
 
 from gristmill.corpus.languages.identification import model as language_model
-from gristmill.corpus.languages.model import Model, folding, ngrams, predict, row_of, shipped, table
+from gristmill.corpus.languages.model import LanguageIdentifier, folding, ngrams, predict, row_of, shipped, table
 
 from ._extraction_pages import Report
 from ._language_sources import DECLARED, FURTHER, SPOKEN, STOP, Chain, declaration
@@ -348,12 +348,14 @@ def told_right(logits: np.ndarray, truth: np.ndarray, label: int) -> float:
     return float((logits[truth == label].argmax(1) == label).mean())
 
 
-def model_of(saved: dict[str, np.ndarray]) -> Model:
+def model_of(saved: dict[str, np.ndarray]) -> LanguageIdentifier:
     labels = tuple(str(saved["labels"]).split())
-    return Model(labels, saved["fold"], table(saved["keys"]), saved["vectors"], saved["head"], saved["bias"])
+    return LanguageIdentifier(
+        labels, saved["fold"], table(saved["keys"]), saved["vectors"], saved["head"], saved["bias"]
+    )
 
 
-def judged(model: Model, declared: dict[str, list[str]]) -> dict[str, float]:
+def judged(model: LanguageIdentifier, declared: dict[str, list[str]]) -> dict[str, float]:
     """Accuracy by language on the paragraphs of the declaration."""
     return {
         language: sum(best[0][0] == language for best in predict(lines, model, 1) if best) / len(lines)

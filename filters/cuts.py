@@ -18,7 +18,7 @@ from .words.layout import Layout
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutBatch:
     """What line rules did to a batch of D texts."""
 
     kept: pa.StructArray  # (D,) of KEPT
@@ -26,13 +26,13 @@ class Cut:
     edits: list[tuple[str, list[dict]] | None]  # the new text and what was cut; None where nothing was
 
 
-def cut_lines(text: pa.Array, rules: LineRules, compiled: Compiled) -> Cut:
+def cut_lines(text: pa.Array, rules: LineRules, compiled: Compiled) -> CutBatch:
     """Judge every line of every text by the rules, the first that is not true decides."""
     parts = [_cut(Layout(piece), rules, compiled) for piece in pieces(text)]
     if not parts:
-        return Cut(pa.array([], KEPT), pa.array([], _removed_type(rules)), [])
+        return CutBatch(pa.array([], KEPT), pa.array([], _removed_type(rules)), [])
     kept, removed = zip(*((part.kept, part.removed) for part in parts), strict=True)
-    return Cut(pa.concat_arrays(kept), pa.concat_arrays(removed), [edit for part in parts for edit in part.edits])
+    return CutBatch(pa.concat_arrays(kept), pa.concat_arrays(removed), [edit for part in parts for edit in part.edits])
 
 
 def _removed_type(rules: LineRules) -> pa.StructType:
@@ -40,7 +40,7 @@ def _removed_type(rules: LineRules) -> pa.StructType:
     return pa.struct([*counts, ("words_ratio", pa.float64())])
 
 
-def _cut(layout: Layout, rules: LineRules, compiled: Compiled) -> Cut:
+def _cut(layout: Layout, rules: LineRules, compiled: Compiled) -> CutBatch:
     lines = line_signals(layout, rules.split)
     first = compiled.first_failing(line_table(layout, rules.split))
     bounds = lines.spans.bounds
@@ -62,7 +62,7 @@ def _cut(layout: Layout, rules: LineRules, compiled: Compiled) -> Cut:
     for d in np.unique(whose[~stays]).tolist():
         which = np.arange(int(bounds[d]), int(bounds[d + 1]))
         edits[d] = _edit(layout, d, lines.spans.start[which], lines.spans.end[which], first[which], rules)
-    return Cut(kept, removed, edits)
+    return CutBatch(kept, removed, edits)
 
 
 def _edit(layout: Layout, d: int, start: np.ndarray, end: np.ndarray, first: np.ndarray, rules: LineRules):

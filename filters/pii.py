@@ -26,7 +26,7 @@ KINDS = ("email", "ip", "phone", "iban", "card", "api_key")
 
 
 @dataclass(frozen=True, order=True)
-class Span:
+class PiiSpan:
     """A find, in characters."""
 
     start: int
@@ -115,16 +115,16 @@ def plain_form(text: str) -> str:
     return text.translate(_PLAIN) if not text.isascii() and _UNPLAIN.search(text) else text
 
 
-def find(text: str, kinds: tuple[str, ...] = KINDS) -> list[Span]:
+def find(text: str, kinds: tuple[str, ...] = KINDS) -> list[PiiSpan]:
     """Every find of these kinds, in order, without overlap."""
     order = [kind for kind in ("api_key", "email", "iban", "card", "ip", "phone") if kind in kinds]
-    found: list[Span] = []
+    found: list[PiiSpan] = []
     rest = plain_form(text)  # what is found is blotted out, so that no later kind reaches into it
     for _ in range(_ROUNDS):
         known = len(found)
         for kind in order:
             spans = list(FINDERS[kind](rest))
-            found += [Span(start, end, kind) for start, end in spans]
+            found += [PiiSpan(start, end, kind) for start, end in spans]
             rest = _blotted(rest, spans)
         if known == len(found):
             break
@@ -159,7 +159,7 @@ def spans(text: pa.Array) -> dict[str, pa.Array]:
     return {"found": pa.array(found, SPANS)}
 
 
-def replaced(text: str, spans: list[Span], key: bytes | None = None) -> str:
+def replaced(text: str, spans: list[PiiSpan], key: bytes | None = None) -> str:
     """The text with a token in the place of each find; with a key the token tells equal data from different ones."""
     parts: list[str] = []
     at = 0

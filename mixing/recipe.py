@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from ..corpus.store.errors import RequestError
+from ..corpus.store.plain_yaml import load_yaml
 from ..corpus.store.shards import filesystem, fingerprint, replacing
 
 SUM_TOLERANCE = 1e-6  # shares are written with six decimals
@@ -35,7 +36,7 @@ class Domain(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     loss_weight: float = Field(default=1.0, ge=0)  # multiplies the loss of its tokens; sampling is the share's job
 
 
-class Phase(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+class RecipePhase(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A stretch of the run with one mixture. `until` is the fraction of total_tokens at which it ends."""
 
     until: float = Field(gt=0, le=1)
@@ -87,7 +88,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     name: str = "recipe"
     total_tokens: int = Field(gt=0)
     domains: dict[str, Domain]
-    phases: tuple[Phase, ...] = Field(min_length=1)
+    phases: tuple[RecipePhase, ...] = Field(min_length=1)
     tokenizer: Tokenizer | None = None
     shards: dict[str, str] = {}  # domain -> fingerprint of tokens/<domain>
     evidence: Evidence | None = None
@@ -194,7 +195,7 @@ def make_recipe(
     *,
     total_tokens: int,
     domains: Mapping[str, Mapping[str, Any] | Domain],
-    phases: list[Phase],
+    phases: list[RecipePhase],
     **rest: Any,
 ) -> Recipe:
     """A recipe with shares rounded to six decimals (summing to exactly 1) and the derived numbers filled in.
@@ -237,7 +238,7 @@ def load_recipe(path: str) -> Recipe:
     fs, inner = filesystem(str(path))
     try:
         with fs.open(inner, "rb") as file:
-            content = yaml.load(file.read(), Loader=_Loader)
+            content = load_yaml(file.read())
     except FileNotFoundError as error:
         raise RequestError(f"no recipe at {path}; gristmill mix writes WORKSPACE/mixture/recipe.yaml") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -270,19 +271,6 @@ def save_recipe(recipe: Recipe, path: str) -> None:
     """Write the recipe; the file appears whole or not at all."""
     with replacing(str(path)) as scratch, open(scratch, "w", encoding="utf-8") as file:
         file.write(dump_recipe(recipe))
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is there twice is an error: plain YAML keeps the last one, and a share is lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else None
-            if name is not None and name != "<<" and name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{name} is there twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..corpus.store.errors import RequestError, unknown_name
 from .card import card_of, pairs_of
-from .recipe import Evidence, Phase, Recipe, make_recipe, rounded
+from .recipe import Evidence, Recipe, RecipePhase, make_recipe, rounded
 from .regression.ensemble import evaluate as judge
 from .regression.ensemble import fit_swarm, report, target_weights
 from .search.convex import exact, exponential_laws
@@ -154,7 +154,7 @@ def recipe_of_fit(told: Mapping[str, Any], domains: str, total_tokens: int, seq_
         name=f"{len(facts)} domains",
         total_tokens=total_tokens,
         domains=facts,
-        phases=[Phase(until=1.0, seq_len=seq_len, shares=wanted)],
+        phases=[RecipePhase(until=1.0, seq_len=seq_len, shares=wanted)],
         evidence=evidence,
     )
 

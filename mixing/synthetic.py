@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..corpus.store.errors import RequestError
 from ..proxy_models.rewriting.rephrase import mix_synthetic
-from .recipe import Phase, Recipe, make_recipe
+from .recipe import Recipe, RecipePhase, make_recipe
 
 
 def with_synthetic(recipe: Recipe, styles: Sequence[str], ratio: float = 1.0) -> Recipe:
@@ -19,7 +19,7 @@ def with_synthetic(recipe: Recipe, styles: Sequence[str], ratio: float = 1.0) ->
             f"the recipe has no rewritten domain (DOMAIN.STYLE with a style of {', '.join(styles)}); "
             f"there are: {', '.join(sorted(names))}"
         )
-    phases: list[Phase] = []
+    phases: list[RecipePhase] = []
     for phase in recipe.phases:
         shares = {name: phase.shares.get(name, 0.0) for name in recipe.domains}
         phases.append(phase.model_copy(update={"shares": mix_synthetic(shares, styles, ratio)}))

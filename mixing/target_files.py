@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from ..corpus.readers.text_names import stem
 from ..corpus.readers.texts import TextRow, read_rows
 from ..corpus.store.errors import RequestError
-from ..proxy_models.fleets.pool import HeldOut
+from ..proxy_models.fleets.pool import HeldOutTokens
 from ..training.data.shards import TokenFacts
 from ..training.targets import FORMATS, Item, encode_pairs, item_of
 from .settings import HALF_TOKENS as HALF_TOKENS
@@ -82,7 +82,7 @@ def halves(items: Sequence[Item]) -> dict[str, list[Item]]:
 
 def held_out(
     name: str, items: Sequence[Item], tokenizer: Tokenizer, facts: TokenFacts, most: int = HALF_TOKENS
-) -> HeldOut:
+) -> HeldOutTokens:
     """The first items as a held-out set of `most` measured tokens, or of all there are where those are fewer."""
     pairs = [(item.context, item.continuations[item.gold]) for item in items]
     parts, heads, n_bytes, measured = [], [], 0, 0
@@ -98,10 +98,10 @@ def held_out(
     offsets = np.zeros(len(parts) + 1, np.int64)
     np.cumsum([len(part) for part in parts], out=offsets[1:])
     tokens = np.concatenate(parts) if parts else np.zeros(0, facts.dtype)
-    return HeldOut(name, tokens, n_bytes, offsets, np.array(heads, np.int64))
+    return HeldOutTokens(name, tokens, n_bytes, offsets, np.array(heads, np.int64))
 
 
-def told_of(found: Mapping[str, HeldOut], items: int, path: str, most: int = HALF_TOKENS) -> dict[str, Any]:
+def told_of(found: Mapping[str, HeldOutTokens], items: int, path: str, most: int = HALF_TOKENS) -> dict[str, Any]:
     """What a report says of a target file: items, and of each half the tokens and bytes measured; `short`: the
     halves that have fewer tokens than `most`."""
     parts: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..corpus.store.errors import WorkspaceError
 from .run_folder import CHECKPOINTS
-from .transformer import Reading, Transformer, TransformerConfig
+from .transformer import ReadingMode, Transformer, TransformerConfig
 
 MODEL, OPTIMISER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 
@@ -86,7 +86,7 @@ def load_model(folder: str) -> tuple[Transformer, dict[str, Any]]:
         raise WorkspaceError(f"{folder}/{STATE} does not say the shape of its model; it was not written by a run")
     model = Transformer(TransformerConfig(**state["config"]))
     model.load_state_dict(weights)
-    model.reading = Reading(**(state.get("reading") or {}))
+    model.reading = ReadingMode(**(state.get("reading") or {}))
     return model, state
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..corpus.store.errors import RequestError
 from .data.packing import IGNORED
 from .data.shards import TokenDomain
-from .transformer import PLAIN, Reading, Transformer
+from .transformer import PLAIN, ReadingMode, Transformer
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class HeldOut:
 
 
 def held_out_rows(
-    domain: TokenDomain, seq_len: int, max_tokens: int | None = None, reading: Reading = PLAIN
+    domain: TokenDomain, seq_len: int, max_tokens: int | None = None, reading: ReadingMode = PLAIN
 ) -> HeldOut:
     """Cut the first documents of a domain into rows; refuses a domain without text.
 

@@ -33,7 +33,7 @@ from .optimisers import Optimiser, plain
 from .run_card import run_card
 from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, changes_that_cannot_be, read_json, refusal, write_json
 from .spikes import is_spike
-from .transformer import Reading, Transformer, document_mask, flops_per_token
+from .transformer import ReadingMode, Transformer, document_mask, flops_per_token
 
 Probe = Callable[[nn.Module], dict[str, dict[str, float]]]  # what gives the loss per token -> target -> scores
 
@@ -85,7 +85,7 @@ class Run:
         self.ranks, self.device, self.quiet, self.probe = found, device, quiet, probe
         self.model = model.to(device)
         model.compute_dtype = pick_dtype(settings.dtype, device)
-        model.reading = Reading(settings.document_mask, loader.phases[-1].metadata)
+        model.reading = ReadingMode(settings.document_mask, loader.phases[-1].metadata)
         self.prints = {"stream": loader.fingerprint, **fingerprints}
         if settings.compile or (settings.compile is None and device.type == "cuda"):
             # sharded blocks gather their weights in hooks, which a graph of the whole model would not hold

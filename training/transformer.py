@@ -61,7 +61,7 @@ class TransformerConfig:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadingMode:
     """What of its training, beside the weights, shapes the probabilities of a model: what measures it has to do alike.
 
     document_mask  attention stays within documents
@@ -72,7 +72,7 @@ class Reading:
     metadata: bool = False
 
 
-PLAIN = Reading()  # one text after the other, without prefixes
+PLAIN = ReadingMode()  # one text after the other, without prefixes
 
 
 # name -> layers, width, heads, key/value heads, feed-forward width. A name counts the parameters of the blocks alone:
@@ -203,7 +203,7 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig, seed: int = 0, compute_dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.config, self.compute_dtype = config, compute_dtype
-        self.reading = Reading()
+        self.reading = ReadingMode()
         self.embed = nn.Embedding(config.padded_vocab, config.d_model)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.final_norm = RMSNorm(config.d_model)

@@ -32,7 +32,7 @@ _HALF, _TURN = np.uint64(32), np.uint64(29)
 _SINGLE = np.uint32(1 << 31)  # set in the hash of a single letter, and in no other
 
 
-class Model(NamedTuple):
+class LanguageIdentifier(NamedTuple):
     """A model as it is in memory: what it holds on file, and the hash table over its n-grams."""
 
     labels: tuple[str, ...]
@@ -52,11 +52,13 @@ def shipped_checksum() -> str:
 
 
 @cache
-def shipped() -> Model:
+def shipped() -> LanguageIdentifier:
     """The model of this package, read once a process."""
     with _FILE.open("rb") as file, np.load(file) as saved:
         labels = tuple(str(saved["labels"]).split())
-        return Model(labels, saved["fold"], table(saved["keys"]), saved["vectors"], saved["head"], saved["bias"])
+        return LanguageIdentifier(
+            labels, saved["fold"], table(saved["keys"]), saved["vectors"], saved["head"], saved["bias"]
+        )
 
 
 def folding() -> np.ndarray:
@@ -78,7 +80,7 @@ def characters(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def predict(texts: Sequence[str], model: Model, best: int) -> list[list[tuple[str, float]]]:
+def predict(texts: Sequence[str], model: LanguageIdentifier, best: int) -> list[list[tuple[str, float]]]:
     """Per text the best (label, score), best first; `und` with a low score for one that says too little, see
     `scripts.py`; empty for a text without a letter that the model knows."""
     found: list[list[tuple[str, float]]] = []
@@ -99,7 +101,7 @@ def predict(texts: Sequence[str], model: Model, best: int) -> list[list[tuple[st
     return found
 
 
-def scores(text: str, model: Model) -> np.ndarray:
+def scores(text: str, model: LanguageIdentifier) -> np.ndarray:
     """The score of every label; all zero for a text without a letter that the model knows."""
     return _scores(characters(text), *model[1:])
 

@@ -19,7 +19,7 @@ from ..text.blocks import Blocks
 from ..text.content import PRIORS
 from ..text.markup import ANCESTORS, CUE_NAMES, UNSEEN, VEILED
 from .measures import measures, names
-from .model import Model, looked_up, model
+from .model import BlockClassifier, looked_up, model
 from .page_type import PageType, described, page_type
 from .trees import UNIT, scores
 
@@ -38,7 +38,7 @@ PRIOR_WEIGHT = 1.0  # of the priors, times the probability that the page is an a
 LOST_CHARS = 300  # of running text without links in one block
 
 
-class Choice(NamedTuple):
+class BlockLabels(NamedTuple):
     """What the classifier makes of a page."""
 
     kept: np.ndarray  # (B,) bool
@@ -47,12 +47,12 @@ class Choice(NamedTuple):
     table: np.ndarray  # (B, F) float32 the measures
 
 
-def choose(blocks: Blocks, spoken: np.ndarray, held: Model | None = None) -> Choice:
+def choose(blocks: Blocks, spoken: np.ndarray, held: BlockClassifier | None = None) -> BlockLabels:
     """The choice of a page's blocks, given what speaks for each type of page (K,), see `page_type.said`."""
     if not len(blocks.node):
         table = np.zeros((0, len(names())), np.float32)
         kind = page_type(described(blocks, table, spoken), held)
-        return Choice(np.zeros(0, bool), np.zeros(0, np.int64), kind, table)
+        return BlockLabels(np.zeros(0, bool), np.zeros(0, np.int64), kind, table)
     held = held or model()
     table = measures(
         blocks,
@@ -72,7 +72,7 @@ def choose(blocks: Blocks, spoken: np.ndarray, held: Model | None = None) -> Cho
     order = np.argsort(-probability, kind="stable")
     _largest(probability, weights(blocks), order, kept)
     _rescue(blocks, hidden, kept)
-    return Choice(kept, probability, kind, table)
+    return BlockLabels(kept, probability, kind, table)
 
 
 def weights(blocks: Blocks) -> np.ndarray:

@@ -26,7 +26,7 @@ class Lexicon(NamedTuple):
     said: np.ndarray  # (L, columns) int8, sixteenths of log-odds
 
 
-class Model(NamedTuple):
+class BlockClassifier(NamedTuple):
     blocks: Trees
     types: Trees
     names: Lexicon  # names of classes and ids: one column, for content
@@ -36,19 +36,19 @@ class Model(NamedTuple):
 
 
 @cache
-def model() -> Model:
+def model() -> BlockClassifier:
     """The model of this package, read once a process."""
     with files(__package__ or "").joinpath(FILE).open("rb") as file, np.load(file) as held:
         return unpacked({name: held[name] for name in held.files})
 
 
-def unpacked(held: dict[str, np.ndarray]) -> Model:
+def unpacked(held: dict[str, np.ndarray]) -> BlockClassifier:
     """A model from the arrays of its file."""
     blocks, types = (Trees(*(held[f"{of}_{name}"] for name in Trees._fields)) for of in ("blocks", "types"))
     names, wordings, tokens = (
         lexicon(held[f"{of}_hashes"], held[f"{of}_said"]) for of in ("names", "wordings", "tokens")
     )
-    return Model(blocks, types, names, wordings, tokens, tuple(str(held["columns"]).split()))
+    return BlockClassifier(blocks, types, names, wordings, tokens, tuple(str(held["columns"]).split()))
 
 
 def packed(blocks: Trees, types: Trees, lexica: dict[str, tuple[np.ndarray, np.ndarray]], columns: list[str]) -> dict:

@@ -11,7 +11,7 @@ from ..text.blocks import Blocks
 from ..text.data_tables import data_tables, settle_tables
 from ..text.inline import plain
 from ..text.markup import ANCESTORS, CUE_NAMES, elements, number
-from .choice import Choice, choose
+from .choice import BlockLabels, choose
 from .exact_blocks import keep_exact
 from .measures import names
 from .model import model
@@ -112,7 +112,7 @@ def _bare(text: str) -> str:
     return "".join(LETTERS.findall(text.lower()))
 
 
-def _posts(choice: Choice, kept: np.ndarray) -> np.ndarray:
+def _posts(choice: BlockLabels, kept: np.ndarray) -> np.ndarray:
     """(B,) bool: kept blocks that are the first one of a repeated element, a post of a thread."""
     begins = choice.table[:, names().index("outer_order")] == 1
     posts, pending = np.zeros(len(kept), bool), False

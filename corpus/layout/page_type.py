@@ -18,7 +18,7 @@ from ..compiling import compiled
 from ..text.blocks import WORDING_CHARS, Blocks
 from ..text.markup import CUE_NAMES
 from .measures import PAGE, names
-from .model import SIXTEENTHS, Lexicon, Model, model, places
+from .model import SIXTEENTHS, BlockClassifier, Lexicon, model, places
 from .trees import UNIT, scores
 from .types import OTHER, TYPES
 
@@ -146,7 +146,7 @@ def _shares(cues, counts, out):
         out[k] /= max(total, 1.0)
 
 
-def page_type(row: np.ndarray, held: Model | None = None) -> PageType:
+def page_type(row: np.ndarray, held: BlockClassifier | None = None) -> PageType:
     """The type of a page from its row of `described`."""
     score = scores(row[None], (held or model()).types, early=False)[0]
     best = int(np.argmax(score))

@@ -30,7 +30,7 @@ def read_jsonl(stream: Members, start: int, end: int | None, limit: int, column:
     """
     stream.opens = begins_row
     base = max(0, start - 1)
-    lines = Lines(stream, base, limit, column)
+    lines = JsonLines(stream, base, limit, column)
     if start:
         _skip_line(stream)
         lines.line = 0  # unknown: the file is read from its middle
@@ -54,7 +54,7 @@ def begins_row(data: bytes) -> bool:
     return data.lstrip(SPACE)[:1] in (b"{", b"[")
 
 
-class Lines:
+class JsonLines:
     """Rows from a stream that stands at the beginning of a line."""
 
     def __init__(self, stream: Members, base: int, limit: int, column: str) -> None:

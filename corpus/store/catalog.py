@@ -84,7 +84,7 @@ def open_catalog(
 
 
 def refuse_damaged(workspace: Workspace, query: str | None) -> None:
-    """WorkspaceError where a file that the views of a query read is lost or damaged; names the command that mends it."""
+    """WorkspaceError where a file that a query's views read is lost or damaged; names the command that mends it."""
     asked = _asked(workspace, query)
     checked = sum(shard.bytes for name in asked for shard in asked[name].shards) <= CHECKED
     for name, manifest in asked.items():

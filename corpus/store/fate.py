@@ -8,16 +8,19 @@ stands in the commits: each names the deciding stages that come before it.
 `sources` resolves the chain once, shard by shard; a `Source` travels to the worker that reads the shard.
 """
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .commits import Manifest
+from .commands import command_for
+from .commits import MANIFEST, Manifest
 from .errors import WorkspaceError
 from .freshness import reasons
-from .shards import read_batches
+from .shards import filesystem, read_batches
 from .workspace import Workspace
 
 BEFORE = "documents"
@@ -60,6 +63,12 @@ def chain(workspace: Workspace, needed_by: str, before: Collection[str] | None =
     """Tables that decide which documents are left and with which text, in order; refuses a stale one."""
     tables = [BEFORE]
     workspace.table(BEFORE).finished(needed_by)
+    for lost in without_commit(workspace):
+        if before is None or lost.rpartition("/")[2] in before:
+            raise WorkspaceError(
+                f"{needed_by} needs {lost}/, whose commit is lost: {MANIFEST} is there and no commit names it; "
+                f"restore the commit, or make it anew: gristmill {command_for(lost)} --workspace {workspace.url}"
+            )
     for stage in deciding(workspace, before):
         tables.append(DECISIONS + stage)
         if workspace.table(EDITS + stage).manifest() is not None:
@@ -76,6 +85,25 @@ def chain(workspace: Workspace, needed_by: str, before: Collection[str] | None =
     return tables
 
 
+def without_commit(workspace: Workspace) -> list[str]:
+    """Tables of the chain that were finished and that no commit names any more."""
+    known = {name for commit in workspace.commits().values() for name in commit.tables}
+    fs, root = filesystem(workspace.url)
+    found = []
+    for folder in (DECISIONS.rstrip("/"), EDITS.rstrip("/"), ""):
+        home = f"{root}/{folder}".rstrip("/")
+        names = [DOMAINS] if not folder else [f"{folder}/{os.path.basename(e.rstrip('/'))}" for e in _folder(fs, home)]
+        found += [name for name in names if name not in known and fs.exists(f"{root}/{name}/{MANIFEST}")]
+    return sorted(found)
+
+
+def _folder(fs: Any, home: str) -> list[str]:
+    try:
+        return list(fs.ls(home, detail=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def refuse_stale(workspace: Workspace, table: str, needed_by: str) -> None:
     """WorkspaceError where a table was made from something else than what is there now; names the command."""
     manifest = workspace.table(table).finished(needed_by)
@@ -88,7 +116,7 @@ def refuse_stale(workspace: Workspace, table: str, needed_by: str) -> None:
 
 
 @dataclass(frozen=True)
-class Source:
+class ShardSource:
     """One shard of documents with all that decides what is left of it: files, and what they hold.
 
     documents  URL of the file
@@ -138,7 +166,7 @@ DECIDED = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("kept
 
 def sources(
     workspace: Workspace, needed_by: str, before: Collection[str] | None = None, regroup: bool = True
-) -> dict[str, Source]:
+) -> dict[str, ShardSource]:
     """shard of documents/ -> its source, every manifest read once. Refuses a stale link of the chain."""
     tables = chain(workspace, needed_by, before)
     if not regroup:
@@ -147,7 +175,7 @@ def sources(
     return {shard.name: _source(workspace, manifests, shard.name, shard.rows) for shard in manifests[BEFORE].shards}
 
 
-def _source(workspace: Workspace, manifests: Mapping[str, Manifest], name: str, rows: int) -> Source:
+def _source(workspace: Workspace, manifests: Mapping[str, Manifest], name: str, rows: int) -> ShardSource:
     urls: dict[str, str] = {}
     made_from: dict[str, str] = {}
     for table, manifest in manifests.items():
@@ -156,7 +184,7 @@ def _source(workspace: Workspace, manifests: Mapping[str, Manifest], name: str, 
             urls[table] = workspace.table(table).file_url(shard)
             made_from[f"{table}/{name}"] = shard.content
     decisions = [url for table, url in urls.items() if table.startswith(DECISIONS)]
-    return Source(
+    return ShardSource(
         name,
         urls[BEFORE],
         decisions[-1] if decisions else None,

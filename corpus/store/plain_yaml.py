@@ -10,20 +10,23 @@ from typing import Any
 import yaml
 
 
+class RepeatedKey(yaml.YAMLError):
+    """A name that stands twice in one mapping."""
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the scalars of the core schema."""
 
     yaml_implicit_resolvers: dict[str, list] = {}  # noqa: RUF012 (PyYAML's own attribute)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[Any] = set()
+        seen: dict[Any, int] = {}
         for key, _ in node.value:
             name = self.construct_object(key, deep=True) if isinstance(key, yaml.ScalarNode) else None
-            if name in seen and name is not None:
-                raise yaml.constructor.ConstructorError(
-                    "in a mapping", node.start_mark, f"{name!r} stands there twice", key.start_mark
-                )
-            seen.add(name)
+            line = key.start_mark.line + 1
+            if name is not None and name in seen:
+                raise RepeatedKey(f"line {line}: the key {name!r} stands there twice, first in line {seen[name]}")
+            seen[name] = line
         return super().construct_mapping(node, deep)
 
 
@@ -49,6 +52,6 @@ def _number(loader: _Loader, node: yaml.ScalarNode) -> float:
 _Loader.add_constructor("tag:yaml.org,2002:float", _number)
 
 
-def load_yaml(text: str) -> Any:
+def load_yaml(text: str | bytes) -> Any:
     """What a YAML text says; yaml.YAMLError where it is none."""
     return yaml.load(text, _Loader)

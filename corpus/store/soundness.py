@@ -1,11 +1,10 @@
 """Whether a file of a table holds what was put there: asked by whoever reads one, before it is read.
 
-The name of a shard's file ends in 16 digits of its content (`shards.py`), so one that was cut short, changed, doubled
+The name of a shard's file ends in 16 digits of its checksum (`shards.py`), so one that was cut short, changed, doubled
 or swapped with another's is told by its name alone. WorkspaceError for such a file and for one that is gone. A file is
 looked at once a process while its size and times stay as they are; files of other names are none of ours.
 """
 
-import base64
 import hashlib
 import io
 import os
@@ -15,14 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from .errors import WorkspaceError
 
-CONTENT = re.compile(r".*\.([0-9a-f]{16})(\.[^./]+)?")
-PARQUET_TAIL = 8  # bytes after the footer: its length and the magic number
+NAMED = re.compile(r".*\.([0-9a-f]{16})(\.[^./]+)?")
 BLOCK = 1 << 20
 REMEMBERED = 1 << 16
 _SEEN: "OrderedDict[tuple[Any, ...], str]" = OrderedDict()  # what a local file was -> what was wrong with it
@@ -89,35 +85,16 @@ def _of_local(path: str) -> str:
 
 def fault_of(file: IO[bytes], path: str) -> str:
     """What is wrong with the bytes of a file of this name, "" where nothing is."""
-    named = CONTENT.fullmatch(os.path.basename(path))
-    if named is None:
+    named = NAMED.fullmatch(os.path.basename(path))
+    if named is None or digest_of(file).startswith(named[1]):
         return ""
-    try:
-        content = content_of(file, path.endswith(".parquet"))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        return f"cannot be read ({str(error).splitlines()[0][:120]})"
-    return "" if content.startswith(named[1]) else "holds something else than was committed"
+    return "holds something else than was committed"
 
 
-def content_of(file: IO[bytes], parquet: bool) -> str:
-    """blake2b-128 of rows and schema of a Parquet file, of all bytes of any other; hex."""
-    size = file.seek(0, os.SEEK_END)
-    left, digest = size, hashlib.blake2b(digest_size=16)
-    if parquet:
-        file.seek(-PARQUET_TAIL, os.SEEK_END)
-        left = size - PARQUET_TAIL - int.from_bytes(file.read(4), "little")
-        file.seek(0)
-        digest.update(_schema_of(file))
+def digest_of(file: IO[bytes]) -> str:
+    """blake2b-128 of all bytes of a file, hex."""
     file.seek(0)
-    while left > 0 and (block := file.read(min(BLOCK, left))):
+    digest = hashlib.blake2b(digest_size=16)
+    while block := file.read(BLOCK):
         digest.update(block)
-        left -= len(block)
     return digest.hexdigest()
-
-
-def _schema_of(file: IO[bytes]) -> bytes:
-    """The schema of a Parquet file, without metadata, as its writer serialized it: readers of other versions agree."""
-    metadata = pq.read_metadata(file).metadata or {}
-    stored = base64.b64decode(metadata.get(b"ARROW:schema", b""))
-    schema = pa.ipc.read_schema(pa.py_buffer(stored))
-    return stored if not schema.metadata else schema.remove_metadata().serialize().to_pybytes()

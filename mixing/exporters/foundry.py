@@ -9,12 +9,12 @@ import os
 import yaml
 
 from ...corpus.store.errors import RequestError
-from .frame import Export, Job, begin, positive, spans, used_domains, write_text
+from .frame import Export, ExportJob, begin, positive, spans, used_domains, write_text
 from .rows import fixed_rows
 from .token_files import write_mds
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "foundry", "rows")
     lengths = {span.phase.seq_len for span in spans(job)}
     if len(lengths) > 1:

@@ -19,7 +19,7 @@ from ...corpus.store.errors import RequestError
 from ...corpus.store.fate import sources
 from ...corpus.store.workspace import Workspace
 from ...training.data.shards import TokenDomain, document_ids, open_tokens
-from ..recipe import Phase, Recipe
+from ..recipe import Recipe, RecipePhase
 
 Unit = Literal["rows", "documents", "tokens"]
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -27,7 +27,7 @@ TOLERANCE = 0.01  # an exporter refuses where a domain's realised share would be
 
 
 @dataclass(frozen=True)
-class Job:
+class ExportJob:
     """One export.
 
     workspace  where tokens and texts are; None writes the trainer's settings alone, with paths under `data_root`
@@ -125,7 +125,7 @@ class Export:
         }
 
 
-def begin(job: Job, trainer: str, unit: Unit) -> Export:
+def begin(job: ExportJob, trainer: str, unit: Unit) -> Export:
     """Check that the recipe can be honoured at all, and start the report."""
     recipe = job.recipe
     uneven = {name: d.loss_weight for name, d in recipe.domains.items() if d.loss_weight != 1.0}
@@ -160,7 +160,7 @@ def is_number(text: str) -> bool:
     return True
 
 
-def positive(phase: Phase) -> dict[str, float]:
+def positive(phase: RecipePhase) -> dict[str, float]:
     """Shares above 0, sorted by name: a stable order, because trainers seed their sources by place."""
     return {name: share for name, share in sorted(phase.shares.items()) if share > 0}
 
@@ -185,11 +185,11 @@ def decimals(weights: Mapping[str, float], digits: int = 12) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Span:
+class PhaseSteps:
     """A phase in steps: [begin, end)."""
 
     number: int  # from 1
-    phase: Phase
+    phase: RecipePhase
     begin: int
     end: int
 
@@ -198,7 +198,7 @@ class Span:
         return self.end - self.begin
 
 
-def spans(job: Job) -> list[Span]:
+def spans(job: ExportJob) -> list[PhaseSteps]:
     """Phases in steps of `batch` sequences; a phase that is shorter than a step is refused."""
     found, step, before = [], 0, 0.0
     for number, phase in enumerate(job.recipe.phases, 1):
@@ -209,7 +209,7 @@ def spans(job: Job) -> list[Span]:
                 f"phase {number} holds {tokens:.0f} tokens, less than one step of {job.batch} sequences of "
                 f"{phase.seq_len}; lower --batch"
             )
-        found.append(Span(number, phase, step, step + steps))
+        found.append(PhaseSteps(number, phase, step, step + steps))
         step, before = step + steps, phase.until
     return found
 
@@ -217,7 +217,7 @@ def spans(job: Job) -> list[Span]:
 RANKS = 64  # an export to which every table has at least so many documents says nothing of small tables
 
 
-def say_small_tables(job: Job, export: Export) -> None:
+def say_small_tables(job: ExportJob, export: Export) -> None:
     """Note domains of fewer documents than ranks may read: these trainers give each rank documents of its own, and a
     rank without one waits for ever or fails."""
     sizes = {
@@ -231,7 +231,7 @@ def say_small_tables(job: Job, export: Export) -> None:
         )
 
 
-def write_text(job: Job, export: Export, name: str, text: str) -> str:
+def write_text(job: ExportJob, export: Export, name: str, text: str) -> str:
     """Write a settings file of the export."""
     path = job.path(name)
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -241,15 +241,15 @@ def write_text(job: Job, export: Export, name: str, text: str) -> str:
     return path
 
 
-def write_json(job: Job, export: Export, name: str, content: Any) -> str:
+def write_json(job: ExportJob, export: Export, name: str, content: Any) -> str:
     return write_text(job, export, name, json.dumps(content, indent=1) + "\n")
 
 
-def used_domains(job: Job) -> list[str]:
+def used_domains(job: ExportJob) -> list[str]:
     return [name for name, share in job.recipe.run_shares().items() if share > 0]
 
 
-def held_domains(job: Job, export: Export) -> list[str]:
+def held_domains(job: ExportJob, export: Export) -> list[str]:
     """The used domains that have held-out documents; the others are noted, for trainers that validate on what is there.
 
     Raises RequestError where a used domain has nothing to train on: an empty file stops a trainer, or hangs it.
@@ -267,7 +267,7 @@ def held_domains(job: Job, export: Export) -> list[str]:
     return held
 
 
-def need_held_out(job: Job, export: Export, tokens: int = 1) -> None:
+def need_held_out(job: ExportJob, export: Export, tokens: int = 1) -> None:
     """Refuse where there are fewer held-out tokens than the trainer's validation file must have."""
     there = sum(job.tokens(name, "heldout").tokens for name in held_domains(job, export))
     if there < tokens:

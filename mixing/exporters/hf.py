@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import replacing
-from .frame import Export, Job, begin, document_weights, positive, used_domains, write_json, write_text
+from .frame import Export, ExportJob, begin, document_weights, positive, used_domains, write_json, write_text
 
 MODULE = '''"""The mixture of a gristmill recipe for Hugging Face datasets; counts are of documents."""
 
@@ -72,7 +72,7 @@ def passes(name: str, place: int, streaming: bool, seed: int):
 '''
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "hf", "documents")
     phases, before = [], 0.0
     for number, phase in enumerate(job.recipe.phases, 1):
@@ -105,7 +105,7 @@ def export(job: Job) -> Export:
     return made
 
 
-def document_counts(job: Job, shares: dict[str, float], tokens: int, phase: int) -> dict[str, int]:
+def document_counts(job: ExportJob, shares: dict[str, float], tokens: int, phase: int) -> dict[str, int]:
     """Documents of each domain that hold its share of the tokens of a phase; refuses a share of less than a half."""
     exact = {name: share * tokens / job.recipe.domains[name].mean_tokens_per_document for name, share in shares.items()}
     none = [name for name, count in exact.items() if count < 0.5]
@@ -120,7 +120,7 @@ def document_counts(job: Job, shares: dict[str, float], tokens: int, phase: int)
 TEXTS = pa.schema([("id", pa.string()), ("text", pa.string()), ("url", pa.string())])
 
 
-def write_texts(job: Job, domain: str, rows: int = 1024) -> None:
+def write_texts(job: ExportJob, domain: str, rows: int = 1024) -> None:
     """The training documents of a domain as `data/<domain>.parquet`."""
     with replacing(os.path.join(job.data_folder, f"{domain}.parquet")) as scratch:
         with pq.ParquetWriter(scratch, TEXTS, compression="zstd") as writer:

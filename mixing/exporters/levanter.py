@@ -12,7 +12,7 @@ import os
 import yaml
 
 from ...corpus.store.errors import RequestError
-from .frame import TOLERANCE, Export, Job, begin, positive, spans, used_domains, write_text
+from .frame import TOLERANCE, Export, ExportJob, begin, positive, spans, used_domains, write_text
 
 LARGEST_BLOCK = 65_535
 USUAL_BLOCK = 2_048
@@ -44,7 +44,7 @@ def choose_block(phases: list[dict[str, float]], batch: int) -> int:
     )
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "levanter", "rows")
     phases = spans(job)
     if len({span.phase.seq_len for span in phases}) > 1:
@@ -86,7 +86,7 @@ def export(job: Job) -> Export:
     return made
 
 
-def write_jsonl(job: Job, name: str, domain: str) -> None:
+def write_jsonl(job: ExportJob, name: str, domain: str) -> None:
     """The texts of a domain, one JSON object a line, gzipped (with no time in the header: same texts, same bytes)."""
     path = os.path.join(job.data_folder, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -11,7 +11,7 @@ import yaml
 
 from .frame import (
     Export,
-    Job,
+    ExportJob,
     begin,
     document_weights,
     positive,
@@ -23,7 +23,7 @@ from .frame import (
 )
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "lingua", "documents")
     for span in spans(job):
         shares = positive(span.phase)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import replacing
-from .frame import Export, Job, begin, need_held_out, used_domains
+from .frame import Export, ExportJob, begin, need_held_out, used_domains
 from .rows import MixedStream
 from .token_files import write_litdata, write_modded, write_nanogpt
 
@@ -22,7 +22,7 @@ NANOCHAT_CHARS = 250_000_000
 NANOCHAT_GROUP = 1024
 
 
-def stream(job: Job) -> tuple[MixedStream, Iterator[tuple[str, np.ndarray]]]:
+def stream(job: ExportJob) -> tuple[MixedStream, Iterator[tuple[str, np.ndarray]]]:
     """The stream of the whole run, and its documents in order."""
     mixed = MixedStream({name: job.tokens(name) for name in used_domains(job)}, job.seed)
 
@@ -36,7 +36,7 @@ def stream(job: Job) -> tuple[MixedStream, Iterator[tuple[str, np.ndarray]]]:
     return mixed, documents()
 
 
-def nanogpt(job: Job) -> Export:
+def nanogpt(job: ExportJob) -> Export:
     made = _begin(job, "nanogpt")
     if len(job.recipe.phases) > 1:
         raise RequestError("nanoGPT draws windows at random from one file: it cannot keep the order of phases")
@@ -48,7 +48,7 @@ def nanogpt(job: Job) -> Export:
     return _finish(job, made, mixed)
 
 
-def modded(job: Job) -> Export:
+def modded(job: ExportJob) -> Export:
     made = _begin(job, "modded_nanogpt")
     need_held_out(job, made)
     mixed, documents = stream(job)
@@ -62,7 +62,7 @@ def modded(job: Job) -> Export:
     return _finish(job, made, mixed)
 
 
-def litdata(job: Job) -> Export:
+def litdata(job: ExportJob) -> Export:
     made = _begin(job, "litdata")
     seq_len = job.recipe.phases[0].seq_len
     need_held_out(job, made, seq_len + 1)
@@ -76,7 +76,7 @@ def litdata(job: Job) -> Export:
     return _finish(job, made, mixed)
 
 
-def nanochat(job: Job) -> Export:
+def nanochat(job: ExportJob) -> Export:
     """Text in Parquet (column `text`), the last file for validation. Documents are drawn whole, as texts."""
     made = _begin(job, "nanochat")
     need_held_out(job, made)
@@ -99,7 +99,7 @@ def nanochat(job: Job) -> Export:
     return _finish(job, made, mixed)
 
 
-def _texts(job: Job) -> Iterator[str]:
+def _texts(job: ExportJob) -> Iterator[str]:
     """Texts in the order of the mixed stream; token shards and texts hold the same documents in the same order.
 
     Holds the texts of the training split in memory, because the stream takes them in no order that a file has.
@@ -120,7 +120,7 @@ def _texts(job: Job) -> Iterator[str]:
         done = upto
 
 
-def _write_nanochat(job: Job, number: int, rows: list[str]) -> str:
+def _write_nanochat(job: ExportJob, number: int, rows: list[str]) -> str:
     name = f"shard_{number:05d}.parquet"
     table = pa.table({"text": pa.array(rows, pa.string())})
     with replacing(job.path(name)) as scratch:
@@ -136,17 +136,17 @@ def _write_nanochat(job: Job, number: int, rows: list[str]) -> str:
     return name
 
 
-def _begin(job: Job, trainer: str) -> Export:
+def _begin(job: ExportJob, trainer: str) -> Export:
     if job.workspace is None:
         raise RequestError(f"{trainer} has no mixtures, so its data are written mixed: give --workspace")
     return begin(job, trainer, "tokens")
 
 
-def _vocabulary(job: Job) -> int:
+def _vocabulary(job: ExportJob) -> int:
     return job.tokens(used_domains(job)[0]).facts.vocab_size
 
 
-def _heldout(job: Job) -> Iterator[np.ndarray]:
+def _heldout(job: ExportJob) -> Iterator[np.ndarray]:
     for name in used_domains(job):
         held = job.tokens(name, "heldout")
         yield from (held.document(i) for i in range(held.documents))
@@ -168,7 +168,7 @@ def _chunks(documents: Iterator[np.ndarray], size: int, whole: bool = False) -> 
         yield np.concatenate(held)
 
 
-def _finish(job: Job, made: Export, mixed: MixedStream) -> Export:
+def _finish(job: ExportJob, made: Export, mixed: MixedStream) -> Export:
     total = sum(mixed.drawn.values())
     requested = {name: share for name, share in job.recipe.run_shares().items() if share > 0}
     longest = max(int(np.diff(domain.offsets).max()) for domain in mixed.domains.values())

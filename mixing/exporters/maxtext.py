@@ -5,7 +5,7 @@ integers with the smallest at 100; the realised shares are computed by that rule
 refuses them.
 """
 
-from .frame import Export, Job, begin, document_weights, positive, spans, token_shares, used_domains, write_json
+from .frame import Export, ExportJob, begin, document_weights, positive, spans, token_shares, used_domains, write_json
 from .levanter import write_jsonl
 
 
@@ -15,7 +15,7 @@ def grain_proportions(weights: dict[str, float]) -> dict[str, int]:
     return {name: int(weight / smallest * 100) for name, weight in weights.items()}
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "maxtext", "documents")
     for span in spans(job):
         shares = positive(span.phase)

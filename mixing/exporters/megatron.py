@@ -14,11 +14,22 @@ from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import filesystem
 from ...corpus.store.workspace import Workspace
 from ...training.data.tokenizer import load_tokenizer
-from .frame import Export, Job, begin, decimals, held_domains, positive, spans, used_domains, write_json, write_text
+from .frame import (
+    Export,
+    ExportJob,
+    begin,
+    decimals,
+    held_domains,
+    positive,
+    spans,
+    used_domains,
+    write_json,
+    write_text,
+)
 from .token_files import write_megatron
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "megatron", "rows")
     phases = spans(job)
     held = held_domains(job, made) if job.workspace is not None else []
@@ -48,7 +59,7 @@ def export(job: Job) -> Export:
     return made
 
 
-def write_tokens(job: Job, made: Export, names: list[str], held: list[str]) -> None:
+def write_tokens(job: ExportJob, made: Export, names: list[str], held: list[str]) -> None:
     """Both splits of each domain (the held-out one where it has documents) as the token files of Megatron and NeoX."""
     for name in names:
         for split in ("train", "heldout") if name in held else ("train",):
@@ -58,7 +69,7 @@ def write_tokens(job: Job, made: Export, names: list[str], held: list[str]) -> N
             made.files += [f"data/{name}_{split}_text_document{end}" for end in (".bin", ".idx")]
 
 
-def write_tokenizer(job: Job, made: Export) -> None:
+def write_tokenizer(job: ExportJob, made: Export) -> None:
     """The tokenizer of the tokens, as a folder that `AutoTokenizer` opens."""
     assert job.workspace is not None
     facts = job.tokens(used_domains(job)[0]).facts
@@ -77,11 +88,11 @@ def read_tokenizer(workspace: Workspace) -> str:
         return cast(bytes, file.read()).decode()
 
 
-def _prefix(job: Job, name: str, split: str) -> str:
+def _prefix(job: ExportJob, name: str, split: str) -> str:
     return f"{job.root}/{name}_{split}_text_document"
 
 
-def _driver(job: Job, made: Export) -> str:
+def _driver(job: ExportJob, made: Export) -> str:
     """A shell script that starts each phase with its own blend; sample counts are those of its phase."""
     lines = [
         "#!/usr/bin/env bash",

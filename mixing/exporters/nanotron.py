@@ -9,11 +9,11 @@ import os
 
 import yaml
 
-from .frame import Export, Job, begin, held_domains, positive, spans, used_domains, write_text
+from .frame import Export, ExportJob, begin, held_domains, positive, spans, used_domains, write_text
 from .token_files import write_ds
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "nanotron", "rows")
     stages = []
     tokenizer = f"{job.root}/tokenizer.json"

@@ -8,11 +8,11 @@ its samples from the run's beginning.
 import yaml
 
 from ...corpus.store.errors import RequestError
-from .frame import Export, Job, begin, held_domains, need_held_out, positive, spans, used_domains, write_text
+from .frame import Export, ExportJob, begin, held_domains, need_held_out, positive, spans, used_domains, write_text
 from .megatron import write_tokens
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "neox", "rows")
     phases = spans(job)
     if len(phases) > 1:

@@ -11,11 +11,11 @@ import os
 import yaml
 
 from ...corpus.store.errors import RequestError
-from .frame import Export, Job, begin, positive, spans, used_domains, write_text
+from .frame import Export, ExportJob, begin, positive, spans, used_domains, write_text
 from .token_files import write_raw
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "olmo", "tokens")
     recipe = job.recipe
     for span in spans(job):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...corpus.extensions import added
 from ...corpus.store.errors import unknown_name
-from .frame import Export, Job
+from .frame import Export, ExportJob
 
 # trainer -> module of this folder and its function of one job
 EXPORTERS = {
@@ -27,16 +27,16 @@ EXPORTERS = {
 }
 
 
-def exporters() -> dict[str, Callable[[Job], Export]]:
+def exporters() -> dict[str, Callable[[ExportJob], Export]]:
     """name -> function of one job: our own, and those of other packages and plug-in files."""
 
-    def own(module: str, function: str) -> Callable[[Job], Export]:
+    def own(module: str, function: str) -> Callable[[ExportJob], Export]:
         return lambda job: getattr(importlib.import_module(f".{module}", __package__), function)(job)
 
     return {name: own(*where) for name, where in EXPORTERS.items()} | added("exporters", EXPORTERS)
 
 
-def export_recipe(to: str, job: Job) -> Export:
+def export_recipe(to: str, job: ExportJob) -> Export:
     """Write the recipe for a trainer, and `export.json`: requested against realised shares, and what to know."""
     known = exporters()
     if to not in known:

@@ -6,7 +6,7 @@ packed rows. Grain turns weights into integers with the smallest at 100; realise
 """
 
 from ...corpus.store.errors import RequestError, unknown_name
-from .frame import Export, Job, begin, positive, say_small_tables, spans, used_domains, write_text
+from .frame import Export, ExportJob, begin, positive, say_small_tables, spans, used_domains, write_text
 from .hf import write_texts
 from .maxtext import grain_proportions
 
@@ -89,7 +89,7 @@ def dataloader(phase=1):
 DIALECTS = {"main": MAIN, "0.3": OLD}
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     made = begin(job, "torchtitan", "rows")
     dialect = job.dialect or "main"
     if dialect not in DIALECTS:

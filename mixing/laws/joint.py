@@ -20,7 +20,7 @@ REFINEMENTS = 6  # then in halves of them, so often halved
 
 
 @dataclass(frozen=True)
-class Spending:
+class Allocation:
     """What one domain gets. Its buckets are drawn from uniformly, so they share its epochs."""
 
     domain: str
@@ -45,7 +45,7 @@ def spend(
     a: float = 1.0,
     floor: float = 0.0,
     unit: float = 1.0,
-) -> list[Spending]:
+) -> list[Allocation]:
     """The cheapest way to spend `budget` tokens.
 
     domains     domain -> its quality buckets, each with tokens, utility and half-life
@@ -74,7 +74,7 @@ def spend(
     for place, (name, tokens) in enumerate(zip(names, amounts, strict=True)):
         kept, size, reached = _choose(domains[name], float(tokens), max_epochs, a, floor, unit) or ((), 0.0, np.inf)
         epochs = float(tokens) / size if size else 0.0
-        found.append(Spending(name, float(tokens / budget), float(tokens), kept, epochs, reached))
+        found.append(Allocation(name, float(tokens / budget), float(tokens), kept, epochs, reached))
         assert np.isfinite(reached) or weights[place] == 0
     return found
 

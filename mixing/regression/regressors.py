@@ -26,7 +26,7 @@ class Regressor(Protocol):
     def predict(self, weights: np.ndarray) -> np.ndarray: ...
 
 
-class Linear:
+class LeastSquares:
     """Ordinary least squares on the weights, lightly ridged because they sum to 1. The baseline of RegMix."""
 
     smooth = True
@@ -34,7 +34,7 @@ class Linear:
     def __init__(self, ridge: float = 1e-6) -> None:
         self.ridge = ridge
 
-    def fit(self, weights: np.ndarray, losses: np.ndarray) -> "Linear":
+    def fit(self, weights: np.ndarray, losses: np.ndarray) -> "LeastSquares":
         self.centre, self.mean = weights.mean(0), float(losses.mean())
         inputs = weights - self.centre
         gram = inputs.T @ inputs + self.ridge * len(inputs) * np.eye(inputs.shape[1])
@@ -219,7 +219,7 @@ class GPAlong:
 
 
 REGRESSORS: dict[str, Callable[[], Regressor]] = {
-    "linear": Linear,
+    "linear": LeastSquares,
     "lightgbm": LightGBM,
     "lightgbm_small": lambda: LightGBM(leaf=5),
     "extra_trees": ExtraTrees,

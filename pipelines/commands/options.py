@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ...corpus.store.errors import RequestError
+from ...corpus.store.plain_yaml import load_yaml
 
 if TYPE_CHECKING:  # commands that run no graph do not pay for importing Beam
     from ...corpus.store.workspace import Workspace
@@ -65,7 +66,7 @@ def settings_of(model: type[M], /, **values: Any) -> M:
 def settings_file(path: str) -> dict[str, Any]:
     """What a YAML file says of a stage's settings; the options of the command go before it."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = load_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise RequestError(f"--settings {path} cannot be read: {error}") from error
     if not isinstance(content, dict):

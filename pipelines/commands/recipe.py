@@ -32,11 +32,11 @@ def export(
 
     Example: gristmill recipe export W/mixture/recipe.yaml --to megatron --output OUT --workspace W
     """
-    from ...mixing.exporters.frame import Job
+    from ...mixing.exporters.frame import ExportJob
     from ...mixing.exporters.registry import export_recipe
     from ...mixing.recipe import load_recipe
 
-    job = Job(
+    job = ExportJob(
         load_recipe(path),
         output,
         open_workspace(workspace) if workspace else None,

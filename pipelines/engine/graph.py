@@ -17,7 +17,7 @@ import apache_beam as beam
 
 from ...corpus.store.commits import UNFINISHED, told_apart
 from ...corpus.store.errors import WorkspaceError
-from ...corpus.store.fate import Source
+from ...corpus.store.fate import ShardSource
 from ...corpus.store.shards import Shard, filesystem, replacing
 from ...corpus.store.soundness import is_sound
 from ...corpus.store.workspace import Workspace
@@ -41,14 +41,14 @@ class Work:
 
     name: str
     made_from: dict[str, str]
-    source: Source | None = None
+    source: ShardSource | None = None
     load: Any = None
     stamp: str = ""
     parts: tuple[str, ...] = ()  # the commits that lack it, filled in by the stage
     lasting: bool = False
 
     @classmethod
-    def of(cls, source: Source, load: Any = None, **more: str) -> "Work":
+    def of(cls, source: ShardSource, load: Any = None, **more: str) -> "Work":
         """The work on one shard of documents; `more` names further things it is made from."""
         return cls(source.shard, {**source.made_from, **more}, source, load)
 
@@ -58,7 +58,7 @@ class Work:
         return f"{self.name}@{self.stamp}" if self.lasting else self.name
 
     @property
-    def documents(self) -> Source:
+    def documents(self) -> ShardSource:
         assert self.source is not None, f"{self.name} reads no documents"
         return self.source
 
@@ -193,7 +193,7 @@ def _in_force(plan: Any, item: Work) -> list[Report] | None:
     held = told_apart(plan.workspace.url)[0].get(plan.stage)
     tables = held.tables if held is not None else {}
     found = [(name, shard) for name, table in tables.items() for shard in table.shards if shard.item == item.key]
-    return found or None
+    return found if found and _there(plan.workspace, found) else None
 
 
 def _hand_over(reports: Iterator[Any], plan: Any) -> Iterator[str]:
@@ -228,8 +228,12 @@ def recorded(workspace: Workspace, stage: str, stamp: str) -> list[Report] | Non
         found = [(table, Shard(**told)) for table, told in json.loads(fs.cat_file(path))]
     except (FileNotFoundError, ValueError):
         return None
-    there = (is_sound(*filesystem(workspace.table(table).file_url(shard))) for table, shard in found)
-    return found if all(there) else None
+    return found if _there(workspace, found) else None
+
+
+def _there(workspace: Workspace, reports: Sequence[Report]) -> bool:
+    """Whether all that reports name is there as it was put."""
+    return all(is_sound(*filesystem(workspace.table(table).file_url(shard))) for table, shard in reports)
 
 
 def begun(workspace: Workspace, stage: str) -> bool:

@@ -20,6 +20,7 @@ from ...corpus import extensions
 from ...corpus.readers.inputs import resolve
 from ...corpus.readers.planning import read_ledger
 from ...corpus.store.errors import RequestError, unknown_name
+from ...corpus.store.plain_yaml import RepeatedKey, load_yaml
 from ...corpus.store.workspace import Workspace
 from .invocation import Checking, Invocation
 from .record import StageRecord
@@ -206,33 +207,11 @@ def load_settings(path: str | Path) -> RunFile:
         raise RequestError("\n".join(complaints(error, str(path)))) from error
 
 
-class UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key may stand once in a mapping."""
-
-
-def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
-    seen: dict[Any, int] = {}
-    for key, _ in node.value:
-        if key.tag == "tag:yaml.org,2002:merge":
-            continue
-        name = loader.construct_object(key, deep=True)
-        line = key.start_mark.line + 1
-        if isinstance(name, str | int | float | bool | None) and name in seen:
-            raise RequestError(f"line {line}: the key {name!r} stands there twice, first in line {seen[name]}")
-        if isinstance(name, str | int | float | bool | None):
-            seen[name] = line
-    loader.flatten_mapping(node)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-UniqueKeys.add_constructor("tag:yaml.org,2002:map", _mapping)
-
-
 def parsed(text: str, path: str) -> dict[str, Any]:
     """A settings file as values. RequestError for text that is no YAML, no mapping, or says a key twice."""
     try:
-        values = yaml.load(text, UniqueKeys)  # a SafeLoader
-    except RequestError as error:
+        values = load_yaml(text)
+    except RepeatedKey as error:
         raise RequestError(f"{path}: {error}") from error
     except yaml.YAMLError as error:
         raise RequestError(f"{path} is not YAML: {error}") from error

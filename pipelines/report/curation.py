@@ -24,7 +24,7 @@ CLUSTER_SIZES = ((2, 2), (3, 3), (4, 4), (5, 8), (9, 16), (17, 32), (33, 64), (6
 
 
 @dataclass(frozen=True)
-class Source:
+class ReportSource:
     """A workspace as the sections see it: its name for a reader, its finished tables, its views.
 
     The connection has the views of the catalog, and `counted`, which is `funnel` computed once.
@@ -55,13 +55,13 @@ class Section:
     missing: str | None = None
 
 
-def not_run(key: str, title: str, source: Source, table: str) -> Section:
+def not_run(key: str, title: str, source: ReportSource, table: str) -> Section:
     """The section of a table that is not there yet."""
     return Section(key, title, missing=f"gristmill {command_for(table)} --workspace {source.name}")
 
 
 @dataclass(frozen=True)
-class Step:
+class FunnelStep:
     """One stage of the funnel in one domain, or in all of them."""
 
     stage: str
@@ -71,7 +71,7 @@ class Step:
     dropped_bytes: int
 
 
-def steps(source: Source) -> tuple[list[Step], dict[str, list[Step]]]:
+def steps(source: ReportSource) -> tuple[list[FunnelStep], dict[str, list[FunnelStep]]]:
     """The funnel over all domains, and that of each domain, stages in the order in which they ran."""
     query = (
         "select step, stage, domain, coalesce(sum(documents) filter (fate = 'kept'), 0)::bigint, "
@@ -80,13 +80,13 @@ def steps(source: Source) -> tuple[list[Step], dict[str, list[Step]]]:
         "coalesce(sum(bytes) filter (fate = 'dropped'), 0)::bigint "
         "from counted group by all order by step, domain"
     )
-    by_domain: dict[str, dict[str, Step]] = defaultdict(dict)
+    by_domain: dict[str, dict[str, FunnelStep]] = defaultdict(dict)
     for _, stage, domain, *numbers in source.rows(query):
-        by_domain[domain][stage] = Step(stage, *numbers)
+        by_domain[domain][stage] = FunnelStep(stage, *numbers)
     order = ["extract", *deciding(source.workspace)]
-    nothing = {stage: Step(stage, 0, 0, 0, 0) for stage in order}
+    nothing = {stage: FunnelStep(stage, 0, 0, 0, 0) for stage in order}
     whole = [
-        Step(
+        FunnelStep(
             stage,
             *(
                 sum(getattr(stages.get(stage, nothing[stage]), field) for stages in by_domain.values())
@@ -99,7 +99,7 @@ def steps(source: Source) -> tuple[list[Step], dict[str, list[Step]]]:
     return whole, each
 
 
-def funnel(source: Source) -> Section:
+def funnel(source: ReportSource) -> Section:
     """Documents and bytes through the stages, by rule and by domain."""
     if not source.has("documents"):
         return not_run("funnel", "Funnel", source, "documents")
@@ -141,7 +141,7 @@ def funnel(source: Source) -> Section:
     return Section("funnel", "Funnel", body)
 
 
-def eaten(whole: list[Step]) -> Iterator[str]:
+def eaten(whole: list[FunnelStep]) -> Iterator[str]:
     """A warning for each stage that drops nearly everything: more often a wrong column than a bad crawl."""
     for step in whole[1:]:
         entered = step.kept + step.dropped
@@ -153,7 +153,7 @@ def eaten(whole: list[Step]) -> Iterator[str]:
             )
 
 
-def dropped_by_rule(source: Source, whole: list[Step]) -> str:
+def dropped_by_rule(source: ReportSource, whole: list[FunnelStep]) -> str:
     """Which rule dropped how much, the most documents first."""
     entered = {step.stage: step.kept + step.dropped for step in whole}
     found = source.rows(
@@ -170,7 +170,7 @@ def dropped_by_rule(source: Source, whole: list[Step]) -> str:
     return "<h3>Dropped by rule</h3>" + table(header, rows, words=2, most=40)
 
 
-def cut_by_rule(source: Source) -> str:
+def cut_by_rule(source: ReportSource) -> str:
     """What stages cut out of documents that they kept, by rule; nothing where no text was edited."""
     rows = []
     for stage in deciding(source.workspace):
@@ -189,7 +189,7 @@ def cut_by_rule(source: Source) -> str:
     return "<h3>Cut from documents that were kept</h3>" + table(header, rows, words=2, most=40)
 
 
-def by_domain(each: dict[str, list[Step]]) -> str:
+def by_domain(each: dict[str, list[FunnelStep]]) -> str:
     """What every domain kept after each stage, the largest domain first."""
     ordered = sorted(each.items(), key=lambda item: (-item[1][0].kept_bytes, item[0]))
     stages = [step.stage for step in ordered[0][1]] if ordered else []
@@ -209,7 +209,7 @@ def by_domain(each: dict[str, list[Step]]) -> str:
     return "<h3>By domain</h3>" + table(header, rows)
 
 
-def clusters(source: Source) -> Section:
+def clusters(source: ReportSource) -> Section:
     """Sizes of the clusters of duplicates, and the largest ones with the document that survives."""
     title = "Duplicates"
     if not source.has("duplicates"):
@@ -245,7 +245,7 @@ def clusters(source: Source) -> Section:
     )
 
 
-def largest_clusters(source: Source) -> str:
+def largest_clusters(source: ReportSource) -> str:
     """The largest clusters: what survives, how its duplicates were found and how close the least similar one is."""
     found = source.rows(
         "with largest as (select scope, cluster, max(cluster_size) as members, min(jaccard) as closest, "
@@ -269,7 +269,7 @@ def largest_clusters(source: Source) -> str:
     )
 
 
-def failures(source: Source) -> Section:
+def failures(source: ReportSource) -> Section:
     """Inputs that could not be processed, by stage and kind, with one example of each kind."""
     title = "Failures"
     if not any(name.startswith("failures") for name in source.manifests):
@@ -302,7 +302,7 @@ def failures(source: Source) -> Section:
     )
 
 
-def samples(source: Source) -> Section:
+def samples(source: ReportSource) -> Section:
     """Ten documents kept and ten dropped, drawn by a hash of the id, with the reason."""
     title = "Documents, kept and dropped"
     if not source.has("documents"):
@@ -319,7 +319,7 @@ def samples(source: Source) -> Section:
     return Section("samples", title, body)
 
 
-def _drawn(source: Source, which: str, view: str) -> list[dict[str, Any]]:
+def _drawn(source: ReportSource, which: str, view: str) -> list[dict[str, Any]]:
     """Documents with their decisions. Ids are drawn first, so that no other text is read."""
     drawn = source.rows(
         "select id, stage, rule, value, threshold, duplicate_of from decisions "

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from ...corpus.store.errors import WorkspaceError
 from ...corpus.store.shards import filesystem
 from .charts import dots, legend, lines, scatter, thinned
-from .curation import Section, Source, not_run
+from .curation import ReportSource, Section, not_run
 from .text import Html, bits, count, escape, figure, number, paragraph, percent, short, table
 
 SHARED = ("natural", "uniform", "fitted")  # the mixtures whose shares are drawn
@@ -27,7 +27,7 @@ RUNS = 8  # training runs in one chart
 PANELS = 12  # small charts of predictions
 
 
-def read_parquet(source: Source, name: str) -> list[dict[str, Any]]:
+def read_parquet(source: ReportSource, name: str) -> list[dict[str, Any]]:
     """Rows of a Parquet file of the finished mixture table, none where it is not there."""
     fs, path = filesystem(source.workspace.path("mixture", name))
     if not source.has("mixture") or not fs.exists(path):
@@ -36,7 +36,7 @@ def read_parquet(source: Source, name: str) -> list[dict[str, Any]]:
         return pq.read_table(pa.PythonFile(file, mode="r")).to_pylist()
 
 
-def read_fit(source: Source) -> dict[str, Any]:
+def read_fit(source: ReportSource) -> dict[str, Any]:
     """What the mix stage says of its fit and of the validation; empty where it has not run."""
     fs, path = filesystem(source.workspace.path("mixture", "fit.json"))
     if not source.has("mixture") or not fs.exists(path):
@@ -55,7 +55,7 @@ def told_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
-def mixture(source: Source) -> Section:
+def mixture(source: ReportSource) -> Section:
     """Shares of training tokens, natural, uniform and fitted, with the epochs that follow from them."""
     title = "Mixture"
     rows = read_parquet(source, "table.parquet")
@@ -93,7 +93,7 @@ def mixture(source: Source) -> Section:
     return Section("mixture", title, body)
 
 
-def comparison(source: Source) -> Section:
+def comparison(source: ReportSource) -> Section:
     """Held-out bits per byte of models trained on each mixture, each seed shown."""
     title = "Mixtures, measured"
     rows, fit = read_parquet(source, "validation.parquet"), read_fit(source)
@@ -129,7 +129,7 @@ def comparison(source: Source) -> Section:
     return Section("comparison", title, body + foretold(fit))
 
 
-def on_target(source: Source) -> dict[str, float] | None:
+def on_target(source: ReportSource) -> dict[str, float] | None:
     """Bits per byte of the fitted mixture on the target, and how far above (+) or below (-) natural that is."""
     measured = read_fit(source).get("validation", {}).get("mixtures", {}).get("fitted")
     if measured is None:
@@ -190,7 +190,7 @@ def spread(values: Sequence[float], best: float) -> Html:
     return Html(f"<b>{shown}</b>" if mean == best else shown)
 
 
-def predictions(source: Source) -> Section:
+def predictions(source: ReportSource) -> Section:
     """Out-of-fold predictions against the measured losses of the swarm, one small chart a target."""
     title = "Proxies, predicted and measured"
     swarm, fit = read_parquet(source, "swarm.parquet"), read_fit(source)
@@ -235,7 +235,7 @@ def predictions(source: Source) -> Section:
     return Section("predictions", title, body + paragraph(note, "lead"))
 
 
-def training(source: Source) -> Section:
+def training(source: ReportSource) -> Section:
     """Loss and held-out bits per byte along every run of runs/, and the shares that it realised."""
     title = "Training runs"
     runs, cards = metrics(source), run_cards(source)
@@ -313,7 +313,7 @@ def files_of_runs(fs: Any, path: str, name: str) -> list[str]:
     return [f"{folder}/{name}" for folder in folders if fs.exists(f"{folder}/{name}")]
 
 
-def run_cards(source: Source) -> dict[str, dict[str, Any]]:
+def run_cards(source: ReportSource) -> dict[str, dict[str, Any]]:
     """run -> the card that it left when it ended."""
     fs, path = filesystem(source.workspace.path("runs"))
     cards = {}
@@ -332,7 +332,7 @@ def held_out(log: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[tuple[flo
     return [(name, curves[name]) for name in sorted(curves)[:RUNS]]
 
 
-def metrics(source: Source) -> dict[str, list[dict[str, Any]]]:
+def metrics(source: ReportSource) -> dict[str, list[dict[str, Any]]]:
     """run -> its metrics in order of steps, a step that was logged twice (before a kill and after it) once."""
     fs, path = filesystem(source.workspace.path("runs"))
     if not fs.exists(path):

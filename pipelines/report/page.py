@@ -16,13 +16,13 @@ from ...corpus.store.errors import RequestError
 from ...corpus.store.fate import BEFORE, chain
 from ...corpus.store.shards import replacing
 from ...corpus.store.workspace import Workspace
-from .curation import Section, Source, clusters, failures, funnel, samples, steps
+from .curation import ReportSource, Section, clusters, failures, funnel, samples, steps
 from .models import comparison, mixture, on_target, predictions, training
 from .settings import ReportSettings as ReportSettings
 from .text import bits, count, escape, percent, size, table
 
 SPLITS = ("train", "heldout")
-SECTIONS: tuple[Callable[[Source], Section], ...] = (
+SECTIONS: tuple[Callable[[ReportSource], Section], ...] = (
     funnel,
     clusters,
     mixture,
@@ -62,7 +62,7 @@ def render(workspace: Workspace) -> tuple[str, list[Section]]:
         chain(workspace, "report")  # figures of a chain that does not fit together would contradict each other
     with open_catalog(workspace) as connection:
         connection.execute("create temp table counted as from funnel")  # the one query that reads every text
-        source = Source(workspace, finished, connection)
+        source = ReportSource(workspace, finished, connection)
         sections = [*(section(source) for section in SECTIONS), tables(source)]
         overview = tiles(source)
     page = Template(resources.files(__name__.rpartition(".")[0]).joinpath("page.html").read_text("utf-8"))
@@ -93,7 +93,7 @@ def _placed(section: Section) -> str:
     return f'<section id="{section.key}"><h2>{escape(section.title)}</h2>{body}</section>'
 
 
-def tiles(source: Source) -> str:
+def tiles(source: ReportSource) -> str:
     """The figures that a reader looks for first."""
     shown: list[tuple[str, str, str]] = []
     if source.has("documents"):
@@ -121,7 +121,7 @@ def tiles(source: Source) -> str:
     return f'<dl class="tiles">{cells}</dl>' if cells else ""
 
 
-def tables(source: Source) -> Section:
+def tables(source: ReportSource) -> Section:
     """What lies in the workspace: each finished table with the stage, the settings and the bytes that made it."""
     rows = [
         (

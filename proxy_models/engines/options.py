@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from ...corpus.store.errors import RequestError
+from ...corpus.store.plain_yaml import load_yaml
 
 
 class EngineOptions(BaseModel, frozen=True, extra="forbid"):
@@ -43,7 +44,7 @@ def read_engine(file: str) -> dict[str, Any]:
 
     try:
         with open(file, encoding="utf-8") as opened:
-            read = yaml.safe_load(opened)
+            read = load_yaml(opened.read())
     except (OSError, yaml.YAMLError) as error:
         raise RequestError(f"--engine {file} cannot be read: {error}") from error
     if not isinstance(read, dict):

@@ -21,7 +21,7 @@ from . import heads
 from .checkpoint import Trail
 from .graph import GraphedStep
 from .order import DataOrder
-from .pool import HeldOut, TokenPool
+from .pool import HeldOutTokens, TokenPool
 from .stacked import StackedTransformer
 from .stacked_optimizer import AdamState, AdamW, clip, norms
 from .stacked_trunk import Trunk
@@ -230,7 +230,7 @@ class HeldOutRows:
         return nats / math.log(2) / self.bytes
 
 
-def held_out_rows(target: HeldOut, pool: TokenPool, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
+def held_out_rows(target: HeldOutTokens, pool: TokenPool, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
     """(N, T) inputs and targets of a held-out set, cut as the training loop cuts it. A document that lacks the start
     token is read after one all the same."""
     if target.heads is not None:
@@ -247,7 +247,7 @@ def held_out_rows(target: HeldOut, pool: TokenPool, seq_len: int) -> tuple[np.nd
     return ids, targets
 
 
-def answer_rows(target: HeldOut, start: int, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
+def answer_rows(target: HeldOutTokens, start: int, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
     """(N, T) inputs and targets (-1 where nothing is measured) of documents whose heads are only read.
 
     Each document is read behind its own head, in windows where it is longer than a row (`training.evaluation.windows`),

@@ -39,7 +39,7 @@ class DomainPool:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutTokens:
     """What losses are measured on: whole documents, and the bytes of text that their tokens stand for.
 
     tokens   (N,) uint16 or uint32
@@ -65,7 +65,7 @@ class TokenPool:
     """
 
     domains: tuple[DomainPool, ...]
-    heldout: tuple[HeldOut, ...]
+    heldout: tuple[HeldOutTokens, ...]
     vocab_size: int
     start: int = 0
     end: int | None = None
@@ -149,11 +149,11 @@ class TokenPool:
             tokens, offsets = held.plain(documents)
             if name not in required and not int(held.n_bytes[:documents].sum()):
                 continue
-            targets.append(HeldOut(name, np.array(tokens), int(held.n_bytes[:documents].sum()), offsets))
+            targets.append(HeldOutTokens(name, np.array(tokens), int(held.n_bytes[:documents].sum()), offsets))
         pools = tuple(DomainPool(domain.name, *domain.plain()) for domain in train)
         return cls(pools, tuple(targets), facts.vocab_size, facts.bos, facts.eos)
 
-    def text_tokens(self, target: HeldOut) -> int:
+    def text_tokens(self, target: HeldOutTokens) -> int:
         """Tokens of a held-out set whose loss is measured: neither what starts a document nor what ends it."""
         if target.heads is not None:
             return len(target.tokens) - int(target.heads.sum())
@@ -162,7 +162,7 @@ class TokenPool:
             silent |= target.tokens == self.end
         return int((~silent).sum())
 
-    def measured_on(self, *targets: HeldOut) -> "TokenPool":
+    def measured_on(self, *targets: HeldOutTokens) -> "TokenPool":
         """The same pool with other held-out sets, for example a task that is no domain of the mixture."""
         return replace(self, heldout=targets)
 
@@ -186,7 +186,7 @@ class TokenPool:
         for name, (documents, n_bytes) in heldout.items():
             offsets = np.zeros(len(documents) + 1, np.int64)
             np.cumsum([len(document) for document in documents], out=offsets[1:])
-            targets.append(HeldOut(name, _joined(documents, kind), n_bytes, offsets))
+            targets.append(HeldOutTokens(name, _joined(documents, kind), n_bytes, offsets))
         return cls(tuple(domains), tuple(targets), vocab_size, start, end)
 
 

@@ -26,7 +26,7 @@ from ...training.transformer import TransformerConfig
 EPSILON = 1e-6  # of every norm
 
 
-class Workspace:
+class Buffers:
     """Tensors by name and shape, made when they are first asked for and then used again. Contents are not kept."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Trunk:
     ) -> None:
         self.config, self.gradients, self.cos, self.sin = config, gradients, cos, sin  # cos, sin: (max_len, E/2)
         self.weights = {name: weight.detach() for name, weight in weights.items()}
-        self.take = Workspace()
+        self.take = Buffers()
         self.layers: list[Layer] = []
         self.last: Normed | None = None
 

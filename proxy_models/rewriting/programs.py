@@ -78,7 +78,7 @@ def join(programs: Iterable[Program]) -> Program:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProgramOutcome:
     """What a program made of a document.
 
     rule, value, threshold  why it was dropped, or None
@@ -236,14 +236,14 @@ def _line(value: str | int | bool | None) -> int:
 # ---- running -------------------------------------------------------------------------------------------------------
 
 
-def execute(text: str, program: Program) -> Outcome:
+def execute(text: str, program: Program) -> ProgramOutcome:
     """Run a program on a document and apply the safety rules, in their published order.
 
     Words are what white space separates. Dropped: by `drop_doc`; where at most 5 % of the words are left and there
     are fewer than two errors; where at most ten words are left. Two errors: the original stands.
     """
     if any(isinstance(operation, DropDoc) for operation in program.operations):
-        return Outcome(False, "", ((0, len(text), "drop_doc"),), "drop_doc", errors=program.errors)
+        return ProgramOutcome(False, "", ((0, len(text), "drop_doc"),), "drop_doc", errors=program.errors)
     lines = text.split("\n")
     errors = list(program.errors)
     changed = _normalized(lines, [op for op in program.operations if isinstance(op, Normalize)])
@@ -257,18 +257,18 @@ def execute(text: str, program: Program) -> Outcome:
             for at in range(operation.start, last + 1):
                 gone.setdefault(at, operation.rule)
     if not gone and not changed:
-        return Outcome(True, text, errors=tuple(errors))
+        return ProgramOutcome(True, text, errors=tuple(errors))
     edited = "\n".join(changed.get(at, (line,))[0] for at, line in enumerate(lines) if at not in gone)
     removed = tuple(_spans(lines, changed, gone))
     before, after = len(text.split()), len(edited.split())
     share = after / before if before else 1.0
     if share <= LEAST_KEPT and len(errors) <= MOST_ERRORS:
-        return Outcome(False, "", removed, "least_kept", share, LEAST_KEPT, tuple(errors))
+        return ProgramOutcome(False, "", removed, "least_kept", share, LEAST_KEPT, tuple(errors))
     if after <= LEAST_WORDS:
-        return Outcome(False, "", removed, "least_words", float(after), float(LEAST_WORDS), tuple(errors))
+        return ProgramOutcome(False, "", removed, "least_words", float(after), float(LEAST_WORDS), tuple(errors))
     if len(errors) > MOST_ERRORS:
-        return Outcome(True, text, errors=tuple(errors))
-    return Outcome(True, edited, removed, errors=tuple(errors))
+        return ProgramOutcome(True, text, errors=tuple(errors))
+    return ProgramOutcome(True, edited, removed, errors=tuple(errors))
 
 
 def _normalized(lines: list[str], operations: Sequence[Normalize]) -> dict[int, tuple[str, str]]:
@@ -321,7 +321,7 @@ def _shared(a: str, b: str) -> int:
     return min(len(a), len(b))
 
 
-def difference(text: str, outcome: Outcome) -> str:
+def difference(text: str, outcome: ProgramOutcome) -> str:
     """What a program changes, line by line, for a human: the unified form without unchanged lines far away."""
     import difflib
 

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from ...corpus.store.errors import RequestError, unknown_name
+from ...corpus.store.plain_yaml import load_yaml
 from ...corpus.store.shards import fingerprint
 from ..engines.cache import Reply
 from ..engines.engine import Request
@@ -45,7 +46,7 @@ def bundled_styles() -> dict[str, Style]:
 def styles_of(text: str, where: str) -> dict[str, Style]:
     """Styles from YAML: a mapping of names to what `Style` holds."""
     try:
-        told = yaml.safe_load(text)
+        told = load_yaml(text)
         if not isinstance(told, dict):
             raise RequestError(f"{where}: expected a mapping of style names, found {type(told).__name__}")
         return {str(name): Style.model_validate(style) for name, style in told.items()}

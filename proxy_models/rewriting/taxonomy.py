@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from ...corpus.store.errors import RequestError, unknown_name
+from ...corpus.store.plain_yaml import load_yaml
 from ..engines.engine import Request
 
 EXCERPT = 4000  # characters of a document that are judged
@@ -69,7 +70,7 @@ def _bundled() -> dict[str, Taxonomy]:
 
 def _read(text: str, where: str) -> dict[str, Taxonomy]:
     try:
-        told = yaml.safe_load(text)
+        told = load_yaml(text)
         if not isinstance(told, dict) or not all(isinstance(name, str) and name.isidentifier() for name in told):
             raise RequestError(f"{where}: expected a mapping of taxonomy names, which become columns")
         return {name: Taxonomy.model_validate(taxonomy) for name, taxonomy in told.items()}

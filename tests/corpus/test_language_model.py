@@ -10,7 +10,7 @@ from gristmill.corpus.languages.model import (
     LONGEST,
     SLICE,
     SLICES,
-    Model,
+    LanguageIdentifier,
     characters,
     folding,
     ngrams,
@@ -135,7 +135,9 @@ def test_scores_are_those_of_the_mean_vector_worked_out_by_hand():
     letter = room[: ngrams(characters("a"), fold, room)][2]
     vectors = np.array([[100, -50]], np.int8)
     head = np.array([[0.01, 0.0], [0.0, 0.02]], np.float32)
-    model = Model(("x", "y"), fold, table(np.array([letter], np.uint32)), vectors, head, np.zeros(2, np.float32))
+    model = LanguageIdentifier(
+        ("x", "y"), fold, table(np.array([letter], np.uint32)), vectors, head, np.zeros(2, np.float32)
+    )
     assert scores("a", model) == pytest.approx([np.e**2 / (np.e**2 + 1), 1 / (np.e**2 + 1)], rel=1e-5)
     halved = scores("a б", model)  # one known n-gram and one letter never seen: a sixth of the mean
     assert halved[0] == pytest.approx(1 / (1 + np.exp(-2 / 6)), rel=1e-5)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gristmill.mixing.exporters.frame import Job
-from gristmill.mixing.recipe import Phase, make_recipe
+from gristmill.mixing.exporters.frame import ExportJob
+from gristmill.mixing.recipe import RecipePhase, make_recipe
 
 SHARES = {"books": 0.2, "chat": 0.05, "web": 0.75}
 LENGTHS = {"books": 4000.0, "chat": 400.0, "web": 40.0}
@@ -20,12 +20,12 @@ def recipe(phases=None, **changes):
     return make_recipe(
         total_tokens=256 * 64 * 400,
         domains=domains,
-        phases=phases or [Phase(until=1.0, seq_len=64, shares={**SHARES, "none": 0.0})],
+        phases=phases or [RecipePhase(until=1.0, seq_len=64, shares={**SHARES, "none": 0.0})],
     )
 
 
 def job(tmp_path, made=None, **options):
-    return Job(made or recipe(), str(tmp_path / "out"), **{"batch": 64, **options})
+    return ExportJob(made or recipe(), str(tmp_path / "out"), **{"batch": 64, **options})
 
 
 def token_share(names, drawn, unit_tokens):

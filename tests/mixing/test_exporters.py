@@ -12,7 +12,7 @@ import yaml
 
 from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.exporters.registry import export_recipe
-from gristmill.mixing.recipe import Phase, make_recipe
+from gristmill.mixing.recipe import RecipePhase, make_recipe
 
 from .export_case import DRAWS, LENGTHS, SHARES, close, job, largest_deficit, recipe, token_share
 
@@ -31,15 +31,15 @@ def test_megatron_reads_its_own_arguments_as_token_shares(tmp_path):
 
 def test_megatron_takes_no_path_for_a_weight_however_small_the_share(tmp_path):
     shares = {"books": 1e-5, "web": 1 - 1e-5}
-    export_recipe("megatron", job(tmp_path, recipe([Phase(until=1.0, seq_len=64, shares=shares)]), batch=256))
+    export_recipe("megatron", job(tmp_path, recipe([RecipePhase(until=1.0, seq_len=64, shares=shares)]), batch=256))
     parts = (tmp_path / "out" / "phase-1.args").read_text().split()
     assert parts[0] == "0.00001"
 
 
 def test_megatron_phases_become_one_file_each_and_their_iterations(tmp_path):
     phases = [
-        Phase(until=0.75, seq_len=64, shares={"web": 1.0}),
-        Phase(until=1.0, seq_len=64, shares={"books": 1.0}),
+        RecipePhase(until=0.75, seq_len=64, shares={"web": 1.0}),
+        RecipePhase(until=1.0, seq_len=64, shares={"books": 1.0}),
     ]
     export_recipe("megatron", job(tmp_path, recipe(phases)))
     assert "web_train" in (tmp_path / "out" / "phase-1.args").read_text()
@@ -56,7 +56,7 @@ def test_neox_reads_weights_of_samples_and_lets_nothing_override_them(tmp_path):
     assert told["weight_by_num_documents"] is False
     drawn = largest_deficit(told["train-data-weights"], DRAWS)
     assert close(token_share(names, drawn, dict.fromkeys(names, 64)))
-    phases = [Phase(until=0.5, seq_len=64, shares=SHARES), Phase(until=1.0, seq_len=64, shares=SHARES)]
+    phases = [RecipePhase(until=0.5, seq_len=64, shares=SHARES), RecipePhase(until=1.0, seq_len=64, shares=SHARES)]
     with pytest.raises(RequestError, match="one mixture a run"):
         export_recipe("neox", job(tmp_path, recipe(phases)))
 
@@ -76,7 +76,7 @@ def test_hf_probabilities_give_the_token_shares_though_they_count_documents(tmp_
     ("made", "message"),
     [
         (lambda: recipe(web={"loss_weight": 2.0}), "no loss weights"),
-        (lambda: recipe([Phase(until=1.0, seq_len=64, shares=SHARES, metadata="host")]), "metadata"),
+        (lambda: recipe([RecipePhase(until=1.0, seq_len=64, shares=SHARES, metadata="host")]), "metadata"),
     ],
 )
 def test_what_a_trainer_cannot_do_is_refused(tmp_path, to, made, message):
@@ -87,7 +87,9 @@ def test_what_a_trainer_cannot_do_is_refused(tmp_path, to, made, message):
 @pytest.mark.parametrize("name", ["0.5", "a b", "x/y", "-"])
 def test_a_domain_name_that_would_break_a_trainers_syntax_is_refused(tmp_path, name):
     domains = {name: {"tokens_available": 10**6, "mean_tokens_per_document": 10, "bytes_per_token": 4}}
-    made = make_recipe(total_tokens=10**6, domains=domains, phases=[Phase(until=1.0, seq_len=64, shares={name: 1.0})])
+    made = make_recipe(
+        total_tokens=10**6, domains=domains, phases=[RecipePhase(until=1.0, seq_len=64, shares={name: 1.0})]
+    )
     with pytest.raises(RequestError, match="cannot be a path"):
         export_recipe("megatron", job(tmp_path, made))
 
@@ -95,7 +97,7 @@ def test_a_domain_name_that_would_break_a_trainers_syntax_is_refused(tmp_path, n
 def test_a_share_of_less_than_one_sample_is_refused(tmp_path):
     shares = {"books": 1e-6, "web": 1 - 1e-6}
     with pytest.raises(RequestError, match="less than one"):
-        export_recipe("megatron", job(tmp_path, recipe([Phase(until=1.0, seq_len=64, shares=shares)])))
+        export_recipe("megatron", job(tmp_path, recipe([RecipePhase(until=1.0, seq_len=64, shares=shares)])))
 
 
 def test_an_unknown_trainer_is_refused_with_the_nearest_name(tmp_path):

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.mixing.exporters.frame import Job
+from gristmill.mixing.exporters.frame import ExportJob
 from gristmill.mixing.exporters.levanter import block_counts
 from gristmill.mixing.exporters.registry import EXPORTERS, export_recipe
 from gristmill.mixing.exporters.rows import MixedStream
-from gristmill.mixing.recipe import Phase, make_recipe
+from gristmill.mixing.recipe import RecipePhase, make_recipe
 from gristmill.training.data.shards import TokenDomain, TokenFacts
 
 from .export_case import DRAWS, LENGTHS, SHARES, close, job, largest_deficit, recipe, token_share
@@ -26,11 +26,13 @@ TINY = {"long": 0.3, "middle": 0.2, "short": 0.5}
 
 
 def tiny(facts, phases=None, total=150_000):
-    return make_recipe(total_tokens=total, domains=facts, phases=phases or [Phase(until=1.0, seq_len=32, shares=TINY)])
+    return make_recipe(
+        total_tokens=total, domains=facts, phases=phases or [RecipePhase(until=1.0, seq_len=32, shares=TINY)]
+    )
 
 
 def full(tmp_path, workspace, facts, to, made=None):
-    options = Job(made or tiny(facts), str(tmp_path / to), workspace, batch=8, seed=3)
+    options = ExportJob(made or tiny(facts), str(tmp_path / to), workspace, batch=8, seed=3)
     return export_recipe(to, options), tmp_path / to
 
 
@@ -49,7 +51,7 @@ def test_every_trainer_reports_shares_within_one_per_cent_and_leaves_zero_out(tm
 @pytest.mark.parametrize("to", sorted(set(EXPORTERS) - {*PREMIXED, "neox"}))
 def test_a_domain_that_only_the_last_phase_leaves_out_is_in_the_first_alone(tmp_path, to):
     last = {"books": 0.4, "chat": 0.0, "web": 0.6}
-    phases = [Phase(until=0.75, seq_len=64, shares=SHARES), Phase(until=1.0, seq_len=64, shares=last)]
+    phases = [RecipePhase(until=0.75, seq_len=64, shares=SHARES), RecipePhase(until=1.0, seq_len=64, shares=last)]
     with pytest.raises(RequestError, match="one mixture a run"):
         export_recipe("neox", job(tmp_path, recipe(phases=phases)))
     export_recipe(to, job(tmp_path, recipe(phases=phases)))
@@ -73,8 +75,8 @@ def test_every_trainer_writes_the_data_it_names(tmp_path, workspace, facts, to):
 
 def test_nanotron_draws_the_token_shares_and_its_stages_start_where_phases_do(tmp_path):
     phases = [
-        Phase(until=0.5, seq_len=64, shares=SHARES),
-        Phase(until=1.0, seq_len=64, shares={"web": 0.5, "books": 0.5}),
+        RecipePhase(until=0.5, seq_len=64, shares=SHARES),
+        RecipePhase(until=1.0, seq_len=64, shares={"web": 0.5, "books": 0.5}),
     ]
     export_recipe("nanotron", job(tmp_path, recipe(phases)))
     stages = yaml.safe_load((tmp_path / "out" / "data_stages.yaml").read_text())["data_stages"]
@@ -94,9 +96,12 @@ def test_olmo_ratios_sum_to_one_as_numpy_checks_it(tmp_path):
 
 
 def test_olmo_refuses_more_repetition_than_the_recipe_allows(tmp_path, facts):
-    phases = [Phase(until=0.9, seq_len=32, shares=TINY), Phase(until=1.0, seq_len=32, shares={"short": 1.0})]
+    phases = [
+        RecipePhase(until=0.9, seq_len=32, shares=TINY),
+        RecipePhase(until=1.0, seq_len=32, shares={"short": 1.0}),
+    ]
     capped = {**facts, "short": {**facts["short"], "max_epochs": 30.0}}
-    export_recipe("olmo", Job(tiny(capped, phases), str(tmp_path / "a"), batch=8))
+    export_recipe("olmo", ExportJob(tiny(capped, phases), str(tmp_path / "a"), batch=8))
     with pytest.raises(ValueError, match="exceed its cap"):
         tiny({**facts, "short": {**facts["short"], "max_epochs": 0.1}}, phases)
 
@@ -104,7 +109,7 @@ def test_olmo_refuses_more_repetition_than_the_recipe_allows(tmp_path, facts):
 def test_levanter_keeps_a_share_that_its_usual_block_would_lose(tmp_path):
     shares = {"books": 0.0003, "chat": 0.4997, "web": 0.5}
     assert block_counts(shares, 2048)["books"] == 0
-    export_recipe("levanter", job(tmp_path, recipe([Phase(until=1.0, seq_len=64, shares=shares)])))
+    export_recipe("levanter", job(tmp_path, recipe([RecipePhase(until=1.0, seq_len=64, shares=shares)])))
     data = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())["data"]
     counts = block_counts(data["train_weights"], data["mixture_block_size"])
     assert counts["books"] / data["mixture_block_size"] == pytest.approx(0.0003, rel=0.01)
@@ -113,11 +118,14 @@ def test_levanter_keeps_a_share_that_its_usual_block_would_lose(tmp_path):
 def test_levanter_refuses_a_share_below_its_largest_block(tmp_path):
     shares = {"books": 1e-5, "web": 1 - 1e-5}
     with pytest.raises(RequestError, match="blocks of at most"):
-        export_recipe("levanter", job(tmp_path, recipe([Phase(until=1.0, seq_len=64, shares=shares)])))
+        export_recipe("levanter", job(tmp_path, recipe([RecipePhase(until=1.0, seq_len=64, shares=shares)])))
 
 
 def test_levanter_stages_start_on_blocks(tmp_path):
-    phases = [Phase(until=0.9, seq_len=64, shares=SHARES), Phase(until=1.0, seq_len=64, shares={"books": 1.0})]
+    phases = [
+        RecipePhase(until=0.9, seq_len=64, shares=SHARES),
+        RecipePhase(until=1.0, seq_len=64, shares={"books": 1.0}),
+    ]
     export_recipe("levanter", job(tmp_path, recipe(phases), batch=16))
     content = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
     stages = content["data"]["train_weights"]
@@ -194,13 +202,16 @@ def test_nanogpt_holds_the_shares_of_tokens(tmp_path, workspace, facts):
 
 
 def test_nanogpt_refuses_phases_because_it_draws_at_random(tmp_path, workspace, facts):
-    phases = [Phase(until=0.5, seq_len=32, shares=TINY), Phase(until=1.0, seq_len=32, shares={"long": 1.0})]
+    phases = [RecipePhase(until=0.5, seq_len=32, shares=TINY), RecipePhase(until=1.0, seq_len=32, shares={"long": 1.0})]
     with pytest.raises(RequestError, match="order of phases"):
         full(tmp_path, workspace, facts, "nanogpt", tiny(facts, phases))
 
 
 def test_modded_nanogpt_headers_count_the_tokens_and_phases_keep_their_order(tmp_path, workspace, facts):
-    phases = [Phase(until=0.5, seq_len=32, shares={"short": 1.0}), Phase(until=1.0, seq_len=32, shares={"long": 1.0})]
+    phases = [
+        RecipePhase(until=0.5, seq_len=32, shares={"short": 1.0}),
+        RecipePhase(until=1.0, seq_len=32, shares={"long": 1.0}),
+    ]
     _, folder = full(tmp_path, workspace, facts, "modded_nanogpt", tiny(facts, phases))
     parts = []
     for name in ("gristmill_train_000001.bin", "gristmill_train_000002.bin"):

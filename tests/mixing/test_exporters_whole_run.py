@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.mixing.exporters.frame import Job
+from gristmill.mixing.exporters.frame import ExportJob
 from gristmill.mixing.exporters.registry import export_recipe
-from gristmill.mixing.recipe import Phase, make_recipe
+from gristmill.mixing.recipe import RecipePhase, make_recipe
 from gristmill.training.data.shards import document_ids, open_tokens
 
 NAMES = ("long", "middle", "short")
@@ -38,7 +38,7 @@ def load(tmp_path, workspace, facts, monkeypatch):
 
     def exported(phases, total):
         made = make_recipe(total_tokens=total, domains=facts, phases=phases)
-        told = export_recipe("hf", Job(made, str(tmp_path / "hf"), workspace, batch=8, seed=3))
+        told = export_recipe("hf", ExportJob(made, str(tmp_path / "hf"), workspace, batch=8, seed=3))
         spec = importlib.util.spec_from_file_location("mixture", tmp_path / "hf" / "mixture.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -61,7 +61,7 @@ def sizes(workspace):
 def test_the_export_lasts_as_long_as_the_recipe_and_no_document_comes_twice_in_an_epoch(load, workspace, ends, epochs):
     size, available = sizes(workspace), sum(open_tokens(workspace, name).tokens for name in NAMES)
     shares = [{"long": 0.3, "middle": 0.2, "short": 0.5}, {"long": 0.5, "middle": 0.25, "short": 0.25}, {"short": 1.0}]
-    phases = [Phase(until=end, seq_len=32, shares=own) for end, own in zip(ends, shares, strict=False)]
+    phases = [RecipePhase(until=end, seq_len=32, shares=own) for end, own in zip(ends, shares, strict=False)]
     total = int(epochs * available)
     told, draw = load(phases, total)
     read, longest, begin = [], max(tokens for _, tokens in size.values()), 0.0
@@ -89,7 +89,7 @@ def test_the_export_lasts_as_long_as_the_recipe_and_no_document_comes_twice_in_a
 def test_a_share_of_less_than_half_a_document_is_refused_by_its_name(load):
     shares = {"long": 0.0001, "short": 0.9999}
     with pytest.raises(RequestError, match="the share of long is less than half a document"):
-        load([Phase(until=1.0, seq_len=32, shares=shares)], 1000)
+        load([RecipePhase(until=1.0, seq_len=32, shares=shares)], 1000)
 
 
 @pytest.mark.parametrize("to", ["lingua", "torchtitan"])
@@ -100,8 +100,8 @@ def test_tables_smaller_than_the_ranks_that_read_them_are_said(tmp_path, to):
         for n, (a, m) in domains.items()
     }
     made = make_recipe(
-        total_tokens=10**6, domains=facts, phases=[Phase(until=1.0, seq_len=64, shares={"few": 0.5, "many": 0.5})]
+        total_tokens=10**6, domains=facts, phases=[RecipePhase(until=1.0, seq_len=64, shares={"few": 0.5, "many": 0.5})]
     )
-    told = export_recipe(to, Job(made, str(tmp_path / to), None, batch=8))
+    told = export_recipe(to, ExportJob(made, str(tmp_path / to), None, batch=8))
     assert [note for note in told.notes if "few has 2" in note]
     assert not [note for note in told.notes if "many has" in note]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.online import ADO, GroupDRO, OnlineSettings, doremi, falling, phases, train_online
-from gristmill.mixing.recipe import Phase
+from gristmill.mixing.recipe import RecipePhase
 from gristmill.proxy_models.fleets.fleet import FleetSettings
 from gristmill.proxy_models.fleets.pool import TokenPool
 
@@ -71,7 +71,7 @@ def test_doremi_begins_at_the_prior_moves_away_and_its_path_is_a_recipe():
     assert np.abs(run.shares[-1] - PRIOR).max() > 0.1
     assert run.mixture == pytest.approx(run.shares.mean(0))
     assert run.tokens_per_model == SETTINGS.tokens_per_model
-    made = [Phase.model_validate({**one, "shares": dict(zip("abc", one["shares"], strict=True))})
+    made = [RecipePhase.model_validate({**one, "shares": dict(zip("abc", one["shares"], strict=True))})
             for one in phases(run, 16)]  # fmt: skip
     assert made[-1].until == 1.0
     assert len(made) == 5

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.mixing.recipe import Phase, dump_recipe, load_recipe, make_recipe, rounded, save_recipe
+from gristmill.mixing.recipe import RecipePhase, dump_recipe, load_recipe, make_recipe, rounded, save_recipe
 from gristmill.pipelines.cli import main
 
 BOOKS = {"tokens_available": 1000, "mean_tokens_per_document": 100.0, "bytes_per_token": 4.0}
@@ -21,8 +21,8 @@ def recipe(**changes):
         "total_tokens": 2000,
         "domains": {"web": WEB, "books": BOOKS},
         "phases": [
-            Phase(until=0.9, seq_len=64, shares={"web": 0.5, "books": 0.5}),
-            Phase(until=1.0, seq_len=128, shares={"books": 1.0}),
+            RecipePhase(until=0.9, seq_len=64, shares={"web": 0.5, "books": 0.5}),
+            RecipePhase(until=1.0, seq_len=128, shares={"books": 1.0}),
         ],
     }
     return make_recipe(**{**given, **changes})
@@ -86,8 +86,8 @@ def test_the_fingerprint_ignores_the_name_and_sees_the_shares():
 
 
 def test_two_recipes_are_compared_place_by_place(tmp_path, capsys):
-    phases = [Phase(until=0.9, seq_len=64, shares={"web": 0.4, "books": 0.6}),
-              Phase(until=1.0, seq_len=128, shares={"books": 1.0})]  # fmt: skip
+    phases = [RecipePhase(until=0.9, seq_len=64, shares={"web": 0.4, "books": 0.6}),
+              RecipePhase(until=1.0, seq_len=128, shares={"books": 1.0})]  # fmt: skip
     save_recipe(recipe(name="a"), str(tmp_path / "a.yaml"))
     save_recipe(recipe(name="b", phases=phases, shards={"web": "f" * 32}), str(tmp_path / "b.yaml"))
 
@@ -118,7 +118,7 @@ def test_the_schema_that_is_printed_is_the_one_that_is_checked(capsys):
 
 def test_tiny_shares_survive_every_yaml_reader():
     shares = {"web": 1 - 1e-6, "books": 1e-6}
-    made = recipe(phases=[Phase(until=1.0, seq_len=64, shares=shares)])
+    made = recipe(phases=[RecipePhase(until=1.0, seq_len=64, shares=shares)])
     assert yaml.safe_load(dump_recipe(made))["phases"][0]["shares"]["books"] == 1e-6
 
 

@@ -21,7 +21,7 @@ from gristmill.pipelines.engine.stage import run_stage
 from gristmill.pipelines.stages.mix.bounds import MixSettings, mix_inputs
 from gristmill.pipelines.stages.mix.stage import mix
 from gristmill.proxy_models.fleets.group import answer_rows
-from gristmill.proxy_models.fleets.pool import HeldOut
+from gristmill.proxy_models.fleets.pool import HeldOutTokens
 from gristmill.training.targets import Item
 
 from .test_mix_stage import SETTINGS
@@ -114,7 +114,7 @@ def test_every_token_of_an_answer_is_measured_once_and_none_of_its_question(size
     parts = [np.arange(head + end) + 100 * place + 1 for place, (head, end) in enumerate(sizes)]
     heads = np.array([head for head, _ in sizes])
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-    held = HeldOut("t", np.concatenate(parts).astype(np.uint16), 10, offsets, heads)
+    held = HeldOutTokens("t", np.concatenate(parts).astype(np.uint16), 10, offsets, heads)
     inputs, targets = answer_rows(held, 0, seq_len)
     assert inputs.shape == targets.shape == (len(inputs), seq_len)
     measured = sorted(targets[targets >= 0].tolist())

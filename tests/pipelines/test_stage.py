@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from gristmill.corpus.store import schema
 from gristmill.corpus.store.commits import MANIFEST
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
-from gristmill.corpus.store.fate import Source, sources
+from gristmill.corpus.store.fate import ShardSource, sources
 from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
@@ -99,7 +99,7 @@ def test_growth_opens_no_old_shard(workspace, monkeypatch):
     before = {shard.name: shard for shard in workspace.table("counted").finished("test").shards}
     put_documents(workspace, {"a.parquet": 2, "b.parquet": 3, "c.parquet": 1})
     opened = []
-    monkeypatch.setattr(Source, "read", lambda self, *_: opened.append(self.shard) or iter(()))
+    monkeypatch.setattr(ShardSource, "read", lambda self, *_: opened.append(self.shard) or iter(()))
     run(workspace)
     assert opened == ["c.parquet"]
     after = {shard.name: shard for shard in workspace.table("counted").finished("test").shards}

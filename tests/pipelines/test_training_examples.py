@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.corpus.store.workspace import Workspace
-from gristmill.mixing.recipe import Phase, make_recipe, save_recipe
+from gristmill.mixing.recipe import RecipePhase, make_recipe, save_recipe
 from gristmill.pipelines.cli import main
 from gristmill.pipelines.engine.run import run, run_model
 from gristmill.training.data.shards import domains, open_tokens
@@ -58,7 +58,7 @@ def write_recipe(path: str, shares: dict[str, float]) -> None:
         for name, found in pool.items()
     }
     Path(path).parent.mkdir(exist_ok=True)
-    recipe = make_recipe(total_tokens=8192, domains=told, phases=[Phase(until=1.0, seq_len=64, shares=shares)])
+    recipe = make_recipe(total_tokens=8192, domains=told, phases=[RecipePhase(until=1.0, seq_len=64, shares=shares)])
     save_recipe(recipe, path)
 
 

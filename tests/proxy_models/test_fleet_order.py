@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
 from gristmill.proxy_models.fleets.order import DataOrder, TwoPhases, row_order
-from gristmill.proxy_models.fleets.pool import HeldOut, TokenPool
+from gristmill.proxy_models.fleets.pool import HeldOutTokens, TokenPool
 
 HELD = {"a": ([np.array([1, 2])], 2)}
 
@@ -109,4 +109,4 @@ def test_a_pool_refuses_tokens_beyond_the_vocabulary_and_empty_targets():
     with pytest.raises(RequestError, match="holds token 12, the vocabulary has 10"):
         TokenPool.from_documents({"a": [np.array([1, 12])]}, {}, vocab_size=10)
     with pytest.raises(RequestError, match="held-out set of a is empty"):
-        TokenPool((), (HeldOut("a", np.zeros(0, np.uint16), 0),), 10)
+        TokenPool((), (HeldOutTokens("a", np.zeros(0, np.uint16), 0),), 10)

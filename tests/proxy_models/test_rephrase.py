@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gristmill.corpus.readers.inputs import Input
 from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
-from gristmill.mixing.recipe import Phase, make_recipe
+from gristmill.mixing.recipe import RecipePhase, make_recipe
 from gristmill.mixing.synthetic import with_synthetic
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
@@ -238,7 +238,10 @@ def test_real_and_synthetic_tokens_stand_in_the_chosen_ratio():
 
 def test_a_recipe_takes_the_ratio_in_every_phase():
     domain = {"tokens_available": 1000, "mean_tokens_per_document": 10, "bytes_per_token": 4}
-    phases = [Phase(until=0.5, seq_len=8, shares={"a": 1.0}), Phase(until=1.0, seq_len=8, shares={"a": 0.5, "b": 0.5})]
+    phases = [
+        RecipePhase(until=0.5, seq_len=8, shares={"a": 1.0}),
+        RecipePhase(until=1.0, seq_len=8, shares={"a": 0.5, "b": 0.5}),
+    ]
     recipe = make_recipe(total_tokens=1000, domains={"a": domain, "a.qa": domain, "b": domain}, phases=phases)
     mixed = with_synthetic(recipe, ["qa"], 3.0)
     assert [phase.shares for phase in mixed.phases] == [

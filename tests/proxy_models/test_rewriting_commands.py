@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from gristmill.mixing.recipe import Phase, load_recipe, make_recipe, save_recipe
+from gristmill.mixing.recipe import RecipePhase, load_recipe, make_recipe, save_recipe
 from gristmill.pipelines.cli import main
 
 PROSE = "The mill stood at the bend of the river for three hundred years before anybody thought of moving it away."
@@ -65,7 +65,7 @@ def test_an_endpoint_rewrites_and_the_account_is_printed(workspace, chat_server,
 
 def test_a_recipe_is_set_to_a_ratio(tmp_path, capsys):
     domain = {"tokens_available": 1000, "mean_tokens_per_document": 10, "bytes_per_token": 4}
-    phases = [Phase(until=1.0, seq_len=8, shares={"a": 0.9, "a.qa": 0.1})]
+    phases = [RecipePhase(until=1.0, seq_len=8, shares={"a": 0.9, "a.qa": 0.1})]
     path = str(tmp_path / "recipe.yaml")
     save_recipe(make_recipe(total_tokens=1000, domains={"a": domain, "a.qa": domain}, phases=phases), path)
     assert run("rewrite", "-w", "unused", "--recipe", path, "--ratio", 1) == 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.mixing.recipe import Phase, make_recipe, save_recipe
+from gristmill.mixing.recipe import RecipePhase, make_recipe, save_recipe
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.score.stage import score
 from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
@@ -27,7 +27,7 @@ def trained(make_documents, tmp_path):
     workspace = make_documents({"0.parquet": sorted(documents)})
     tokenize(workspace, TokenizeSettings(vocab_size=300, heldout=0.2), RunnerOptions(), quiet=True)
     facts = {"tokens_available": 10_000, "mean_tokens_per_document": 50, "bytes_per_token": 3}
-    phases = [Phase(until=1.0, seq_len=32, shares={"web": 1.0})]
+    phases = [RecipePhase(until=1.0, seq_len=32, shares={"web": 1.0})]
     path = str(tmp_path / "recipe.yaml")
     save_recipe(make_recipe(name="small", total_tokens=6 * 128, domains={"web": facts}, phases=phases), path)
     loop = LoopSettings(device="cpu", compile=False, checkpoint_every=3)

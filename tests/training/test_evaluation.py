@@ -17,7 +17,7 @@ from gristmill.training.branches import Ensemble
 from gristmill.training.data.shards import TokenDomain, TokenFacts
 from gristmill.training.evaluation import bits_per_byte, held_out_rows
 from gristmill.training.objectives.objective import Objective
-from gristmill.training.transformer import PLAIN, Reading, Transformer, TransformerConfig
+from gristmill.training.transformer import PLAIN, ReadingMode, Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(2, 16, 2, 2, 24, 50, 8)
 
@@ -73,7 +73,7 @@ def by_hand(made, domain, seq_len, masked, keep):
 @settings(max_examples=25, deadline=None)
 @given(held(), st.integers(2, 8), st.booleans(), st.booleans())
 def test_held_out_text_is_measured_as_the_model_was_trained(domain, seq_len, masked, keep):
-    reading = Reading(masked, keep)
+    reading = ReadingMode(masked, keep)
     made = model(reading)
     rows = {"d": held_out_rows(domain, seq_len, reading=reading)}
     expected = pytest.approx(by_hand(made, domain, seq_len, masked, keep), rel=1e-4)
@@ -97,7 +97,7 @@ def test_a_fleet_measures_what_the_loop_measures(domain, seq_len):
 
 
 def test_how_a_model_reads_is_stored_with_its_weights(tmp_path):
-    made = model(Reading(True, True))
+    made = model(ReadingMode(True, True))
     state = {"step": 1, "config": vars(CONFIG), "reading": vars(made.reading)}
     checkpoint.save(str(tmp_path / "c"), made.state_dict(), {}, state)
-    assert checkpoint.load_model(str(tmp_path / "c"))[0].reading == Reading(True, True)
+    assert checkpoint.load_model(str(tmp_path / "c"))[0].reading == ReadingMode(True, True)

@@ -14,7 +14,7 @@ from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.schema import DECISIONS, DOCUMENTS
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.mixing.online import OnlineSettings
-from gristmill.mixing.recipe import Phase, Tokenizer, load_recipe, make_recipe, save_recipe
+from gristmill.mixing.recipe import RecipePhase, Tokenizer, load_recipe, make_recipe, save_recipe
 from gristmill.pipelines.cli import main
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.rewrite.stage import LINEAGE
@@ -30,7 +30,7 @@ from gristmill.pipelines.stages.train.phases import (
 )
 from gristmill.pipelines.stages.train.stage import Shape, TrainSettings, data_of, train
 from gristmill.training.data.loader import Loader
-from gristmill.training.data.loader import Phase as Phase_
+from gristmill.training.data.loader import RecipePhase as Phase_
 from gristmill.training.data.shards import document_ids, domains, held_out, open_tokens
 from gristmill.training.data.tokenizer import decode, load_tokenizer
 from gristmill.training.loop_settings import LoopSettings
@@ -162,8 +162,8 @@ def recipe_for(made, path, **changes):
             }
             for name, found in pool.items()
         },
-        "phases": [Phase(until=0.75, seq_len=16, shares={"zoo": 1.0}),
-                   Phase(until=1.0, seq_len=32, shares={"zoo": 0.5, "kitchen": 0.5})],
+        "phases": [RecipePhase(until=0.75, seq_len=16, shares={"zoo": 1.0}),
+                   RecipePhase(until=1.0, seq_len=32, shares={"zoo": 0.5, "kitchen": 0.5})],
         "tokenizer": Tokenizer(sha256=facts.tokenizer, vocab_size=facts.vocab_size),
         "shards": {name: found.fingerprint for name, found in pool.items()},
     }  # fmt: skip
@@ -207,7 +207,7 @@ def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
 
 
 def test_shares_follow_the_losses_where_the_run_asks_for_it(shared, tmp_path, capsys):
-    even = [Phase(until=1.0, seq_len=16, shares={"zoo": 0.5, "kitchen": 0.5})]
+    even = [RecipePhase(until=1.0, seq_len=16, shares={"zoo": 0.5, "kitchen": 0.5})]
     recipe = recipe_for(shared, tmp_path / "even.yaml", phases=even)
     file = tmp_path / "train.yaml"
     file.write_text(json.dumps({"online": {"every": 4, "least": 0.1}, "loop": LOOP.model_dump(mode="json")}))
@@ -228,7 +228,7 @@ def test_shares_follow_the_losses_where_the_run_asks_for_it(shared, tmp_path, ca
 
 
 def test_moving_shares_exclude_what_needs_shares_that_stay(shared, tmp_path):
-    even = [Phase(until=1.0, seq_len=16, shares={"zoo": 0.5, "kitchen": 0.5})]
+    even = [RecipePhase(until=1.0, seq_len=16, shares={"zoo": 0.5, "kitchen": 0.5})]
     recipe = recipe_for(shared, tmp_path / "even.yaml", phases=even)
     plain = TrainSettings(recipe=recipe, name="x", model="1x16x2", batch_tokens=64)
     plain = plain.model_copy(update={"online": OnlineSettings(every=4, least=0.1)})
@@ -342,7 +342,7 @@ def test_a_recipe_for_other_tokens_is_refused_unless_forced(shared, tmp_path):
     wrong = recipe_for(shared, tmp_path / "wrong.yaml", tokenizer=Tokenizer(sha256="1" * 64, vocab_size=300))
     with pytest.raises(RequestError, match="tokenizer: 111111111111"):
         train(shared, TrainSettings(recipe=wrong, name="wrong"), quiet=True)
-    conditioned = [Phase(until=1.0, seq_len=16, shares={"zoo": 1.0}, metadata="host")]
+    conditioned = [RecipePhase(until=1.0, seq_len=16, shares={"zoo": 1.0}, metadata="host")]
     meco = recipe_for(shared, tmp_path / "meco.yaml", phases=conditioned)
     with pytest.raises(RequestError, match="tokenize --metadata host"):
         train(shared, TrainSettings(recipe=meco, name="meco"), quiet=True)

@@ -1,9 +1,9 @@
 """A trainer that draws fixed-length rows by share, in whole steps. Unit: rows, so a weight is a share of tokens."""
 
-from gristmill.mixing.exporters.frame import Export, Job, begin, positive, spans, write_json
+from gristmill.mixing.exporters.frame import Export, ExportJob, begin, positive, spans, write_json
 
 
-def export(job: Job) -> Export:
+def export(job: ExportJob) -> Export:
     """Write shares.json; refuses loss weights and names that no trainer could take."""
     made = begin(job, "shares", "rows")
     phases = []

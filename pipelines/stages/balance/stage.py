@@ -108,7 +108,7 @@ MATCH: Stage[BalanceSettings] = Stage(
 )
 
 
-def _sources(workspace: Workspace) -> dict[str, fate.Source]:
+def _sources(workspace: Workspace) -> dict[str, fate.ShardSource]:
     return fate.sources(workspace, STAGE, chain_before(STAGE))
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ....corpus.store.workspace import Workspace
-from ....mixing.exporters.frame import Job
+from ....mixing.exporters.frame import ExportJob
 from ....mixing.exporters.registry import export_recipe
 from ....mixing.recipe import load_recipe
 from ...engine.runner import RunnerOptions
@@ -17,6 +17,6 @@ def run_export(
     recipe = load_recipe(settings.recipe or workspace.path("mixture", "recipe.yaml"))
     data = workspace if settings.data else None
     made = export_recipe(
-        settings.to, Job(recipe, settings.output, data, batch=settings.batch, dialect=settings.dialect)
+        settings.to, ExportJob(recipe, settings.output, data, batch=settings.batch, dialect=settings.dialect)
     )
     return {"stage": f"export to {settings.to}", "details": made.told()}

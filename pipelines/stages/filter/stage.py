@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....corpus.store.errors import MissingExtra, WorkspaceError
-from ....corpus.store.fate import Source
+from ....corpus.store.fate import ShardSource
 from ....corpus.store.freshness import reasons
 from ....corpus.store.schema import DECISIONS, EDITS
 from ....corpus.store.shards import read_batches
 from ....corpus.store.workspace import Workspace
-from ....filters.cuts import Cut, cut_lines, masked
+from ....filters.cuts import CutBatch, cut_lines, masked
 from ....filters.rule_sets import DECIDED, Compiled, Rule, RuleSet, compiled, load_rules
 from ....filters.signals import by_language
 from ....filters.signals.families import Family, families, measure_batch
@@ -120,7 +120,7 @@ def _items(plan: Plan[Any], tables: Sequence[str]) -> list[Work]:
         }
         urls = {name: plan.workspace.table(name).file_url(found) for name, found in own.items() if name != "documents"}
         made_from = {f"{name}/{shard.name}": found.content for name, found in own.items()}
-        items.append(Work(shard.name, made_from, Source(shard.name, documents.file_url(shard)), urls))
+        items.append(Work(shard.name, made_from, ShardSource(shard.name, documents.file_url(shard)), urls))
     return items
 
 
@@ -185,7 +185,7 @@ def decide_shard(plan: Plan[DecideSettings], work: Work) -> Iterator[Report]:
     yield from _write_decided(plan, work.name, pa.concat_tables(decided), edits)
 
 
-def _edits(rows: pa.Table, decided: pa.Table, cut: Cut | None, rules: RuleSet) -> Iterator[dict[str, Any]]:
+def _edits(rows: pa.Table, decided: pa.Table, cut: CutBatch | None, rules: RuleSet) -> Iterator[dict[str, Any]]:
     """Rows of `EDITS` for the documents that stay and change."""
     cuts = cut.edits if cut else [None] * len(rows)
     texts = rows["text"].to_pylist()

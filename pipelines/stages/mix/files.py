@@ -17,7 +17,7 @@ from ....corpus.store.soundness import opened
 from ....mixing.card import pairs_of
 from ....mixing.handover import same_mixtures, settled
 from ....mixing.proxies import ONLINE, domain_facts, fleet_flops
-from ....mixing.recipe import Evidence, Phase, Recipe, Tokenizer, dump_recipe, make_recipe
+from ....mixing.recipe import Evidence, Recipe, RecipePhase, Tokenizer, dump_recipe, make_recipe
 from ....mixing.tables import as_json, plain_values
 from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, two_phase_predicted, validate
 from ....proxy_models.fleets.pool import TokenPool
@@ -153,15 +153,18 @@ def whole_run(fitted: Sequence[float], decision: Decision) -> tuple[float, ...]:
     return tuple(float((1 - length) * a + length * b) for a, b in zip(fitted, decision.last.shares, strict=True))
 
 
-def phases_of(plan: Plan, pool: TokenPool, choice: Choice, decision: Decision) -> list[Phase]:
+def phases_of(plan: Plan, pool: TokenPool, choice: Choice, decision: Decision) -> list[RecipePhase]:
     """One phase, or two where the best last phase has a gain whose interval lies above 0."""
     seq_len = plan.settings.seq_len
     first = dict(zip(pool.names, choice.mixtures[decision.mixture], strict=True))
     if decision.last is None:
-        return [Phase(until=1.0, seq_len=seq_len, shares=first)]
+        return [RecipePhase(until=1.0, seq_len=seq_len, shares=first)]
     last = dict(zip(pool.names, map(float, decision.last.shares), strict=True))
     begun = round(1 - decision.last.length, 9)
-    return [Phase(until=begun, seq_len=seq_len, shares=first), Phase(until=1.0, seq_len=seq_len, shares=last)]
+    return [
+        RecipePhase(until=begun, seq_len=seq_len, shares=first),
+        RecipePhase(until=1.0, seq_len=seq_len, shares=last),
+    ]
 
 
 def recipe_of(

@@ -18,7 +18,7 @@ from ....corpus.store.workspace import Workspace
 from ....proxy_models.engines.cache import RequestCache, cache_path
 from ....proxy_models.engines.engine import Spending, answer
 from ....proxy_models.engines.open import engine_settings, open_engine
-from ....proxy_models.rewriting.programs import Outcome, Program, difference, execute, parse
+from ....proxy_models.rewriting.programs import Program, ProgramOutcome, difference, execute, parse
 from ....proxy_models.rewriting.refine import program_of, refine_requests
 from ....proxy_models.rewriting.refine_model import LineModel, load_line_model, train_line_model
 from ....proxy_models.rewriting.refine_rules import refine_program
@@ -53,7 +53,7 @@ def refine_recorded(settings: RefineSettings) -> dict[str, Any]:
     return told
 
 
-def refine_sources(workspace: Workspace) -> dict[str, fate.Source]:
+def refine_sources(workspace: Workspace) -> dict[str, fate.ShardSource]:
     """What the stages before this one left."""
     return fate.sources(workspace, STAGE, chain_before(STAGE))
 
@@ -119,7 +119,7 @@ def write_programs(
 
 
 def _rows(
-    documents: list[tuple[str, str]], programs: list[Program], outcomes: list[Outcome], by: str
+    documents: list[tuple[str, str]], programs: list[Program], outcomes: list[ProgramOutcome], by: str
 ) -> tuple[Rows, Rows, Rows]:
     """Rows of decisions, edits and programs."""
     decisions: Rows = []

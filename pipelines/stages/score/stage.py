@@ -242,5 +242,5 @@ def score_shard(plan: Plan[ScoreSettings], work: Work, scorer: Scorer) -> Iterat
     yield table, out.shard
 
 
-def _sources(workspace: Workspace) -> dict[str, fate.Source]:
+def _sources(workspace: Workspace) -> dict[str, fate.ShardSource]:
     return fate.sources(workspace, "score", chain_before(SELECT))

@@ -74,7 +74,7 @@ def entering(workspace: Workspace) -> int:
     return sum(shard.rows for shard in workspace.table(fate.BEFORE).finished(TAG).shards)
 
 
-def _sources(workspace: Workspace) -> dict[str, fate.Source]:
+def _sources(workspace: Workspace) -> dict[str, fate.ShardSource]:
     return fate.sources(workspace, TAG, chain_before(TAG))
 
 

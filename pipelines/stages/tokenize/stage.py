@@ -240,7 +240,7 @@ TOKENS_STAGE: Stage[TokenizeSettings] = Stage(
 def tokenize_shard(plan: Plan[TokenizeSettings], work: Work) -> Iterator[Report]:
     """One shard of documents -> its train and held-out token shards, one pair for each domain it holds."""
     stem = work.name.removesuffix(".parquet")
-    rows = _encoded(plan, work)
+    rows = encoded_rows(plan, work)
     for domain in sorted({domain for domain, _ in rows}):
         for split in SPLITS:
             part = rows.get((domain, split), TokenRows())
@@ -250,7 +250,8 @@ def tokenize_shard(plan: Plan[TokenizeSettings], work: Work) -> Iterator[Report]
             yield table_name(domain), out.shard
 
 
-def _encoded(plan: Plan[TokenizeSettings], work: Work) -> dict[tuple[str, str], TokenRows]:
+def encoded_rows(plan: Plan[TokenizeSettings], work: Work) -> dict[tuple[str, str], TokenRows]:
+    """(domain, split) -> what the token shards of one shard of documents hold."""
     url, facts, groups, count = work.load
     text = _given(url)
     tokenizer = load_tokenizer(text)

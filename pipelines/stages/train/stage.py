@@ -27,7 +27,7 @@ from ....training.evaluation import HeldOut, held_out_rows
 from ....training.loop import Probe, pretrain
 from ....training.run_folder import CHECKPOINTS
 from ....training.targets import load_target, score
-from ....training.transformer import PLAIN, Reading, Transformer, size
+from ....training.transformer import PLAIN, ReadingMode, Transformer, size
 from .model_places import read_file
 from .phases import Changes, arranged, plan_phases, with_quality
 from .settings import Shape as Shape
@@ -78,7 +78,7 @@ def train(
         "start": start,
         **({"online": settings.online.model_dump_json()} if settings.online else {}),
     }
-    reading = Reading(loop.document_mask, phases[-1].metadata)
+    reading = ReadingMode(loop.document_mask, phases[-1].metadata)
     measured = held_out(workspace, pool, settings.evaluation_tokens, longest, reading)
     scores = probe(workspace, settings.targets, settings.target_items, facts, longest)
     return pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores, online)
@@ -138,7 +138,7 @@ def probe(workspace: Workspace, targets: Sequence[str], items: int, facts: Token
 
 
 def held_out(
-    workspace: Workspace, pool: Iterable[str], tokens: int, seq_len: int, reading: Reading = PLAIN
+    workspace: Workspace, pool: Iterable[str], tokens: int, seq_len: int, reading: ReadingMode = PLAIN
 ) -> dict[str, HeldOut]:
     """What these domains of the workspace are measured by, those without held-out text left out."""
     found = {}
