@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from gristmill.corpus.readers.inputs import Input
 from gristmill.corpus.store.catalog import open_catalog
 from gristmill.corpus.store.commits import commit_url, setting_aside, told_apart
 from gristmill.corpus.store.errors import WorkspaceError
@@ -19,53 +18,20 @@ from gristmill.corpus.store.fate import inputs
 from gristmill.corpus.store.shards import checksum, filesystem, open_file, open_shard
 from gristmill.corpus.store.soundness import demand_sound
 from gristmill.corpus.store.workspace import Workspace
-from gristmill.dedup.settings import DedupSettings, RepeatSettings
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.audit_shards import damaged_shards
 from gristmill.pipelines.engine.registry import records
-from gristmill.pipelines.engine.runner import RunnerOptions
-from gristmill.pipelines.engine.stage import run_stage
-from gristmill.pipelines.stages.decontaminate.stage import DecontaminateSettings, decontaminate
 from gristmill.pipelines.stages.dedup.stage import deduplicate
-from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
-from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
-from gristmill.pipelines.stages.tag.stage import TagSettings, run_tag
-from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
+from gristmill.pipelines.stages.tokenize.stage import tokenize
 from gristmill.pipelines.status import lines, status_of
 from gristmill.training.data.shards import open_tokens
 
-from .test_rebuild import RULES, passage
-
-OPTIONS = RunnerOptions()
-DEDUP = DedupSettings(threshold=0.9, num_perm=64, size=3, repeats=RepeatSettings(lines=3))
-TOKENIZE = TokenizeSettings(vocab_size=300, heldout=0.25)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    """A workspace with filtered, masked, deduplicated, regrouped and tokenized documents."""
-    folder = tmp_path_factory.mktemp("damage")
-    rows = [{"text": passage(n), "url": f"https://h{n}.example.{('org', 'com')[n % 2]}/{n}"} for n in range(24)]
-    rows += [{"text": passage(1), "url": "https://h2.example.org/copy"}]
-    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "exam.jsonl").write_text(json.dumps({"text": " ".join(passage(5).split()[:30])}) + "\n")
-    (folder / "few.yaml").write_text(RULES.format(least=9))
-    space = Workspace(str(folder / "w"))
-    given = Input(paths=(str(folder / "a.jsonl"),), source="web", domain="web")
-    run_extract(space, ExtractSettings(inputs=(given,), shard_bytes=6000), OPTIONS, quiet=True)
-    run_filter(space, FilterSettings(rules=str(folder / "few.yaml")), OPTIONS, quiet=True)
-    masks = DecontaminateSettings(sets={"exam": str(folder / "exam.jsonl")}, action="mask")
-    run_stage(decontaminate, space, masks, OPTIONS, quiet=True)
-    deduplicate(space, DEDUP, OPTIONS, quiet=True)
-    run_tag(space, TagSettings(domain=("suffix",)), OPTIONS, quiet=True)
-    tokenize(space, TOKENIZE, OPTIONS, quiet=True)
-    assert audit(space)["findings"] == []
-    return folder
+from .short_road import DEDUP, OPTIONS, TOKENIZE
 
 
 @pytest.fixture
-def space(whole: Path, tmp_path: Path) -> Workspace:
-    shutil.copytree(whole / "w", tmp_path / "w")
+def space(short_road: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(short_road / "w", tmp_path / "w")
     return Workspace(str(tmp_path / "w"))
 
 

@@ -22,8 +22,7 @@ import pyarrow.compute as pc
 from ....corpus.store.errors import RequestError, unknown_name
 from ....corpus.store.shards import read_batches
 from ....corpus.store.workspace import Workspace
-from ....mixing.recipe import Phase as RecipePhase
-from ....mixing.recipe import Recipe, load_recipe
+from ....mixing.recipe import Recipe, RecipePhase, load_recipe
 from ....training.data.loader import Phase
 from ....training.data.repetition import fill_in_phases
 from ....training.data.shards import TokenDomain, document_ids
