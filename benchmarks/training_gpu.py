@@ -62,10 +62,10 @@ def domain(vocab: int) -> TokenDomain:
 def ours(shapes: Shapes, name: str, length: int, compiled: bool, source: TokenDomain) -> dict[str, float]:
     device = shapes.device
     model = Transformer(size(name, shapes.vocab, length), compute_dtype=torch.bfloat16).to(device)
-    loss.TERMS = torch.compile(loss.chunk_terms, dynamic=False) if compiled else loss.chunk_terms
+    terms = loss.compiled_terms() if compiled else loss.chunk_terms
     if compiled:
         model.compile(dynamic=False)
-    module, optimiser = Objective(model, 0.0), Optimiser(model, OptimiserSettings())
+    module, optimiser = Objective(model, 0.0, terms), Optimiser(model, OptimiserSettings())
     phases = [Phase(1.0, {"random": 1.0}, length)]
     loader = Loader({"random": source}, phases, (WARM + STEPS) * shapes.tokens, shapes.tokens)
     prefetcher = Prefetcher(loader.batch, 0, WARM + STEPS, device)

@@ -125,17 +125,8 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
             left -= 1
             at += 1
         elif i < end:
-            b, first = np.int64(data[i]), i
-            if b < 0x80:
-                entry = np.int64(table[b])
-                i += 1
-            else:
-                point, length = decoded(data, i, end)
-                i += length
-                if point < len(table):
-                    entry = np.int64(table[point])
-                else:
-                    entry = np.int64(beyond(point)) if own else point | LETTER << 24
+            first = i
+            entry, i = _folded(data, i, end, table, own)
         else:
             i += 1
         what, point = entry >> 24, entry & 0x1FFFFF
@@ -158,13 +149,8 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
             if what == LETTER and inside < 2:
                 word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
                 inside = 1
-                if left == 0:  # as often as letters of ASCII follow
-                    while i < end:
-                        byte = data[i]
-                        if byte >= 0x80 or table[byte] >> np.uint32(24) != LETTER:
-                            break
-                        word = (word ^ np.uint64(table[byte] & np.uint32(0x1FFFFF))) * np.uint64(0x100000001B3)
-                        i += 1
+                if left == 0:
+                    word, i = _ascii_letters(data, i, end, table, word)
                 continue
             if what == EXTEND and inside > 0:
                 word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
@@ -179,10 +165,7 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
             gap = False
             inside = 1
         for t in range(ready):
-            if unit == 1:  # noqa: SIM108 (one line is too long)
-                token = mix(SEED ^ np.uint64(32 if t < ready - 1 else point))
-            else:
-                token = mix(word)
+            token = mix(word if unit == 0 else SEED ^ np.uint64(32 if t < ready - 1 else point))
             h1 = mix(h1 ^ token)
             h2 = (h2 + token) * BASE
             h2 ^= h2 >> np.uint64(29)
@@ -200,21 +183,54 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
             if what != OTHER and what != SPACE:
                 word = (SEED ^ np.uint64(point)) * np.uint64(0x100000001B3)
                 inside = 2 if what == IDEOGRAPH else 1
-    if tokens == 0:  # no token: the visible bytes are all there is
-        visible = 0
-        for j in range(end):
-            if data[j] > 32:
-                h1 = mix(h1 ^ np.uint64(data[j]))
-                h2 = (h2 + np.uint64(data[j]) + np.uint64(1)) * BASE
-                visible += 1
-        if visible:
-            out[position], out[position + 1] = h1, mix(h2)
-            position += 2
-    elif tokens < size:
-        out[position], out[position + 1] = mix(rolling + np.uint64(tokens)), mix(h1 ^ BASE)
-        position += 2
+    if tokens < size:
+        h1, h2, position = _short(data, tokens, h1, h2, rolling, out, position)
     content[0], content[1] = h1, mix(h2)
     return position, seen & CHECK != 0
+
+
+@compiled
+def _ascii_letters(data, i, end, table, word):  # the hash of a word goes on as often as letters of ASCII follow
+    while i < end:
+        byte = data[i]
+        if byte >= 0x80 or table[byte] >> np.uint32(24) != LETTER:
+            break
+        word = (word ^ np.uint64(table[byte] & np.uint32(0x1FFFFF))) * np.uint64(0x100000001B3)
+        i += 1
+    return word, i
+
+
+@compiled
+def _folded(data, i, end, table, own):  # what the character at i folds to with its kind, and where the next begins
+    if data[i] < 0x80:
+        return np.int64(table[data[i]]), i + 1
+    point, length = decoded(data, i, end)
+    if point < len(table):
+        return np.int64(table[point]), i + length
+    return np.int64(beyond(point)) if own else point | LETTER << 24, i + length
+
+
+@compiled
+def _visible(data, h1, h2):  # without a token the visible bytes are all there is
+    visible = False
+    for byte in data:
+        if byte > 32:
+            h1 = mix(h1 ^ np.uint64(byte))
+            h2 = (h2 + np.uint64(byte) + np.uint64(1)) * BASE
+            visible = True
+    return h1, h2, visible
+
+
+@compiled
+def _short(data, tokens, h1, h2, rolling, out, position):  # a document without a whole window has two hashes
+    visible = True
+    if tokens == 0:
+        h1, h2, visible = _visible(data, h1, h2)
+    if visible:
+        out[position] = h1 if tokens == 0 else mix(rolling + np.uint64(tokens))
+        out[position + 1] = mix(h2) if tokens == 0 else mix(h1 ^ BASE)
+        position += 2
+    return h1, h2, position
 
 
 @compiled

@@ -58,7 +58,7 @@ def _fasttext():
         import fasttext
     except ImportError as error:
         raise MissingExtra("fasttext", "languages") from error
-    fasttext.FastText.eprint = lambda *_: None  # it writes a warning on every load
+    vars(fasttext.FastText)["eprint"] = lambda *_: None  # it writes a warning on every load
     return fasttext
 
 

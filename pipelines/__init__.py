@@ -5,12 +5,3 @@ stages    one file or folder a stage
 report    what people look at
 commands  the command line
 """
-
-import logging
-
-
-def _worth_printing(record: logging.LogRecord) -> bool:
-    return "apitools not found" not in record.getMessage()
-
-
-logging.getLogger().addFilter(_worth_printing)  # Beam warns about Google's clients wherever they are not installed

@@ -103,8 +103,11 @@ def full(tensors: dict[str, Tensor], found: Ranks) -> dict[str, Tensor]:
 
 def like(tensor: Tensor, model: Tensor) -> Tensor:
     """A whole tensor laid out as `model` is: sharded over its mesh, or as it was."""
-    if not hasattr(model, "device_mesh") or not tensor.ndim:
+    if not tensor.ndim:
         return tensor
-    from torch.distributed.tensor import distribute_tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(model, DTensor):
+        return tensor
 
     return distribute_tensor(tensor.to(model.device), model.device_mesh, model.placements)

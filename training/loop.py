@@ -26,7 +26,7 @@ from .evaluation import HeldOut, bits_per_byte
 from .loop_settings import FREE, LoopSettings
 from .metrics import Metrics, read_metrics
 from .objectives.distillation import TEACHER, Cache, soft_targets, teach
-from .objectives.loss import compile_terms
+from .objectives.loss import chunk_terms, compiled_terms
 from .objectives.objective import Objective
 from .objectives.reweighting import sample_weights
 from .optimisers import Optimiser, plain
@@ -87,13 +87,16 @@ class Run:
         model.compute_dtype = pick_dtype(settings.dtype, device)
         model.reading = ReadingMode(settings.document_mask, loader.phases[-1].metadata)
         self.prints = {"stream": loader.fingerprint, **fingerprints}
+        terms = chunk_terms
         if settings.compile or (settings.compile is None and device.type == "cuda"):
             # sharded blocks gather their weights in hooks, which a graph of the whole model would not hold
             for part in model.blocks if settings.parallel == "fsdp" else (model,):
                 part.compile(dynamic=False)
             if device.type == "cuda":
-                compile_terms()
-        self.module = wrap(Objective(model, settings.z_loss), settings.parallel, found, device, model.compute_dtype)
+                terms = compiled_terms()
+        self.module = wrap(
+            Objective(model, settings.z_loss, terms), settings.parallel, found, device, model.compute_dtype
+        )
         self.optimiser = Optimiser(model, settings.optimiser)
         self.cache: Cache | None = None
         self.weights = torch.tensor([settings.loss_weights.get(name, 1.0) for name in loader.names], device=device)

@@ -10,6 +10,8 @@ from ..compiling import compiled
 from ..text.block_features import NEAR, SENTENCE_ENDS, TAG_GROUPS
 from ..text.blocks import Blocks
 from ..text.markup import ANCESTORS, CUE_NAMES, elements
+from .groups import alike as grouped_alike
+from .groups import repetition
 from .types import TYPES
 
 LEVELS = 5
@@ -96,32 +98,6 @@ _AT_PAGE = _AT_NAMED + len(NAMED)
 
 
 @compiled
-def _grouped(keys, group):
-    """Number equal keys alike, in `group`. Returns how many different ones there are."""
-    size = 16
-    while size < 2 * len(keys):
-        size *= 2
-    slots = np.full(size, -1, np.int64)
-    found = 0
-    for n in range(len(keys)):
-        at = (keys[n] ^ (keys[n] >> 29)) & (size - 1)
-        while slots[at] >= 0 and keys[slots[at]] != keys[n]:
-            at = (at + 1) & (size - 1)
-        if slots[at] < 0:
-            slots[at] = n
-            group[n] = found
-            found += 1
-        else:
-            group[n] = group[slots[at]]
-    return found
-
-
-@compiled
-def _mixed(a, b, c):
-    return ((a * 1000003 + b) * 8191 + c * 31) & 0xFFFFFFFFFFFFFFF
-
-
-@compiled
 def _trees(node, parent, tags, counts, good, inside):
     """Fill `inside` (N, 5): characters, those of links and of good text, blocks, first block under each element.
 
@@ -157,37 +133,6 @@ def _trees(node, parent, tags, counts, good, inside):
 
 
 @compiled
-def _repetition(parent, tag, look, inside, group, inner, several, outer):
-    """Number alike siblings that hold text in `group`; the nearest repeated element at or above each one.
-
-    Returns (groups, 4): elements, characters, those of links, blocks.
-    """
-    nodes = len(parent)
-    keys = np.empty(nodes, np.int64)
-    for n in range(nodes):
-        keys[n] = _mixed(parent[n] + 1, tag[n], look[n])
-    found = _grouped(keys, group)
-    held = np.zeros((found, 4))
-    for n in range(nodes):
-        if inside[n, 0] > 0:
-            g = group[n]
-            held[g, 0] += 1
-            held[g, 1] += inside[n, 0]
-            held[g, 2] += inside[n, 1]
-            held[g, 3] += inside[n, 3]
-    for n in range(nodes):
-        up = parent[n]
-        inner[n], several[n], outer[n] = (-1, -1, -1) if up < 0 else (inner[up], several[up], outer[up])
-        if held[group[n], 0] >= 3:
-            inner[n] = n
-            if inside[n, 3] >= 2:
-                several[n] = n
-                if outer[n] < 0:
-                    outer[n] = n
-    return held
-
-
-@compiled
 def _named(parent, words, said, top, name):
     """Fill `name` (N, 4): mean of the log-odds of an element's names, their sum, most and least on its path.
 
@@ -208,6 +153,35 @@ def _named(parent, words, said, top, name):
         up, own = parent[n], name[n, 0]
         name[n, 1] = name[up, 1] + own
         name[n, 2], name[n, 3] = max(name[up, 2], own), min(name[up, 3], own)
+
+
+@compiled
+def _near(out, b, counts, links, tags, node, good, alike):
+    at = _AT_NEAR
+    for k in _NEAR:
+        m = b + k
+        if 0 <= m < len(node):
+            out[at], out[at + 1], out[at + 2] = counts[m, 0], links[m], tags[node[m]] + 1
+            out[at + 3], out[at + 4] = good[m], alike[m] == alike[b]
+        at += 5
+
+
+@compiled
+def _levels(out, n, parent, inside, total):
+    m = n
+    for k in range(5):
+        m = max(parent[m], 0)
+        at = _AT_LEVELS + 3 * k
+        out[at] = inside[m, 2] / total
+        out[at + 1] = inside[m, 2] / max(inside[m, 0], 1)
+        out[at + 2] = inside[m, 1] / max(inside[m, 0], 1)
+
+
+@compiled
+def _group(out, same, seen, chars):
+    at = _AT_GROUPS
+    out[at], out[at + 1], out[at + 2] = same[0], same[1] / same[0], same[2] / max(same[1], 1)
+    out[at + 3], out[at + 4], out[at + 5] = same[1] / chars, same[3], seen / same[0]
 
 
 @compiled
@@ -242,8 +216,8 @@ def _measure(
         paragraphs[max(parent[node[b]], 0)] += tags[node[b]] == _P
     group, alike = np.zeros(nodes, np.int64), np.zeros(blocks, np.int64)
     inner, several, outer = np.zeros(nodes, np.int64), np.zeros(nodes, np.int64), np.zeros(nodes, np.int64)
-    held = _repetition(parent, tag, look, inside, group, inner, several, outer)
-    same = _alike(node, parent, tag, look, counts, alike)
+    held = repetition(parent, tag, look, inside, group, inner, several, outer)
+    same = grouped_alike(node, parent, tag, look, counts, alike)
     name = np.zeros((nodes, 4))
     _named(parent, words, said, top, name)
     seen = np.zeros(len(same), np.int64)
@@ -259,20 +233,8 @@ def _measure(
         n = node[b]
         cues = apart[n] | (all_cues[b] & ~path[n])
         _own(out[b], counts[b], links[b], tags[n], tags[max(parent[n], 0)], all_cues[b], cues, own[b], apart_bits[n])
-        at = _AT_NEAR
-        for k in _NEAR:
-            if 0 <= b + k < blocks:
-                m = b + k
-                out[b, at], out[b, at + 1], out[b, at + 2] = counts[m, 0], links[m], tags[node[m]] + 1
-                out[b, at + 3], out[b, at + 4] = good[m], alike[m] == alike[b]
-            at += 5
-        m = n
-        for k in range(5):
-            m = max(parent[m], 0)
-            at = _AT_LEVELS + 3 * k
-            out[b, at] = inside[m, 2] / total
-            out[b, at + 1] = inside[m, 2] / max(inside[m, 0], 1)
-            out[b, at + 2] = inside[m, 1] / max(inside[m, 0], 1)
+        _near(out[b], b, counts, links, tags, node, good, alike)
+        _levels(out[b], n, parent, inside, total)
         at = _AT_PLACE
         rank += under[n]
         out[b, at] = under[n]
@@ -289,18 +251,8 @@ def _measure(
         out[b, at + 8] = b - since if since >= 0 else 99
         out[b, at + 9] = headings
         at = _AT_GROUPS
-        g = alike[b]
-        seen[g] += 1
-        out[b, at], out[b, at + 1], out[b, at + 2] = (
-            same[g, 0],
-            same[g, 1] / same[g, 0],
-            same[g, 2] / max(same[g, 1], 1),
-        )
-        out[b, at + 3], out[b, at + 4], out[b, at + 5] = (
-            same[g, 1] / max(inside[0, 0], 1),
-            same[g, 3],
-            seen[g] / same[g, 0],
-        )
+        seen[alike[b]] += 1
+        _group(out[b], same[alike[b]], seen[alike[b]], max(inside[0, 0], 1))
         _repeated(out[b], at + 6, inner[n], group, held, inside, b)
         _repeated(out[b], at + 12, several[n], group, held, inside, b)
         _repeated(out[b], at + 18, outer[n], group, held, inside, b)
@@ -310,14 +262,7 @@ def _measure(
         out[b, at + 6] = wordings[b - 1] if b > 0 else 0
         out[b, at + 7] = wordings[b + 1] if b + 1 < blocks else 0
         _page(page, counts[b], good[b], tags[n], all_cues[b], ancestors[b], several[n] >= 0, name[n, 1])
-    page[0], page[1], page[2] = inside[0, 2], inside[0, 0], blocks
-    for k in range(3, 18):
-        if k != 5 and k != 6:
-            page[k] /= max(inside[0, 0], 1)
-    page[11] = inside[top, 2] / total
-    for b in range(blocks):
-        for k in range(20):
-            out[b, _AT_PAGE + k] = page[k]
+    _whole(out, page, inside, top, total)
 
 
 @compiled
@@ -351,25 +296,6 @@ def _own(out, counts, links, tag, around, all_cues, cues, own, bits):
 
 
 @compiled
-def _alike(node, parent, tag, look, counts, alike):
-    """Number blocks alike whose elements look alike up to the grandparents. (groups, 4) blocks, chars, links, good."""
-    keys = np.empty(len(node), np.int64)
-    for b in range(len(node)):
-        n = node[b]
-        up = max(parent[n], 0)
-        upper = max(parent[up], 0)
-        keys[b] = _mixed(_mixed(tag[n], look[n], tag[up]), look[up], _mixed(tag[upper], look[upper], 0))
-    held = np.zeros((_grouped(keys, alike), 4))
-    for b in range(len(node)):
-        g = alike[b]
-        held[g, 0] += 1
-        held[g, 1] += counts[b, 0]
-        held[g, 2] += counts[b, 2]
-        held[g, 3] += counts[b, 4]
-    return held
-
-
-@compiled
 def _repeated(out, at, n, group, held, inside, b):
     if n < 0:
         return
@@ -398,3 +324,15 @@ def _page(page, counts, good, tag, cues, ancestors, repeated, named):
     page[17] += named * chars
     page[18] += counts[12]
     page[19] += counts[11]
+
+
+@compiled
+def _whole(out, page, inside, top, total):
+    page[0], page[1], page[2] = inside[0, 2], inside[0, 0], len(out)
+    for k in range(3, 18):
+        if k != 5 and k != 6:
+            page[k] /= max(inside[0, 0], 1)
+    page[11] = inside[top, 2] / total
+    for b in range(len(out)):
+        for k in range(20):
+            out[b, _AT_PAGE + k] = page[k]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from ..text.blocks import BREAK, CLOSE, MARKED, OPEN, TEXT
 from ..text.formulas import OPEN as FORMULA
-from ..text.inline import SIGNS, _address, _unescaped
+from ..text.inline import SIGNS, address, unescaped
 
 _ALWAYS = re.compile(
     r"\\(?=[!-/:-@\[-`{-~]|\s*\Z)|`|\*(?!\s)|(?<!\s)\*|(?<![^\W_])_+(?=\S)|(?<=[^\s_])_+(?![^\W_])|~(?=~)|(?<=~)~|[\[\]]|"
@@ -31,13 +31,13 @@ def inline(data: bytes, segments: Sequence[Sequence[int]], without: Iterable[str
     for start, end, _, kind in segments:
         parts = stack[-1][2] if stack else whole
         if kind == TEXT:
-            text = _unescaped(data[start:end]).replace("\n", " ").replace("\u00ad", "")
+            text = unescaped(data[start:end]).replace("\n", " ").replace("\u00ad", "")
             parts.append(text if _in_code(stack) else escaped(text))
         elif kind == BREAK:
             parts.append(" " if _in_code(stack) or _in_link(stack) else "\n")
         elif kind < CLOSE:
             name = MARKED[kind - OPEN]
-            sign = _address(data[start:end]) if name == "a" else SIGNS[name]
+            sign = address(data[start:end]) if name == "a" else SIGNS[name]
             around = {held for _, held, _ in stack}
             if (name == "a" and _in_link(stack)) or sign in around or sign in without or _in_code(stack):
                 sign = ""

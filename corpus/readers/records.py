@@ -7,7 +7,7 @@ for gives one failure; the rest of the input goes on. Memory is bounded by the l
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import IO, cast
+from typing import IO, Any
 
 from ..extensions import added
 from .compression import codec
@@ -134,7 +134,7 @@ def _foreign(kind: str, stream: Members, reading: Reading) -> Iterator[Raw]:
 def _hidden_compression(file: IO[bytes]) -> str | None:
     """The compression of a crawl whose first bytes are damaged: that of a member further on that begins a record."""
     file.seek(0)
-    head = cast(bytes, file.read(1 << 20))
+    head = file.read(1 << 20)
     if opens(head[:4096]):
         return None
     return next((name for name in ("gzip", "zstd") if next_member(head, name, opens) >= 0), None)
@@ -148,7 +148,7 @@ def archived(file: IO[bytes], compression: str | None) -> str | None:
     return f"it is a {kind} archive: unpack it, and name the files in it as inputs" if kind else None
 
 
-def _rows(rows: Iterator[dict]) -> Iterator[Raw]:
+def _rows(rows: Iterator[dict[str, Any]]) -> Iterator[Raw]:
     """Rows as records; a value that had to be left out of one is told of beside it."""
     for row in rows:
         left_out = row.pop("left_out", None)

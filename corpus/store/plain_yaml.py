@@ -17,9 +17,9 @@ class RepeatedKey(yaml.YAMLError):
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the scalars of the core schema."""
 
-    yaml_implicit_resolvers: dict[str, list] = {}  # noqa: RUF012 (PyYAML's own attribute)
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (PyYAML's own attribute)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, int] = {}
         for key, _ in node.value:
             name = self.construct_object(key, deep=True) if isinstance(key, yaml.ScalarNode) else None

@@ -17,14 +17,14 @@ def plain(data: bytes, segments: Sequence[Sequence[int]]) -> str:
     """Runs of white space as one space; `<br>` alone begins a line, newlines of the source do not."""
     if all(kind != BREAK for _, _, _, kind in segments):
         parts = [data[start:end] for start, end, _, kind in segments if kind == TEXT]
-        return " ".join(_unescaped(b"".join(parts)).split())
-    return _settled(_unescaped(_newline_at_breaks(data, segments)))
+        return " ".join(unescaped(b"".join(parts)).split())
+    return _settled(unescaped(_newline_at_breaks(data, segments)))
 
 
 def exact(data: bytes, segments: Sequence[Sequence[int]]) -> str:
     """Every byte of the text, as code needs it."""
     parts = [b"\n" if kind == BREAK else data[start:end] for start, end, _, kind in segments if kind in (TEXT, BREAK)]
-    return _unescaped(b"".join(parts)).replace("\r\n", "\n")
+    return unescaped(b"".join(parts)).replace("\r\n", "\n")
 
 
 def marked(data: bytes, segments: Sequence[Sequence[int]], without: Iterable[str] = ()) -> str:
@@ -34,12 +34,12 @@ def marked(data: bytes, segments: Sequence[Sequence[int]], without: Iterable[str
     for start, end, _, kind in segments:
         parts = stack[-1][2] if stack else whole
         if kind == TEXT:
-            parts.append(_unescaped(data[start:end]).replace("\n", " "))
+            parts.append(unescaped(data[start:end]).replace("\n", " "))
         elif kind == BREAK:
             parts.append("\n")
         elif kind < CLOSE:
             name = MARKED[kind - OPEN]
-            sign = _address(data[start:end]) if name == "a" else SIGNS[name]
+            sign = address(data[start:end]) if name == "a" else SIGNS[name]
             around = {held for _, held, _ in stack}
             stack.append((name, "" if sign in around or sign in without or "`" in around else sign, []))
         elif any(name == MARKED[kind - CLOSE] for name, _, _ in stack):
@@ -64,18 +64,18 @@ def _close(stack: list[tuple[str, str, list[str]]], whole: list[str]) -> None:
     (stack[-1][2] if stack else whole).append(inner)
 
 
-def _address(attributes: bytes) -> str:
+def address(attributes: bytes) -> str:
     """The `href` among serialised attributes, empty where there is none worth a link."""
     at = attributes.find(b' href="')
     if at < 0:
         return ""
-    url = _unescaped(attributes[at + 7 : attributes.find(b'"', at + 7)]).strip()
+    url = unescaped(attributes[at + 7 : attributes.find(b'"', at + 7)]).strip()
     if not url or url.startswith("#") or url.lower().startswith(("javascript:", "data:")):
         return ""
     return url.replace(" ", "%20").replace("(", "%28").replace(")", "%29").replace("\n", "")
 
 
-def _unescaped(raw: bytes) -> str:
+def unescaped(raw: bytes) -> str:
     text = raw.decode("utf-8", "replace")
     return html.unescape(text) if "&" in text else text
 

@@ -37,7 +37,7 @@ class Sandbox:
 
     def __init__(self, options: Options, seconds: float) -> None:
         self.options, self.seconds = options, seconds
-        self._child: subprocess.Popen | None = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._pages = _Pages(_shared_file())
 
     def extract(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
@@ -84,7 +84,7 @@ class Sandbox:
             _receive(self._child.stdout)  # it is ready: starting up is no page's time
         return self._child
 
-    def _await(self, child: subprocess.Popen) -> Outcome | str:
+    def _await(self, child: subprocess.Popen[bytes]) -> Outcome | str:
         """The next outcome, or why there is none."""
         assert child.stdout is not None
         began, used = time.monotonic(), _cpu(child.pid)

@@ -8,6 +8,7 @@ Refuses to read a cache that is not whole or was made for another stream, teache
 
 import json
 import os
+from collections.abc import Mapping
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -48,7 +49,7 @@ def teach(teacher: Teacher, folder: str, loader: Loader, ranks: Ranks, device: t
     return Cache(folder, said, teacher.share)
 
 
-def begin_cache(folder: str, said: dict[str, object]) -> None:
+def begin_cache(folder: str, said: Mapping[str, object]) -> None:
     """Make the folder for labels of this identity; labels of another are removed."""
     os.makedirs(folder, exist_ok=True)
     try:
@@ -97,7 +98,7 @@ def step_file(folder: str, step: int) -> str:
 class Cache:
     """The stored labels of a run, checked against what they are for."""
 
-    def __init__(self, folder: str, said: dict[str, object], share: float) -> None:
+    def __init__(self, folder: str, said: Mapping[str, object], share: float) -> None:
         try:
             with open(f"{folder}/{IDENTITY}", encoding="utf-8") as file:
                 told = json.load(file)

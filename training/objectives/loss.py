@@ -8,8 +8,13 @@ they are not (`token_nll`).
 Shapes: N tokens, D width, V vocabulary, K candidates of a soft target. A negative target has loss 0 and no gradient.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
+
+Terms = Callable[..., tuple[Tensor, Tensor | None]]  # of the arguments of `chunk_terms`
 
 CHUNK_LOGITS = {"cpu": 1 << 20, "cuda": 1 << 28}  # logits alive at once: about a core's cache, a small share of a GPU
 
@@ -52,7 +57,14 @@ def _prepared(targets: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def _sweep(
-    hidden: Tensor, weight: Tensor, targets: Tensor, shares: Tensor | None, scale: Tensor | None, z: float, vocab: int
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    shares: Tensor | None,
+    scale: Tensor | None,
+    z: float,
+    vocab: int,
+    terms: Terms,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """All chunks: loss (N,), lse (N,; zeros unless z), and if scale is given the gradients of hidden and weight."""
     ids, counts = _prepared(targets, shares)
@@ -66,7 +78,7 @@ def _sweep(
     step = rows_per_chunk(len(weight), hidden.device.type)
     for start in range(0, len(hidden), step):
         part = slice(start, start + step)
-        loss, gradient = TERMS(
+        loss, gradient = terms(
             hidden[part],
             cast,
             ids[part],
@@ -87,54 +99,68 @@ def _sweep(
     return losses * counts, lses * counts, grad_hidden, grad_weight
 
 
-TERMS = chunk_terms  # what computes a chunk; `compile_terms` replaces it
-
-
-def compile_terms() -> None:
-    """Fuse the element-wise passes over the logits. For CUDA; compiles once per shape."""
-    global TERMS
-    TERMS = torch.compile(chunk_terms, dynamic=False)
+def compiled_terms() -> Terms:
+    """`chunk_terms` with its element-wise passes over the logits fused. For CUDA; compiles once per shape."""
+    return torch.compile(chunk_terms, dynamic=False)
 
 
 class _TokenNLL(torch.autograd.Function):
     """Loss per token; the backward pass computes the chunks again with the incoming gradient as weights."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, targets, shares, vocab):
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, shares: Tensor | None, vocab: int, terms: Terms
+    ):
         ctx.save_for_backward(hidden, weight, targets, shares)
-        ctx.vocab = vocab
-        return _sweep(hidden, weight, targets, shares, None, 0.0, vocab)[0]
+        ctx.vocab, ctx.terms = vocab, terms
+        return _sweep(hidden, weight, targets, shares, None, 0.0, vocab, terms)[0]
 
     @staticmethod
-    def backward(ctx, *grads):
+    def backward(ctx: Any, *grads: Tensor):
         hidden, weight, targets, shares = ctx.saved_tensors
-        _, _, grad_hidden, grad_weight = _sweep(hidden, weight, targets, shares, grads[0].float(), 0.0, ctx.vocab)
-        return grad_hidden, grad_weight, None, None, None
+        scale = grads[0].float()
+        _, _, grad_hidden, grad_weight = _sweep(hidden, weight, targets, shares, scale, 0.0, ctx.vocab, ctx.terms)
+        return grad_hidden, grad_weight, None, None, None, None
 
 
 class _WeightedLoss(torch.autograd.Function):
     """Sum of weighted losses; gradients are made in the forward pass and scaled in the backward pass."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, targets, shares, scale, z, vocab):
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        shares: Tensor | None,
+        scale: Tensor,
+        z: float,
+        vocab: int,
+        terms: Terms,
+    ):
         needed = scale if any(ctx.needs_input_grad[:2]) else None
-        losses, lses, grad_hidden, grad_weight = _sweep(hidden, weight, targets, shares, needed, z, vocab)
+        losses, lses, grad_hidden, grad_weight = _sweep(hidden, weight, targets, shares, needed, z, vocab, terms)
         ctx.save_for_backward(grad_hidden, grad_weight)
         total = (losses * scale).sum() + z * (lses.square() * scale).sum()
         ctx.mark_non_differentiable(losses)
         return total, losses
 
     @staticmethod
-    def backward(ctx, *grads):
+    def backward(ctx: Any, *grads: Tensor):
         grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grads[0].to(grad_hidden.dtype), grad_weight * grads[0], None, None, None, None, None
+        return grad_hidden * grads[0].to(grad_hidden.dtype), grad_weight * grads[0], *([None] * 6)
 
 
 def token_nll(
-    hidden: Tensor, weight: Tensor, targets: Tensor, vocab: int | None = None, shares: Tensor | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    vocab: int | None = None,
+    shares: Tensor | None = None,
+    terms: Terms = chunk_terms,
 ) -> Tensor:
     """Differentiable loss per token: hidden (N, D), weight (padded V, D), targets (N,) or (N, K) -> (N,) nats."""
-    return _TokenNLL.apply(hidden, weight, targets, shares, vocab or len(weight))  # type: ignore[return-value]
+    return _TokenNLL.apply(hidden, weight, targets, shares, vocab or len(weight), terms)  # type: ignore[return-value]
 
 
 def weighted_loss(
@@ -145,14 +171,16 @@ def weighted_loss(
     vocab: int | None = None,
     shares: Tensor | None = None,
     z: float = 0.0,
+    terms: Terms = chunk_terms,
 ) -> tuple[Tensor, Tensor]:
     """sum_i scale_i (nll_i + z lse_i^2), and the nll per token (N,) without gradient.
 
     scale   (N,) float32; 0 masks a token
     shares  (N, K) probabilities of the targets (N, K); None for plain targets (N,)
     z       weight of the z-loss, which keeps the normaliser near 1 (PaLM, 1e-4)
+    terms   what computes a chunk: `chunk_terms`, or `compiled_terms()`
     """
-    return _WeightedLoss.apply(hidden, weight, targets, shares, scale, z, vocab or len(weight))  # type: ignore
+    return _WeightedLoss.apply(hidden, weight, targets, shares, scale, z, vocab or len(weight), terms)  # type: ignore
 
 
 @torch.no_grad()

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from ..transformer import Transformer
-from .loss import sample_targets, token_nll, weighted_loss
+from .loss import Terms, chunk_terms, sample_targets, token_nll, weighted_loss
 
 
 class Objective(nn.Module):
     """The model and its loss in one module, which is what DDP and FSDP wrap."""
 
-    def __init__(self, model: Transformer, z: float) -> None:
+    def __init__(self, model: Transformer, z: float, terms: Terms = chunk_terms) -> None:
         super().__init__()
-        self.model, self.z = model, z
+        self.model, self.z, self.terms = model, z, terms
 
     def forward(
         self,
@@ -43,11 +43,11 @@ class Objective(nn.Module):
         flat = targets.flatten(0, 1)  # (N,), or (N, K) where targets are soft
         shares = None if shares is None else shares.flatten(0, 1)
         if scale is None:
-            return token_nll(hidden, weight, flat, vocab, shares).view(ids.shape)
+            return token_nll(hidden, weight, flat, vocab, shares, self.terms).view(ids.shape)
         if reweight is not None:
             with torch.no_grad():
-                nll = token_nll(hidden, weight, flat, vocab, shares).view(ids.shape)
+                nll = token_nll(hidden, weight, flat, vocab, shares, self.terms).view(ids.shape)
             scale = scale * reweight(nll, scale)[:, None]
         assert scale is not None
-        total, nll = weighted_loss(hidden, weight, flat, scale.flatten(), vocab, shares, self.z)
+        total, nll = weighted_loss(hidden, weight, flat, scale.flatten(), vocab, shares, self.z, self.terms)
         return total, nll.view(ids.shape)
