@@ -1,8 +1,9 @@
 """Commands killed by SIGKILL at moments spread over their CPU time: the old result stands, or the new one whole.
 
-A small workspace is grown by a file, and each of `filter`, `dedup` and `tokenize` run again in a process of its own, which is killed after k/N of the CPU seconds that the whole re-run takes. Then every
-commit must be readable and every file that it names sound, `audit` must tell of unfinished work where there is some,
-and the same command must complete to the files of a run that was never killed. Fails at the first that does not.
+A small workspace is grown by a file, and each of `filter`, `dedup` and `tokenize` run again in a process of its own,
+which is killed after a share of the CPU seconds that the whole re-run takes. Then every commit must be readable and
+every file that it names sound, `audit` must tell of unfinished work where there is some, and the same command must
+complete to the files of a run that was never killed. Fails at the first that does not.
 
 python -m benchmarks.chaos [--kills 200]
 """
@@ -22,7 +23,8 @@ from gristmill.corpus.store.commits import UNFINISHED, commits
 from gristmill.corpus.store.shards import filesystem
 from gristmill.corpus.store.soundness import demand_sound
 
-STAGES = (["filter", "--rules", "gopher"], ["dedup", "--threshold", "0.8"], ["tokenize", "--vocab-size", "300"])
+KEEP = "rules:\n  - {rule: words, value: gopher@paper.word_count, threshold: 0, keep: value >= threshold}\n"
+STAGES = (["filter", "--rules", "keep.yaml"], ["dedup", "--threshold", "0.8"], ["tokenize", "--vocab-size", "300"])
 RUN = [sys.executable, "-m", "gristmill.pipelines.cli"]
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -73,6 +75,8 @@ def main() -> None:
     for name, span in (("a", range(300)), ("b", range(300, 330))):
         rows = "".join(json.dumps({"text": f"{words(n)} the and of to that with be have"}) + "\n" for n in span)
         (scratch / f"{name}.jsonl").write_text(rows)
+    (scratch / "keep.yaml").write_text(KEEP)
+    os.chdir(scratch)
     base = scratch / "base"
     done("extract", str(scratch / "a.jsonl"), "--language-model", "none", "--workspace", str(base))
     for stage in STAGES:
