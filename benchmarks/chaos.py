@@ -23,7 +23,7 @@ from gristmill.corpus.store.commits import UNFINISHED, commits
 from gristmill.corpus.store.shards import filesystem
 from gristmill.corpus.store.soundness import demand_sound
 
-KEEP = "rules:\n  - {rule: words, value: gopher@paper.word_count, threshold: 0, keep: value >= threshold}\n"
+KEEP = "name: keep\nrules:\n  - {rule: words, value: gopher@paper.word_count, threshold: 0, keep: value >= threshold}\n"
 STAGES = (["filter", "--rules", "keep.yaml"], ["dedup", "--threshold", "0.8"], ["tokenize", "--vocab-size", "300"])
 RUN = [sys.executable, "-m", "gristmill.pipelines.cli"]
 TICK = os.sysconf("SC_CLK_TCK")
