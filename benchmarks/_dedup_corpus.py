@@ -91,9 +91,10 @@ def name(number: int) -> str:
 
 def write_workspace(url: str, rows: Iterable[dict], per_shard: int = 4000) -> int:
     """documents/ of a new workspace; a row needs `text` and may give any other column. Returns the documents."""
+    from gristmill.corpus.store.commits import Commit, Made, TableRecord, total
     from gristmill.corpus.store.schema import DOCUMENTS
     from gristmill.corpus.store.shards import open_shard
-    from gristmill.corpus.store.workspace import Commit, Made, TableRecord, Workspace, total
+    from gristmill.corpus.store.workspace import Workspace
 
     workspace, made, count = Workspace(url), [], 0
     blank = dict.fromkeys(DOCUMENTS.names) | {"source": "benchmark", "domain": "benchmark"}

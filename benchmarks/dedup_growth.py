@@ -48,9 +48,10 @@ def measured(folder: Path) -> tuple[float, dict[str, int]]:
 
 def replace_shard(folder: Path, part: str, rows: list[dict]) -> None:
     """Add a shard of documents/, or take it out where there are no rows."""
+    from gristmill.corpus.store.commits import Made, total
     from gristmill.corpus.store.schema import DOCUMENTS
     from gristmill.corpus.store.shards import open_shard
-    from gristmill.corpus.store.workspace import Made, Workspace, total
+    from gristmill.corpus.store.workspace import Workspace
 
     workspace = Workspace(str(folder))
     held = workspace.commit_of("extract")

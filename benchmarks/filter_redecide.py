@@ -18,9 +18,10 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from gristmill.corpus.store.commits import Manifest
 from gristmill.corpus.store.schema import DOCUMENTS
 from gristmill.corpus.store.shards import Shard, committed, open_shard
-from gristmill.corpus.store.workspace import Manifest, Workspace
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.signals.families import FAMILIES
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter

@@ -56,8 +56,9 @@ def make_workspace(folder: Path):
     import numpy as np
 
     from gristmill.corpus.store import schema
+    from gristmill.corpus.store.commits import Manifest
     from gristmill.corpus.store.shards import Shard, committed, open_shard
-    from gristmill.corpus.store.workspace import Manifest, Workspace
+    from gristmill.corpus.store.workspace import Workspace
     from gristmill.training.data.shards import TokenFacts, TokenRows, table_name, write_tokens
 
     workspace = Workspace(str(folder))

@@ -16,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from ..corpus.compiling import compiled
 from ..corpus.store.shards import filesystem
+from ..corpus.store.soundness import demand_sound
 
 ROWS = 1024  # documents a record batch: a handle's batch is row // ROWS
 BLOCK_BYTES = 64 << 20
@@ -32,6 +33,7 @@ def _open(url: str) -> tuple[pa.ipc.RecordBatchFileReader, mmap.mmap | None]:
     fs, path = filesystem(url)
     if not isinstance(fs, LocalFileSystem):
         return pa.ipc.open_file(fs.open(path, "rb")), None
+    demand_sound(fs, path)
     with open(path, "rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped))), mapped

@@ -13,12 +13,15 @@ from pydantic import BaseModel
 
 from ..corpus.planning.ledger import Ledger, read_ledger
 from ..corpus.store.catalog import files, open_catalog
+from ..corpus.store.commits import MANIFEST, Commit, is_named, manifest_bytes, told_apart
 from ..corpus.store.fate import deciding
 from ..corpus.store.freshness import reasons
 from ..corpus.store.identity import file_fingerprint, url_fingerprint
 from ..corpus.store.shards import checksum, filesystem
-from ..corpus.store.workspace import MANIFEST, Table, Workspace, is_named, manifest_bytes
+from ..corpus.store.workspace import Workspace
 from ..training.data.overlap import Overlap, held_out_overlap
+from . import audit_shards
+from .audit_tokens import other_tokens
 
 
 class Finding(BaseModel, frozen=True):
@@ -31,31 +34,57 @@ class Finding(BaseModel, frozen=True):
 
 def audit(workspace: Workspace) -> dict[str, Any]:
     """Run every check. Returns {findings: [...], checked: {check: how many things were looked at}}."""
-    tables = workspace.tables()
-    findings = [finding for table in tables for finding in damaged_shards(table)]
-    checked = {"shards": sum(len(table.finished("audit").shards) for table in tables), "tables": len(tables)}
+    held, broken = told_apart(workspace.url)
+    findings = [Finding(check="commit", where=stage, message=why) for stage, why in broken.items()]
+    findings += found(audit_shards.damaged_shards(workspace, held))
+    checked = {
+        "shards": sum(len(table.shards) for commit in held.values() for table in commit.tables.values()),
+        "tables": sum(len(commit.tables) for commit in held.values()),
+    }
+    if broken:  # what the chain is cannot be told
+        findings += found(audit_shards.unfinished_work(workspace, held))
+        return {"findings": [finding.model_dump() for finding in findings], "checked": checked}
+    workspace.tables()  # refuses a workspace that is not there
     damaged = bool(findings)
+    findings += found(audit_shards.lost_tables(workspace, held))
     ledger = read_ledger(workspace)
     checked["input files"] = len(ledger.files)
     findings += changed_inputs(ledger)
     findings += stale_results(workspace)
     findings += false_manifests(workspace)
-    if not damaged:  # counting rows of damaged shards would only repeat the finding as a traceback
-        with open_catalog(workspace, stale=True) as connection:
-            stages = deciding(workspace)
-            checked["deciding stages"] = len(stages)
-            findings += unconserved(workspace, connection, stages)
-            findings += unaccounted_extraction(workspace, connection)
-            findings += unaccounted_inputs(workspace, connection)
-            findings += repeated_ids(connection)
-            checked["clusters"] = one(connection, "select count(distinct cluster) from duplicates")
-            findings += survivors(connection)
-        if workspace.is_local:
-            found = held_out_overlap(workspace)
-            checked["held-out documents"] = sum(one.documents for one in found.values())
-            checked["held-out documents nearly in training text"] = sum(one.nearly for one in found.values())
-            findings += leaks(found)
+    findings += found(audit_shards.strays(workspace, held))
+    findings += found(audit_shards.unfinished_work(workspace, held))
+    if not damaged:  # counting rows of damaged shards would only repeat the finding
+        findings += rows_counted(workspace, held, checked)
     return {"findings": [finding.model_dump() for finding in findings], "checked": checked}
+
+
+def found(told: Iterator[audit_shards.Found]) -> list[Finding]:
+    return [Finding(check=check, where=where, message=message) for check, where, message in told]
+
+
+def rows_counted(workspace: Workspace, held: dict[str, Commit], checked: dict[str, int]) -> list[Finding]:
+    """The checks that read rows; notes in `checked` what was looked at."""
+    findings = found(audit_shards.repeated_and_foreign_ids(workspace, held))
+    findings += found(audit_shards.contradictory_decisions(workspace, held))
+    with open_catalog(workspace, stale=True, damaged=True) as connection:
+        stages = deciding(workspace)
+        checked["deciding stages"] = len(stages)
+        findings += unconserved(workspace, connection, stages)
+        findings += unaccounted_extraction(workspace, connection)
+        findings += unaccounted_inputs(workspace, connection)
+        findings += repeated_ids(connection)
+        checked["clusters"] = one(connection, "select count(distinct cluster) from duplicates")
+        findings += survivors(connection)
+        findings += found(audit_shards.contradictory_duplicates(workspace, held, connection))
+    if not any(finding.check in ("lost", "fingerprint") for finding in [*findings, *stale_results(workspace)]):
+        findings += found(other_tokens(workspace, held))
+    if workspace.is_local:
+        overlaps = held_out_overlap(workspace)
+        checked["held-out documents"] = sum(one.documents for one in overlaps.values())
+        checked["held-out documents nearly in training text"] = sum(one.nearly for one in overlaps.values())
+        findings += leaks(overlaps)
+    return findings
 
 
 def leaks(found: dict[str, Overlap]) -> Iterator[Finding]:
@@ -67,20 +96,6 @@ def leaks(found: dict[str, Overlap]) -> Iterator[Finding]:
                 f"least nearly; run: gristmill dedup, then gristmill tokenize --force"
             )
             yield Finding(check="held out", where=f"tokens/{domain}", message=message)
-
-
-def damaged_shards(table: Table) -> Iterator[Finding]:
-    """Shards that the commit lists and the disk does not have, or has with other bytes."""
-    for shard in table.finished("audit").shards:
-        url = table.file_url(shard)
-        fs, path = filesystem(url)
-        if not fs.exists(path):
-            yield Finding(check="checksum", where=f"{table.name}/{shard.name}", message="the shard is missing")
-            continue
-        found = checksum(url)
-        if found != shard.checksum:
-            message = f"checksum {found}, the commit says {shard.checksum}: the shard was changed or damaged"
-            yield Finding(check="checksum", where=f"{table.name}/{shard.name}", message=message)
 
 
 def stale_results(workspace: Workspace) -> Iterator[Finding]:

@@ -5,18 +5,20 @@ Reads commits and the names of unfinished work, never a table.
 
 from typing import Any
 
+from ..corpus.store.commits import UNFINISHED, Commit, told_apart
 from ..corpus.store.freshness import reasons
 from ..corpus.store.lease import holder_of
 from ..corpus.store.shards import filesystem
-from ..corpus.store.workspace import UNFINISHED, Commit, Workspace
+from ..corpus.store.workspace import Workspace
 from .engine.graph import folder_of
 from .engine.registry import records
 
 
 def status_of(workspace: Workspace) -> dict[str, Any]:
     """{workspace, writer: who holds the lease, stages: [{command, state, results, mend}]}, in the order of the road."""
-    workspace.tables()  # refuses a workspace that is not there
-    commits = workspace.commits()
+    commits, damaged = told_apart(workspace.url)
+    if not damaged:
+        workspace.tables()  # refuses a workspace that is not there
     order = {record.words: place for place, record in enumerate(records().values()) if record.words}
     by_command: dict[str, list[Commit]] = {}
     for commit in commits.values():
@@ -25,27 +27,30 @@ def status_of(workspace: Workspace) -> dict[str, Any]:
     last = len(order)
     named = {name for name in order if not any(command.startswith(f"{name} ") for command in by_command)}
     for command in sorted({*named, *by_command}, key=lambda n: (order.get(n, order.get(n.split()[0], last)), n)):
-        stages.append(_stage(workspace, command, by_command.get(command, [])))
+        stages.append(_stage(workspace, command, by_command.get(command, []), bool(damaged)))
     holder = holder_of(workspace.url)
     return {
         "workspace": workspace.url,
         "writer": None if holder is None or holder.holder is None else holder.holder.model_dump(mode="json"),
         "unfinished": _unfinished(workspace),
+        "damaged": damaged,
         "stages": stages,
     }
 
 
-def _stage(workspace: Workspace, command: str, commits: list[Commit]) -> dict[str, Any]:
+def _stage(workspace: Workspace, command: str, commits: list[Commit], unknown: bool) -> dict[str, Any]:
     results = []
     for commit in sorted(commits, key=lambda commit: commit.stage):
-        why = reasons(workspace, commit)
+        why = [] if unknown else reasons(workspace, commit)
         told: dict[str, Any] = {"result": commit.stage, "state": "stale" if why else "done", "changed": why}
-        if commit.fitted:
+        if commit.fitted and not unknown:
             told["fitted_on"] = _fitted_on(workspace, commit)
         results.append(told)
     begun = any(_begun(workspace, commit.stage) for commit in commits) or (not commits and _begun(workspace, command))
     stale = any(result["state"] == "stale" for result in results)
     state = "unfinished" if begun else "stale" if stale else "done" if results else "never run"
+    if unknown and results:
+        state = "not known"  # a commit is damaged: what the others were made from cannot be told
     mend = f"gristmill {command} --workspace {workspace.url}" if state in ("unfinished", "stale") else None
     return {"command": command, "state": state, "results": results, "mend": mend}
 
@@ -85,6 +90,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         if stage["mend"]:
             text += f"; run: {stage['mend']}"
         told.append(text)
+    told += found["damaged"].values()
     if found["writer"]:
         told.append(f"at work now: {found['writer']['command']} (process {found['writer']['pid']})")
     return told

@@ -23,6 +23,15 @@ SEEN = "tokens_seen"
 CHECKPOINTS, WEIGHTS, STATE = "checkpoints", "model.safetensors", "state.json"  # of a training run
 
 
+def in_order(data: bytes) -> bytes:
+    """A safetensors file with the keys of its header sorted: the library writes metadata in an order that changes from
+    one process to the next."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
 @dataclass(frozen=True)
 class ProxyModel:
     """A transformer that scores; `tokens_seen` (V,) int64 or None."""
@@ -42,7 +51,7 @@ class ProxyModel:
         if self.tokens_seen is not None:
             tensors[SEEN] = torch.from_numpy(self.tokens_seen)
         shape = json.dumps(asdict(self.transformer.config), sort_keys=True)
-        return save(tensors, {"config": shape, "tokenizer": self.tokenizer})
+        return in_order(save(tensors, {"config": shape, "tokenizer": self.tokenizer}))
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "model") -> "ProxyModel":

@@ -9,14 +9,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 
 import duckdb
 
 from ..columns.views import extra_of
 from . import schema
+from .commits import Manifest
+from .errors import WorkspaceError
 from .fate import DOMAINS, deciding
 from .freshness import reasons
 from .shards import filesystem, replacing
+from .soundness import is_sound
 from .workspace import Workspace
 
 CATALOG = "catalog.duckdb"
@@ -47,12 +51,29 @@ def refresh_catalog(workspace: Workspace) -> None:
         shutil.copyfile(made, scratch)
 
 
-def open_catalog(workspace: Workspace, stale: bool = False) -> duckdb.DuckDBPyConnection:
+CHECKED = 1 << 30  # bytes that a query's files may have altogether to be held against their names, byte for byte
+READS = {  # views over several tables
+    "signals": ("signals/",),
+    "scores": ("scores/",),
+    "decisions": ("decisions/",),
+    "failures": ("failures/",),
+    "revisits": ("captures", "documents"),
+    "funnel": ("documents", "decisions/", "edits/"),
+    "curated": ("documents", "decisions/", "edits/", DOMAINS, "tags", "scores/", "signals/"),
+}
+
+
+def open_catalog(
+    workspace: Workspace, stale: bool = False, query: str | None = None, damaged: bool = False
+) -> duckdb.DuckDBPyConnection:
     """An in-memory connection with every view of the workspace; data outside the workspace cannot be reached.
 
     A view of what was made from something else than what is there now answers with an error that names the command to
-    run; with `stale` it answers all the same.
+    run; with `stale` it answers all the same. WorkspaceError where a file that the query reads (without one: any) is
+    lost or damaged: sizes are compared always, bytes where there are at most `CHECKED`; not with `damaged`.
     """
+    if not damaged:
+        refuse_damaged(workspace, query)
     connection = duckdb.connect()
     if not workspace.is_local:
         connection.register_filesystem(filesystem(workspace.url)[0])
@@ -61,6 +82,38 @@ def open_catalog(workspace: Workspace, stale: bool = False) -> duckdb.DuckDBPyCo
     for statement in confinement(workspace):
         connection.execute(statement)
     return connection
+
+
+def refuse_damaged(workspace: Workspace, query: str | None) -> None:
+    """WorkspaceError where a file that a query's views read is lost or damaged; names the command that mends it."""
+    asked = _asked(workspace, query)
+    checked = sum(shard.bytes for name in asked for shard in asked[name].shards) <= CHECKED
+    for name, manifest in asked.items():
+        table = workspace.table(name)
+        there = table.sizes()
+        for shard in manifest.shards:
+            url = table.file_url(shard)
+            if there.get(shard.file) != shard.bytes or (checked and not is_sound(*filesystem(url))):
+                state = "lost" if shard.file not in there else "damaged"
+                raise WorkspaceError(
+                    f"{name}/{shard.file} is {state}; "
+                    f"run: gristmill {manifest.commit.command} --workspace {workspace.url} --force"
+                )
+
+
+def _asked(workspace: Workspace, query: str | None) -> dict[str, Manifest]:
+    """Tables that the views of a query read; all of them where that cannot be told."""
+    held = {table.name: table.finished("reading") for table in workspace.tables()}
+    views = None
+    if query is not None:
+        with suppress(duckdb.Error), duckdb.connect() as parser:  # what is no SQL is refused where it runs
+            views = parser.get_table_names(query)
+    if views is None:
+        return held
+    wanted = tuple(part for view in views for part in READS.get(view.strip('"').lower(), (view.strip('"').lower(),)))
+    return {
+        n: m for n, m in held.items() if any(n == part or (part[-1:] == "/" and n.startswith(part)) for part in wanted)
+    }
 
 
 def confinement(workspace: Workspace) -> Iterator[str]:

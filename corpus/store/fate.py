@@ -8,16 +8,20 @@ stands in the commits: each names the deciding stages that come before it.
 `sources` resolves the chain once, shard by shard; a `Source` travels to the worker that reads the shard.
 """
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .commands import command_for
+from .commits import MANIFEST, Manifest
 from .errors import WorkspaceError
 from .freshness import reasons
-from .shards import read_batches
-from .workspace import Manifest, Workspace
+from .shards import filesystem, read_batches
+from .workspace import Workspace
 
 BEFORE = "documents"
 DOMAINS = "domains"  # id -> mixture unit, where documents are regrouped (by topic, cluster, ...) after the chain
@@ -59,6 +63,12 @@ def chain(workspace: Workspace, needed_by: str, before: Collection[str] | None =
     """Tables that decide which documents are left and with which text, in order; refuses a stale one."""
     tables = [BEFORE]
     workspace.table(BEFORE).finished(needed_by)
+    for lost in without_commit(workspace):
+        if before is None or lost.rpartition("/")[2] in before:
+            raise WorkspaceError(
+                f"{needed_by} needs {lost}/, whose commit is lost: {MANIFEST} is there and no commit names it; "
+                f"restore the commit, or make it anew: gristmill {command_for(lost)} --workspace {workspace.url}"
+            )
     for stage in deciding(workspace, before):
         tables.append(DECISIONS + stage)
         if workspace.table(EDITS + stage).manifest() is not None:
@@ -73,6 +83,25 @@ def chain(workspace: Workspace, needed_by: str, before: Collection[str] | None =
     for name in tables:
         refuse_stale(workspace, name, needed_by)
     return tables
+
+
+def without_commit(workspace: Workspace) -> list[str]:
+    """Tables of the chain that were finished and that no commit names any more."""
+    known = {name for commit in workspace.commits().values() for name in commit.tables}
+    fs, root = filesystem(workspace.url)
+    found = []
+    for folder in (DECISIONS.rstrip("/"), EDITS.rstrip("/"), ""):
+        home = f"{root}/{folder}".rstrip("/")
+        names = [DOMAINS] if not folder else [f"{folder}/{os.path.basename(e.rstrip('/'))}" for e in _folder(fs, home)]
+        found += [name for name in names if name not in known and fs.exists(f"{root}/{name}/{MANIFEST}")]
+    return sorted(found)
+
+
+def _folder(fs: Any, home: str) -> list[str]:
+    try:
+        return list(fs.ls(home, detail=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def refuse_stale(workspace: Workspace, table: str, needed_by: str) -> None:

@@ -7,7 +7,8 @@ is another text, another artefact, and a document that it never saw. A fitted ar
 fitted again.
 """
 
-from .workspace import Commit, Workspace
+from .commits import Commit
+from .workspace import Workspace
 
 BY_DOCUMENT = ("signals/", "scores/", "tags", "embeddings", "labels")  # tables that are joined by id
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from .commits import Commit, TableRecord, total
 from .shards import Shard, open_file, open_shard
-from .workspace import Commit, TableRecord, Workspace, total
+from .workspace import Workspace
 
 Rows = Iterable[Mapping[str, Any]]
 

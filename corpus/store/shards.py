@@ -1,8 +1,8 @@
-"""One shard: an immutable file of a table, whose name bears its content.
+"""One shard: an immutable file of a table, whose name bears its checksum.
 
-A shard is written under a temporary name, synced, and put in place under `<stem>.<content>.<suffix>`, so a reader sees
-all of it or nothing, nothing is ever overwritten, and equal rows are one file. Its fingerprint (`content`) covers rows
-and schema, not the footer. Works on any fsspec file system.
+A shard is written under a temporary name, synced, and put in place under `<stem>.<checksum>.<suffix>`, so a reader sees
+all of it or nothing and can tell whether it was changed, and nothing is ever overwritten. Its fingerprint (`content`)
+covers rows and schema, not the footer. Works on any fsspec file system.
 """
 
 import hashlib
@@ -21,9 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from .soundness import is_sound, opened
+
 BATCH_BYTES = 16 << 20  # a batch is cut here, whatever its rows: peak memory follows bytes, not documents
-STORES = ("s3://", "s3a://", "gs://", "gcs://")
 PARQUET_TAIL = 8  # bytes after the footer: its length and the magic number
+STORES = ("s3://", "s3a://", "gs://", "gcs://")
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def open_file(folder: str, name: str) -> Generator[Output, None, None]:
 def _settled(
     fs: fsspec.AbstractFileSystem, home: str, name: str, out: Output, footer: int, schema: bytes = b""
 ) -> Shard:
-    """Put a finished file in place under the name that bears its content."""
+    """Put a finished file in place under the name that bears its checksum."""
     size = os.path.getsize(out.path)
     whole, content = hashlib.blake2b(digest_size=16), hashlib.blake2b(schema, digest_size=16)
     with open(out.path, "rb") as file:
@@ -174,9 +176,9 @@ def _settled(
             content.update(block[: max(0, left)])
             left -= len(block)
     stem, dot, suffix = name.rpartition(".")
-    file_name = f"{stem or suffix}.{content.hexdigest()[:16]}{dot if stem else ''}{suffix if stem else ''}"
+    file_name = f"{stem or suffix}.{whole.hexdigest()[:16]}{dot if stem else ''}{suffix if stem else ''}"
     path = f"{home}/{file_name}"
-    if not fs.exists(path) or fs.size(path) != size:
+    if not fs.exists(path) or not is_sound(fs, path):  # one that was damaged is put right
         _put(fs, out.path, path)
     return Shard(name, file_name, out.rows, size, whole.hexdigest(), content.hexdigest(), dict(out.counts))
 
@@ -242,9 +244,11 @@ def open_shard(
 
 
 def read_batches(url: str, columns: list[str] | None = None, rows: int = 4096) -> Iterator[pa.RecordBatch]:
-    """Batches of a Parquet file in file order, at most `rows` rows each, one row group in memory at a time."""
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
+    """Batches of a Parquet file in file order, at most `rows` rows each, one row group in memory at a time.
+
+    WorkspaceError where it is a file of a table and is not what was put there.
+    """
+    with opened(*filesystem(url)) as file:
         yield from pq.ParquetFile(file).iter_batches(batch_size=rows, columns=columns)
 
 

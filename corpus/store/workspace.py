@@ -6,150 +6,35 @@ A result stays in force until the next one is committed whole; files that no com
 `signals/gopher`, `decisions/filter`, `tokens/books`.
 """
 
-import json
 import os
+import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import quote, unquote
 
 import pyarrow as pa
-from pydantic import BaseModel
 
-from .calls import Call
 from .commands import command_for
+from .commits import (
+    MANIFEST,
+    Commit,
+    Manifest,
+    commit_of,
+    commit_url,
+    commits,
+    decoded,
+    is_named,
+    manifest_bytes,
+    manifest_of,
+)
 from .errors import RequestError, WorkspaceError
 from .puts import Conflict, Version, put_if, read
-from .shards import Shard, checksum, filesystem, fingerprint, read_batches, replacing
+from .shards import Shard, checksum, filesystem, read_batches, replacing
 
-COMMITS, UNFINISHED, MANIFEST = "commits", "unfinished", "_manifest.json"
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a work item was made from.
-
-    stamp      of the stage, its settings and all that this item read: equal stamps, equal rows
-    made_from  shard (`documents/web-0001.parquet`) -> fingerprint of its content then
-    """
-
-    stamp: str
-    made_from: Mapping[str, str] = field(default_factory=dict)
-
-
-class TableRecord(BaseModel, frozen=True, extra="forbid"):
-    """What a commit says of one of its tables."""
-
-    settings: dict[str, Any]
-    shards: tuple[Shard, ...]  # sorted by name
-    counts: dict[str, int]
-    details: dict[str, Any] = {}
-
-
-class Commit(BaseModel, frozen=True, extra="forbid"):
-    """A finished stage: all its tables at once.
-
-    command   the command that runs it
-    inputs    what the whole of it was made from: table or other input -> fingerprint
-    work      for stages that map shards: work item -> what it was made from
-    after     deciding stages that come before it in the chain
-    fitted    stays in force when its inputs change
-    """
-
-    stage: str
-    command: str
-    version: int
-    generation: int
-    previous: str  # fingerprint of the generation before, "" for the first
-    tables: dict[str, TableRecord]
-    inputs: dict[str, str]
-    work: dict[str, Made] = {}
-    after: tuple[str, ...] = ()
-    fitted: bool = False
-    call: Call | None = None  # how it was asked for: enough to ask again
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(
-            self.stage, self.generation, self.previous, {n: _content(t.shards) for n, t in self.tables.items()}
-        )
-
-    @property
-    def files(self) -> set[str]:
-        """Every file that it names, as TABLE/FILE."""
-        return {f"{name}/{shard.file}" for name, table in self.tables.items() for shard in table.shards}
-
-    @property
-    def named(self) -> set[str]:
-        """Copies under plain names that follow from it, as TABLE/NAME."""
-        return {f"{n}/{shard.name}" for n, table in self.tables.items() for shard in table.shards if is_named(n, shard)}
-
-    def bytes(self) -> bytes:
-        return (json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")) + "\n").encode()
-
-
-def _content(shards: Sequence[Shard]) -> list[tuple[str, str]]:
-    return [(shard.name, shard.content) for shard in shards]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A finished table, as its stage's commit tells of it."""
-
-    table: str
-    commit: Commit
-
-    @property
-    def record(self) -> TableRecord:
-        return self.commit.tables[self.table]
-
-    @property
-    def stage(self) -> str:
-        return self.commit.stage
-
-    @property
-    def version(self) -> int:
-        return self.commit.version
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return self.record.settings
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        return self.commit.inputs
-
-    @property
-    def shards(self) -> tuple[Shard, ...]:
-        return self.record.shards
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return self.record.counts
-
-    @property
-    def details(self) -> dict[str, Any]:
-        return self.record.details
-
-    @property
-    def call(self) -> Call | None:
-        return self.commit.call
-
-    @property
-    def settings_fingerprint(self) -> str:
-        return fingerprint(self.stage, self.version, self.settings)
-
-    @cached_property
-    def by_name(self) -> dict[str, Shard]:
-        return {shard.name: shard for shard in self.shards}
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Identifies the table's rows: what a stage that reads the whole of it records as its input."""
-        return fingerprint(_content(self.shards))
+OURS = re.compile(r".+\.[0-9a-f]{16}(\.[^.]+)?")  # a file of a table, whose name bears its content
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -184,97 +69,30 @@ class Table:
             raise WorkspaceError(f"{self.name}/ in {self.workspace} has no shard {name}")
         return self.file_url(shard)
 
-    def listed(self) -> set[str]:
-        """Names of the files that lie in the table's folder."""
+    def sizes(self) -> dict[str, int]:
+        """Names of the files that lie in the table's folder, with their sizes in bytes, from one listing."""
         fs, path = filesystem(self.url)
         try:
-            return {os.path.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False)}
-        except FileNotFoundError:
-            return set()
+            entries = fs.ls(path, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {os.path.basename(e["name"]): int(e["size"]) for e in entries if e["type"] != "directory"}
+
+    def listed(self) -> set[str]:
+        """Names of the files that lie in the table's folder."""
+        return set(self.sizes())
 
     def file_url(self, shard: Shard) -> str:
         return f"{self.url}/{shard.file}"
 
     def read(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Every batch of the finished table, shards in the order of their names."""
+        """Every batch of the finished table, shards in the order of their names. WorkspaceError for a damaged one."""
         for shard in self.finished("reading").shards:
             yield from read_batches(self.file_url(shard), columns)
 
 
-def is_named(table: str, shard: Shard) -> bool:
-    """Whether people name a file by its plain name, so that a copy of it lies under that name."""
-    return table == "mixture" or not shard.name.endswith((".parquet", ".arrow"))
-
-
-# ---- commits
-
-_CACHE: dict[
-    str, tuple[tuple[Any, ...], Commit]
-] = {}  # path -> (what the file was, the commit); files are never edited
-
-
-def _listed(workspace: str) -> dict[str, tuple[str, tuple[Any, ...]]]:
-    """stage -> (path, what tells one state of the file from another), from one listing."""
-    fs, path = filesystem(f"{workspace}/{COMMITS}")
-    try:
-        entries = fs.ls(path, detail=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    found = {}
-    for entry in entries:
-        name = os.path.basename(entry["name"])
-        if name.endswith(".json") and not name.startswith("."):
-            state = tuple(entry.get(key) for key in ("size", "mtime", "ino", "ETag", "etag", "generation"))
-            found[unquote(name.removesuffix(".json"))] = (entry["name"], state)
-    return found
-
-
-def commits(workspace: str) -> dict[str, Commit]:
-    """stage -> what is in force of it. Costs one listing, and one read of what changed since this process looked."""
-    held: dict[str, Commit] = {}
-    for stage, (path, state) in sorted(_listed(workspace).items()):
-        key = f"{workspace} {stage}"
-        known = _CACHE.get(key)
-        if known is None or known[0] != state:
-            commit = _parsed(workspace, stage, path)
-            if commit is None:
-                continue
-            known = _CACHE[key] = (state, commit)
-        held[stage] = known[1]
-    return held
-
-
-def _parsed(workspace: str, stage: str, path: str) -> Commit | None:
-    found = read(commit_url(workspace, stage))
-    if found is None:  # taken back since it was listed
-        return None
-    try:
-        return Commit.model_validate_json(found[0])
-    except ValueError as error:
-        raise WorkspaceError(
-            f"{commit_url(workspace, stage)} is damaged: {str(error).splitlines()[0]}; "
-            f"run the stage again with --force, or restore the file"
-        ) from error
-
-
-def commit_url(workspace: str, stage: str) -> str:
-    return f"{workspace}/{COMMITS}/{quote(stage, safe='')}.json"
-
-
 def _tables_of(workspace: str) -> dict[str, Manifest]:
-    return {table: _manifest(commit, table) for commit in commits(workspace).values() for table in commit.tables}
-
-
-_MANIFESTS: dict[tuple[int, str], Manifest] = {}
-
-
-def _manifest(commit: Commit, table: str) -> Manifest:
-    """One object for each table of a commit, so that what it works out is worked out once."""
-    key = (id(commit), table)
-    held = _MANIFESTS.get(key)
-    if held is None or held.commit is not commit:
-        held = _MANIFESTS[key] = Manifest(table, commit)
-    return held
+    return {table: manifest_of(commit, table) for commit in commits(workspace).values() for table in commit.tables}
 
 
 @dataclass(frozen=True)
@@ -328,7 +146,7 @@ class Workspace:
         return commits(self.url)
 
     def commit_of(self, stage: str) -> Commit | None:
-        return commits(self.url).get(stage)
+        return commit_of(self.url, stage)
 
     def put_commit(self, commit: Commit) -> None:
         """Make a result the one in force, in one step; then its manifests follow, and what it replaced is swept.
@@ -337,7 +155,8 @@ class Workspace:
         """
         url = commit_url(self.url, commit.stage)
         found = read(url)
-        before, version = (None, None) if found is None else (Commit.model_validate_json(found[0]), found[1])
+        version = found[1] if found is not None else None
+        before = decoded(self.url, commit.stage, found[0])[0] if found is not None else None
         if (before.fingerprint if before else "") != commit.previous:
             raise self._beaten(commit.stage)
         self._put(url, commit.bytes(), version, commit.stage)
@@ -378,31 +197,44 @@ class Workspace:
             shutil.copyfileobj(cast(Any, there), here)
 
     def _sweep(self, before: Commit | None, commit: Commit | None) -> None:
-        """Remove what the generation before named and this one does not."""
-        if before is None:
-            return
-        now = commit.files if commit else set()
-        kept = set(commit.tables) if commit else set()
-        for name in before.files - now:
+        """Remove what the generation before named and this one does not, and what killed runs left in its tables."""
+        named = {file for own in commits(self.url).values() for file in own.files}
+        gone = before.files | before.named if before else set()
+        now = commit.files | commit.named if commit else set()
+        for name in gone - now - named:
             self.remove(name)
-        named = (
-            {f"{t}/{s.name}" for t, own in commit.tables.items() for s in own.shards if is_named(t, s)}
-            if commit
-            else set()
-        )
-        for table, own in before.tables.items():
-            for shard in own.shards:
-                if is_named(table, shard) and f"{table}/{shard.name}" not in named:
-                    self.remove(f"{table}/{shard.name}")
-        for table in set(before.tables) - kept:
+        for table in commit.tables if commit else ():
+            for file in self._strays(commit, table) if commit else ():
+                if f"{table}/{file}" not in named:
+                    self.remove(f"{table}/{file}")
+        for table in {*(before.tables if before else ())} - {*(commit.tables if commit else ())}:
             self.remove(f"{table}/{MANIFEST}")
+
+    def settled(self, commit: Commit) -> bool:
+        """Whether all that follows from a commit was done: manifests, copies under plain names, the sweep."""
+        for name in commit.tables:
+            fs, path = filesystem(f"{self.url}/{name}/{MANIFEST}")
+            if not fs.exists(path) or fs.cat_file(path) != manifest_bytes(commit, name) or self._strays(commit, name):
+                return False
+        return all(self._copied(n, s) for n, t in commit.tables.items() for s in t.shards if is_named(n, s))
+
+    def settle(self, commit: Commit) -> None:
+        """Do what follows from a commit and was not done, because its writer was killed. Needs the lease."""
+        self.follow(commit)
+        self._sweep(None, commit)
+
+    def _strays(self, commit: Commit, table: str) -> set[str]:
+        """Files of ours in a table's folder that no commit names."""
+        known = {shard.file for shard in commit.tables[table].shards} | {MANIFEST}
+        known |= {shard.name for shard in commit.tables[table].shards if is_named(table, shard)}
+        return {f for f in self.table(table).listed() - known if OURS.fullmatch(f) or TEMPORARY.fullmatch(f)}
 
     def retire(self, stage: str) -> bool:
         """Take a stage's result back, as if it had never been asked for. Whether there was one."""
         commit = self.commit_of(stage)
         if commit is None:
             return False
-        self.remove(f"{COMMITS}/{quote(stage, safe='')}.json")
+        self.remove(commit_url("", stage).strip("/"))
         self._sweep(commit, None)
         return True
 
@@ -411,36 +243,3 @@ class Workspace:
         fs, path = filesystem(f"{self.url}/{name}")
         with suppress(FileNotFoundError):
             fs.rm_file(path)
-
-
-def manifest_bytes(commit: Commit, table: str) -> bytes:
-    """What `<table>/_manifest.json` says, by the commit that it follows from."""
-    told = {"table": table, "stage": commit.stage, "generation": commit.generation}
-    told |= commit.tables[table].model_dump(mode="json")
-    return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
-
-
-def without_items(commit: Commit, items: Collection[str]) -> Commit:
-    """The next generation of a commit, in which some items count as not done: the next run does them again."""
-    work = {name: made if name not in items else Made("", made.made_from) for name, made in commit.work.items()}
-    return commit.model_copy(update={"generation": commit.generation + 1, "previous": commit.fingerprint, "work": work})
-
-
-def total(shards: Sequence[Shard]) -> dict[str, int]:
-    """Counts summed over shards."""
-    counts: dict[str, int] = {}
-    for shard in shards:
-        for name, value in shard.counts.items():
-            counts[name] = counts.get(name, 0) + value
-    return dict(sorted(counts.items()))
-
-
-def conserved(counts: dict[str, int], where: str) -> dict[str, int]:
-    """The counts themselves, once `in = kept + dropped + failed` holds; a WorkspaceError otherwise."""
-    accounted = counts.get("kept", 0) + counts.get("dropped", 0) + counts.get("failed", 0)
-    if counts.get("in", 0) != accounted:
-        raise WorkspaceError(
-            f"{where} lost track of documents: in {counts.get('in', 0)} != kept {counts.get('kept', 0)} "
-            f"+ dropped {counts.get('dropped', 0)} + failed {counts.get('failed', 0)}"
-        )
-    return counts

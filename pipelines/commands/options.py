@@ -23,7 +23,7 @@ M = TypeVar("M", bound=BaseModel)
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", help="folder or fsspec URL that holds the tables")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object, for machines")]
-ForceOption = Annotated[bool, typer.Option("--force", help="make anew what was made with other settings")]
+ForceOption = Annotated[bool, typer.Option("--force", help="make anew what has other settings or was damaged")]
 RefitOption = Annotated[
     bool,
     typer.Option("--refit", help="fit anew what stays in force when the corpus changes: tokenizer, models, clusters"),
@@ -46,11 +46,11 @@ def open_workspace(url: str) -> Workspace:
     return Workspace(url)
 
 
-def runner_options(context: typer.Context, workers: int = 1, refit: bool = False) -> RunnerOptions:
+def runner_options(context: typer.Context, workers: int = 1, refit: bool = False, mend: bool = False) -> RunnerOptions:
     """Workers from the option, Beam's own options from after `--` on the command line."""
     from ..engine.runner import RunnerOptions
 
-    return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())), refit=refit)
+    return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())), refit=refit, mend=mend)
 
 
 def settings_of(model: type[M], /, **values: Any) -> M:

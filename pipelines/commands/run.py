@@ -32,7 +32,7 @@ def run(
     for note in left_out(loaded):
         typer.echo(f"note: {note}", err=True)
     summaries = []
-    for summary in run_settings(loaded, runner_options(context, loaded.workers), force=force, quiet=json):
+    for summary in run_settings(loaded, runner_options(context, loaded.workers, mend=force), force=force, quiet=json):
         summaries.append(summary)
         if not json:
             show(summary, False)

@@ -42,7 +42,7 @@ def sql(
 
     from ...corpus.store.catalog import open_catalog
 
-    with open_catalog(open_workspace(workspace)) as connection:
+    with open_catalog(open_workspace(workspace), query=query) as connection:
         try:
             answer = connection.sql(query)
             if answer is None:

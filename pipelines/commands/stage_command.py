@@ -269,7 +269,7 @@ def run_command(
         return made
 
     place = Workspace(given["workspace"])
-    runner = runner_options(context, given.get("workers") or 1, given.get("refit") or False)
+    runner = runner_options(context, given.get("workers") or 1, given.get("refit") or False, given["force"])
     asked = Invocation(record, place, settings, options, runner, given["force"], given["json"], values)
     for summary in asked.summaries():
         show(summary, given["json"])

@@ -15,10 +15,12 @@ from urllib.parse import quote
 
 import apache_beam as beam
 
+from ...corpus.store.commits import UNFINISHED, told_apart
 from ...corpus.store.errors import WorkspaceError
 from ...corpus.store.fate import ShardSource
 from ...corpus.store.shards import Shard, filesystem, replacing
-from ...corpus.store.workspace import UNFINISHED, Workspace
+from ...corpus.store.soundness import is_sound
+from ...corpus.store.workspace import Workspace
 
 BLOCK = 256  # work items that travel in one element or lie in one file
 
@@ -188,10 +190,10 @@ def done_or(plan: Any, item: Work, process: Process) -> list[Report]:
 
 def _in_force(plan: Any, item: Work) -> list[Report] | None:
     """What an earlier run made of the same item and is in force yet."""
-    held = plan.workspace.commit_of(plan.stage)
+    held = told_apart(plan.workspace.url)[0].get(plan.stage)
     tables = held.tables if held is not None else {}
     found = [(name, shard) for name, table in tables.items() for shard in table.shards if shard.item == item.key]
-    return found or None
+    return found if found and _there(plan.workspace, found) else None
 
 
 def _hand_over(reports: Iterator[Any], plan: Any) -> Iterator[str]:
@@ -220,13 +222,24 @@ def record(workspace: Workspace, stage: str, stamp: str, reports: Sequence[Repor
 
 
 def recorded(workspace: Workspace, stage: str, stamp: str) -> list[Report] | None:
-    """What the record of an item says, None where there is none."""
+    """What the record of an item says; None where there is none, and where what it names is not there as it was put."""
     fs, path = filesystem(workspace.path(folder_of(stage), f"{stamp}.json"))
     try:
-        with fs.open(path, "rb") as file:
-            return [(table, Shard(**told)) for table, told in json.loads(file.read())]
-    except FileNotFoundError:
+        found = [(table, Shard(**told)) for table, told in json.loads(fs.cat_file(path))]
+    except (FileNotFoundError, ValueError):
         return None
+    return found if _there(workspace, found) else None
+
+
+def _there(workspace: Workspace, reports: Sequence[Report]) -> bool:
+    """Whether all that reports name is there as it was put."""
+    return all(is_sound(*filesystem(workspace.table(table).file_url(shard))) for table, shard in reports)
+
+
+def begun(workspace: Workspace, stage: str) -> bool:
+    """Whether there is unfinished work of a stage."""
+    fs, path = filesystem(workspace.path(folder_of(stage)))
+    return bool(fs.exists(path))
 
 
 def handed_over(workspace: Workspace, stage: str) -> tuple[list[Report], list[dict[str, Any]]]:
@@ -262,6 +275,8 @@ def orphans(workspace: Workspace, stage: str) -> set[str]:
     for entry in fs.ls(path, detail=False):
         if os.path.basename(entry).startswith(".") or not entry.endswith(".json"):
             continue
-        with fs.open(entry, "rb") as file:
-            named |= {f"{table}/{told['file']}" for table, told in json.loads(file.read())}
+        try:
+            named |= {f"{table}/{told['file']}" for table, told in json.loads(fs.cat_file(entry))}
+        except ValueError:  # cut short by a machine that lost its power: what it named is swept with the table
+            continue
     return named

@@ -4,7 +4,8 @@ Imports neither Beam nor Arrow by itself.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,16 @@ class Invocation:
 
         return run_stage(work, self.workspace, settings, self.runner, force=self.force, quiet=self.quiet)
 
-    def summaries(self) -> list[dict[str, Any]]:
-        """Run it as its record says. One summary for each thing that it did; none where it only answered."""
+    def summaries(self) -> Iterator[dict[str, Any]]:
+        """Run it as its record says. One summary for each thing that it did; none where it only answered.
+
+        With `force`, damaged commits of its own count as absent, so that it can make them anew.
+        """
+        from ...corpus.store.commits import setting_aside
+
         act = self.record.load("act")
-        return act(self) if act is not None else [self.run()]
+        with setting_aside(self.workspace.url, self.record.words or self.record.name) if self.force else nullcontext():
+            yield from act(self) if act is not None else [self.run()]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ...corpus.store.calls import Call, asked_again
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.fate import BEFORE
 from ...corpus.store.shards import filesystem, read_batches
+from ...corpus.store.soundness import opened
 from ...corpus.store.workspace import Table, Workspace
 from .runner import RunnerOptions
 
@@ -117,8 +118,7 @@ def _held(table: Table, gone: pa.Array) -> Iterator[int]:
 
 
 def _arrow(url: str) -> Iterator[pa.RecordBatch]:
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file, pa.ipc.open_file(file) as reader:
+    with opened(*filesystem(url)) as file, pa.ipc.open_file(file) as reader:
         for at in range(reader.num_record_batches):
             yield reader.get_batch(at)
 

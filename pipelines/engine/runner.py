@@ -26,6 +26,7 @@ class RunnerOptions:
     workers: int = 1
     beam: tuple[str, ...] = ()
     refit: bool = False  # fit anew what stays in force when its inputs change
+    mend: bool = False  # look into every file of the result in force, and make anew what is damaged
 
 
 def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) -> None:

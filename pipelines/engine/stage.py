@@ -16,9 +16,11 @@ from pydantic import BaseModel
 from ...corpus.columns.shapes import MARK
 from ...corpus.store.calls import Call, call_of, keep_places, named_places, renamed
 from ...corpus.store.catalog import refresh_catalog
+from ...corpus.store.commits import Commit, Made, TableRecord, conserved, total
 from ...corpus.store.errors import RequestError
-from ...corpus.store.shards import Output, Shard, fingerprint, open_file, open_shard
-from ...corpus.store.workspace import Commit, Made, TableRecord, Workspace, conserved, total
+from ...corpus.store.shards import Output, Shard, filesystem, fingerprint, open_file, open_shard
+from ...corpus.store.soundness import is_sound
+from ...corpus.store.workspace import Workspace
 from . import graph as verbs
 from .graph import Report, Work
 from .leases import writing
@@ -149,11 +151,9 @@ def run_stage(
     process writes to the workspace; WorkspaceError where an input is missing or stale or where documents were lost.
     """
     plan = _plan(stage, workspace, settings)
-    parts, items = _parts(stage, plan, settings)
+    parts, items = _parts(stage, plan, settings, options.mend)
     if all(_fresh(stage, plan, part, options) for part in parts):
-        for part in parts:
-            if part.held is not None:
-                workspace.follow(part.held)
+        _settle(stage, plan, [part.held for part in parts if part.held is not None])
         refresh_catalog(workspace)
         return _summary(stage, [part.held for part in parts], skipped=True)
     if not force and not stage.redecides and not (stage.fitted and options.refit):
@@ -175,7 +175,7 @@ def run_stage(
         keep_places(workspace.url, places)
         for commit in commits:
             workspace.put_commit(commit)
-        _clean(workspace, plan.stage, commits)
+        _clean(workspace, plan.stage)
     refresh_catalog(workspace)
     return _summary(stage, [workspace.commit_of(part.name) for part in parts], skipped=False)
 
@@ -189,7 +189,18 @@ def _plan(stage: Stage[S], workspace: Workspace, settings: S) -> Plan[S]:
     return Plan(stage.name, stage.version, workspace, settings, recorded, inputs, by_table, stage.before)
 
 
-def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], list[Work]]:
+def _settle(stage: Stage[S], plan: Plan[S], commits: list[Commit]) -> None:
+    """Complete what an earlier run had committed and was killed over: manifests, copies, the sweep."""
+    workspace = plan.workspace
+    if all(workspace.settled(commit) for commit in commits) and not verbs.begun(workspace, plan.stage):
+        return
+    with writing(workspace, stage.command or stage.name):
+        _clean(workspace, plan.stage)
+        for commit in commits:
+            workspace.settle(commit)
+
+
+def _parts(stage: Stage[S], plan: Plan[S], settings: S, mend: bool) -> tuple[list[_Part], list[Work]]:
     """The commits of the run, and the work items that at least one of them lacks."""
     named = stage.parts(settings) if stage.parts else {stage.name: stage.tables}
     work = list(stage.items(plan)) if stage.items and not stage.whole else []
@@ -200,7 +211,7 @@ def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], li
         made = {item.name: Made(plan.stamp(tables, item), item.made_from) for item in work}
         there = {table for table in held.tables if not stage.beside(table)} if held else set()
         same = held is not None and there == set(tables or there)
-        lost = _lost(plan.workspace, held) if held else frozenset()
+        lost = _lost(plan.workspace, held, mend) if held else frozenset()
         kept = {i for i, m in made.items() if held and same and i in held.work and held.work[i].stamp == m.stamp}
         kept -= lost
         parts.append(_Part(name, tables, held, frozenset(kept), made, bool(lost)))
@@ -216,12 +227,16 @@ def _parts(stage: Stage[S], plan: Plan[S], settings: S) -> tuple[list[_Part], li
     return parts, items
 
 
-def _lost(workspace: Workspace, held: Commit) -> frozenset[str]:
-    """Work items of a commit of which a file is gone, told by one listing of each table."""
+def _lost(workspace: Workspace, held: Commit, mend: bool) -> frozenset[str]:
+    """Work items of a commit of which a file is gone or has another size, told by one listing of each table; with
+    `mend` also those of which one holds something else than was put."""
     lost = set()
     for name, table in held.tables.items():
-        there = workspace.table(name).listed()
-        lost |= {shard.item for shard in table.shards if shard.file not in there}
+        home = workspace.table(name)
+        there = home.sizes()
+        for shard in table.shards:
+            if there.get(shard.file) != shard.bytes or (mend and not is_sound(*filesystem(home.file_url(shard)))):
+                lost.add(shard.item)
     return frozenset(lost)
 
 
@@ -290,7 +305,7 @@ def _commit(
     )
 
 
-def _clean(workspace: Workspace, name: str, commits: list[Commit]) -> None:
+def _clean(workspace: Workspace, name: str) -> None:
     """Forget the records of a stage's unfinished work, and remove what they name and no commit does."""
     held = {file for commit in workspace.commits().values() for file in commit.files}
     for file in verbs.orphans(workspace, name) - held:

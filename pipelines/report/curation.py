@@ -13,8 +13,9 @@ import duckdb
 
 from ...corpus.store.catalog import files
 from ...corpus.store.commands import command_for
+from ...corpus.store.commits import Manifest
 from ...corpus.store.fate import deciding
-from ...corpus.store.workspace import Manifest, Workspace
+from ...corpus.store.workspace import Workspace
 from .charts import bars, columns, legend
 from .text import Html, bar, count, escape, excerpt, figure, number, paragraph, percent, size, table
 

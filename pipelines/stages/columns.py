@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ...corpus.store.commits import Manifest
 from ...corpus.store.errors import RequestError, unknown_name
 from ...corpus.store.fate import refuse_stale
 from ...corpus.store.shards import filesystem, fingerprint, read_batches
-from ...corpus.store.workspace import Manifest, Workspace
+from ...corpus.store.soundness import opened
+from ...corpus.store.workspace import Workspace
 
 VECTORS = "embedding"  # the column, where none is named
 
@@ -21,8 +23,7 @@ VECTORS = "embedding"  # the column, where none is named
 def stored_schema(workspace: Workspace, manifest: Manifest) -> pa.Schema | None:
     """Columns of a finished table, as its first shard has them; None for a table without shards."""
     for shard in manifest.shards[:1]:
-        fs, path = filesystem(workspace.table(manifest.table).file_url(shard))
-        with fs.open(path, "rb") as file:
+        with opened(*filesystem(workspace.table(manifest.table).file_url(shard))) as file:
             return pq.read_schema(file)
     return None
 

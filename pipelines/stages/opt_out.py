@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 
 from ...corpus.columns.carried import FOLDER, write_rows_left
 from ...corpus.store.catalog import refresh_catalog
+from ...corpus.store.commits import Commit, TableRecord, total
 from ...corpus.store.removals import OptOut, add_optout
 from ...corpus.store.schema import CAPTURES, DOCUMENTS
 from ...corpus.store.shards import Shard, open_shard, parquet_schema, read_batches
-from ...corpus.store.workspace import Commit, TableRecord, Workspace, total
+from ...corpus.store.workspace import Workspace
 from ...proxy_models.engines.cache import cache_path, drop_aside, set_aside
 from ..engine.leases import writing
 from ..engine.rebuild import holding

@@ -20,9 +20,10 @@ from ...corpus.planning.ledger import File, Ledger, Lot, read_ledger, write_ledg
 from ...corpus.planning.packing import packed
 from ...corpus.readers.inputs import Input, resolve
 from ...corpus.store.catalog import refresh_catalog
+from ...corpus.store.commits import Commit, Made, TableRecord, conserved, total
 from ...corpus.store.errors import RequestError, WorkspaceError, unknown_name
 from ...corpus.store.shards import Shard, filesystem, replacing, spelled
-from ...corpus.store.workspace import Commit, Made, TableRecord, Workspace, conserved, total
+from ...corpus.store.workspace import Workspace
 from ..engine.graph import Work
 from ..engine.leases import writing
 from ..engine.rebuild import follows, rebuild

@@ -5,11 +5,12 @@ import pytest
 
 from gristmill.corpus.store import schema
 from gristmill.corpus.store.catalog import open_catalog, refresh_catalog
+from gristmill.corpus.store.commits import conserved
 from gristmill.corpus.store.errors import WorkspaceError
 from gristmill.corpus.store.fate import inputs, read_kept
 from gristmill.corpus.store.made import put_shards, put_table
 from gristmill.corpus.store.shards import open_shard
-from gristmill.corpus.store.workspace import Workspace, conserved
+from gristmill.corpus.store.workspace import Workspace
 
 IDS = [f"{n:032x}" for n in range(4)]
 

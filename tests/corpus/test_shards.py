@@ -15,10 +15,10 @@ def write(folder: str, name: str, rows: list[dict]) -> Shard:
     return out.shard
 
 
-def test_a_shard_tells_what_it_is_and_its_name_bears_its_content(tmp_path):
+def test_a_shard_tells_what_it_is_and_its_name_bears_its_checksum(tmp_path):
     shard = write(f"{tmp_path}/t", "a.parquet", [{"id": "1", "text": "x"}])
     assert (shard.name, shard.rows, dict(shard.counts)) == ("a.parquet", 1, {"in": 1})
-    assert shard.file == f"a.{shard.content[:16]}.parquet"
+    assert shard.file == f"a.{shard.checksum[:16]}.parquet"
     assert shard.checksum == checksum(f"{tmp_path}/t/{shard.file}")
     assert os.listdir(tmp_path / "t") == [shard.file]
 

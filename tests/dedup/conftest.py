@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from gristmill.corpus.store.commits import Commit, Made, TableRecord, total
 from gristmill.corpus.store.schema import DOCUMENTS
 from gristmill.corpus.store.shards import Shard, open_shard
-from gristmill.corpus.store.workspace import Commit, Made, TableRecord, Workspace, total
+from gristmill.corpus.store.workspace import Workspace
 
 Corpus = Callable[..., Workspace]
 

@@ -8,10 +8,11 @@ import pytest
 from pydantic import BaseModel
 
 from gristmill.corpus.store import schema
+from gristmill.corpus.store.commits import MANIFEST
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import ShardSource, sources
 from gristmill.corpus.store.made import put_table
-from gristmill.corpus.store.workspace import MANIFEST, Workspace
+from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.graph import Work, commit, map_shards
 from gristmill.pipelines.engine.runner import RunnerOptions

@@ -30,7 +30,7 @@ from gristmill.pipelines.stages.train.phases import (
 )
 from gristmill.pipelines.stages.train.stage import Shape, TrainSettings, data_of, train
 from gristmill.training.data.loader import Loader
-from gristmill.training.data.loader import RecipePhase as Phase_
+from gristmill.training.data.loader import Phase as Phase_
 from gristmill.training.data.shards import document_ids, domains, held_out, open_tokens
 from gristmill.training.data.tokenizer import decode, load_tokenizer
 from gristmill.training.loop_settings import LoopSettings

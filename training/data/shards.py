@@ -11,6 +11,7 @@ Refuses to map a workspace that is not on a local disk, and to mix shards of two
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote, unquote
@@ -18,8 +19,11 @@ from urllib.parse import quote, unquote
 import numpy as np
 import pyarrow as pa
 
+from ...corpus.store.commits import Manifest
 from ...corpus.store.errors import RequestError, WorkspaceError
-from ...corpus.store.workspace import Manifest, Workspace
+from ...corpus.store.shards import filesystem
+from ...corpus.store.soundness import demand_sound
+from ...corpus.store.workspace import Workspace
 
 SPLITS = ("train", "heldout")
 TOKENS_FOLDER = "tokens/"
@@ -259,7 +263,8 @@ class TokenDomain:
 
 
 def open_tokens(workspace: Workspace, domain: str, split: str = "train") -> TokenDomain:
-    """Map the finished token shards of a domain. Costs one footer per shard; tokens are read when touched."""
+    """Map the finished token shards of a domain. They are read once, to see that they are as they were put; after that
+    tokens are read when touched. WorkspaceError where one is damaged or lost."""
     if not workspace.is_local:
         raise RequestError(f"{workspace.url}: tokens are memory-mapped, which needs a local disk; copy tokens/ first")
     if split not in SPLITS:
@@ -267,6 +272,8 @@ def open_tokens(workspace: Workspace, domain: str, split: str = "train") -> Toke
     table = workspace.table(table_name(domain))
     manifest = table.finished(f"reading domain {domain!r}")
     urls = [table.file_url(shard) for shard in manifest.shards if shard.name.startswith(split + "-")]
+    with ThreadPoolExecutor() as threads:  # hashing lets go of the interpreter
+        list(threads.map(lambda url: demand_sound(*filesystem(url)), urls))
     segments: list[np.ndarray] = []
     lengths: list[np.ndarray] = []
     n_bytes: list[np.ndarray] = []

@@ -4,10 +4,10 @@ Refuses a folder without a `tokenizer.json`, and an id where the Hub cannot be r
 """
 
 import re
-from typing import cast
 
 from ...corpus.store.errors import MissingExtra, RequestError
 from ...corpus.store.shards import filesystem
+from ...corpus.store.soundness import opened
 
 FILE = "tokenizer.json"
 ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")  # OWNER/NAME, OWNER/NAME@REVISION
@@ -29,9 +29,9 @@ def tokenizer_text(name: str, option: str = "--tokenizer") -> str:
             raise RequestError(f"{option} {name} is no file, no folder and no OWNER/NAME of the Hugging Face Hub")
         place = _downloaded(name, option)
         fs = filesystem(place)[0]
-    with fs.open(place, "rb") as file:
+    with opened(fs, place) as file:
         try:
-            return cast(bytes, file.read()).decode()
+            return file.read().decode()
         except UnicodeDecodeError as error:
             raise RequestError(f"{option} {name} is not UTF-8: {error.reason}") from error
 

@@ -17,7 +17,7 @@ it by Min-K%++, DC-PDD and zlib ratio (larger: likelier). `gristmill score color
         run=".stage:decontaminate",
         after=("refine",),
         reads=("documents",),
-        writes=("contamination", "decisions/decontaminate"),
+        writes=("contamination", "decisions/decontaminate", "edits/decontaminate"),
         decides=True,
         check=".checks:check",
         options=".options:ExposureOptions",

@@ -4,10 +4,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....corpus.store.shards import filesystem
+from ....corpus.store.soundness import opened
 
 
 def read_columns(url: str, columns: list[str] | None, coded: tuple[str, ...] = ()) -> pa.Table:
     """A shard as a table; `coded` columns keep their dictionary."""
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
+    with opened(*filesystem(url)) as file:
         return pq.ParquetFile(file, read_dictionary=list(coded)).read(columns)

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
-from ....corpus.store.workspace import Manifest, Workspace
+from ....corpus.store.commits import Manifest
+from ....corpus.store.workspace import Workspace
 from ....dedup.clusters import large_star, small_star
 from ....dedup.edges import distinct, part_findings
 from ...engine.graph import Report, Work, commit, group_by_key, map_blocks

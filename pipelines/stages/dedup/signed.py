@@ -8,11 +8,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from ....corpus.store.commits import Manifest
 from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
 from ....corpus.store.fate import refuse_stale
 from ....corpus.store.freshness import reasons
 from ....corpus.store.shards import filesystem
-from ....corpus.store.workspace import Manifest, Workspace
+from ....corpus.store.soundness import opened
+from ....corpus.store.workspace import Workspace
 from ....dedup.settings import DedupSettings
 from ....dedup.survivors import signals_of
 from ...engine.stage import Plan
@@ -147,8 +149,7 @@ def _check_signal(workspace: Workspace, name: str) -> str:
         raise unknown_name("signal family", family, present, "dedup: survivors")
     refuse_stale(workspace, table.name, STAGE)
     for shard in manifest.shards[:1]:
-        fs, path = filesystem(table.file_url(shard))
-        with fs.open(path, "rb") as file:
+        with opened(*filesystem(table.file_url(shard))) as file:
             kind = pq.read_schema(file).field(family).type
         known = [kind.field(n).name for n in range(kind.num_fields)]
         if signal not in known:

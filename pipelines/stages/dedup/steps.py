@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....corpus.store.schema import DECISIONS, DUPLICATES
-from ....corpus.store.shards import Shard, fingerprint
+from ....corpus.store.shards import Shard, filesystem, fingerprint
+from ....corpus.store.soundness import is_sound
 from ....dedup.clusters import components
 from ....dedup.edges import closest, distinct, part_findings
 from ....dedup.survivors import choose, order_columns, signals_of
@@ -166,7 +167,8 @@ def write(group: tuple[int, Iterable[Any]], plan: Plan, listed: str, held: str) 
     threshold = plan.settings.resolved()["threshold"]
     made_from = fingerprint(plan.version, threshold, shard.content, out.shard.content)
     before: Shard | None = list_at(held)[0].get(shard.name)
-    if before is not None and before.item == made_from:
+    sound = before and is_sound(*filesystem(plan.workspace.table("decisions/dedup").file_url(before)))
+    if before is not None and before.item == made_from and sound:
         yield "decisions/dedup", before
         return
     ids = read_columns(shard.url, ["id"])["id"].combine_chunks()

@@ -9,11 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ....corpus.columns.carried import write_rows_left
 from ....corpus.planning.ledger import Lot, Piece
-from ....corpus.store.shards import filesystem, read_batches
+from ....corpus.store.shards import parquet_schema, read_batches
 from ...engine.graph import Report
 
 AT_ONCE = 10_000  # rows of a table beside the documents that are written together
@@ -32,7 +31,7 @@ def cut_shard(plan: Any, lot: Lot, held: Mapping[str, str], tables: tuple[str, .
         url = held[table]
         if table not in tables and not any(batch.num_rows for batch in _kept(url, ids, ["id"])):
             continue  # it holds nothing of what is left
-        with plan.writer(table, lot.name, _schema(url)) as out:
+        with plan.writer(table, lot.name, parquet_schema(url)) as out:
             if table == "documents":
                 out.write_rows(_documents(url, files, before, ids))
                 out.counts = counts
@@ -109,9 +108,3 @@ def _blocks(
 def _rows(url: str) -> Iterator[Row]:
     for batch in read_batches(url):
         yield from batch.to_pylist()
-
-
-def _schema(url: str) -> pa.Schema:
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
-        return pq.read_schema(file)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from ....corpus.planning.growth import Planned, extend
 from ....corpus.planning.ledger import Ledger, Lot, ledger_bytes, ledger_written, read_ledger, write_ledger
 from ....corpus.readers.inputs import Source, resolved
+from ....corpus.store.commits import Commit
 from ....corpus.store.errors import RequestError, WorkspaceError
 from ....corpus.store.shards import filesystem
-from ....corpus.store.workspace import Commit, Workspace
+from ....corpus.store.workspace import Workspace
 from ...engine.graph import Work
 from ...engine.stage import Plan
 from .settings import ExtractSettings

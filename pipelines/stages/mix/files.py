@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ....corpus.store.errors import WorkspaceError
 from ....corpus.store.shards import Shard, filesystem
+from ....corpus.store.soundness import opened
 from ....mixing.card import pairs_of
 from ....mixing.handover import same_mixtures, settled
 from ....mixing.proxies import ONLINE, domain_facts, fleet_flops
@@ -34,8 +35,7 @@ def wave_rows(plan: Plan, shards: Iterable[Shard]) -> pa.Table:
     table = plan.workspace.table(WAVES)
     parts = []
     for shard in sorted(shards, key=lambda shard: shard.name):
-        fs, path = filesystem(table.file_url(shard))
-        with fs.open(path, "rb") as file:
+        with opened(*filesystem(table.file_url(shard))) as file:
             parts.append(pq.read_table(file))
     return pa.concat_tables(parts)
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....corpus.store.shards import Shard, filesystem, fingerprint
+from ....corpus.store.soundness import opened
 from ....corpus.store.workspace import Workspace
 from ....mixing.proxies import Wave, open_pool, proxy_schema, swarm_of, train_wave, waves
 from ....mixing.recipe import rounded
@@ -87,8 +88,7 @@ def compared(plan: Plan, shards: list[Shard]) -> dict[str, Any]:
 
 
 def _read(plan: Plan, shard: Shard) -> pa.Table:
-    fs, path = filesystem(plan.workspace.table(LADDER).file_url(shard))
-    with fs.open(path, "rb") as file:
+    with opened(*filesystem(plan.workspace.table(LADDER).file_url(shard))) as file:
         return pq.read_table(file)
 
 

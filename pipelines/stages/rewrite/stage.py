@@ -18,11 +18,12 @@ from ....corpus.planning.ledger import read_ledger, write_ledger
 from ....corpus.readers.inputs import Input
 from ....corpus.store import fate
 from ....corpus.store.calls import Call, asked_again
+from ....corpus.store.commits import Manifest, without_items
 from ....corpus.store.errors import WorkspaceError
 from ....corpus.store.identity import document_id, file_fingerprint
 from ....corpus.store.schema import DOCUMENTS
 from ....corpus.store.shards import Shard, fingerprint, read_batches
-from ....corpus.store.workspace import Manifest, Workspace, without_items
+from ....corpus.store.workspace import Workspace
 from ....proxy_models.engines.cache import RequestCache, cache_path
 from ....proxy_models.engines.engine import Spending, answer, cost
 from ....proxy_models.engines.open import engine_settings, open_engine

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from ....corpus.store import fate, schema
 from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
 from ....corpus.store.shards import filesystem, read_batches
+from ....corpus.store.soundness import opened
 from ....corpus.store.workspace import Workspace
 from ....proxy_models.scoring import selection
 from ...engine.chain import chain_before
@@ -315,8 +316,7 @@ def _schema(workspace: Workspace, table: str, columns: list[str] | None) -> pa.S
     shards = workspace.table(f"scores/{table}").finished(SELECT).shards
     if not shards:
         return pa.schema([("id", pa.string()), ("score", pa.float64())])
-    fs, path = filesystem(workspace.table(f"scores/{table}").file_url(shards[0]))
-    with fs.open(path, "rb") as file:
+    with opened(*filesystem(workspace.table(f"scores/{table}").file_url(shards[0]))) as file:
         whole = pq.read_schema(file)
     return pa.schema([whole.field(name) for name in columns or whole.names])
 

@@ -21,10 +21,11 @@ import numpy as np
 import pyarrow as pa
 
 from ....corpus.store import fate
+from ....corpus.store.commits import total
 from ....corpus.store.errors import RequestError
 from ....corpus.store.schema import DECISIONS
 from ....corpus.store.shards import Shard, read_batches
-from ....corpus.store.workspace import Workspace, total
+from ....corpus.store.workspace import Workspace
 from ....dedup.keys import ranks
 from ....dedup.semantic import Frame, assign, fit_centroids, fit_frame, prune, semdedup
 from ....dedup.settings import SemanticSettings

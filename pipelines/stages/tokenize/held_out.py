@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from ....corpus.store import fate
 from ....corpus.store.shards import filesystem
+from ....corpus.store.soundness import opened
 from ....corpus.store.workspace import Workspace
 from ....dedup.minhash import preset, signatures
 from ....dedup.shingles import shingle
@@ -137,8 +138,7 @@ def drawn(url: str, share: float, documents: int) -> Callable[[str], bool]:
 @lru_cache(maxsize=1)
 def _groups(url: str) -> dict[str, tuple[str, int]]:
     """id -> its group and the size of that. Files of a table bear names of their own, so a URL stands for its bytes."""
-    fs, inner = filesystem(url)
-    with fs.open(inner, "rb") as file:
+    with opened(*filesystem(url)) as file:
         table = pq.read_table(file)
     counts = pc.value_counts(table["group"])
     sizes = dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ....corpus.store import fate
+from ....corpus.store.commits import total
 from ....corpus.store.errors import WorkspaceError
 from ....corpus.store.shards import Shard
-from ....corpus.store.workspace import Workspace, total
+from ....corpus.store.workspace import Workspace
 from ....training.data.round_trip import check_round_trip, measure_of
 from ....training.data.shards import SPLITS, TokenFacts, TokenRows, table_name, write_tokens
 from ....training.data.tokenizer import encode, encode_prefixes, load_tokenizer, token_facts, train_tokenizer
@@ -231,7 +232,7 @@ TOKENS_STAGE: Stage[TokenizeSettings] = Stage(
 def tokenize_shard(plan: Plan[TokenizeSettings], work: Work) -> Iterator[Report]:
     """One shard of documents -> its train and held-out token shards, one pair for each domain it holds."""
     stem = work.name.removesuffix(".parquet")
-    rows = _encoded(plan, work)
+    rows = encoded_rows(plan, work)
     for domain in sorted({domain for domain, _ in rows}):
         for split in SPLITS:
             part = rows.get((domain, split), TokenRows())
@@ -241,7 +242,8 @@ def tokenize_shard(plan: Plan[TokenizeSettings], work: Work) -> Iterator[Report]
             yield table_name(domain), out.shard
 
 
-def _encoded(plan: Plan[TokenizeSettings], work: Work) -> dict[tuple[str, str], TokenRows]:
+def encoded_rows(plan: Plan[TokenizeSettings], work: Work) -> dict[tuple[str, str], TokenRows]:
+    """(domain, split) -> what the token shards of one shard of documents hold."""
     url, facts, groups, count = work.load
     text = tokenizer_text(url)
     tokenizer = load_tokenizer(text)

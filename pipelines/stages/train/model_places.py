@@ -2,6 +2,7 @@
 
 from ....corpus.store.errors import RequestError
 from ....corpus.store.shards import checksum, filesystem
+from ....corpus.store.soundness import opened
 from ....corpus.store.workspace import Workspace
 from ....proxy_models.model_files import find_model
 
@@ -34,6 +35,5 @@ def is_folder(place: str) -> bool:
 
 def read_file(place: str) -> bytes:
     """The bytes of a file of any file system."""
-    fs, path = filesystem(place)
-    with fs.open(path, "rb") as file:
-        return bytes(file.read())  # type: ignore[arg-type]
+    with opened(*filesystem(place)) as file:
+        return bytes(file.read())

@@ -28,6 +28,7 @@ from ....training.loop import Probe, pretrain
 from ....training.run_folder import CHECKPOINTS
 from ....training.targets import load_target, score
 from ....training.transformer import PLAIN, ReadingMode, Transformer, size
+from .model_places import read_file
 from .phases import Changes, arranged, plan_phases, with_quality
 from .settings import Shape as Shape
 from .settings import TrainSettings as TrainSettings
@@ -131,8 +132,7 @@ def probe(workspace: Workspace, targets: Sequence[str], items: int, facts: Token
     if not targets:
         return None
     path = workspace.table("tokenizer").shard_url("tokenizer.json")
-    with open(path, encoding="utf-8") as file:
-        tokenizer = load_tokenizer(file.read(), path)
+    tokenizer = load_tokenizer(read_file(path).decode(), path)
     loaded = [load_target(target, items) for target in targets]
     return lambda model: {target.name: score(model, target, tokenizer, facts, length) for target in loaded}
 
