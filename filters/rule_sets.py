@@ -22,8 +22,8 @@ import yaml
 from pydantic import ValidationError
 
 from ..corpus.extensions import added
+from ..corpus.plain_yaml import load_yaml
 from ..corpus.store.errors import RequestError, unknown_name
-from ..corpus.store.plain_yaml import load_yaml
 from ..corpus.store.schema import DECISIONS
 from .settings import LineRules as LineRules
 from .settings import Rule as Rule

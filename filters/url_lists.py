@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..corpus.hosts import host_of, split_url
 from ..corpus.store.errors import RequestError
-from ..corpus.store.hosts import host_of, split_url
 
 _HOST = re.compile(r"(?!-)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _BEHIND = re.compile(r"\s+(?:#|//|;|!).*$")

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from ..corpus.hosts import host_of, split_url
 from ..corpus.store.errors import MissingExtra, RequestError
-from ..corpus.store.hosts import host_of, split_url
 from ..corpus.store.shards import checksum, fingerprint
 from .settings import Files as Files
 from .settings import UrlRules as UrlRules

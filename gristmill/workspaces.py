@@ -131,7 +131,7 @@ class Workspace:
 
     def opt_out(self, *entries: str, rebuild: bool = True) -> Result:
         """Remove documents by id, URL or host, now and in every later extraction."""
-        from .corpus.store.removals import parse
+        from .corpus.removals import parse
         from .pipelines.stages.opt_out import opt_out
 
         summary = opt_out(self.held, parse(entries, "opt_out"), self.runner(), quiet=self.quiet, rebuild=rebuild)

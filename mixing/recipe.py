@@ -15,8 +15,8 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from ..corpus.plain_yaml import load_yaml
 from ..corpus.store.errors import RequestError
-from ..corpus.store.plain_yaml import load_yaml
 from ..corpus.store.shards import filesystem, fingerprint, replacing
 
 SUM_TOLERANCE = 1e-6  # shares are written with six decimals

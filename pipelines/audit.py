@@ -11,12 +11,12 @@ from typing import Any
 import duckdb
 from pydantic import BaseModel
 
+from ..corpus.planning.identity import file_fingerprint, url_fingerprint
 from ..corpus.planning.ledger import Ledger, read_ledger
 from ..corpus.store.catalog import files, open_catalog
 from ..corpus.store.commits import MANIFEST, Commit, is_named, manifest_bytes, told_apart
 from ..corpus.store.fate import deciding
 from ..corpus.store.freshness import reasons
-from ..corpus.store.identity import file_fingerprint, url_fingerprint
 from ..corpus.store.shards import checksum, filesystem
 from ..corpus.store.workspace import Workspace
 from ..training.data.overlap import Overlap, held_out_overlap

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from ..readers.compression import codec
 from ..readers.inputs import Source, reached, sniffed_format
 from ..readers.members import Members, open_bytes
-from ..store.identity import EDGE, file_fingerprint, part_checksum, url_fingerprint
 from ..store.shards import checksum, filesystem, fingerprint, read_batches, unspelled
 from ..store.workspace import Workspace
+from .identity import EDGE, file_fingerprint, part_checksum, url_fingerprint
 from .ledger import UNKNOWN, File, Ledger, Lot
 from .packing import lot_of, packed
 

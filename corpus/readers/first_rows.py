@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from ..planning.ledger import Piece
 from .inputs import Source
 from .members import open_bytes
 from .naming import Naming, first_names
-from .planning import Piece
 from .records import Reading, read_piece
 
 

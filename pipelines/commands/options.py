@@ -11,8 +11,8 @@ import typer
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from ...corpus.plain_yaml import load_yaml
 from ...corpus.store.errors import RequestError
-from ...corpus.store.plain_yaml import load_yaml
 from ..printing import printed
 
 if TYPE_CHECKING:  # commands that run no graph do not pay for importing Beam

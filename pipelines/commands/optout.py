@@ -25,7 +25,7 @@ def opt_out(
 
     Example: gristmill opt-out optout.txt example.org --workspace W
     """
-    from ...corpus.store.removals import parse, read_lines
+    from ...corpus.removals import parse, read_lines
     from ..stages.opt_out import opt_out as honour
 
     lines: list[str] = []

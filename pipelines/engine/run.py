@@ -17,10 +17,10 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from ...corpus import extensions
+from ...corpus.plain_yaml import RepeatedKey, load_yaml
 from ...corpus.planning.ledger import read_ledger
 from ...corpus.readers.inputs import resolve
 from ...corpus.store.errors import RequestError, unknown_name
-from ...corpus.store.plain_yaml import RepeatedKey, load_yaml
 from ...corpus.store.workspace import Workspace
 from .invocation import Checking, Invocation
 from .record import StageRecord

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...corpus.columns.carried import FOLDER, write_rows_left
+from ...corpus.removals import OptOut, add_optout
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.commits import Commit, TableRecord, total
-from ...corpus.store.removals import OptOut, add_optout
 from ...corpus.store.schema import CAPTURES, DOCUMENTS
 from ...corpus.store.shards import Shard, open_shard, parquet_schema, read_batches
 from ...corpus.store.workspace import Workspace

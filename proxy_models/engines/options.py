@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from ...corpus.plain_yaml import load_yaml
 from ...corpus.store.errors import RequestError
-from ...corpus.store.plain_yaml import load_yaml
 
 
 class EngineOptions(BaseModel, frozen=True, extra="forbid"):

@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from ...corpus.plain_yaml import load_yaml
 from ...corpus.store.errors import RequestError, unknown_name
-from ...corpus.store.plain_yaml import load_yaml
 from ...corpus.store.shards import fingerprint
 from ..engines.cache import Reply
 from ..engines.engine import Request

@@ -12,8 +12,8 @@ from importlib import resources
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from ...corpus.plain_yaml import load_yaml
 from ...corpus.store.errors import RequestError, unknown_name
-from ...corpus.store.plain_yaml import load_yaml
 from ..engines.engine import Request
 
 EXCERPT = 4000  # characters of a document that are judged

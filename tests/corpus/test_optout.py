@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gristmill.corpus.removals import parse
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.removals import parse
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.corpus.removals import parse, read_lines
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.removals import parse, read_lines
 
 SITE = ["site.example", "SITE.example.", "www.site.example", "*.site.example", ".site.example", "site.example:8080",
         "https://site.example/", "http://www.site.example", "https://site.example:443/", "//site.example/",

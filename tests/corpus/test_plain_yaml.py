@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
+from gristmill.corpus.plain_yaml import load_yaml
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.plain_yaml import load_yaml
 from gristmill.filters.rule_sets import load_rules
 
 

@@ -10,8 +10,8 @@ import pytest
 from fsspec.registry import _registry
 
 from gristmill.corpus.readers.inputs import Input, resolve
+from gristmill.corpus.removals import parse
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.removals import parse
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions

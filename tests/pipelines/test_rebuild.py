@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.removals import add_optout, parse
 from gristmill.corpus.store.errors import WorkspaceError
 from gristmill.corpus.store.fate import inputs
-from gristmill.corpus.store.removals import add_optout, parse
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings, RepeatSettings, SemanticSettings
 from gristmill.pipelines.audit import audit

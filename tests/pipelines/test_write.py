@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.readers.inputs import Input
+from gristmill.corpus.removals import parse
 from gristmill.corpus.store.catalog import open_catalog
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.removals import parse
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings
 from gristmill.filters.settings import LineRules, Rule, RuleSet

@@ -10,9 +10,6 @@ by `plan()` as requested against realised.
 Refuses a phase that names a domain without tokens, and a non-zero share that would get no row at all.
 """
 
-# numba finds the types of compiled functions itself
-# pyright: reportMissingParameterType=false
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -87,7 +84,7 @@ class Stretch:
 
 
 @compiled
-def locate(rows, block, full, edges, tail_edges, before, key):
+def locate(rows: Any, block: int, full: int, edges: Any, tail_edges: Any, before: Any, key: Any) -> Any:
     domains, draws = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for i in range(len(rows)):
         number = min(rows[i] // block, full)
@@ -101,7 +98,7 @@ def locate(rows, block, full, edges, tail_edges, before, key):
 
 
 @compiled
-def row_of(draws, count, subset, key):  # draws (R,) of one domain -> rows (R,) of its packing
+def row_of(draws: Any, count: int, subset: Any, key: Any) -> Any:  # draws of one domain (R,) -> rows (R,)
     out = np.empty(len(draws), np.int64)
     for i in range(len(draws)):
         row = permute(draws[i] % subset, subset, derive(key, draws[i] // subset + 1))

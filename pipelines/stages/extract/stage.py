@@ -21,11 +21,11 @@ from ....corpus.languages.identification import check_model
 from ....corpus.languages.identification import identity as model_identity
 from ....corpus.metadata.licences import class_of, settled
 from ....corpus.metadata.page import Sent
+from ....corpus.planning.identity import EDGE, document_id, part_checksum
 from ....corpus.planning.ledger import Ledger, Lot, Piece
 from ....corpus.readers.records import Raw, Reading, read_piece
+from ....corpus.removals import OptOut, read_optout
 from ....corpus.store import schema
-from ....corpus.store.identity import EDGE, document_id, part_checksum
-from ....corpus.store.removals import OptOut, read_optout
 from ....corpus.store.shards import Shard, read_batches
 from ....corpus.store.workspace import Workspace
 from ....corpus.text.extraction import ENGINES, check_engine

@@ -14,26 +14,20 @@ from typing import Any
 import pyarrow as pa
 
 from ....corpus.planning.growth import in_force, without
+from ....corpus.planning.identity import document_id, file_fingerprint
 from ....corpus.planning.ledger import read_ledger, write_ledger
 from ....corpus.readers.inputs import Input
 from ....corpus.store import fate
 from ....corpus.store.calls import Call, asked_again
 from ....corpus.store.commits import Manifest, without_items
 from ....corpus.store.errors import WorkspaceError
-from ....corpus.store.identity import document_id, file_fingerprint
 from ....corpus.store.schema import DOCUMENTS
 from ....corpus.store.shards import Shard, fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from ....proxy_models.engines.cache import RequestCache, cache_path
 from ....proxy_models.engines.engine import Spending, answer, cost
 from ....proxy_models.engines.open import engine_settings, open_engine
-from ....proxy_models.rewriting.rephrase import (
-    Rewriting,
-    assemble,
-    load_styles,
-    rephrase_requests,
-    style_record,
-)
+from ....proxy_models.rewriting.rephrase import Rewriting, assemble, load_styles, rephrase_requests, style_record
 from ....proxy_models.rewriting.rephrase_chunks import token_counter
 from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.runner import RunnerOptions

@@ -26,11 +26,12 @@ from ....corpus.columns.given_back import (
 from ....corpus.columns.shapes import KeyShape, shape_of
 from ....corpus.columns.views import original_schema
 from ....corpus.store.catalog import refresh_catalog
+from ....corpus.store.commits import without_items
 from ....corpus.store.fate import DECISIONS, EDITS, ShardSource, deciding, sources
 from ....corpus.store.schema import DECISIONS as DECIDED
 from ....corpus.store.schema import DOCUMENTS
 from ....corpus.store.shards import filesystem, fingerprint, read_batches
-from ....corpus.store.workspace import Workspace, without_items
+from ....corpus.store.workspace import Workspace
 from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.leases import writing
 from ...engine.runner import RunnerOptions

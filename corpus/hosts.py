@@ -8,7 +8,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from .errors import MissingExtra
+from .store.errors import MissingExtra
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//")
 _BARE_IPV6 = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")

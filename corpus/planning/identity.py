@@ -9,7 +9,7 @@ import hashlib
 from typing import cast
 
 from ..readers.members import open_bytes
-from .shards import filesystem, fingerprint
+from ..store.shards import filesystem, fingerprint
 
 EDGE = 64 << 10
 

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .errors import RequestError
 from .hosts import host_of, plain_url, split_url
-from .shards import filesystem, replacing
-from .workspace import Workspace
+from .store.errors import RequestError
+from .store.shards import filesystem, replacing
+from .store.workspace import Workspace
 
 PLACE = "plans/optout.json"
 ID = re.compile(r"[0-9a-f]{32}")
