@@ -89,6 +89,7 @@ def test_a_buckets_utility_and_half_life_are_recovered():
     assert half_life == pytest.approx(4.0, rel=0.15)
 
 
+@pytest.mark.filterwarnings("ignore::gristmill.mixing.laws.robust.Extrapolation")
 def test_a_nested_law_foretells_a_longer_run():
     draw = np.random.default_rng(0)
     mixtures, steps = draw.dirichlet(np.ones(3), 12), np.array([100, 200, 400, 800, 1600.0])
@@ -127,6 +128,7 @@ def test_the_dcpt_share_keeps_the_general_loss_within_its_bound():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::gristmill.mixing.laws.robust.Extrapolation")
 def test_the_dcpt_law_predicts_what_it_was_not_shown():
     true = np.array([np.log(1.5), 4.0, 4.0, -2.0, 0.3, 0.3, 0.4, 0.3])
     draw = np.random.default_rng(0)

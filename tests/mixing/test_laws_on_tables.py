@@ -84,6 +84,7 @@ def test_what_a_law_cannot_do_ends_with_two(tmp_path, capsys, change, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore::gristmill.mixing.laws.robust.Extrapolation")
 def test_a_reader_is_told_the_constants_and_the_prediction(tmp_path, capsys):
     table = write(tmp_path / "t.csv", LAWS["power"], [(x, 2 + x**-0.3) for x in np.geomspace(1e2, 1e5, 8)])
     assert ended(["mix", "law", table, "--law", "power", "--at", "2e5", "--bootstrap", "5"]) == 0
