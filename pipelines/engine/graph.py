@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import IO, Any, cast
 from urllib.parse import quote
 
-import apache_beam as beam
-
 from ...corpus.store.commits import UNFINISHED, told_apart
 from ...corpus.store.errors import WorkspaceError
 from ...corpus.store.fate import ShardSource
 from ...corpus.store.shards import Shard, filesystem, replacing
 from ...corpus.store.soundness import is_sound
 from ...corpus.store.workspace import Workspace
+from .beam import beam
 
 BLOCK = 256  # work items that travel in one element or lie in one file
 

@@ -12,11 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.runner import PipelineRunner
-
 from ...corpus.store.errors import RequestError, WorkspaceError
+from .beam import PipelineOptions, PipelineRunner, beam
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-import apache_beam as beam
 from pydantic import BaseModel
 
 from ...corpus.columns.shapes import MARK
@@ -22,6 +21,7 @@ from ...corpus.store.shards import Output, Shard, filesystem, fingerprint, open_
 from ...corpus.store.soundness import is_sound
 from ...corpus.store.workspace import Workspace
 from . import graph as verbs
+from .beam import beam
 from .graph import Report, Work
 from .leases import writing
 from .progress import Progress

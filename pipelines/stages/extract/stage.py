@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import apache_beam as beam
 import pyarrow as pa
 
 from ....corpus.columns.carried import FOLDER, ColumnsWriter
@@ -32,6 +31,7 @@ from ....corpus.text.extraction import ENGINES, check_engine
 from ....corpus.text.normalising import check_repair
 from ....corpus.text.pages import Job, Options, Outcome, work_on
 from ....corpus.text.sandbox import sandbox
+from ...engine.beam import beam
 from ...engine.graph import Report, Work, commit, map_shards
 from ...engine.leases import writing
 from ...engine.runner import RunnerOptions
