@@ -13,20 +13,20 @@ A `Workspace` has a method for every command, with the command's own settings. T
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .calls import Result as Result
-    from .corpus.store.errors import RequestError as RequestError
-    from .corpus.store.errors import WorkspaceError as WorkspaceError
-    from .documents import Documents as Documents
-    from .pieces import Page as Page
-    from .pieces import decide as decide
-    from .pieces import duplicates as duplicates
-    from .pieces import extract as extract
-    from .pieces import fit_mixture as fit_mixture
-    from .pieces import language as language
-    from .pieces import pii as pii
-    from .pieces import signals as signals
-    from .recipes import Recipe as Recipe
-    from .workspaces import Workspace as Workspace
+    from gristmill.calls import Result as Result
+    from gristmill.corpus.store.errors import RequestError as RequestError
+    from gristmill.corpus.store.errors import WorkspaceError as WorkspaceError
+    from gristmill.documents import Documents as Documents
+    from gristmill.pieces import Page as Page
+    from gristmill.pieces import decide as decide
+    from gristmill.pieces import duplicates as duplicates
+    from gristmill.pieces import extract as extract
+    from gristmill.pieces import fit_mixture as fit_mixture
+    from gristmill.pieces import language as language
+    from gristmill.pieces import pii as pii
+    from gristmill.pieces import signals as signals
+    from gristmill.recipes import Recipe as Recipe
+    from gristmill.workspaces import Workspace as Workspace
 
     __version__: str
 

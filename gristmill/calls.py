@@ -7,11 +7,11 @@ Arguments are the fields of the command's settings, or the names of its options 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .corpus.store.errors import RequestError, unknown_name
+from gristmill.corpus.store.errors import RequestError, unknown_name
 
 if TYPE_CHECKING:
-    from .pipelines.engine.record import StageRecord
-    from .workspaces import Workspace
+    from gristmill.pipelines.engine.record import StageRecord
+    from gristmill.workspaces import Workspace
 
 
 class Result:
@@ -48,7 +48,7 @@ class Result:
 
 def methods() -> dict[str, "StageRecord"]:
     """Name of a method -> the record of its command."""
-    from .pipelines.engine.registry import records
+    from gristmill.pipelines.engine.registry import records
 
     return {method_name(record.words): record for record in records().values() if record.words}
 
@@ -60,10 +60,10 @@ def method_name(words: str) -> str:
 
 def call(workspace: "Workspace", record: "StageRecord", given: tuple[Any, ...], named: Mapping[str, Any]) -> Result:
     """Run a stage as its command does. `force`, `refit` and `workers` are taken beside its own arguments."""
-    from .pipelines.commands.options import settings_of
-    from .pipelines.commands.stage_command import merged, stage_options
-    from .pipelines.engine.invocation import Checking, Invocation
-    from .pipelines.printing import printed
+    from gristmill.pipelines.commands.options import settings_of
+    from gristmill.pipelines.commands.stage_command import merged, stage_options
+    from gristmill.pipelines.engine.invocation import Checking, Invocation
+    from gristmill.pipelines.printing import printed
 
     asked = dict(named)
     force, refit = bool(asked.pop("force", False)), bool(asked.pop("refit", False))

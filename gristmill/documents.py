@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .corpus.store.errors import RequestError
+from gristmill.corpus.store.errors import RequestError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from .workspaces import Workspace
+    from gristmill.workspaces import Workspace
 
 
 class Documents:
@@ -24,8 +24,8 @@ class Documents:
 
     def batches(self, part: int = 0, parts: int = 1) -> Iterator["pa.RecordBatch"]:
         """Arrow batches in the order of shards; `part` of `parts` of them, for readers side by side."""
-        from .corpus.columns.views import ShardExtra, extra_of
-        from .corpus.store.fate import sources
+        from gristmill.corpus.columns.views import ShardExtra, extra_of
+        from gristmill.corpus.store.fate import sources
 
         held = self._workspace.held
         has_columns = extra_of(held) is not None
@@ -48,7 +48,7 @@ class Documents:
         """One table, in memory."""
         import pyarrow as pa
 
-        from .corpus.store.schema import DOCUMENTS
+        from gristmill.corpus.store.schema import DOCUMENTS
 
         batches = list(self.batches())
         return pa.Table.from_batches(batches) if batches else DOCUMENTS.empty_table()
@@ -63,7 +63,7 @@ class Documents:
         """A stream of batches, for DuckDB, polars and whatever else takes one."""
         import pyarrow as pa
 
-        from .corpus.store.schema import DOCUMENTS
+        from gristmill.corpus.store.schema import DOCUMENTS
 
         batches = self.batches()
         first = next(batches, None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .corpus.store.errors import RequestError
+from gristmill.corpus.store.errors import RequestError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,9 +43,9 @@ def extract(
     language_model: str | None = "gristmill",
 ) -> Page:
     """The main text of a page, as the command extracts it. RequestError, which says why, for a page that has none."""
-    from .corpus.metadata.page import Sent
-    from .corpus.text.extraction import check_engine
-    from .corpus.text.pages import Job, Options, work_on
+    from gristmill.corpus.metadata.page import Sent
+    from gristmill.corpus.text.extraction import check_engine
+    from gristmill.corpus.text.pages import Job, Options, work_on
 
     check_engine(engine)
     options = Options(engine, output == "markdown", normalise=normalise, language_model=language_model)
@@ -61,7 +61,7 @@ def extract(
 
 def language(text: str, model: str = "gristmill") -> list[tuple[str, float]]:
     """The three likeliest languages and their scores, best first; none for a text without a letter."""
-    from .corpus.languages.identification import check_model, identify
+    from gristmill.corpus.languages.identification import check_model, identify
 
     check_model(model)
     return identify([text], model)[0]
@@ -69,15 +69,15 @@ def language(text: str, model: str = "gristmill") -> list[tuple[str, float]]:
 
 def pii(text: str) -> list[tuple[int, int, str]]:
     """(begin, end, kind) of e-mail and IP addresses, telephone numbers, bank accounts, cards and keys, in order."""
-    from .filters.pii import find
+    from gristmill.filters.pii import find
 
     return [(span.start, span.end, span.kind) for span in find(text)]
 
 
 def signals(table: Any, families: Iterable[str]) -> "pa.Table":
     """The table with a struct column for each family of signals (`gristmill list signals`)."""
-    from .filters.signals.families import families as chosen
-    from .filters.signals.families import measure
+    from gristmill.filters.signals.families import families as chosen
+    from gristmill.filters.signals.families import measure
 
     given = _table(table)
     names = [families] if isinstance(families, str) else list(families)
@@ -102,7 +102,7 @@ def decide(table: Any, rules: Any) -> "pa.Table":
     """
     import pyarrow as pa
 
-    from .filters.rule_sets import compiled, load_rules
+    from gristmill.filters.rule_sets import compiled, load_rules
 
     given = _table(table)
     found, lines = compiled(load_rules(rules))
@@ -129,9 +129,9 @@ def duplicates(table: Any, **settings: Any) -> "pa.Table":
     """
     import pyarrow as pa
 
-    from .dedup.in_memory import duplicates_of
-    from .dedup.settings import DedupSettings
-    from .pipelines.commands.options import settings_of
+    from gristmill.dedup.in_memory import duplicates_of
+    from gristmill.dedup.settings import DedupSettings
+    from gristmill.pipelines.commands.options import settings_of
 
     given = _table(table)
     if "id" not in given.column_names:
@@ -151,7 +151,7 @@ def fit_mixture(mixtures: Any, losses: Any, target: Mapping[str, float] | None =
     """
     import tempfile
 
-    from .mixing.standalone import fit_tables
+    from gristmill.mixing.standalone import fit_tables
 
     with tempfile.TemporaryDirectory() as folder:
         paths = [_csv(one, os.path.join(folder, f"{n}.csv")) for n, one in enumerate((mixtures, losses))]

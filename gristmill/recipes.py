@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .calls import Result
-    from .workspaces import Workspace
+    from gristmill.calls import Result
+    from gristmill.workspaces import Workspace
 
 
 class Recipe:
     """A recipe at a path; `shares`, `epochs` and `content` are read from it."""
 
     def __init__(self, path: Any, workspace: "Workspace | None" = None, result: "Result | None" = None) -> None:
-        from .mixing.recipe import load_recipe
+        from gristmill.mixing.recipe import load_recipe
 
         self.path, self.workspace, self.result = str(path), workspace, result
         self.content = load_recipe(self.path)
@@ -28,8 +28,8 @@ class Recipe:
 
     def export(self, to: str, output: Any, data: bool = True, **named: Any) -> dict[str, Any]:
         """Write it as a trainer takes it, with its data where it came from a workspace. `gristmill recipe export`."""
-        from .mixing.exporters.frame import ExportJob
-        from .mixing.exporters.registry import export_recipe
+        from gristmill.mixing.exporters.frame import ExportJob
+        from gristmill.mixing.exporters.registry import export_recipe
 
         held = self.workspace.held if data and self.workspace is not None else None
         return export_recipe(to, ExportJob(self.content, str(output), held, **named)).told()

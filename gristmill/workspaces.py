@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .calls import Result, call, methods
-from .corpus.store.errors import RequestError
+from gristmill.calls import Result, call, methods
+from gristmill.corpus.store.errors import RequestError
 
 if TYPE_CHECKING:
     import duckdb
 
-    from .documents import Documents
-    from .pipelines.engine.runner import RunnerOptions
+    from gristmill.documents import Documents
+    from gristmill.pipelines.engine.runner import RunnerOptions
 
 
 class Workspace:
@@ -29,7 +29,7 @@ class Workspace:
     """
 
     def __init__(self, url: Any, workers: int = 1, beam: Iterable[str] = (), quiet: bool | None = None) -> None:
-        from .corpus.store.workspace import Workspace as Held
+        from gristmill.corpus.store.workspace import Workspace as Held
 
         self.held: Held = Held(str(url))
         self.workers, self.beam = workers, tuple(beam)
@@ -44,7 +44,7 @@ class Workspace:
 
     def runner(self, refit: bool = False, workers: int | None = None) -> "RunnerOptions":
         """How its calls run."""
-        from .pipelines.engine.runner import RunnerOptions
+        from gristmill.pipelines.engine.runner import RunnerOptions
 
         return RunnerOptions(workers=workers or self.workers, beam=self.beam, refit=refit)
 
@@ -75,21 +75,21 @@ class Workspace:
 
     def mix(self, **named: Any) -> Any:
         """Search the best mixture; the recipe. `gristmill mix`."""
-        from .recipes import Recipe
+        from gristmill.recipes import Recipe
 
         result = call(self, methods()["mix"], (), named)
         return Recipe(self.held.path("mixture", "recipe.yaml"), self, result)
 
     def train(self, recipe: Any = None, **named: Any) -> Result:
         """Train on a recipe: one from `mix`, or the path of a file. `gristmill train`."""
-        from .recipes import Recipe
+        from gristmill.recipes import Recipe
 
         given = () if recipe is None else (recipe.path if isinstance(recipe, Recipe) else recipe,)
         return call(self, methods()["train"], given, named)
 
     def sql(self, query: str) -> "duckdb.DuckDBPyRelation":
         """The answer to a query over the views: `.df()`, `.to_arrow_table()`, `.fetchall()`, `.pl()`."""
-        from .corpus.store.catalog import open_catalog
+        from gristmill.corpus.store.catalog import open_catalog
 
         connection = open_catalog(self.held)
         found = connection.sql(query)
@@ -102,7 +102,7 @@ class Workspace:
 
         until  names of deciding stages: as these left them; default: all
         """
-        from .documents import Documents
+        from gristmill.documents import Documents
 
         return Documents(self, None if until is None else tuple(until))
 
@@ -113,26 +113,26 @@ class Workspace:
 
     def status(self) -> dict[str, Any]:
         """Of each stage whether it is done, stale and why, unfinished or was never run."""
-        from .pipelines.status import status_of
+        from gristmill.pipelines.status import status_of
 
         return status_of(self.held)
 
     def audit(self) -> dict[str, Any]:
         """{findings, checked}: a workspace that is whole has no finding."""
-        from .pipelines.audit import audit
+        from gristmill.pipelines.audit import audit
 
         return audit(self.held)
 
     def report(self, output: str | None = None) -> dict[str, Any]:
         """Write the HTML page."""
-        from .pipelines.report.page import ReportSettings, write_report
+        from gristmill.pipelines.report.page import ReportSettings, write_report
 
         return write_report(self.held, ReportSettings(output=output))
 
     def opt_out(self, *entries: str, rebuild: bool = True) -> Result:
         """Remove documents by id, URL or host, now and in every later extraction."""
-        from .corpus.removals import parse
-        from .pipelines.stages.opt_out import opt_out
+        from gristmill.corpus.removals import parse
+        from gristmill.pipelines.stages.opt_out import opt_out
 
         summary = opt_out(self.held, parse(entries, "opt_out"), self.runner(), quiet=self.quiet, rebuild=rebuild)
         return Result(self, [summary], f"opt-out: removed {summary['removed']:,} documents\n")

@@ -26,7 +26,7 @@ def check_columns(sources: Iterable[Source], naming: Naming, max_page_bytes: int
             continue
         names = _schema_names(source) if source.format in ("parquet", "arrow") else None
         if source.format == "jsonl":
-            piece = Piece(path=source.path, file="", format="jsonl")
+            piece = Piece(place=source.place, path=source.path, file="", format="jsonl")
             raws = read_piece(piece, Reading(max_page_bytes))
             names = first_names(raw.columns.names for raw in raws if raw.columns is not None)
         if names:
@@ -35,7 +35,7 @@ def check_columns(sources: Iterable[Source], naming: Naming, max_page_bytes: int
 
 def _schema_names(source: Source) -> list[str] | None:
     try:
-        with open_bytes(source.path) as file:
+        with open_bytes(source.place) as file:
             if source.format == "parquet":
                 return list(pq.read_schema(file).names)
             framed = file.read(6) == b"ARROW1"
