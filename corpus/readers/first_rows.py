@@ -7,7 +7,7 @@ that is in none of the first rows.
 from collections.abc import Iterable
 
 import pyarrow as pa
-import pyarrow.ipc
+import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
 from ..planning.ledger import Piece
@@ -40,6 +40,6 @@ def _schema_names(source: Source) -> list[str] | None:
                 return list(pq.read_schema(file).names)
             framed = file.read(6) == b"ARROW1"
             file.seek(0)
-            return list((pa.ipc.open_file(file) if framed else pa.ipc.open_stream(file)).schema.names)
+            return list((ipc.open_file(file) if framed else ipc.open_stream(file)).schema.names)
     except (pa.ArrowException, OSError, ValueError):
         return None

@@ -8,7 +8,7 @@ commits that it is about to replace count as absent.
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -244,7 +244,7 @@ def command_of(workspace: str, stage: str) -> str:
 
 
 @contextmanager
-def setting_aside(workspace: str, command: str) -> Iterator[None]:
+def setting_aside(workspace: str, command: str) -> Generator[None, None, None]:
     """Within the block, damaged commits of this command count as absent, so that it can make them anew."""
     ours = {commit_url(workspace, s) for s in told_apart(workspace)[1] if command_of(workspace, s) == command}
     ours -= _ASIDE

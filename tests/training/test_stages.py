@@ -25,6 +25,7 @@ from gristmill.pipelines.stages.train.phases import (
     Replay,
     Subset,
     Upsample,
+    check_caps,
     plan_phases,
     with_quality,
 )
@@ -261,6 +262,13 @@ def test_a_cap_on_epochs_holds_over_the_run(shared, tmp_path):
         plan_phases(recipe, recipe.total_tokens, {"zoo": 600, "kitchen": 300}, Changes(max_epochs=2.0))
     phases = plan_phases(recipe, recipe.total_tokens, {"zoo": 2048, "kitchen": 512}, Changes(max_epochs=1.0))
     assert phases[1].shares == {"kitchen": 0.5, "zoo": 0.5}  # a quarter of the run goes through half of kitchen
+    zoo = recipe.domains["zoo"].model_copy(update={"max_epochs": 2.0})
+    capped = recipe.model_copy(update={"domains": {**recipe.domains, "zoo": zoo}})
+    plain = plan_phases(capped, recipe.total_tokens, {"zoo": 2048, "kitchen": 512}, Changes())
+    needed = sum(phase.shares.get("zoo", 0) * width for phase, width in zip(plain, (0.5, 0.5), strict=True))
+    check_caps(capped, plain, 2048, {"zoo": int(2048 * needed / 2) + 1, "kitchen": 512})
+    with pytest.raises(RequestError, match="caps it at 2 epochs"):
+        check_caps(capped, plain, 2 * 2048, {"zoo": int(2048 * needed / 2) + 1, "kitchen": 512})
     phases = plan_phases(recipe, recipe.total_tokens, {"zoo": 1600, "kitchen": 512}, Changes(max_epochs=1.0))
     assert phases[0].shares == {"zoo": 1.0}
     assert phases[1].shares == pytest.approx({"kitchen": 0.875, "zoo": 0.125}, abs=1e-6)

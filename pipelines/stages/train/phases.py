@@ -33,6 +33,8 @@ from .settings import Replay as Replay
 from .settings import Subset as Subset
 from .settings import Upsample as Upsample
 
+CAP_TOLERANCE = 0.02  # shares and totals are rounded to rows and batches
+
 
 def plan_phases(recipe: Recipe, total: int, available: Mapping[str, int], changes: Changes) -> list[Phase]:
     """The recipe's phases in the loader's terms.
@@ -64,6 +66,26 @@ def plan_phases(recipe: Recipe, total: int, available: Mapping[str, int], change
         )
         for number, (phase, own) in enumerate(zip(phases, shares, strict=True))
     ]
+
+
+def check_caps(recipe: Recipe, phases: Sequence[Phase], total: int, available: Mapping[str, int]) -> None:
+    """RequestError where a domain is read more often in a run of `total` tokens than its `max_epochs` in the recipe."""
+    drawn: dict[str, float] = {}
+    begin = 0.0
+    for phase in phases:
+        for name, share in phase.shares.items():
+            drawn[name] = drawn.get(name, 0.0) + share * (phase.until - begin) * total
+        begin = phase.until
+    for name, tokens in drawn.items():
+        cap = recipe.domains[name].max_epochs if name in recipe.domains else None
+        if cap is None or not available.get(name):
+            continue  # the loader refuses a domain that has no tokens
+        epochs = tokens / available[name]
+        if epochs > cap * (1 + CAP_TOLERANCE):
+            raise RequestError(
+                f"{name}: a run of {total} tokens reads it {epochs:.4g} times, the recipe caps it at {cap:.4g} epochs; "
+                f"give fewer --tokens or another share, or --max-epochs {cap:.4g}, which fills in from other domains"
+            )
 
 
 def arranged(recipe: Recipe, changes: Changes) -> list[RecipePhase]:

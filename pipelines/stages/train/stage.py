@@ -29,7 +29,7 @@ from ....training.run_folder import CHECKPOINTS
 from ....training.targets import load_target, score
 from ....training.transformer import PLAIN, ReadingMode, Transformer, size
 from .model_places import read_file
-from .phases import Changes, arranged, plan_phases, with_quality
+from .phases import Changes, arranged, check_caps, plan_phases, with_quality
 from .settings import Shape as Shape
 from .settings import TrainSettings as TrainSettings
 
@@ -66,6 +66,8 @@ def train(
     available = {name: domain.tokens for name, domain in pool.items()}
     total = settings.tokens or recipe.total_tokens
     phases = plan_phases(recipe, total, available, settings)
+    if settings.online is None:  # shares that move keep the caps as they go
+        check_caps(recipe, phases, total, available)
     loader, online = data_of(recipe, settings, pool, phases, total)
     longest = max(phase.seq_len for phase in phases)
     facts = next(iter(pool.values())).facts
