@@ -265,7 +265,8 @@ def test_a_cap_on_epochs_holds_over_the_run(shared, tmp_path):
     zoo = recipe.domains["zoo"].model_copy(update={"max_epochs": 2.0})
     capped = recipe.model_copy(update={"domains": {**recipe.domains, "zoo": zoo}})
     plain = plan_phases(capped, recipe.total_tokens, {"zoo": 2048, "kitchen": 512}, Changes())
-    needed = sum(phase.shares.get("zoo", 0) * width for phase, width in zip(plain, (0.5, 0.5), strict=True))
+    ends = [0.0, *(phase.until for phase in plain)]
+    needed = sum(phase.shares.get("zoo", 0) * (phase.until - begin) for phase, begin in zip(plain, ends, strict=False))
     check_caps(capped, plain, 2048, {"zoo": int(2048 * needed / 2) + 1, "kitchen": 512})
     with pytest.raises(RequestError, match="caps it at 2 epochs"):
         check_caps(capped, plain, 2 * 2048, {"zoo": int(2048 * needed / 2) + 1, "kitchen": 512})
