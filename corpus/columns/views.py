@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..store.shards import filesystem, parquet_schema
+from ..store.shards import filesystem, parquet_schema, read_files
 from ..store.workspace import Workspace
 from .carried import FOLDER, JSON_TABLE, SCHEMA_KEY
 from .shapes import shape_of
@@ -42,9 +42,9 @@ class Extra:
             manifest = workspace.table(table).finished("reading columns")
             shards = [one for one in manifest.shards if shard is None or one.name == shard]
             if shards:
-                urls = ", ".join(_text(workspace.table(table).file_url(one)) for one in shards)
+                files = read_files(workspace.table(table).file_url(one) for one in shards)
                 packed = self._packed({field.name.lower(): field for field in fields}, only)
-                parts.append(f"select id, {packed} as extra from read_parquet([{urls}], hive_partitioning = false)")
+                parts.append(f"select id, {packed} as extra from {files}")
         return " union all ".join(parts) or None
 
     def _packed(self, fields: dict[str, ExtraField], only: Collection[str]) -> str:

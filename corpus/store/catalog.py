@@ -19,7 +19,7 @@ from .commits import Manifest
 from .errors import WorkspaceError
 from .fate import DOMAINS, deciding
 from .freshness import reasons
-from .shards import filesystem, replacing
+from .shards import filesystem, no_pattern, read_files, replacing
 from .soundness import is_sound
 from .workspace import Workspace
 
@@ -122,7 +122,9 @@ def confinement(workspace: Workspace) -> Iterator[str]:
     if workspace.is_local:
         folders = {workspace.url, *(workspace.table(table.name).url for table in workspace.tables())}
         allowed = {*folders, *(os.path.realpath(folder) for folder in folders)}  # tables may be links to other disks
-        quoted = ", ".join("'" + folder.replace("'", "''") + "'" for folder in sorted(allowed))
+        quoted = ", ".join(
+            "'" + folder.replace("'", "''") + "'" for folder in sorted({*allowed, *map(no_pattern, allowed)})
+        )
         yield f"set allowed_directories = [{quoted}]"
         yield "set enable_external_access = false"
     else:
@@ -275,8 +277,7 @@ def files(workspace: Workspace, name: str) -> str | None:
     if not shards:
         return None
     table = workspace.table(name)
-    quoted = ", ".join("'" + table.file_url(shard).replace("'", "''") + "'" for shard in shards)
-    return f"read_parquet([{quoted}], hive_partitioning = false)"
+    return read_files(table.file_url(shard) for shard in shards)
 
 
 def empty(name: str) -> str:

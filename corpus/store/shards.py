@@ -257,3 +257,14 @@ def parquet_schema(url: str) -> pa.Schema:
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
         return pq.ParquetFile(file).schema_arrow
+
+
+def no_pattern(url: str) -> str:
+    """A pattern of DuckDB that a name alone matches, which may hold `*`, `?` and `[`."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in url)
+
+
+def read_files(urls: Iterable[str]) -> str:
+    """SQL that reads just these Parquet files: no name is a pattern, no `k=v` in a path is a column."""
+    quoted = ", ".join("'" + no_pattern(url).replace("'", "''") + "'" for url in urls)
+    return f"read_parquet([{quoted}], hive_partitioning = false)"

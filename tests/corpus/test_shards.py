@@ -1,9 +1,12 @@
 import os
+from pathlib import Path
 
+import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from gristmill.corpus.store.shards import Shard, checksum, fingerprint, open_shard, read_batches, replacing
+from gristmill.corpus.store.shards import Shard, checksum, fingerprint, open_shard, read_batches, read_files, replacing
 
 ROWS = pa.schema([("id", pa.string()), ("text", pa.string())])
 
@@ -78,3 +81,12 @@ def test_large_texts_are_cut_into_row_groups_by_bytes(tmp_path):
 def test_fingerprints_depend_on_values_and_not_on_the_order_of_keys():
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert fingerprint("ab", "c") != fingerprint("a", "bc")
+
+
+@pytest.mark.parametrize("name", ["run*", "what?", "a[b]c", "k=v", "it's"])
+def test_the_name_of_a_workspace_is_no_pattern(tmp_path: Path, name: str):
+    for folder in ("run1", "whats", "abc", name):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        pq.write_table(pa.table({"x": [folder]}), tmp_path / folder / "a.parquet")
+    files = read_files([str(tmp_path / name / "a.parquet")])
+    assert duckdb.sql(f"select * from {files}").fetchall() == [(name,)]
