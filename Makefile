@@ -9,13 +9,17 @@ LINKED := $(VENV)/linked/gristmill
 
 DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_optimizer.py tests/training
 
-.PHONY: demo test determinism check format bench clean linked
+.PHONY: demo test slow determinism check format bench clean linked
 
 demo: $(DEMO)
 	$(BIN)/gristmill demo --workspace demo
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+
+# kills, clusters, two folders, whole roads: what takes minutes
+slow: $(READY)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m slow
 
 # what must not depend on the processor's vectors: the same tests under the narrowest and under eight floats
 determinism: $(READY)

@@ -37,6 +37,7 @@ def gristmill(environment, *arguments, code=0) -> str:
     return done.stdout if code == 0 else done.stderr
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_package_work_on_two_workers_like_our_own(installed, tmp_path):
     space = tmp_path / "w"
     (tmp_path / "a.paragraphs").write_text("Buy now!\nBuy!\n\nThe court shall rule on the law.\n")
@@ -120,6 +121,7 @@ def test_a_file_that_is_not_there_is_refused(clean):
         extensions.add_plugins(["/nowhere/own.py"])
 
 
+@pytest.mark.slow
 def test_a_file_adds_a_command_and_its_parts_reach_worker_processes(tmp_path):
     text = (PACKAGE / "gristmill_example" / "shouting.py").read_text() + "\nSIGNALS = {'shouting': SHOUTING}\n"
     own = plugin(tmp_path, text)

@@ -60,6 +60,7 @@ def test_the_same_command_again_redoes_nothing(finished):
     assert {path: path.stat().st_mtime_ns for path in workspace.rglob("*.parquet")} == before
 
 
+@pytest.mark.slow
 def test_ten_kills_and_a_restart_give_the_same_bytes(finished, tmp_path):
     folder, whole = finished
     workspace = tmp_path / "killed"
@@ -97,6 +98,7 @@ def test_ten_kills_and_a_restart_give_the_same_bytes(finished, tmp_path):
     ],
     ids=["two workers", "inputs in another order", "smaller shards"],
 )
+@pytest.mark.slow
 def test_decisions_do_not_depend_on(finished, tmp_path, arguments, changes):
     folder, whole = finished
     workspace = tmp_path / "other"
@@ -104,6 +106,7 @@ def test_decisions_do_not_depend_on(finished, tmp_path, arguments, changes):
     assert decisions(workspace) == decisions(whole)
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_gives_the_same_tables(finished, tmp_path):
     folder, whole = finished
     pytest.importorskip("distributed")
