@@ -281,7 +281,8 @@ def test_rows_are_reweighted_by_the_whole_step_and_keep_their_z_loss(run, pool, 
     micro, _ = run(pool, held, tmp_path / "micro", micro_tokens=32, **options)  # one row at a time
     plain, _ = run(pool, held, tmp_path / "plain", steps=6)
     still, _ = run(pool, held, tmp_path / "z", z_loss=0.5, **options)
-    assert (weights(whole) - weights(micro)).abs().max() < 2e-4
+    apart = (weights(whole) - weights(micro)).norm()
+    assert apart < 0.005 * (weights(whole) - weights(plain)).norm()  # Adam turns a gradient of nothing into a whole step
     assert (weights(whole) - weights(plain)).abs().max() > 1e-3
     assert (weights(whole) - weights(still)).abs().max() > 1e-3
 
