@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from ..corpus.extensions import added
 from ..corpus.plain_yaml import load_yaml
+from ..corpus.sql import literal
 from ..corpus.store.errors import RequestError, unknown_name
 from ..corpus.store.schema import DECISIONS
 from .settings import LineRules as LineRules
@@ -291,16 +292,12 @@ def threshold_sql(threshold: float | dict[str, float]) -> str:
     if not isinstance(threshold, dict):
         return repr(float(threshold))
     cases = " ".join(
-        f"when {_literal(language)} then {float(number)!r}"
+        f"when {literal(language)} then {float(number)!r}"
         for language, number in sorted(threshold.items())
         if language != "default"
     )
     otherwise = repr(float(threshold["default"]))
     return f"case language {cases} else {otherwise} end" if cases else otherwise
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 DECIDED = pa.schema(

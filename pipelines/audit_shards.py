@@ -15,7 +15,8 @@ from ..corpus.store.commands import command_for
 from ..corpus.store.commits import MANIFEST, UNFINISHED, Commit, is_named, total
 from ..corpus.store.fate import without_commit
 from ..corpus.store.shards import Shard, checksum, filesystem, read_batches
-from ..corpus.store.workspace import OURS, TEMPORARY, Workspace
+from ..corpus.store.soundness import NAMED
+from ..corpus.store.workspace import TEMPORARY, Workspace
 
 BY_ID = ("documents", "signals/", "decisions/", "edits/", "duplicates", "domains", "tags", "scores/", "embeddings")
 Found = tuple[str, str, str]  # check, where, message
@@ -99,7 +100,7 @@ def strays(workspace: Workspace, held: Mapping[str, Commit]) -> Iterator[Found]:
     begun = bool(unfinished(workspace))
     for name, own in named.items():
         for file in sorted(workspace.table(name).listed() - own):
-            ours = OURS.fullmatch(file) or TEMPORARY.fullmatch(file)
+            ours = NAMED.fullmatch(file) or TEMPORARY.fullmatch(file)
             if (ours and not begun) or (not ours and file.endswith((".parquet", ".arrow"))):
                 yield "foreign", f"{name}/{file}", "no commit names this file, and nothing reads it"
 

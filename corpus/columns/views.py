@@ -12,7 +12,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..store.shards import filesystem, parquet_schema, read_files
+from ..sql import literal, read_files
+from ..store.shards import filesystem, parquet_schema
 from ..store.workspace import Workspace
 from .carried import FOLDER, JSON_TABLE, SCHEMA_KEY
 from .shapes import shape_of
@@ -92,7 +93,7 @@ def _json_fields(counts: dict[str, int]) -> Iterable[ExtraField]:
     shapes = {name: shape for name, shape in shape_of(counts).items() if set(shape.kinds) != {"text"}}
     names = apart(list(shapes))
     structure = {name: shape.structure() for name, shape in shapes.items() if name in names}
-    whole = f"try(json_transform(object, {_text(json.dumps(structure))}))"
+    whole = f"try(json_transform(object, {literal(json.dumps(structure))}))"
     for name, shape in shapes.items():
         if name in structure:
             yield ExtraField(name, f"{whole}.{_name(name)}", _sql_type(shape.type))
@@ -126,10 +127,6 @@ def _as(field: ExtraField, kind: pa.DataType) -> str:
         return field.sql
     wider = {pa.int64(): "bigint", pa.float64(): "double"}
     return f"cast({field.sql} as {wider.get(kind, 'varchar')})"
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _name(name: str) -> str:

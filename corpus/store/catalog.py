@@ -14,12 +14,13 @@ from contextlib import suppress
 import duckdb
 
 from ..columns.views import extra_of
+from ..sql import literal, no_pattern, read_files
 from . import schema
 from .commits import Manifest
 from .errors import WorkspaceError
 from .fate import DOMAINS, deciding
 from .freshness import reasons
-from .shards import filesystem, no_pattern, read_files, replacing
+from .shards import filesystem, replacing
 from .soundness import is_sound
 from .workspace import Workspace
 
@@ -122,9 +123,7 @@ def confinement(workspace: Workspace) -> Iterator[str]:
     if workspace.is_local:
         folders = {workspace.url, *(workspace.table(table.name).url for table in workspace.tables())}
         allowed = {*folders, *(os.path.realpath(folder) for folder in folders)}  # tables may be links to other disks
-        quoted = ", ".join(
-            "'" + folder.replace("'", "''") + "'" for folder in sorted({*allowed, *map(no_pattern, allowed)})
-        )
+        quoted = ", ".join(literal(folder) for folder in sorted({*allowed, *map(no_pattern, allowed)}))
         yield f"set allowed_directories = [{quoted}]"
         yield "set enable_external_access = false"
     else:
@@ -183,7 +182,7 @@ def _view(name: str, select: str, stale: str | None) -> str:
     """A view; where it is stale, one that fails whatever is asked of it, `count(*)` too."""
     if stale is None:
         return f'create or replace view "{name}" as {select}'
-    return f"""create or replace view "{name}" as select * from ({select}) where error('{stale.replace("'", "''")}')"""
+    return f'create or replace view "{name}" as select * from ({select}) where error({literal(stale)})'
 
 
 def _stale(workspace: Workspace) -> dict[str, str]:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import IO, Any, cast
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import fsspec
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from .soundness import is_sound, opened
+from .soundness import digest_of, is_sound, opened
 
 BATCH_BYTES = 16 << 20  # a batch is cut here, whatever its rows: peak memory follows bytes, not documents
 PARQUET_TAIL = 8  # bytes after the footer: its length and the magic number
@@ -87,11 +87,8 @@ def unspelled(path: str) -> str:
 def checksum(url: str) -> str:
     """blake2b-128 of a file's bytes, hex."""
     fs, path = filesystem(url)
-    digest = hashlib.blake2b(digest_size=16)
     with fs.open(path, "rb") as file:
-        while block := cast(bytes, file.read(1 << 20)):
-            digest.update(block)
-    return digest.hexdigest()
+        return digest_of(cast(IO[bytes], file))
 
 
 @contextmanager
@@ -257,14 +254,3 @@ def parquet_schema(url: str) -> pa.Schema:
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
         return pq.ParquetFile(file).schema_arrow
-
-
-def no_pattern(url: str) -> str:
-    """A pattern of DuckDB that a name alone matches, which may hold `*`, `?` and `[`."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in url)
-
-
-def read_files(urls: Iterable[str]) -> str:
-    """SQL that reads just these Parquet files: no name is a pattern, no `k=v` in a path is a column."""
-    quoted = ", ".join("'" + no_pattern(url).replace("'", "''") + "'" for url in urls)
-    return f"read_parquet([{quoted}], hive_partitioning = false)"

@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from .errors import WorkspaceError
 
-NAMED = re.compile(r".*\.([0-9a-f]{16})(\.[^./]+)?")
+NAMED = re.compile(r".+\.([0-9a-f]{16})(\.[^./]+)?")  # a file of a table, whose name bears its checksum
 BLOCK = 1 << 20
 REMEMBERED = 1 << 16
 _SEEN: "OrderedDict[tuple[Any, ...], str]" = OrderedDict()  # what a local file was -> what was wrong with it

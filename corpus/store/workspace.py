@@ -32,8 +32,8 @@ from .commits import (
 from .errors import RequestError, WorkspaceError
 from .puts import Conflict, Version, put_if, read
 from .shards import Shard, checksum, filesystem, read_batches, replacing
+from .soundness import NAMED
 
-OURS = re.compile(r".+\.[0-9a-f]{16}(\.[^.]+)?")  # a file of a table, whose name bears its content
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
@@ -227,7 +227,7 @@ class Workspace:
         """Files of ours in a table's folder that no commit names."""
         known = {shard.file for shard in commit.tables[table].shards} | {MANIFEST}
         known |= {shard.name for shard in commit.tables[table].shards if is_named(table, shard)}
-        return {f for f in self.table(table).listed() - known if OURS.fullmatch(f) or TEMPORARY.fullmatch(f)}
+        return {f for f in self.table(table).listed() - known if NAMED.fullmatch(f) or TEMPORARY.fullmatch(f)}
 
     def retire(self, stage: str) -> bool:
         """Take a stage's result back, as if it had never been asked for. Whether there was one."""

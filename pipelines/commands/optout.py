@@ -8,14 +8,16 @@ import typer
 from ...corpus.store.errors import RequestError
 from .options import JsonOption, WorkersOption, WorkspaceOption, open_workspace, runner_options, show
 
+RebuildOption = Annotated[
+    bool, typer.Option(help="run every stage that made something from documents again, as it was run")
+]
+
 
 def opt_out(
     context: typer.Context,
     entries: Annotated[list[str], typer.Argument(help="files with a list, or ids, URLs and hosts themselves")],
     workspace: WorkspaceOption,
-    rebuild: Annotated[
-        bool, typer.Option(help="run every stage that made something from documents again, as it was run")
-    ] = True,
+    rebuild: RebuildOption = True,
     json: JsonOption = False,
     workers: WorkersOption = 1,
 ) -> None:
@@ -60,9 +62,7 @@ def remove(
     ],
     workspace: WorkspaceOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go, and change nothing")] = False,
-    rebuild: Annotated[
-        bool, typer.Option(help="run every stage that made something from documents again, as it was run")
-    ] = True,
+    rebuild: RebuildOption = True,
     json: JsonOption = False,
     workers: WorkersOption = 1,
 ) -> None:

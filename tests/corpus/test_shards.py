@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gristmill.corpus.store.shards import Shard, checksum, fingerprint, open_shard, read_batches, read_files, replacing
+from gristmill.corpus.sql import read_files
+from gristmill.corpus.store.shards import Shard, checksum, fingerprint, open_shard, read_batches, replacing
 
 ROWS = pa.schema([("id", pa.string()), ("text", pa.string())])
 
