@@ -20,7 +20,7 @@ _ALWAYS = re.compile(
 _AT_START = re.compile(
     r"^(#{1,6})(?=\s|$)|^([-+*])(?=\s|$)|^(>)|^(\d{1,9})([.)])(?=\s|$)|^(=+|-{2,}|_{3,}|(?:[-_*]\s*){3,})\s*$|^(\|)"
 )
-_RULE = re.compile(r"^:?-+:?(?:\s*\|\s*:?-+:?)*\|?\s*$")
+_RULE = re.compile(r"^:?-+:?(?:\s*\|\s*:?-+:?)*\s*\|?\s*$")  # the second row of a table
 
 
 def inline(data: bytes, segments: Sequence[Sequence[int]], without: Iterable[str] = ()) -> str:

@@ -4,7 +4,7 @@ from html import escape
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from resiliparse.parse.html import HTMLTree
@@ -78,6 +78,8 @@ def test_any_text_of_a_paragraph_is_read_back_as_that_text(text: str):
 
 
 @given(st.lists(LINES, min_size=1, max_size=3), st.integers(1, 6))
+@example(["|", ":- |"], 1)  # what would be the first rows of a table
+@example(["a | b", "--- | ---\t|"], 1)
 @settings(max_examples=60, deadline=None)
 def test_headings_and_lines_of_a_paragraph_are_read_back(lines: list[str], level: int):
     page = f"<h{level}>{escape(lines[0])}</h{level}><p>{'<br>'.join(map(escape, lines))}</p>"
