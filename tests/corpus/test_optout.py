@@ -69,6 +69,7 @@ def test_removed_documents_are_logged_and_stay_out(extract, tmp_path: Path):
     assert (again.counts["kept"], again.counts["dropped"]) == (6, 3)
 
 
+@pytest.mark.slow
 def test_everything_made_from_a_removed_document_is_rebuilt_as_it_was_made(extract, tmp_path: Path):
     warc, rows = tmp_path / "a.warc.gz", tmp_path / "b.jsonl"
     warc.write_bytes(zipped(pages(4)))

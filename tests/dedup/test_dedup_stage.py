@@ -279,6 +279,7 @@ def test_components_by_rounds_are_those_found_in_memory(corpus, reference, monke
     assert run(workspace, edges_in_memory=1)["skipped"]
 
 
+@pytest.mark.slow
 def test_a_long_chain_is_one_cluster_by_rounds_too(corpus, monkeypatch):
     monkeypatch.setattr(dedup_rounds, "LINKS_HELD", 5)
     words = prose(260, random.Random(2)).split()

@@ -218,6 +218,7 @@ def test_a_result_that_drops_most_documents_is_refused_and_decides_nothing(corpu
     assert workspace.commit_of("semantic") == held
 
 
+@pytest.mark.slow
 def test_centroids_stay_when_the_corpus_grows_and_go_when_other_vectors_come(corpus, tiny_model):
     def run(**more):
         settings = SemanticSettings(model=tiny_model, epsilon=1e-4, components=0, clusters=2)

@@ -144,6 +144,7 @@ def test_a_threshold_may_depend_on_the_language(workspace, rules):
     assert fates(workspace)["short"] == "words"
 
 
+@pytest.mark.slow
 def test_workers_shards_and_order_do_not_change_the_bytes(workspace, tmp_path):
     run(workspace, "gopher")
     other = Workspace(str(tmp_path / "other"))

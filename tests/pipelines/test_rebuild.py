@@ -165,6 +165,7 @@ def test_what_was_rewritten_from_a_removed_document_goes_with_it_and_no_engine_i
     assert audit(space)["findings"] == []
 
 
+@pytest.mark.slow
 def test_a_rebuilding_that_was_killed_is_completed_by_the_next_opt_out(road: Road, monkeypatch: pytest.MonkeyPatch):
     space = road.extracted("space")
     run_filter(space, FilterSettings(rules=str(road.folder / "early.yaml")), RunnerOptions(), quiet=True)

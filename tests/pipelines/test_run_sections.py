@@ -41,6 +41,7 @@ def settings(tmp_path, tiny_model):
     return write
 
 
+@pytest.mark.slow
 def test_every_deciding_stage_runs_in_the_order_of_the_chain_and_once(settings, tmp_path):
     loaded = settings()
     ran = [summary["stage"] for summary in run(loaded, quiet=True)]

@@ -319,6 +319,7 @@ def test_new_documents_carry_parent_style_and_model_and_the_text_of_their_parent
         assert (row["domain"], row["source"], row["model"]) == (f"web.{row['style']}", f"rewritten.{row['style']}", "m")
 
 
+@pytest.mark.slow
 def test_adopted_documents_have_the_ids_that_the_lineage_names(tmp_path, rewriter):
     crawl = tmp_path / "crawl.jsonl"
     crawl.write_text("".join(json.dumps({"text": text}) + "\n" for _, text in passages(0, 6)))
