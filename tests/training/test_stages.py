@@ -1,8 +1,10 @@
 """The tokenize and train stages on a small workspace."""
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -175,6 +177,21 @@ def recipe_for(made, path, **changes):
 LOOP = LoopSettings(device="cpu", compile=False, log_every=4, checkpoint_every=8)
 
 
+def leaves_for_transformers(folder, output):
+    """A run is exported by its folder alone: its tokenizer is that of the workspace it lies in."""
+    for refused in (["--to", "gguf", "--output", str(output)], ["--output", str(output.parent)]):
+        with pytest.raises(SystemExit) as ended:
+            main(["checkpoints", "export", folder, *refused])
+        assert ended.value.code == 2
+    with contextlib.suppress(SystemExit):
+        main(["checkpoints", "export", folder, "--to", "hf", "--output", str(output)])
+    assert json.loads((output / "config.json").read_text())["model_type"] == "qwen3"
+    shutil.copytree(f"{folder}/checkpoints/step-00000032", output.parent / "elsewhere")
+    with pytest.raises(SystemExit) as refused:
+        main(["checkpoints", "export", str(output.parent / "elsewhere"), "--output", str(output) + "2"])
+    assert refused.value.code == 2
+
+
 def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
     recipe = recipe_for(shared, tmp_path / "recipe.yaml")
     (tmp_path / "task.jsonl").write_text(json.dumps({"context": "lion", "continuation": "bear"}))
@@ -198,6 +215,7 @@ def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
     assert lines[-1]["bits_per_byte"] == card["bits_per_byte"]
     assert lines[-1]["targets"] == card["targets"]
     assert card["targets"]["task"].keys() == {"bits_per_byte", "perplexity"}
+    leaves_for_transformers(folder, tmp_path / "hf")
     branch = settings.model_copy(update={"name": "branch", "branch": f"{folder}/checkpoints/step-00000032"})
     assert train(shared, branch, quiet=True)["loss"] < card["loss"]
     other = branch.model_copy(update={"name": "other", "shape": Shape(tied=True, qk_norm=False, n_kv_heads=1)})

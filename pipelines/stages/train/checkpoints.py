@@ -19,7 +19,8 @@ from ....training.devices import pick_device
 from ....training.evaluation import bits_per_byte
 from ....training.run_folder import CHECKPOINTS
 from ....training.transformer import Transformer
-from .stage import held_out, probe
+from .model_places import read_file
+from .stage import RUNS, held_out, probe
 
 
 def measure(
@@ -82,3 +83,17 @@ def opened(path: str, facts: TokenFacts) -> tuple[Transformer, int]:
     if tokenizer != facts.tokenizer:
         raise RequestError(f"{path} reads another tokenizer than the tokens of the workspace")
     return model.to(pick_device()), state["step"]
+
+
+def tokenizer_text(folder: str, given: str | None) -> str:
+    """The text of the tokenizer.json of a run or a checkpoint: the one given, else that of the workspace it lies in."""
+    if given is not None:
+        return read_file(given).decode()
+    place = os.path.abspath(folder)
+    if os.path.basename(os.path.dirname(place)) == CHECKPOINTS:
+        place = os.path.dirname(os.path.dirname(place))
+    workspace, runs = os.path.dirname(os.path.dirname(place)), os.path.basename(os.path.dirname(place))
+    path = f"{workspace}/tokenizer/tokenizer.json"
+    if runs != RUNS or not os.path.exists(path):
+        raise RequestError(f"{folder} lies in no workspace that holds its tokenizer; give --tokenizer")
+    return read_file(path).decode()
