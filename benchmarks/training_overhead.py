@@ -71,9 +71,9 @@ def measure(
         )
         times = ([], [], [], [])
         run.begin(False)
-        from gristmill.training.metrics import Metrics
+        from gristmill.training.loggers.metrics import Metrics
 
-        run.metrics = Metrics(folder, 0, False, True, True)
+        run.metrics = Metrics(folder, 0, True, True)
         full = loader.steps
         save = run.save
         for block in range(BLOCKS + 1):

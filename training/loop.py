@@ -23,8 +23,8 @@ from .data.prefetch import Prefetcher, Prepared
 from .devices import mfu, pick_device, pick_dtype
 from .distributed import Ranks, full, like, ranks, wrap
 from .evaluation import HeldOut, bits_per_byte
+from .loggers.metrics import Metrics, read_metrics
 from .loop_settings import FREE, LoopSettings
-from .metrics import Metrics, read_metrics
 from .objectives.distillation import TEACHER, Cache, soft_targets, teach
 from .objectives.loss import chunk_terms, compiled_terms
 from .objectives.objective import Objective
@@ -116,7 +116,9 @@ class Run:
             return card
         if self.settings.teacher is not None:
             self.cache = teach(self.settings.teacher, f"{self.folder}/{TEACHER}", self.loader, self.ranks, self.device)
-        self.metrics = Metrics(self.folder, self.step, self.settings.tensorboard, self.ranks.leads, self.quiet)
+        told = {"steps": self.loader.steps, **vars(self.model.config), **self.settings.model_dump(mode="json")}
+        boards = (self.settings.boards, self.settings.project, told)
+        self.metrics = Metrics(self.folder, self.step, self.ranks.leads, self.quiet, *boards)
         if self.step == self.loader.steps:  # stopped after the last checkpoint, before the card
             self.line = read_metrics(f"{self.folder}/{METRICS}")[-1]
         if self.step == 0:

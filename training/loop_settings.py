@@ -102,7 +102,19 @@ class LoopSettings(BaseModel, frozen=True, extra="forbid"):
         default="auto", description="how several ranks share the work; auto: by the model's size"
     )
     tensorboard: bool = Field(default=False, description="write TensorBoard events beside metrics.jsonl")
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = Field(
+        default=(), description="who is told every report beside metrics.jsonl; each is an extra of its name"
+    )
+    project: str = Field(default="gristmill", description="under which wandb, mlflow and trackio file the run")
+
+    @property
+    def boards(self) -> tuple[str, ...]:
+        """Who is told the reports."""
+        return (*(("tensorboard",) if self.tensorboard else ()), *self.loggers)
 
 
 # what may change between stopping and going on: none of it changes the weights
-FREE = {"evaluate_every", "checkpoint_every", "keep", "log_every", "device", "compile", "parallel", "tensorboard"}
+FREE = {
+    "evaluate_every", "checkpoint_every", "keep", "log_every", "device", "compile", "parallel", "tensorboard",
+    "loggers", "project",
+}  # fmt: skip

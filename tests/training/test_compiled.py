@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from gristmill.training.metrics import read_metrics
+from gristmill.training.loggers.metrics import read_metrics
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import torch
 from gristmill.corpus.store.errors import RequestError
 from gristmill.training import checkpoint
 from gristmill.training.distributed import Ranks, wrap
-from gristmill.training.metrics import read_metrics
+from gristmill.training.loggers.metrics import read_metrics
 
 STEPS, MICRO = 12, 64  # four micro-batches a step on one rank, two on each of two
 PROGRAM = textwrap.dedent(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.loggers.metrics import read_metrics
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.metrics import read_metrics
 from gristmill.training.optimisers import OptimiserSettings
 from gristmill.training.schedules import Schedule
 from gristmill.training.transformer import Transformer, TransformerConfig

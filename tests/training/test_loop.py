@@ -15,9 +15,9 @@ from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.training import checkpoint
 from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.evaluation import bits_per_byte, held_out_rows
+from gristmill.training.loggers.metrics import read_metrics
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.metrics import read_metrics
 from gristmill.training.optimisers import OptimiserSettings
 from gristmill.training.schedules import Schedule
 from gristmill.training.spikes import is_spike

@@ -129,7 +129,7 @@ def test_reweighted_runs_differ_from_uniform_ones_only_after_the_warm_up(pool, t
     loader = Loader(pool, [Phase(1.0, {"ones": 1, "threes": 1}, 32)], 20 * 256, 256)
 
     def losses(strategy):
-        from gristmill.training.metrics import read_metrics
+        from gristmill.training.loggers.metrics import read_metrics
 
         settings = LoopSettings(
             device="cpu", compile=False, log_every=1, reweighting=Reweighting(strategy=strategy, warmup=0.5)

@@ -17,9 +17,9 @@ from gristmill.training import checkpoint
 from gristmill.training.data import prefetch
 from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.data.online import Online, stretches
+from gristmill.training.loggers.metrics import read_metrics
 from gristmill.training.loop import Run, pretrain
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.metrics import read_metrics
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(2, 32, 2, 2, 64, vocab_size=64, max_len=32)

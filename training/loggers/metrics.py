@@ -1,4 +1,4 @@
-"""What a run says while it trains: `metrics.jsonl`, TensorBoard on request, and one progress line.
+"""What a run says while it trains: `metrics.jsonl`, the boards asked for, and one progress line.
 
 A line of JSON per report: step, tokens, loss, lr, tokens_per_second, mfu (null where the device's peak is unknown),
 bits_per_byte by domain where the step was evaluated, and shares by domain where a policy moves them. A run that
@@ -8,29 +8,34 @@ resumes or rolls back first drops the lines after its checkpoint, so every step 
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..corpus.store.errors import MissingExtra
+from .boards import Told
 
 
 class Metrics:
     """Reports of one run; only the leading rank writes."""
 
-    def __init__(self, folder: str, step: int, tensorboard: bool, leads: bool, quiet: bool) -> None:
+    def __init__(
+        self,
+        folder: str,
+        step: int,
+        leads: bool,
+        quiet: bool,
+        boards: Sequence[str] = (),
+        project: str = "gristmill",
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
         self._file: Any = None
-        self._board: Any = None
+        self._boards: Told | None = None
         self._quiet = quiet or not leads
         self._terminal = sys.stderr.isatty()
         if not leads:
             return
         self._path = f"{folder}/metrics.jsonl"
         self._begin(step)
-        if tensorboard:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError as error:
-                raise MissingExtra("tensorboard", "tensorboard") from error
-            self._board = SummaryWriter(f"{folder}/tensorboard", purge_step=step)
+        self._boards = Told(tuple(boards), folder, project, step, config or {})
 
     def _begin(self, step: int) -> None:
         """Drop what was said of later steps, and go on behind it."""
@@ -52,17 +57,8 @@ class Metrics:
             return
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for name in ("loss", "lr", "tokens_per_second", "mfu"):
-                if line.get(name) is not None:
-                    self._board.add_scalar(name, line[name], line["step"])
-            for domain, value in line.get("bits_per_byte", {}).items():
-                self._board.add_scalar(f"bits_per_byte/{domain}", value, line["step"])
-            for domain, value in line.get("shares", {}).items():
-                self._board.add_scalar(f"shares/{domain}", value, line["step"])
-            for target, scores in line.get("targets", {}).items():
-                for name, value in scores.items():
-                    self._board.add_scalar(f"targets/{target}/{name}", value, line["step"])
+        if self._boards is not None:
+            self._boards.log(line)
         if not self._quiet:
             text = progress(line, steps)
             sys.stderr.write(f"\r\x1b[2K{text}" if self._terminal else text + "\n")
@@ -76,8 +72,8 @@ class Metrics:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
-        if self._board is not None:
-            self._board.close()
+        if self._boards is not None:
+            self._boards.close()
         if self._terminal and not self._quiet:
             sys.stderr.write("\n")
 

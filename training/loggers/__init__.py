@@ -1,0 +1,1 @@
+"""Where a run tells its reports beside `metrics.jsonl`: TensorBoard, Weights & Biases, MLflow, Trackio."""
