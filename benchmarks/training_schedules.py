@@ -11,9 +11,9 @@ import torch
 
 from benchmarks._training_pairs import BATCH, LENGTH, MODEL, STEPS, VOCAB, even, new_model, pool
 from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.loggers.metrics import read_metrics
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.loggers.metrics import read_metrics
 from gristmill.training.optimisers import OptimiserSettings
 from gristmill.training.schedules import Schedule
 

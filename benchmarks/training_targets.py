@@ -16,9 +16,9 @@ import torch
 
 from benchmarks._training_pairs import BATCH, DATA, LENGTH, MODEL, STEPS, VOCAB, even, new_model, train_and_held_out
 from gristmill.training.data.loader import Loader, Phase
+from gristmill.training.loggers.metrics import read_metrics
 from gristmill.training.loop import pretrain
 from gristmill.training.loop_settings import LoopSettings
-from gristmill.training.loggers.metrics import read_metrics
 from gristmill.training.optimisers import OptimiserSettings
 from gristmill.training.targets import Target, load_target, score
 

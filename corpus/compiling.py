@@ -3,11 +3,15 @@
 numba keeps what it compiled until the file that holds a function changes; code and constants that the function took
 from other files stay as they were, after an edit and, as `__pycache__` outlives a package, after an upgrade too. Here
 a function is compiled anew whenever its own file, or any file that it imports from within this package, is another.
+Of several processes that need it at once one compiles, and the others wait and take what it made.
 """
 
+import fcntl
 import hashlib
 import inspect
+import os
 import re
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,6 +20,7 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+PATIENCE = 300.0  # seconds to wait for another process that compiles; then a process compiles for itself
 _IMPORT = re.compile(r"^from (\.+)([\w.]+) import ", re.M)
 
 
@@ -31,6 +36,59 @@ class _Cache(FunctionCache):
         super().__init__(function)
         stamp = sources_stamp(Path(inspect.getfile(function)))
         self._cache_file = IndexDataCacheFile(self.cache_path, self._impl.filename_base, stamp)
+        self._lock = _Lock(f"{self.cache_path}/{self._impl.filename_base}.lock")
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What is stored, or None where this process is to compile; what another one compiles is waited for."""
+        found = super().load_overload(sig, target_context)
+        until = time.monotonic() + PATIENCE
+        while found is None and not self._lock.take() and time.monotonic() < until:
+            time.sleep(0.05)
+            found = super().load_overload(sig, target_context)
+        if found is None:  # whoever had the lock before may have stored it since
+            found = super().load_overload(sig, target_context)
+            if found is not None:
+                self._lock.release()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        finally:
+            self._lock.release()
+
+
+class _Lock:
+    """A file that one process holds at a time; it is free again when the process ends, however that comes."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._held: int | None = None
+
+    def take(self) -> bool:
+        """Whether this process may compile: it holds the lock, or locks cannot be had here."""
+        if self._held is not None:
+            return True
+        try:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError:
+            return True
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        except OSError:  # a file system without locks
+            os.close(handle)
+            return True
+        self._held = handle
+        return True
+
+    def release(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
 
 def sources_stamp(file: Path) -> str:
