@@ -6,9 +6,7 @@ value and threshold go on record; null and NaN are absent values and never pass.
 Refused: an unknown family or column, a sub-query, an aggregate, a threshold that is not a number.
 """
 
-import importlib.resources
 import json
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +24,8 @@ from ..corpus.plain_yaml import load_yaml
 from ..corpus.sql import literal
 from ..corpus.store.errors import RequestError, unknown_name
 from ..corpus.store.schema import DECISIONS
+from .rule_files import bundled as bundled
+from .rule_files import rule_text as rule_text
 from .settings import LineRules as LineRules
 from .settings import Rule as Rule
 from .settings import RuleSet as RuleSet
@@ -33,26 +33,13 @@ from .signals.families import EXTRA, Family, all_families
 from .signals.lines import LINE_COLUMNS
 
 _DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license")
-DOCUMENT_COLUMNS: dict[str, pa.DataType] = dict.fromkeys(_DOCUMENT_NAMES, pa.string())
+DOCUMENT_COLUMNS: dict[str, pa.DataType] = {
+    **dict.fromkeys(_DOCUMENT_NAMES, pa.string()),
+    "language_score": pa.float64(),
+}
 KEPT = pa.struct([(name, pa.int64()) for name in ("lines", "words", "chars", "sentences")])
 _FAILING = "struct(rule varchar, value double, threshold double)"
 _DIALECT = re.compile(r"""("[^"]*"|'[^']*')|\b([a-z][a-z0-9_]*@[a-z0-9_]+)\b""")
-
-
-def bundled() -> list[str]:
-    """Names of the rule sets that come with the package."""
-    files = importlib.resources.files(f"{__package__}.rules").iterdir()
-    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
-
-
-def rule_text(name: str) -> str:
-    """The text of a bundled rule set, or of a YAML file. RequestError where there is neither."""
-    if name in bundled():
-        return (importlib.resources.files(f"{__package__}.rules") / f"{name}.yaml").read_text(encoding="utf-8")
-    if not os.path.exists(name):
-        raise unknown_name("rule set", name, bundled(), "--rules")
-    with open(name, encoding="utf-8") as file:
-        return file.read()
 
 
 def load_rules(name: str | RuleSet) -> RuleSet:

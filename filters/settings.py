@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ..corpus.settings import File, Folder
+from .rule_files import expanded
 
 
 def _files(given: object) -> object:
@@ -196,7 +197,8 @@ class RuleSet(BaseModel):
     """Rules in the order in which they are asked.
 
     `languages` in a file lays other thresholds over those of the rules, by language: `{de: {min_words: 40}}` makes the
-    threshold of `min_words` one by language, with the rule's own as its `default`.
+    threshold of `min_words` one by language, with the rule's own as its `default`. `{include: fineweb}` among the rules
+    stands for those of another set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -225,7 +227,10 @@ class RuleSet(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _laid_over(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "languages" not in values:
+        if not isinstance(values, dict):
+            return values
+        values = expanded(values)
+        if "languages" not in values:
             return values
         values = dict(values)
         over = _Overlay(languages=values.pop("languages")).languages

@@ -83,9 +83,8 @@ def by_hash(names: list[str]) -> list[str]:
 
 def pydoc_pages() -> Iterator[tuple[str, str]]:
     """(module, HTML page) of the standard library, then of installed packages."""
-    names = [name for name in sorted(sys.stdlib_module_names) if not UNSAFE.match(name)]
     absent = []
-    for name in [*names, *by_hash(sorted(set(_submodules(DOCUMENTED))))]:
+    for name in _described():
         try:
             page = _page(name)
         except (Exception, SystemExit):  # modules of other systems, or of packages that are not installed
@@ -95,6 +94,13 @@ def pydoc_pages() -> Iterator[tuple[str, str]]:
             yield name, page
     if absent:
         sys.stderr.write(f"no page for {len(absent)} modules that cannot be imported here\n")
+
+
+def _described() -> Iterator[str]:
+    """Modules of the standard library, then, where those are not enough, of installed packages: walking through them
+    imports them all."""
+    yield from (name for name in sorted(sys.stdlib_module_names) if not UNSAFE.match(name))
+    yield from by_hash(sorted(set(_submodules(DOCUMENTED))))
 
 
 def _page(name: str) -> str:
