@@ -116,6 +116,7 @@ class Shape(BaseModel, frozen=True, extra="forbid"):
         ge=1,
         description="key and value heads; fewer than heads: grouped-query attention; default: the size's",
     )
+    d_ff: int | None = Field(default=None, ge=1, description="width of the feed-forward part; default: the size's")
     rope_base: float | None = Field(default=None, gt=0, description="base of the rotary angles; default: the size's")
 
 

@@ -8,6 +8,9 @@ WORDS = (
 ).split()
 
 
+BARE = ("kneel", "plough", "oats")
+
+
 def sentence(draw: random.Random, shortest: int = 6, longest: int = 18) -> str:
     words = [draw.choice(WORDS) for _ in range(draw.randint(shortest, longest))]
     return " ".join(words).capitalize() + draw.choice([".", ".", ".", "!", "?", '."'])
@@ -44,7 +47,7 @@ def pages(count: int = 6) -> dict[str, str]:
             "listed": [word for part in plain[: 1 + number] for word in part.split(" ")],
             "numbers": [" ".join(str(draw.randint(0, 9999)) for _ in range(20)) + "." for _ in range(8)],
             "long words": [part.replace(" ", "-") for part in plain],
-            "no stop words": [" ".join(draw.choice(("kneel", "plough", "oats")) for _ in range(12)) + "." for _ in range(9)],
+            "no stop words": [" ".join(draw.choice(BARE) for _ in range(12)) + "." for _ in range(9)],
             "duplicated run": [*plain, " ".join([line.split(". ")[0]] * (2 + number)) + "."],
             "two-line steps": [*plain, *["Read more", "Go on"] * number],
             "accents": [part.replace("e", "é") for part in plain],
