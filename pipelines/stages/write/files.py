@@ -89,10 +89,24 @@ class Files:
             self._stack.__exit__(*error)
 
 
+class Gzip(gzip.GzipFile):
+    """A gzip file whose header has neither a time nor the name under which it is written."""
+
+    def __init__(self, path: str) -> None:
+        self._raw = open(path, "wb")  # noqa: SIM115
+        super().__init__(filename="", mode="wb", compresslevel=6, fileobj=self._raw, mtime=0)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._raw.close()
+
+
 def opened(path: str, format: str) -> Any:
     """A file for lines, compressed as the format says; equal lines, equal bytes."""
     if format == "jsonl.gz":
-        return gzip.GzipFile(path, "wb", compresslevel=6, mtime=0)
+        return Gzip(path)
     if format == "jsonl.zst":
         return cast(Any, zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(level=3)))
     return open(path, "wb")

@@ -121,7 +121,7 @@ def write_stage(table: str) -> Stage[WriteSettings]:
     return Stage(
         name=table,
         command="write",
-        version=1,
+        version=2,
         tables=(table,),
         inputs=lambda workspace, settings: {},
         graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, process), plan),
