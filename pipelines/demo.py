@@ -8,9 +8,10 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -77,6 +78,7 @@ class Size:
 TOKENS = 30_000  # of the run, for each megabyte collected: what rules and dedup leave holds more than that
 WHOLE = Size(40.0, 600_000, 20, 3, 100, 160, 4096, 4, 8192)
 LEAST_MEGABYTES = 1.0
+IN_PROCESS = 16.0  # megabytes up to which everything but mix runs in one process
 
 
 def size_of(minutes: float, megabytes: float | None) -> Size:
@@ -93,8 +95,8 @@ def size_of(minutes: float, megabytes: float | None) -> Size:
         int(min(WHOLE.total_tokens, TOKENS * text)),
         max(8, 4 * round(WHOLE.mixtures * share / 4)),
         2 if small else 3,
-        max(40, int(WHOLE.steps * share)),
-        max(60, int(WHOLE.validation_steps * share)),
+        max(32, int(WHOLE.steps * share)),
+        max(48, int(WHOLE.validation_steps * share)),
         2048 if small else WHOLE.vocabulary,
         1 if small else WHOLE.evaluations,
         4096 if small else WHOLE.heldout_tokens,
@@ -118,7 +120,7 @@ def demo(
         collected = collect_once(folder / "input", size.megabytes)
         clock.told("input", ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in collected.items()))
         stages = []
-        for summary in run(settings, options, quiet=True):
+        for summary in by_parts(settings, options, size):
             stages.append(summary)
             clock.told(*told(summary, folder))
             if compiling is not None and summary.get("stage") == "dedup":
@@ -138,6 +140,18 @@ def demo(
         "seconds": round(clock.seconds(), 1),
         "cpu_seconds": round(cpu_seconds(), 1),
     }
+
+
+def by_parts(settings: RunFile, options: RunnerOptions, size: Size) -> Iterator[dict[str, Any]]:
+    """Every stage's summary. What Beam spreads of so little text runs in this process: to start worker processes for
+    each of its graphs would take longer than their work. The models of mix are worth them."""
+    curated = settings.model_copy(update=dict.fromkeys(("mix", "train", "report")) | {"export": ()})
+    if size.megabytes <= IN_PROCESS:
+        yield from run(curated, replace(options, workers=1), quiet=True)
+        done = len(curated.sections())
+        yield from islice(run(settings, options, quiet=True), done, None)
+    else:
+        yield from run(settings, options, quiet=True)
 
 
 def cpu_seconds() -> float:
