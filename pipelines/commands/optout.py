@@ -49,9 +49,11 @@ def opt_out(
             )
         for table, rows in summary["holding"].items():
             typer.echo(f"opt-out: {table}/ still holds {rows:,} rows of removed documents; run its stage again")
+        for place, command in summary["written"].items():
+            typer.echo(f"opt-out: {place} was written from documents that are no more; run: {command}")
         if summary["stale"]:
             typer.echo(f"opt-out: made from removed documents and left as they are: {', '.join(summary['stale'])}")
-    if rebuild and (summary["left"] or summary["holding"]):
+    if rebuild and (summary["left"] or summary["holding"] or summary["written"]):
         raise typer.Exit(1)  # removed text is still held somewhere
 
 

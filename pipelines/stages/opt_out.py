@@ -29,6 +29,7 @@ from ..engine.rebuild import holding
 from ..engine.rebuild import rebuild as rebuild_stages
 from ..engine.runner import RunnerOptions
 from .extract.stage import INPUTS
+from .write.stale import stale_places
 
 EXTRACT, LOG = "extract", "opt-out"
 REMOVED = pa.schema(
@@ -46,7 +47,8 @@ Covers = Callable[[str, str | None], str | None]  # id, url -> the entry that co
 def opt_out(
     workspace: Workspace, asked: OptOut, options: RunnerOptions, quiet: bool = False, rebuild: bool = True
 ) -> dict[str, Any]:
-    """Honour a list. Returns what was removed, which stages were run again, and which results are stale for good."""
+    """Honour a list. Returns what was removed, which stages were run again, which results are stale for good, and which
+    places `write` wrote such documents to, with the command that takes them out."""
     workspace.table("documents").finished("opt-out")
     with writing(workspace, "opt-out"):
         removed = _remove(workspace, add_optout(workspace, asked))
@@ -65,6 +67,7 @@ def opt_out(
         "left": left,
         "stale": stale,
         "holding": held,
+        "written": stale_places(workspace),
         "tables": {
             "documents": workspace.table("documents").finished("opt-out").counts,
             "removed": {"rows": len(gone)},

@@ -4,6 +4,7 @@ import datetime
 import decimal
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -228,6 +229,24 @@ def test_an_opt_out_leaves_the_bytes_of_a_workspace_that_never_held_the_rows(tmp
     assert held["after"] == held["never"]
     assert len(lines(tmp_path / "out-after")) == 12
     assert lines(tmp_path / "out-after") == lines(tmp_path / "out-never")
+
+
+def test_an_opt_out_names_the_places_that_still_hold_what_was_removed(tmp_path: Path):
+    rows = [{**row, "url": f"https://h{n}.example/"} for n, row in enumerate(rows_of(1))]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    workspace = Workspace(str(tmp_path / "w"))
+    extracted(workspace, tmp_path / "a.jsonl")
+    for name in ("old", "gone"):
+        written(workspace, tmp_path / name)
+    shutil.rmtree(tmp_path / "gone")
+    assert opt_out(workspace, parse(["elsewhere.example"], "list"), ONE, quiet=True)["written"] == {}
+    for _ in range(2):  # said until it is mended
+        said = opt_out(workspace, parse(["h3.example"], "list"), ONE, quiet=True)["written"]
+        out = str(tmp_path / "old")
+        assert said == {out: f"gristmill write {out} --format jsonl --workspace {workspace.url}"}
+    written(workspace, tmp_path / "old")
+    assert len(lines(tmp_path / "old")) == 7
+    assert opt_out(workspace, parse(["h3.example"], "list"), ONE, quiet=True)["written"] == {}
 
 
 def test_writing_goes_on_where_files_are_gone_and_follows_growth(tmp_path: Path):
