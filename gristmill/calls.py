@@ -99,7 +99,7 @@ def call(workspace: "Workspace", record: "StageRecord", given: tuple[Any, ...], 
             check(Checking(made, workspace.held, {record.name: made}))
         return made
 
-    invocation = Invocation(record, workspace.held, settings, options, runner, force, workspace.quiet, values)
+    invocation = Invocation(record, workspace.held, settings, options, runner, force, workspace.quiet, values, True)
     summaries: list[dict[str, Any]] = []
     told: list[str] = []
     more = record.load("show")

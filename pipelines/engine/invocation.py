@@ -36,6 +36,7 @@ class Invocation:
     force: bool = False
     quiet: bool = False
     given: Mapping[str, Any] = field(default_factory=dict)
+    library: bool = False  # called by a program, which takes what is returned instead of what is printed
 
     def run(self) -> dict[str, Any]:
         """Run what the record names under `run`. The summary."""

@@ -21,13 +21,15 @@ def run_train(
 
 
 def act(asked: Invocation) -> list[dict[str, Any]]:
-    """Train, and print what the run reached: the card alone for machines."""
+    """Train, and print what the run reached: the card alone for machines, under `details` for a program."""
     from .stage import train
 
     options: TrainOptions = asked.options
     card = train(asked.workspace, asked.settings(), options.resume, asked.force, quiet=asked.quiet)
     if os.environ.get("RANK", "0") != "0":
         return []  # under torchrun the first rank speaks for all
+    if asked.library:
+        return [{"stage": "train", "details": card}]
     if asked.quiet:
         return [card]
     sys.stdout.write(lines(card))
