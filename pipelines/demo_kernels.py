@@ -16,7 +16,7 @@ from .engine.run import load_settings, run
 SENTENCE = "the mill number {0} grinds the grain of field {1} and the miller of {2} has it as flour by noon"
 SETTINGS = """
 workspace: {folder}/W
-extract: {{inputs: [{{paths: ["{folder}/made.jsonl"], domain: made}}]}}
+extract: {{sandbox: false, inputs: [{{paths: ["{folder}/made.jsonl"], domain: made}}]}}
 filter: {{rules: {rules}}}
 dedup: {{threshold: 0.8}}
 """

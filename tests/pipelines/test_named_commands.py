@@ -20,7 +20,7 @@ OPTION = re.compile(r"(?<![\w-])(--[a-z][\w-]*)")
 PROSE = {"brings", "for", "is", "line", "pages", "ships", "that", "wrote"}
 # options of other programs: Beam, torchrun, pip, and trainers that an exporter writes a script for
 OTHERS = {"--runner", "--flink_master", "--direct_num_workers", "--direct_running_mode", "--nproc-per-node",
-          "--no-deps",
+          "--no-deps", "--model_args", "--tasks",
           "--data-args-path", "--per-split-data-args-path", "--seq-length", "--phase-transition-iterations",
           "--global-batch-size", "--train-iters", "--tokenizer-type", "--tokenizer-model",
           "--long", "--x", "--no-x"}  # fmt: skip
