@@ -33,7 +33,7 @@ SIZES = {"1b": "1x32x2", "36x2048x32": "2x32x8", "12x768x12": "1x48x4"}
 def crawl(tmp_path_factory) -> Path:
     """What the recipes name: a crawl as WARC and WET, sources as JSONL, and classifiers at their paths."""
     made = tmp_path_factory.mktemp("recipes")
-    texts = [prose(domain, number, 30) for domain in ("ships", "clocks") for number in range(14)]
+    texts = [prose(domain, number) for domain in ("ships", "clocks") for number in range(14)]
     texts += [texts[0], edited(texts[1]), "Short.", "\n".join(["the same line of words again."] * 40)]
     (made / "crawl").mkdir()
     (made / "crawl" / "a.warc.gz").write_bytes(
@@ -56,8 +56,8 @@ def crawl(tmp_path_factory) -> Path:
 
 
 def conversion(number: int, text: str) -> bytes:
-    """A page's text as the record of a WET file."""
-    body = text.encode()
+    """A page's text as the record of a WET file, a paragraph a line."""
+    body = text.replace("\n\n", "\n").encode()
     head = (
         f"WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: https://p.example/{number}\r\n"
         f"WARC-Date: 2019-04-20T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:{uuid.UUID(int=number)}>\r\n"
