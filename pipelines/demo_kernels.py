@@ -6,6 +6,7 @@ What it made of the documents is thrown away.
 """
 
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,10 @@ from pathlib import Path
 
 from .engine.run import load_settings, run
 
-SENTENCE = "the mill number {0} grinds the grain of field {1} and the miller of {2} has it as flour by noon"
+WORDS = (
+    "the mill of a town stands by that river and its wheel turns with water to grind wheat have good for people who "
+    "bring grain in sacks from fields around it every autumn morning when light is still low over hills"
+).split()
 SETTINGS = """
 workspace: {folder}/W
 extract: {{sandbox: false, inputs: [{{paths: ["{folder}/made.jsonl"], domain: made}}]}}
@@ -27,20 +31,19 @@ def begin(rules: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", __spec__.name, str(rules)], stdout=subprocess.DEVNULL)
 
 
-def compile_ahead(rules: str) -> None:
-    """The work of `begin`, in this process."""
+def compile_ahead(rules: str) -> dict[str, int]:
+    """The work of `begin`, in this process. The counts of dedup."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = []
-        for number in range(12):
-            lines = [SENTENCE.format(number + line, line, number * line % 5) for line in range(30)]
-            rows.append({"text": "\n".join(lines)})
-        rows += [*rows[:3], {"text": rows[5]["text"] + "\nand one more sack"}]
+        draw = random.Random(0)
+        texts = ["\n".join(" ".join(draw.choices(WORDS, k=12)) + "." for _ in range(30)) for _ in range(12)]
+        texts += [*texts[:3], f"{texts[5]}\nand one more sack"]
+        rows = [{"text": text} for text in texts]
         made = "".join(json.dumps(row) + "\n" for row in rows)
         Path(folder, "made.jsonl").write_text(made, encoding="utf-8")
         settings = Path(folder, "settings.yaml")
         settings.write_text(SETTINGS.format(folder=folder, rules=rules), encoding="utf-8")
-        for _ in run(load_settings(settings), quiet=True):
-            pass
+        *_, last = run(load_settings(settings), quiet=True)
+        return last["tables"]["decisions/dedup"]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.pipelines import demo
+from gristmill.pipelines import demo, demo_kernels
 from gristmill.pipelines.demo import Clock, size_of, told, uncounted, write_settings
 from gristmill.pipelines.printing import as_table
 
@@ -63,6 +63,13 @@ def test_each_result_is_said_with_its_time(capsys, tmp_path):
     assert told(card, tmp_path)[1].endswith("held-out bits per byte a 2.500")
     assert clock.timings[0]["step"] == "dedup"
     assert uncounted(as_table(demo.pa.table({"a": [1]}))).endswith("1\n")
+
+
+def test_what_is_compiled_ahead_goes_through_filter_and_dedup(tmp_path):
+    write_settings(tmp_path, 1)
+    counts = demo_kernels.compile_ahead(str(tmp_path / "rules.yaml"))
+    assert counts["in"] == 16
+    assert counts["dropped"] == 4
 
 
 @pytest.mark.slow
