@@ -94,7 +94,8 @@ def refusal_in(error: BaseException) -> Exception | None:
 def no_room(error: OSError) -> str:
     """In one sentence that a file cannot be written."""
     name = error.filename or "a file of the result"
-    return f"{name} cannot be written: {os.strerror(error.errno or 0)}; what was finished stays, and the same command goes on"
+    why = os.strerror(error.errno or 0)
+    return f"{name} cannot be written: {why}; what was finished stays, and the same command goes on"
 
 
 def _said(error: BaseException) -> str:

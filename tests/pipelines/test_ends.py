@@ -1,4 +1,4 @@
-"""How a command ends that cannot go on: one line, the right exit code, and nothing that was printed lost without a word."""
+"""How a command ends that cannot go on: one line, the right exit code, and no output lost without a word."""
 
 import errno
 import io
@@ -39,13 +39,13 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
 def test_a_disk_that_takes_no_more_is_one_sentence_without_the_log_of_beam(number: int, log: list[str]):
-    with pytest.raises(WorkspaceError, match="^/x/y cannot be written: .*; what was finished stays"):
+    with pytest.raises(WorkspaceError, match=r"^/x/y cannot be written: .*; what was finished stays"):
         run_graph(failing(OSError(number, "said otherwise", "/x/y")), RunnerOptions())
     assert log == []
 
 
 def test_a_refusal_in_a_graph_is_that_refusal_without_the_log_of_beam(log: list[str]):
-    with pytest.raises(RequestError, match="^name another column$"):
+    with pytest.raises(RequestError, match=r"^name another column$"):
         run_graph(failing(RequestError("name another column")), RunnerOptions())
     assert log == []
 
@@ -77,7 +77,7 @@ def test_workers_that_an_interrupt_ended_print_no_traceback_and_other_threads_do
 
 @pytest.mark.parametrize("runner", ["Wrong", "nonsense.Runner", "json.Nope", "json", ""])
 def test_a_runner_that_is_none_is_refused_in_one_line(runner: str):
-    with pytest.raises(RequestError, match=f"^Beam does not take --runner={runner}: [^\n]{{0,320}}$"):
+    with pytest.raises(RequestError, match=rf"^Beam does not take --runner={runner}: [^\n]{{0,320}}$"):
         run_graph(failing(ValueError()), RunnerOptions(beam=(f"--runner={runner}",)))
 
 
