@@ -65,6 +65,16 @@ class Members:
             pass
         return bytes(memoryview(self._buffer)[:size])
 
+    def ahead(self, size: int) -> int:
+        """How many of the next `size` bytes there are: fewer at the end."""
+        while len(self._buffer) < size and self._fill():
+            pass
+        return min(size, len(self._buffer))
+
+    def part(self, start: int, stop: int) -> bytes:
+        """Of the next `stop` bytes those from `start` on, without reading past them."""
+        return self._at(start, stop - start)
+
     def find(self, needle: bytes, limit: int, start: int = 0) -> int:
         """Distance to the next `needle` within `limit` bytes, -1 if there is none."""
         seen = start

@@ -15,7 +15,7 @@ from .charsets import mend
 CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufdd0-\ufdef\ufffe\uffff]")
 LINE_ENDS = re.compile("\r\n?|[\x0c\x85\u2028\u2029]")
 OTHER_ENDS = ("\r", "\x0c", "\x85", "\u2028", "\u2029")
-TRAILING = re.compile(r"[ \t\u00a0]+(?=\n)")
+TRAILING = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]++(?=\n)")  # one attempt a run: a run may be the whole text
 TRAILED = (" \n", "\t\n", "\u00a0\n")
 EMPTY_LINES = re.compile(r"\n{3,}")
 
