@@ -6,7 +6,7 @@ asks for more is damaged to us, and told so. The same holds for the dictionary o
 
 import bz2
 import lzma
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from zlib_ng import zlib_ng as zlib  # twice as fast as the standard library's, with its interface
 
@@ -112,6 +112,27 @@ def decompressor(name: str) -> Any:
 def is_skippable(head: bytes) -> bool:
     """Whether a skippable frame of zstd or lz4 begins there."""
     return head[1:4] == SKIPPABLE and 0x50 <= head[0] <= 0x5F
+
+
+def codec_of(file: IO[bytes]) -> str | None:
+    """Name of the compression of an open file, None for plain bytes. What it begins with may be frames without content,
+    of zstd or lz4, which say nothing: what follows them does."""
+    at, found = 0, None
+    while True:
+        file.seek(at)
+        head = file.read(16)
+        if not is_skippable(head):
+            return (codec(head) or found) if head else found
+        found = "zstd"
+        at += 8 + int.from_bytes(head[4:8], "little")
+
+
+def said(name: str, error: Exception) -> str:
+    """What is wrong with a member, by what its decompressor raised."""
+    if "memory" in str(error).lower():
+        most = LARGEST_WINDOW >> 30
+        return f"{name} member that asks for more than {most} GiB of memory: compress it with a smaller window"
+    return f"damaged {name} member: {error}"
 
 
 def errors() -> tuple[type[Exception], ...]:

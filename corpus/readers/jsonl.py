@@ -20,9 +20,11 @@ from .naming import Naming
 from .rows import record_of
 
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
+BARE_END = re.compile(rb"[,\]\n]")  # of a value that is no string, object or array
 SPACE = b" \t\r\n"
 WINDOW = 64 << 10
 DECODER = json.JSONDecoder()
+FIRST = 8 << 20  # bytes of a first line that is read to its end
 LONG = 400  # digits of an integer that no column holds
 
 
@@ -254,8 +256,12 @@ def element(stream: Members, limit: int) -> int | None:
     """Bytes of the JSON value that the stream stands at, None where it is longer than the limit."""
     depth, at, size = 0, 0, 4 << 10
     if stream.peek(1) not in (b"{", b"[", b'"'):
-        cuts = [stream.find(mark, min(limit, WINDOW)) for mark in (b",", b"]", b"\n")]
-        return min((cut for cut in cuts if cut > 0), default=len(stream.peek(min(limit, WINDOW))))
+        size = 64
+        while not (found := BARE_END.search(window := stream.peek(size), 1)):
+            if len(window) < size or size >= min(limit, WINDOW):
+                return len(window)
+            size *= 4
+        return found.start()
     while True:
         window = stream.peek(size)
         for token in TOKEN.finditer(window, at):
@@ -314,6 +320,24 @@ def wide_codec(head: bytes) -> str | None:
     marked = by_mark(head)
     name = marked[0] if marked else unmarked_wide(head)
     return name if name and name.startswith(("utf-16", "utf-32")) else None
+
+
+def by_lines(stream: Members) -> bool:
+    """Whether a file that is not compressed has a row a line, so that it can be cut at any line: its first line is one.
+
+    It is not where an array or an object goes over lines, or characters are wider than bytes.
+    """
+    if wide_codec(stream.peek(1024)):
+        return False
+    if stream.peek(3) == b"\xef\xbb\xbf":
+        stream.skip(3)
+    while (head := stream.peek(WINDOW)) and not head.strip():
+        stream.skip(len(head))
+    stream.skip(len(head) - len(head.lstrip(SPACE)))
+    length = stream.find(b"\n", FIRST)
+    if length < 0:
+        return stream.ahead(FIRST) == FIRST and stream.peek(1) == b"{"
+    return _is_row(stream.peek(length))
 
 
 def in_utf8(stream: Members) -> Members:

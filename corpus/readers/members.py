@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import IO, Any, cast
 
 from ..store.shards import filesystem
-from .compression import MAGIC, decompressor, errors, is_skippable
+from .compression import MAGIC, decompressor, errors, is_skippable, said
 
 BLOCK = 256 << 10
 HEAD = 4 << 10  # compressed bytes by which the beginning of a member is judged
@@ -227,7 +227,7 @@ class Members:
         try:
             block = member.decompress(self._raw, BLOCK)
         except errors() as error:
-            self._lost(f"damaged {self.compression} member: {error}")
+            self._lost(said(str(self.compression), error))
             return b""
         rest = member.unused_data if member.eof else member.unconsumed_tail
         self._raw_at += fed - len(rest)

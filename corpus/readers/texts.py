@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from ..store.errors import RequestError
 from ..store.shards import filesystem
 from ..text.normalising import as_documents_are
-from .compression import DAMAGED, codec
+from .compression import DAMAGED, codec_of
 from .members import Members
 from .text_names import OBJECTS, bare_name
 
@@ -67,7 +67,7 @@ def read_rows(
 
 
 def _decompressed(file: Any, where: str) -> bytes:
-    compression = codec(file.read(16))
+    compression = codec_of(file)
     stream, parts = Members(file, 0, compression), []
     try:
         while part := stream.read(BLOCK):
