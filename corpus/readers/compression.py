@@ -14,6 +14,7 @@ from ..store.errors import MissingExtra
 
 DAMAGED = cast(type[Exception], zlib.error)  # its stub takes the class for an instance
 LARGEST_WINDOW = 1 << 31  # bytes of memory that one file may ask for
+SMALLEST_STEP, LARGEST_STEP = 32, 64 << 10  # bytes
 MAGIC = {
     "gzip": b"\x1f\x8b\x08",
     "zstd": b"\x28\xb5\x2f\xfd",
@@ -36,13 +37,15 @@ def codec(head: bytes) -> str | None:
 
 
 class _Zstd:
-    """zstandard's object with a bounded step: 1 KiB of input expands to at most some tens of MiB."""
+    """zstandard's object with a bounded step. It takes no limit itself, so that it is fed by pieces which grow while
+    little comes of them: 32 bytes may hold ten blocks, each of 128 KiB."""
 
     def __init__(self) -> None:
         import zstandard
 
         self._inner = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj()
         self._held = b""
+        self._step = SMALLEST_STEP
 
     @property
     def eof(self) -> bool:
@@ -59,9 +62,10 @@ class _Zstd:
     def decompress(self, data: bytes, limit: int) -> bytes:
         parts, size, place = [], 0, 0
         while place < len(data) and size < limit and not self._inner.eof:
-            parts.append(self._inner.decompress(data[place : place + 1024]))
+            parts.append(self._inner.decompress(data[place : place + self._step]))
             size += len(parts[-1])
-            place += 1024
+            place += self._step
+            self._step = SMALLEST_STEP if len(parts[-1]) > limit // 2 else min(2 * self._step, LARGEST_STEP)
         self._held = data[place:]
         return b"".join(parts)
 
