@@ -97,8 +97,7 @@ def opens(data: bytes) -> bool:
 
 
 def _record(stream: Members, headers: dict[str, str], at: tuple[int, int], limit: int, old: bool) -> Record:
-    stated = headers.get("content-length", "").strip()
-    length = int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 19 else 0
+    stated, length = _stated(headers)
     kind = headers.get("warc-type", "").strip().lower() or "unknown"
     if length > limit:
         read, damage = _pass_over(stream, length, old)
@@ -110,7 +109,7 @@ def _record(stream: Members, headers: dict[str, str], at: tuple[int, int], limit
     if ending != SURE:
         beyond = len(stream.following(read, LINE)) if read == length else 0  # a header may begin before the length ends
         found = stream.search(NEXT, 0, read + beyond)
-        if 0 <= found < read and not (ending and _are_records(stream.peek(read)[found:])):
+        if 0 <= found < read and not (ending and _holds_records(stream, found, read)):
             read, why = found, "the next record begins there"
     content = stream.read(read)
     if why is None and any(place == at[0] and gap <= stream.position + 4 for place, _, gap in stream.damage[-4:]):
@@ -143,21 +142,46 @@ def _ending(stream: Members, length: int, old: bool) -> str | None:
     return LIKELY if tail.startswith((b"\n", b"\r\n", b"\r\r\n") if old else (b"\r\n\r\n", b"\n\n")) else None
 
 
-def _are_records(data: bytes) -> bool:
-    """Whether bytes are records from end to end: a crawl inside a content."""
-    found = read_records(Members(io.BytesIO(data)), len(data))
-    return all(isinstance(one, Record) and not one.damage for one in found)
+def _holds_records(stream: Members, start: int, end: int) -> bool:
+    """Whether the content holds a crawl from `start` to its end: records one after the other, by their lengths.
+
+    What is inside of those is not asked: a crawl in a crawl in a crawl would be read once for each. After `RETURNS`
+    contents that held none, none is believed to.
+    """
+    if stream.returns >= RETURNS:
+        return False
+    inner = Members(io.BytesIO(stream.part(start, end)))
+    while True:
+        _skip_newlines(inner)
+        head = inner.peek(16)
+        if not head:
+            return True
+        old = head[:5].upper() != b"WARC/"
+        headers = _arc_header(inner) if old else _warc_header(inner)
+        length = _stated(headers)[1] if headers is not None else -1
+        if length < 0 or length > inner.left() or not _ending(inner, length, old):
+            stream.returns += 1
+            return False
+        inner.skip(length)
+
+
+def _stated(headers: dict[str, str]) -> tuple[str, int]:
+    """(what the header says of the content's length, the number of bytes that it is taken for)."""
+    said = headers.get("content-length", "").strip()
+    return said, int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
 
 
 def _pass_over(stream: Members, length: int, old: bool) -> tuple[int, str | None]:
     """Read past content that is too large to hold: (bytes of it, what is wrong with it)."""
     start, passed, found, why = stream.position, 0, -1, None
-    if stream.compression is None:
-        passed = min(length, stream.left())
-        stream.jump(start + passed)
-        if passed == length and _ending(stream, 0, old):
-            return passed, None
-        stream.jump(start)
+    beyond = stream.compression is None and length > stream.left()
+    if beyond or (stream.compression is None and stream.returns < RETURNS):
+        if not beyond:
+            stream.jump(start + length)
+            if _ending(stream, 0, old):
+                return length, None
+            stream.returns += 1
+            stream.jump(start)
         passed, found = _to_next(stream, length)
         return passed, _told("0", length, passed, "the next record begins there" if found else ENDS)
     while passed < length:
