@@ -141,7 +141,7 @@ class Members:
         return data
 
     def search(self, pattern: re.Pattern[bytes], start: int, end: int) -> int:
-        """Distance to the first match, which is a line, among the bytes [start, end) that are there already, else -1."""
+        """Distance to the first match, which is a line, among the bytes [start, end) that are there, else -1."""
         end = min(end, len(self._buffer))
         if self._buffer.find(b"\n", start, end) < 0:
             return -1  # every line that is searched for has its end in it; this is much quicker

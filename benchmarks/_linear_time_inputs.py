@@ -1,4 +1,4 @@
-"""What `growth.py` reads: texts, files and pages of any size, ordinary ones and such as are made to take long."""
+"""What `linear_time.py` reads: texts, files and pages of any size, ordinary ones and such as are made to take long."""
 
 import gzip
 import io
