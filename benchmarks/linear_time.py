@@ -4,7 +4,7 @@
 
 Everything that reads text, found in the registries: every signal family, fold, mask and rule set with line rules, cuts
 of repeats, the search for evaluation sets, the normal form, languages, licences and the refiner's rules read each text
-of `_linear_time_inputs.py`; every reader and every engine read its files and pages. Sizes are 50, 200 and 800 KB; CPU time
+of `_linear_time_inputs.py`; every reader and every engine its files and pages. Sizes are 50, 200, 800 KB; CPU time
 is the least of up to three runs. Prints the growth exponent (1 is linear) between the two larger sizes, largest first,
 and fails above 1.1 where the largest takes more than 0.05 s; what takes less is too short to tell. A name given as an
 argument limits it to the steps whose names hold it.

@@ -96,7 +96,7 @@ class JsonLines:
     def _longer(self, size: int) -> bytes | None:
         """The lines over which an object goes that the next one begins; None where it does not end, or a row of its own
         comes before it does. What was searched in vain is not searched again from each of its lines."""
-        stream, at, places, depths = self.stream, 0, [0], [0]
+        stream, at, places, depths = self.stream, 0, [0], [0.0]
         if stream.position in self._endless:
             return None
         while True:
