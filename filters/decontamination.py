@@ -10,18 +10,15 @@ see `benchmarks/meaning.py`.
 """
 
 import functools
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
 from ..corpus.folding import WORD, Words, words
+from ..corpus.readers.texts import read_rows
 from ..corpus.store.errors import RequestError
-from ..corpus.store.shards import filesystem
-from ..corpus.text.normalising import normalise
 from .near_copies import SEED, NearIndex, near_copies, near_index
 from .words.kernels import NEXT, jit, slot, table_size
 
@@ -204,34 +201,22 @@ def masked(text: str, hits: list[Hit], token: str = "") -> tuple[str, list[dict]
 
 
 def read_examples(path: str, repair: bool = False) -> list[str]:
-    """Examples of a JSONL file: the texts of the fields in `FIELDS`, one after the other; unknown lines are refused.
+    """Examples of a file of JSON objects or Parquet: the texts of the fields in `FIELDS`, one after the other.
 
-    Blank lines are none. The texts are brought into the form that documents are in: composed, `\\n` line ends, no
-    control characters, with `repair` mojibake mended.
+    Blank lines are none; a row without such a field is refused by its place. The texts are in the form that documents
+    are in, with `repair` mojibake mended.
     """
-    fs, plain = filesystem(path)
-    if not fs.exists(plain):
-        raise RequestError(f"evaluation set {path} does not exist")
     examples = []
-    with fs.open(plain, "rb") as file:
-        for number, line in enumerate(file, 1):
-            line = cast(bytes, line)
-            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                texts = [row[name] for name in FIELDS if isinstance(row.get(name), str)]
-            except (ValueError, AttributeError) as error:
-                raise RequestError(f"{path}: line {number} is not a JSON object: {error}") from error
-            if not texts:
-                raise RequestError(f"{path}: line {number} has none of the fields {', '.join(FIELDS)}")
-            told = " ".join(texts).encode("utf-8", "replace").decode()  # half of a surrogate pair is no character
-            examples.append(normalise(told, layout=False, repair=repair))
+    for row in read_rows(path, "evaluation set", objects=True, repair=repair):
+        assert isinstance(row.content, dict)
+        texts = [row.content[name] for name in FIELDS if isinstance(row.content.get(name), str)]
+        if not texts:
+            raise RequestError(f"evaluation set {row.place} has none of the fields {', '.join(FIELDS)}")
+        examples.append(" ".join(texts))
     return examples
 
 
 @functools.lru_cache(2)
-def index_of(sets: tuple[tuple[str, str], ...], n: int, shortest: int, tolerance: float) -> Index:
+def index_of(sets: tuple[tuple[str, str], ...], n: int, shortest: int, tolerance: float, repair: bool = False) -> Index:
     """The index of (task, path) pairs, kept by the process that built it."""
-    return build({task: read_examples(path) for task, path in sets}, n, shortest, tolerance)
+    return build({task: read_examples(path, repair) for task, path in sets}, n, shortest, tolerance)

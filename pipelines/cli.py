@@ -7,6 +7,7 @@ What follows `--` goes to Beam unchanged.
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -77,6 +78,9 @@ def load_command(name: str) -> Callable[..., Any] | typer.Typer:
     return stage_app(stage_commands()[name], below)
 
 
+INTERRUPTED = 130
+STOPPED = "stopped; the same command goes on from where it was"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # on the disk, under the quota, in a file, at all
 CLICK = TyperGroup.__mro__[1].__module__.rpartition(".")[0]  # click, or the copy of it that typer brings
 
 
@@ -154,6 +158,27 @@ def without_plugins(arguments: list[str]) -> tuple[list[str], list[str]]:
     return left, files
 
 
+def _command(arguments: list[str], beam: list[str]) -> None:
+    """Run the command. What it printed is written before it counts as done: a full disk may cut that short too."""
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):  # PYTHONUNBUFFERED: what one write does not take would be lost without a word
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(raw), sys.stdout.encoding, sys.stdout.errors, line_buffering=True
+        )
+    try:
+        app(args=arguments, obj={"beam": beam}, prog_name="gristmill")
+    except SystemExit as left:
+        sys.stdout.flush()
+        if left.code == INTERRUPTED:
+            typer.echo(STOPPED, err=True)  # typer turns an interrupt into this code, without a word
+        raise
+
+
+def _let_go_of_output() -> None:
+    """What is left of the output goes nowhere, so that the end of the process does not try once more to write it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `gristmill` script."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -164,7 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         arguments, files = without_plugins(arguments)
         add_plugins(files)
-        app(args=arguments, obj={"beam": beam}, prog_name="gristmill")
+        _command(arguments, beam)
     except RequestError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from None
@@ -178,16 +203,18 @@ def main(arguments: list[str] | None = None) -> None:
         typer.echo(f"error: {missing}", err=True)
         raise SystemExit(2) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has seen enough
+        _let_go_of_output()  # whoever read it has seen enough
         raise SystemExit(1) from None
     except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.filename is None and error.errno not in NO_ROOM:
             raise  # a defect
-        typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}", err=True)
+        _let_go_of_output()
+        said = os.strerror(error.errno) if error.errno in NO_ROOM else error.strerror
+        typer.echo(f"error: {error.filename or 'a file cannot be written'}: {said}", err=True)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from where it was", err=True)
-        raise SystemExit(130) from None
+        typer.echo(STOPPED, err=True)
+        raise SystemExit(INTERRUPTED) from None
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ The arithmetic is that of lm-evaluation-harness 0.4 (`api/model.py: _encode_pair
 `api/task.py: process_results`): accuracy is its acc, per character acc_norm, per byte acc_bytes, unconditioned
 acc_mutual_info. Where it cuts a text that is longer than the context, all of the text is scored here, in windows.
 
+Texts are brought into the form that documents are in (NFC, `\\n`, no control characters).
+
 Refuses a file of none of these formats, and a line whose answer names no choice, whose text is missing or empty, or
 that is no JSON object, by its number.
 """
@@ -29,6 +31,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from ..corpus.store.errors import RequestError
+from ..corpus.text.normalising import as_documents_are
 from .data.packing import IGNORED
 from .data.shards import TokenFacts
 from .evaluation import windows
@@ -69,7 +72,7 @@ def load_target(path: str, limit: int | None = None) -> Target:
     if not lines:
         raise RequestError(f"target {path} is empty")
     if path.endswith(".txt"):
-        return Target(name, tuple(Item("", (line,)) for _, line in lines[:limit]), False)
+        return Target(name, tuple(Item("", (as_documents_are(line),)) for _, line in lines[:limit]), False)
     rows = [(f"target {path}, line {number}", line) for number, line in lines]
     read = [(where, _object(where, line)) for where, line in rows]
     keys = next((keys for keys in FORMATS if set(keys) <= read[0][1].keys()), None)
@@ -89,7 +92,7 @@ def _object(where: str, line: str) -> dict[str, Any]:
         raise RequestError(f"{where} is not JSON: {error}") from error
     if not isinstance(row, dict):
         raise RequestError(f"{where} is no JSON object")
-    return row
+    return as_documents_are(row)
 
 
 def item_of(where: str, row: dict[str, Any], keys: tuple[str, ...]) -> Item:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..readers.compression import codec
+from ..readers.compression import codec_of
 from ..readers.inputs import Source, reached, sniffed_format
 from ..readers.members import Members, open_bytes
 from ..store.shards import checksum, filesystem, fingerprint, read_batches, unspelled
@@ -261,8 +261,7 @@ def _format(source: Source) -> str:
         return source.format if source.format != "auto" else "warc"
     try:
         with open_bytes(source.place) as file:
-            head = file.read(16)
-            return sniffed_format(Members(file, 0, codec(head)).peek(4096))
+            return sniffed_format(Members(file, 0, codec_of(file)).peek(4096))
     except OSError:
         return "text"
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow.parquet as pq
 
-from ..readers.compression import codec
-from ..readers.jsonl import wide_codec
+from ..readers.compression import codec_of
+from ..readers.jsonl import by_lines
 from ..readers.members import Members, open_bytes
 from ..store.shards import fingerprint
 from ..store.workspace import Workspace
@@ -74,9 +74,8 @@ def _pieces(file: File, shard_bytes: int) -> list[Piece]:
     if file.format == "parquet":
         return _row_groups(file, shard_bytes) or [whole]
     with open_bytes(file.place) as opened:
-        compression = codec(opened.read(8))
-        opened.seek(0)
-        if file.format == "jsonl" and wide_codec(opened.read(1024)):
+        compression = codec_of(opened)
+        if file.format == "jsonl" and compression is None and not by_lines(Members(opened)):
             return [whole]
         opened.seek(0)
         warc = file.format == "warc" and Members(opened, 0, compression).peek(5).upper() == b"WARC/"

@@ -6,7 +6,7 @@ asks for more is damaged to us, and told so. The same holds for the dictionary o
 
 import bz2
 import lzma
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from zlib_ng import zlib_ng as zlib  # twice as fast as the standard library's, with its interface
 
@@ -14,6 +14,7 @@ from ..store.errors import MissingExtra
 
 DAMAGED = cast(type[Exception], zlib.error)  # its stub takes the class for an instance
 LARGEST_WINDOW = 1 << 31  # bytes of memory that one file may ask for
+SMALLEST_STEP, LARGEST_STEP = 32, 64 << 10  # bytes
 MAGIC = {
     "gzip": b"\x1f\x8b\x08",
     "zstd": b"\x28\xb5\x2f\xfd",
@@ -36,13 +37,15 @@ def codec(head: bytes) -> str | None:
 
 
 class _Zstd:
-    """zstandard's object with a bounded step: 1 KiB of input expands to at most some tens of MiB."""
+    """zstandard's object with a bounded step. It takes no limit itself, so that it is fed by pieces which grow while
+    little comes of them: 32 bytes may hold ten blocks, each of 128 KiB."""
 
     def __init__(self) -> None:
         import zstandard
 
         self._inner = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj()
         self._held = b""
+        self._step = SMALLEST_STEP
 
     @property
     def eof(self) -> bool:
@@ -59,9 +62,10 @@ class _Zstd:
     def decompress(self, data: bytes, limit: int) -> bytes:
         parts, size, place = [], 0, 0
         while place < len(data) and size < limit and not self._inner.eof:
-            parts.append(self._inner.decompress(data[place : place + 1024]))
+            parts.append(self._inner.decompress(data[place : place + self._step]))
             size += len(parts[-1])
-            place += 1024
+            place += self._step
+            self._step = SMALLEST_STEP if len(parts[-1]) > limit // 2 else min(2 * self._step, LARGEST_STEP)
         self._held = data[place:]
         return b"".join(parts)
 
@@ -112,6 +116,27 @@ def decompressor(name: str) -> Any:
 def is_skippable(head: bytes) -> bool:
     """Whether a skippable frame of zstd or lz4 begins there."""
     return head[1:4] == SKIPPABLE and 0x50 <= head[0] <= 0x5F
+
+
+def codec_of(file: IO[bytes]) -> str | None:
+    """Name of the compression of an open file, None for plain bytes. What it begins with may be frames without content,
+    of zstd or lz4, which say nothing: what follows them does."""
+    at, found = 0, None
+    while True:
+        file.seek(at)
+        head = file.read(16)
+        if not is_skippable(head):
+            return (codec(head) or found) if head else found
+        found = "zstd"
+        at += 8 + int.from_bytes(head[4:8], "little")
+
+
+def said(name: str, error: Exception) -> str:
+    """What is wrong with a member, by what its decompressor raised."""
+    if "memory" in str(error).lower():
+        most = LARGEST_WINDOW >> 30
+        return f"{name} member that asks for more than {most} GiB of memory: compress it with a smaller window"
+    return f"damaged {name} member: {error}"
 
 
 def errors() -> tuple[type[Exception], ...]:

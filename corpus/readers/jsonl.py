@@ -8,6 +8,7 @@ UTF-8.
 
 import codecs
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import IO, Any, cast
@@ -19,9 +20,11 @@ from .naming import Naming
 from .rows import record_of
 
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
+BARE_END = re.compile(rb"[,\]\n]")  # of a value that is no string, object or array
 SPACE = b" \t\r\n"
 WINDOW = 64 << 10
 DECODER = json.JSONDecoder()
+FIRST = 8 << 20  # bytes of a first line that is read to its end
 LONG = 400  # digits of an integer that no column holds
 
 
@@ -62,6 +65,7 @@ class JsonLines:
     def __init__(self, stream: Members, base: int, limit: int, naming: Naming) -> None:
         self.stream, self.base, self.limit, self.naming = stream, base, limit, naming
         self.line = 1  # number of the next line, 0 where it is unknown
+        self._endless: set[int] = set()  # positions of lines that begin an object which ends nowhere
 
     def take(self) -> Iterator[dict[str, Any]]:
         """The rows of the next line, or of the lines that an object which it begins goes on over."""
@@ -91,26 +95,42 @@ class JsonLines:
 
     def _longer(self, size: int) -> bytes | None:
         """The lines over which an object goes that the next one begins; None where it does not end, or a row of its own
-        comes before it does."""
-        stream, depth, at = self.stream, 0, 0
+        comes before it does. What was searched in vain is not searched again from each of its lines."""
+        stream, at, places, depths = self.stream, 0, [0], [0.0]
+        if stream.position in self._endless:
+            return None
         while True:
             found = stream.find(b"\n", self.limit + 1, at)
             if found < 0 and len(stream.peek(self.limit + 1)) > self.limit:
-                return None
+                del places[1 + len(places) // 2 :]  # what begins further on may end behind the limit
+                break
             last = found < 0
-            stop = len(stream.peek(self.limit)) if last else found + 1
-            line = stream.peek(stop)[at:]
+            stop = stream.ahead(self.limit) if last else found + 1
+            line = stream.part(at, stop)
             if at and line[:1] == b"{" and _is_row(line):
-                return None
+                break
+            depth = depths[-1]
             for token in TOKEN.finditer(line):
                 if token[0] == b'"':
-                    return None  # a string that its line does not end
+                    depth = math.inf  # a string that its line does not end
+                    break
                 depth += (token[0] in (b"{", b"[")) - (token[0] in (b"}", b"]"))
+            if depth == math.inf:
+                break
             at = stop
+            places.append(at)
+            depths.append(depth)
             if depth <= 0:
                 return stream.peek(stop) if at > size else None
             if last:
-                return None
+                break
+        least, endless = math.inf, set[int]()
+        for place, before, after in zip(places[-2::-1], depths[-2::-1], depths[:0:-1], strict=False):
+            least = min(least, after)
+            if least > before:
+                endless.add(stream.position + place)
+        self._endless = endless  # those of an earlier search lie behind
+        return None
 
     def array(self) -> Iterator[dict[str, Any]]:
         """The elements of an array that the stream begins with; it then stands after it."""
@@ -236,8 +256,12 @@ def element(stream: Members, limit: int) -> int | None:
     """Bytes of the JSON value that the stream stands at, None where it is longer than the limit."""
     depth, at, size = 0, 0, 4 << 10
     if stream.peek(1) not in (b"{", b"[", b'"'):
-        cuts = [stream.find(mark, min(limit, WINDOW)) for mark in (b",", b"]", b"\n")]
-        return min((cut for cut in cuts if cut > 0), default=len(stream.peek(min(limit, WINDOW))))
+        size = 64
+        while not (found := BARE_END.search(window := stream.peek(size), 1)):
+            if len(window) < size or size >= min(limit, WINDOW):
+                return len(window)
+            size *= 4
+        return found.start()
     while True:
         window = stream.peek(size)
         for token in TOKEN.finditer(window, at):
@@ -296,6 +320,24 @@ def wide_codec(head: bytes) -> str | None:
     marked = by_mark(head)
     name = marked[0] if marked else unmarked_wide(head)
     return name if name and name.startswith(("utf-16", "utf-32")) else None
+
+
+def by_lines(stream: Members) -> bool:
+    """Whether a file that is not compressed has a row a line, so that it can be cut at any line: its first line is one.
+
+    It is not where an array or an object goes over lines, or characters are wider than bytes.
+    """
+    if wide_codec(stream.peek(1024)):
+        return False
+    if stream.peek(3) == b"\xef\xbb\xbf":
+        stream.skip(3)
+    while (head := stream.peek(WINDOW)) and not head.strip():
+        stream.skip(len(head))
+    stream.skip(len(head) - len(head.lstrip(SPACE)))
+    length = stream.find(b"\n", FIRST)
+    if length < 0:
+        return stream.ahead(FIRST) == FIRST and stream.peek(1) == b"{"
+    return _is_row(stream.peek(length))
 
 
 def in_utf8(stream: Members) -> Members:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import IO, Any, cast
 
 from ..store.shards import filesystem
-from .compression import MAGIC, decompressor, errors, is_skippable
+from .compression import MAGIC, decompressor, errors, is_skippable, said
 
 BLOCK = 256 << 10
 HEAD = 4 << 10  # compressed bytes by which the beginning of a member is judged
 LINE = 4 << 10  # bytes in which the first line of a record is recognised
+BACK = 1 << 20  # bytes that may be read again, beside twice those of the file
 ENDS = "the file ends"
 CUT_OFF = "the compressed file ends in the middle of a member"
 
@@ -42,6 +43,7 @@ class Members:
         self._end = False
         self._start = start
         self.opens: Callable[[bytes], bool] | None = None  # whether bytes begin a record, where that is known
+        self._gone_back = 0  # bytes of the file that were read again
         self.returns = 0  # how often a reader went back, for it to bound
         self._breaks: deque[tuple[int, str | None]] = (
             deque()
@@ -64,6 +66,16 @@ class Members:
         while len(self._buffer) < size and self._fill():
             pass
         return bytes(memoryview(self._buffer)[:size])
+
+    def ahead(self, size: int) -> int:
+        """How many of the next `size` bytes there are: fewer at the end."""
+        while len(self._buffer) < size and self._fill():
+            pass
+        return min(size, len(self._buffer))
+
+    def part(self, start: int, stop: int) -> bytes:
+        """Of the next `stop` bytes those from `start` on, without reading past them."""
+        return self._at(start, stop - start)
 
     def find(self, needle: bytes, limit: int, start: int = 0) -> int:
         """Distance to the next `needle` within `limit` bytes, -1 if there is none."""
@@ -129,8 +141,11 @@ class Members:
         return data
 
     def search(self, pattern: re.Pattern[bytes], start: int, end: int) -> int:
-        """Distance to the first match among the bytes [start, end) that are there already, -1 if there is none."""
-        found = pattern.search(self._buffer, start, min(end, len(self._buffer)))
+        """Distance to the first match, which is a line, among the bytes [start, end) that are there, else -1."""
+        end = min(end, len(self._buffer))
+        if self._buffer.find(b"\n", start, end) < 0:
+            return -1  # every line that is searched for has its end in it; this is much quicker
+        found = pattern.search(self._buffer, start, end)
         return found.start() if found else -1
 
     def jump(self, position: int) -> None:
@@ -217,7 +232,7 @@ class Members:
         try:
             block = member.decompress(self._raw, BLOCK)
         except errors() as error:
-            self._lost(f"damaged {self.compression} member: {error}")
+            self._lost(said(str(self.compression), error))
             return b""
         rest = member.unused_data if member.eof else member.unconsumed_tail
         self._raw_at += fed - len(rest)
@@ -260,12 +275,15 @@ class Members:
         """Note the damage and go to the next member that opens.
 
         A member that lost its end may have taken the ones after it for its own bytes, so that those which begin with a
-        record are looked for from its beginning.
+        record are looked for from its beginning; in all, some times as many bytes as the file has are read again so.
         """
         at = self._starts[-1][1] if self._object is not None else self._raw_at
         again = self._raw_at if self._object is not None and self.opens and self._raw_at > at else 0
         self._object = None
+        if again and self._gone_back > BACK + 2 * self._raw_at:
+            again = 0
         if again:
+            self._gone_back += again - at
             self.file.seek(at)
             self._raw, self._raw_at = self.file.read(BLOCK), at
         self._raw, self._raw_at = self._raw[1:], self._raw_at + 1

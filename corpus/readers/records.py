@@ -12,7 +12,7 @@ from typing import IO, Any
 from ..columns.carried import Carried
 from ..extensions import added
 from ..planning.ledger import Piece
-from .compression import codec
+from .compression import codec_of
 from .dates import parse_date
 from .http_message import Response, TooLarge, parse_response
 from .inputs import FORMATS, sniffed_format
@@ -102,7 +102,7 @@ def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
         if not head:
             yield Raw(0, error="the file is empty", counted=False)
             return
-        compression = codec(head)
+        compression = codec_of(file)
         if archive := archived(file, compression):
             yield Raw(0, error=archive, counted=False)
             return

@@ -1,8 +1,9 @@
 """A file of texts that somebody points at (a target, examples of what is wanted), as rows: objects, or paragraphs.
 
 JSON Lines and Parquet give objects, everything else is plain text, a paragraph a row; compressed by gzip, zstd, lz4,
-bzip2 or xz or not, whatever the name says. Lines may end as on any system, and a byte-order mark is no text. Refuses a
-file that is not there, holds nothing, is damaged, is not UTF-8, or has a line that is no object; each by its place.
+bzip2 or xz or not, whatever the name says. Lines may end as on any system, and a byte-order mark is no text. Every text
+is brought into the form that documents are in. Refuses a file that is not there, holds nothing, is damaged, is not
+UTF-8, or has a line that is no object; each by its place.
 """
 
 import io
@@ -17,7 +18,8 @@ import pyarrow.parquet as pq
 
 from ..store.errors import RequestError
 from ..store.shards import filesystem
-from .compression import DAMAGED, codec
+from ..text.normalising import as_documents_are
+from .compression import DAMAGED, codec_of
 from .members import Members
 from .text_names import OBJECTS, bare_name
 
@@ -33,8 +35,14 @@ class TextRow:
     content: dict[str, Any] | str
 
 
-def read_rows(path: str, option: str = "--target") -> list[TextRow]:
-    """The rows of the file, in its order. RequestErrors begin with the option and the path."""
+def read_rows(
+    path: str, option: str = "--target", *, objects: bool | None = None, repair: bool = False
+) -> list[TextRow]:
+    """The rows of the file, in its order. RequestErrors begin with the option and the path.
+
+    objects   whether they are objects; by default the name of the file says so
+    repair    mend mojibake, as was asked for documents
+    """
     fs, place = filesystem(path)
     if not fs.exists(place) or fs.isdir(place):
         raise RequestError(f"{option} {path}: there is no such file")
@@ -50,15 +58,16 @@ def read_rows(path: str, option: str = "--target") -> list[TextRow]:
         if "\0" in text:
             raise RequestError(f"{option} {path} is no text: it holds zero bytes")
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        objects = bare_name(path).endswith(OBJECTS)
+        if objects is None:
+            objects = bare_name(path).endswith(OBJECTS)
         rows = list(_objects(text, path, option) if objects else _paragraphs(text, path))
     if not rows:
         raise RequestError(f"{option} {path}: no text in it")
-    return rows
+    return [TextRow(row.place, as_documents_are(row.content, repair)) for row in rows]
 
 
 def _decompressed(file: Any, where: str) -> bytes:
-    compression = codec(file.read(16))
+    compression = codec_of(file)
     stream, parts = Members(file, 0, compression), []
     try:
         while part := stream.read(BLOCK):

@@ -7,13 +7,15 @@ Mojibake repair needs ftfy and is off by default, because it may change text tha
 import re
 import unicodedata
 from importlib.util import find_spec
+from typing import Any
 
 from ..store.errors import MissingExtra
+from .charsets import mend
 
 CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufdd0-\ufdef\ufffe\uffff]")
 LINE_ENDS = re.compile("\r\n?|[\x0c\x85\u2028\u2029]")
 OTHER_ENDS = ("\r", "\x0c", "\x85", "\u2028", "\u2029")
-TRAILING = re.compile(r"[ \t\u00a0]+(?=\n)")
+TRAILING = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]++(?=\n)")  # one attempt a run: a run may be the whole text
 TRAILED = (" \n", "\t\n", "\u00a0\n")
 EMPTY_LINES = re.compile(r"\n{3,}")
 
@@ -35,6 +37,21 @@ def normalise(text: str, layout: bool, repair: bool = False) -> str:
             text = EMPTY_LINES.sub("\n\n", text)
         text = text.rstrip(" \t\u00a0").strip("\n")
     return text
+
+
+def as_documents_are(value: Any, repair: bool = False) -> Any:
+    """A row of a list, a set or a target with every text in it in the form that documents are in.
+
+    Composed, `\\n` line ends, no control characters, U+FFFD for half of a surrogate pair; white space stays. So that
+    what is compared with documents, or measured beside them, differs from them in what it says alone.
+    """
+    if isinstance(value, str):
+        return normalise(mend(value), layout=False, repair=repair)
+    if isinstance(value, dict):
+        return {key: as_documents_are(one, repair) for key, one in value.items()}
+    if isinstance(value, list):
+        return [as_documents_are(one, repair) for one in value]
+    return value
 
 
 def check_repair() -> None:

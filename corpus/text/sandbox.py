@@ -75,7 +75,10 @@ class Sandbox:
         if self._child is None or self._child.poll() is not None:
             self.close()
             shared = self._pages.descriptor
-            command = [sys.executable, "-c", f"from gristmill.corpus.text.sandbox import serve; serve({shared})"]
+            quiet = (
+                "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"  # an interrupt is the parent's to tell
+            )
+            command = [sys.executable, "-c", f"{quiet}; from {__name__} import serve; serve({shared})"]
             self._child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, pass_fds=(shared,)
             )

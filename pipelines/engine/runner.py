@@ -1,13 +1,17 @@
 """Which Beam runner, with how many workers. Default: Beam's own in-process runner, one process or several.
 
 `--workers N` asks for N local processes; anything after `--` on the command line is handed to Beam unchanged
-(`-- --runner=FlinkRunner --flink_master=...`), and then Beam's options decide alone.
+(`-- --runner=FlinkRunner --flink_master=...`), and then Beam's options decide alone. What Beam logs while a graph runs
+is held until it is known how it ended: a refusal, a full disk and an interrupt are told in words, without Beam's log.
 """
 
 import errno
 import logging
+import os
 import re
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,10 +33,10 @@ class RunnerOptions:
 def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) -> None:
     """Build the graph on a fresh pipeline and run it to its end. Raises what a worker raised."""
     runner, arguments = _runner(options)
-    with _quiet():
+    with _held_log() as log:
         try:
             pipeline = beam.Pipeline(runner=runner, options=PipelineOptions(list(arguments)))
-        except (ValueError, ImportError) as error:
+        except (ValueError, ImportError, AttributeError, TypeError) as error:
             raise RequestError(f"Beam does not take {' '.join(arguments)}: {_line(error)}") from error
         build(pipeline)
         try:
@@ -43,16 +47,32 @@ def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) 
                 client = getattr(result, "client", None)  # DaskRunner leaves its connection open
                 if client is not None:
                     client.close()
+        except KeyboardInterrupt:
+            log.clear()
+            raise
         except Exception as error:
-            refused = refusal_in(error)
+            refused = KeyboardInterrupt() if interrupted(error) else refusal_in(error)
             if refused is None:
                 raise
+            log.clear()
             raise refused from error
 
 
 OWN = {kind.__name__: kind for kind in (RequestError, WorkspaceError)}
 RAISED = re.compile(r"^(?:[\w.]+\.)?(RequestError|WorkspaceError|MissingExtra): (.*)$", re.MULTILINE)
-FULL = re.compile(r"^OSError: (\[Errno (?:28|122|30)\] .*)$", re.MULTILINE)  # no space, over the quota, read-only
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # nor room under the quota, for a file, on the medium
+FULL = re.compile(rf"^OSError: \[Errno ({'|'.join(map(str, NO_ROOM))})\] (.*)$", re.MULTILINE)
+STOPPED = re.compile(r"^KeyboardInterrupt\b|^Worker subprocess exited with return code -2$", re.MULTILINE)
+
+
+def interrupted(error: BaseException) -> bool:
+    """Whether this is what a runner makes of an interrupt, which reaches workers too."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, KeyboardInterrupt) or STOPPED.search(str(seen)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def refusal_in(error: BaseException) -> Exception | None:
@@ -61,13 +81,21 @@ def refusal_in(error: BaseException) -> Exception | None:
     while seen is not None:
         if isinstance(seen, RequestError | WorkspaceError):
             return RequestError(_said(seen)) if isinstance(seen, RequestError) else WorkspaceError(_said(seen))
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            return WorkspaceError(f"{seen.filename or 'a file'} cannot be written: {seen.strerror}")
+        if isinstance(seen, OSError) and seen.errno in NO_ROOM:
+            return WorkspaceError(no_room(seen))
         seen = seen.__cause__ or seen.__context__
     text = str(error)  # from another process only text comes back
     if found := RAISED.search(text):
         return OWN.get(found[1], RequestError)(re.split(r" \[while running '", found[2])[0].strip())
-    return WorkspaceError(f"a file cannot be written: {found[1]}") if (found := FULL.search(text)) else None
+    found = FULL.search(text)
+    return WorkspaceError(no_room(OSError(int(found[1]), found[2].strip()))) if found else None
+
+
+def no_room(error: OSError) -> str:
+    """In one sentence that a file cannot be written."""
+    name = error.filename or "a file of the result"
+    why = os.strerror(error.errno or 0)
+    return f"{name} cannot be written: {why}; what was finished stays, and the same command goes on"
 
 
 def _said(error: BaseException) -> str:
@@ -75,26 +103,47 @@ def _said(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+    said = " ".join(str(error).split())
+    return said if len(said) <= 300 else said[:300].rpartition(" ")[0] + " ..."
+
+
+class _Held(logging.Handler):
+    """Beam's log from errors upwards, kept: its notes about coders and bundles say nothing about the work."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.kept: deque[logging.LogRecord] = deque(maxlen=1000)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record)
+
+    def clear(self) -> None:
+        self.kept.clear()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Beam's own log from errors upwards: its notes about coders and bundles say nothing about the work."""
-    log, steps = logging.getLogger("apache_beam"), logging.getLogger("apache_beam.runners.common")
-    before = log.level
+def _held_log() -> Iterator[_Held]:
+    """Beam's log is held, and given on at the end unless it was cleared: then the end is told otherwise."""
+    log, held = logging.getLogger("apache_beam"), _Held()
+    level, on = log.level, log.propagate
     log.setLevel(logging.ERROR)
-    steps.addFilter(_unforeseen)
+    log.addHandler(held)
+    log.propagate = False
+    threading.excepthook = _of_a_thread
     try:
-        yield
+        yield held
     finally:
-        log.setLevel(before)
-        steps.removeFilter(_unforeseen)
+        log.removeHandler(held)
+        log.setLevel(level)
+        log.propagate = on
+        for record in held.kept:
+            log.callHandlers(record)
 
 
-def _unforeseen(record: logging.LogRecord) -> bool:
-    """Whether a record is more than a refusal in words, which the command line prints without its traceback."""
-    return not (record.exc_info and isinstance(record.exc_info[1], (RequestError, WorkspaceError)))
+def _of_a_thread(failed: threading.ExceptHookArgs) -> None:
+    """What threads raise is printed, but for what Beam's say of workers that an interrupt has ended."""
+    if not STOPPED.search(str(failed.exc_value)):
+        threading.__excepthook__(failed)
 
 
 def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str]]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import fingerprint
+from ...corpus.text.charsets import mend
 from .cache import Reply
 from .endpoint_http import Address, Connection, Malformed
 from .engine import Done, Request, answered, choice_of
@@ -69,7 +70,7 @@ class EndpointEngine:
                 group.create_task(worker())
 
     async def _ask(self, connection: Connection, pace: "Pace", request: Request) -> Reply:
-        body = _ENCODER.encode(self._body(request)).encode("utf-8", "replace")
+        body = mend(_ENCODER.encode(self._body(request))).encode()
         weight = len(body) / 4 + request.max_tokens
         reason = ""
         for attempt in range(self.settings.retries + 1):
@@ -160,8 +161,7 @@ class EndpointEngine:
             return Reply("", "error", prompt, completion, f"the reply has no text (finish reason {finish!r})")
         text, thought = answered(text)
         whole = whole and thought
-        if not text.isascii():
-            text = text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no character
+        text = mend(text)
         if request.choices:
             named = _label(text, request.choices)
             if named is None:

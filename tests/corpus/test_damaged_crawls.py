@@ -3,6 +3,7 @@
 import gzip
 import io
 import random
+import struct
 
 import pytest
 import zstandard
@@ -193,3 +194,54 @@ def test_lines_of_version_two_and_of_writers_with_carriage_returns_are_read():
     found = read(first + b"\r\r\n" + second + b"\r\n\r\n")
     assert whole(found) == {url(1): content, url(2): content}
     assert not told(found)
+
+
+def dolls(depth: int) -> bytes:
+    """Records one inside the other, each followed by a byte that belongs to none."""
+    made = b"x"
+    for number in range(depth):
+        made = as_warc(number, made) + b"y"
+    return made
+
+
+def test_records_one_inside_the_other_end_no_run_however_many_there_are():
+    for pack in (bytes, gzip.compress):
+        found = read(pack(dolls(1500)), 1 << 21)
+        assert told(found)
+        assert len(found) >= 1
+
+
+def stored(content: bytes) -> bytes:
+    """The beginning of a gzip member that says to hold 65,000 bytes as they are, and holds its content alone."""
+    return b"\x1f\x8b\x08\0\0\0\0\0\0\xff\0" + struct.pack("<HH", 65000, 65000 ^ 0xFFFF) + content
+
+
+HOSTILE = {
+    "members that seem to hold the next": lambda count: stored(as_warc(1, b"x")) * count + b"\xff" * 99,
+    "members without their ends": lambda count: gzip.compress(as_warc(1, b"text"), mtime=0)[:-9] * count,
+    "lengths beyond all": lambda count: as_warc(1, b"x", 10**12) * count,
+    "lengths of much": lambda count: as_warc(1, b"x", 30_000) * count,
+    "one inside the other": dolls,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_made_to_be_read_again_and_again_is_read_some_times_and_told(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    def work(count: int) -> int:
+        read_bytes = [0]
+
+        class File(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                found = super().read(size)
+                read_bytes[0] += len(found)
+                return found
+
+        monkeypatch.setattr("gristmill.corpus.readers.members.BLOCK", 4096)
+        monkeypatch.setattr("gristmill.corpus.readers.members.BACK", 4096)
+        data = HOSTILE[name](count)
+        assert told(list(read_records(Members(File(data), 0, codec(data[:8])), 1 << 20)))
+        return read_bytes[0] + (200 << 10)
+
+    assert work(1600) <= 4 * 1.6 * work(400)

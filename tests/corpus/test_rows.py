@@ -1,22 +1,32 @@
 """Rows of JSON, Parquet and Arrow as they are found: a bad one is one failure, a value that cannot be held one null."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import math
 from datetime import datetime
 from pathlib import Path
 
+import lz4.frame
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.corpus.planning.growth import extend
+from gristmill.corpus.planning.ledger import Ledger
 from gristmill.corpus.readers.dates import NoDate, date_of
+from gristmill.corpus.readers.inputs import Input, resolve
 from gristmill.corpus.readers.jsonl import in_utf8, read_jsonl
 from gristmill.corpus.readers.members import Members
 from gristmill.corpus.readers.naming import Naming
+from gristmill.corpus.readers.records import Reading, read_piece
 from gristmill.corpus.readers.rows import read_arrow, read_parquet
+from gristmill.corpus.store.workspace import Workspace
 
 
 def rows(data: bytes, limit: int = 1 << 20) -> list[dict]:
@@ -108,7 +118,7 @@ def test_numbers_that_are_too_long_and_no_numbers_cost_no_row():
 @settings(max_examples=100, deadline=None)
 def test_a_field_that_no_file_can_hold_is_mended(field: str, value: str):
     (row,) = rows(json.dumps({"text": "a", field: value}).encode())
-    mended = value.encode("utf-8", "replace").decode()
+    mended = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     assert row["body"] == (mended if field == "text" else "a")
     assert row.get(field, "").encode().decode() == row.get(field, "")
 
@@ -246,3 +256,69 @@ def test_invalid_bytes_in_one_column_cost_that_value_alone():
     assert [(row["body"], row.get("title")) for row in found] == [("a", "good"), ("b", None), ("c", "fine")]
     assert "invalid UTF-8" in found[1]["left_out"][0]
     assert ["error" in row for row in read_arrow(file, 0, None, Naming(text="content"))] == [False, True, False]
+
+
+PACKS = {
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": zstandard.compress,
+    "lz4": lz4.frame.compress,
+    "UTF-16": lambda data: data.decode().encode("utf-16"),
+    "marked": lambda data: b"\xef\xbb\xbf" + data,
+    "after empty lines": lambda data: b"\n \n\r\n" + data,
+}
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+@pytest.mark.parametrize("pack", PACKS)
+def test_a_file_that_is_cut_into_pieces_gives_the_rows_of_the_whole(tmp_path: Path, shape: str, pack: str):
+    texts_in = [f"row {n} of many, which say {n * 7919 % 104729} and no more" for n in range(120)]
+    made = [{"meta": {"a": [1, {"b": "}"}]}, "text": text} for text in texts_in]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(PACKS[pack](SHAPES[shape](made).encode()))
+    found = resolve((Input(paths=(str(path),)),))
+    pieces = [
+        one for lot in extend(Workspace(str(tmp_path / "w")), Ledger(), found, 900).ledger.lots for one in lot.pieces
+    ]
+    records = [record for piece in pieces for record in read_piece(piece, Reading(1 << 20))]
+    assert [record.error for record in records if record.error] == []
+    assert sorted(str(record.body) for record in records) == sorted(texts_in)
+    assert len(pieces) > 1 or shape != "lines" or pack not in ("plain", "marked", "after empty lines")
+    assert len({(record.place, record.inner) for record in records}) == len(records)
+
+
+def work_of(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes that a reader of rows looks at."""
+    looked = [0]
+
+    def counted(self: Members, start: int, size: int) -> bytes:
+        found = at(self, start, size)
+        looked[0] += len(found)
+        return found
+
+    at = Members._at
+    monkeypatch.setattr(Members, "_at", counted)
+    monkeypatch.setattr(Members, "peek", lambda self, size: counted(self, 0, size))
+    rows(data, limit=1 << 24)
+    monkeypatch.undo()
+    return looked[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "piece", "end"),
+    [
+        (b'{"text": "a", "v": [\n', b"1,\n", b"1]}\n"),
+        (b"", b"{\n", b""),
+        (b"", b"[\n", b""),
+        (b"", b'{"a": [\n', b""),
+        (b"", b"{\n{}", b""),
+        (b"", b'{"\n', b""),
+        (b'{"text": "a"}\n[', b'{"text": "b"},', b"{}]"),
+        (b"[{}", b",x", b""),
+    ],
+)
+def test_rows_that_do_not_end_are_searched_once(head: bytes, piece: bytes, end: bytes, monkeypatch: pytest.MonkeyPatch):
+    short, long = (work_of(head + piece * count + end, monkeypatch) for count in (2_000, 16_000))
+    assert long <= 8 * short * 1.2

@@ -1,5 +1,6 @@
 """Decontamination: copies are found under another case and punctuation, and chance agreement is not."""
 
+import gzip
 import json
 import unicodedata
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 import typer
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -16,6 +18,7 @@ from gristmill.corpus.store.catalog import open_catalog
 from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.fate import read_kept
 from gristmill.corpus.store.workspace import Workspace
+from gristmill.corpus.text.normalising import normalise
 from gristmill.filters.decontamination import build, masked, read_examples, search
 from gristmill.pipelines.cli import load_command
 from gristmill.pipelines.engine.runner import RunnerOptions
@@ -24,7 +27,9 @@ from gristmill.pipelines.stages.decontaminate.exposure import ExposureSettings
 from gristmill.pipelines.stages.decontaminate.stage import DecontaminateSettings, decontaminate
 from gristmill.pipelines.stages.train.model_places import tokenizer_of
 from gristmill.proxy_models.model_files import ProxyModel
+from gristmill.proxy_models.scoring.sampling import read_target
 from gristmill.training.data.tokenizer import token_facts, train_tokenizer
+from gristmill.training.targets import load_target
 from gristmill.training.transformer import Transformer, TransformerConfig
 
 PROSE = "The valley is that of the river and of the people who have lived beside it for as long as anyone knows."
@@ -232,3 +237,52 @@ def test_sets_are_brought_into_the_form_of_documents_and_blank_lines_are_none(tm
     rows = [{"question": unicodedata.normalize("NFD", SENTENCES["fr"])}, {"question": "a\r\nb\x00"}]
     path.write_bytes(b"\xef\xbb\xbf" + "\n\n".join(json.dumps(row) for row in rows).encode() + b"\n\n  \n")
     assert read_examples(str(path)) == [SENTENCES["fr"], "a\nb"]
+
+
+FORMS = {
+    "as it is": lambda text: text,
+    "decomposed": lambda text: unicodedata.normalize("NFD", text),
+    "with returns": lambda text: text.replace("\n", "\r\n"),
+    "with line separators": lambda text: text.replace("\n", "\u2028"),
+    "with form feeds": lambda text: text.replace("\n", "\f"),
+    "with control characters": lambda text: "\x00".join(text),
+    "with a mark": lambda text: "\ufeff" + text,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("language", ["fr", "vi", "ko"])
+def test_sets_and_targets_of_every_form_say_what_documents_say(tmp_path, form, language):
+    text = SENTENCES[language] + "\n" + SENTENCES[language][::-1]
+    document = normalise(FORMS[form](text), layout=False)
+    row = {"query": FORMS[form](text), "choices": [FORMS[form](text), "b"], "gold": 0}
+    path = tmp_path / "set.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    assert read_examples(str(path)) == [document]
+    (target,) = load_target(str(path)).items
+    assert (target.context, target.continuations[0]) == (document, " " + document)
+    path.write_text(json.dumps({"text": FORMS[form](text)}) + "\n")
+    assert read_target(str(path), 0, 10**6) == [document]
+
+
+def test_half_of_a_surrogate_pair_in_a_set_or_target_is_mended_as_in_documents(tmp_path):
+    path = tmp_path / "set.jsonl"
+    path.write_text('{"text": "one \\ud83d two", "choices": ["a"]}\n')
+    assert read_examples(str(path)) == ["one \ufffd two"]
+    assert read_target(str(path), 0, 100) == ["one \ufffd two"]
+
+
+def test_mojibake_is_mended_in_sets_where_it_was_in_documents(tmp_path):
+    path = tmp_path / "set.jsonl"
+    broken = SENTENCES["fr"].replace("é", "Ã©").replace("è", "Ã¨")
+    path.write_text(json.dumps({"text": broken}))
+    assert read_examples(str(path)) == [broken]
+    assert read_examples(str(path), repair=True) == [SENTENCES["fr"]]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
+def test_sets_are_read_however_they_are_packed(tmp_path, pack):
+    path = tmp_path / "set"
+    for shape in (f'{{"text": "{QUESTION}"}}\r\n\r\n', f'[{{"text": "{QUESTION}"}}]'):
+        path.write_bytes(pack(shape.encode()))
+        assert read_examples(str(path)) == [QUESTION]

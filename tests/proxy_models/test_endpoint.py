@@ -239,4 +239,4 @@ def test_a_torn_line_of_a_dead_process_is_left_out_and_a_living_ones_journal_alo
 def test_half_a_surrogate_pair_in_a_reply_is_replaced(chat_server, tmp_path):
     chat_server.say = lambda prompt: "good \ud83d"
     with RequestCache(str(tmp_path / "replies.sqlite")) as cache:
-        assert texts(answer(engine(chat_server), [Request("x")], cache)[0]) == ["good ?"]
+        assert texts(answer(engine(chat_server), [Request("x")], cache)[0]) == ["good \ufffd"]

@@ -30,11 +30,11 @@ class DecontaminateSettings(BaseModel, frozen=True, extra="forbid"):
     )
     action: Literal["drop", "mask"] = Field(default="drop", description="drop the document, or cut the piece out")
 
-    @property
-    def index(self) -> "Index":
+    def index(self, repair: bool = False) -> "Index":
+        """What is searched for; `repair`: with mojibake mended."""
         from ....filters.decontamination import index_of
 
-        return index_of(tuple(sorted(self.sets.items())), self.n, self.shortest, self.tolerance)
+        return index_of(tuple(sorted(self.sets.items())), self.n, self.shortest, self.tolerance, repair)
 
 
 class ExposureSettings(BaseModel, frozen=True, extra="forbid"):

@@ -37,12 +37,19 @@ HITS = pa.schema(
 def _inputs(workspace: Workspace, settings: DecontaminateSettings) -> dict[str, str]:
     for path in settings.sets.values():
         read_examples(path)  # refuses a file that cannot be read before anything runs
-    return {f"set:{task}": checksum(path) for task, path in sorted(settings.sets.items())}
+    found = {f"set:{task}": checksum(path) for task, path in sorted(settings.sets.items())}
+    return found | ({"repair": "mojibake"} if _repaired(workspace) else {})
+
+
+def _repaired(workspace: Workspace) -> bool:
+    """Whether mojibake was mended in the documents; then it is in the sets as well."""
+    documents = workspace.table("documents").manifest()
+    return documents is not None and bool(documents.settings.get("repair_mojibake"))
 
 
 decontaminate: Stage[DecontaminateSettings] = Stage(
     name=STAGE,
-    version=3,
+    version=4,
     tables=(DECISIONS_TABLE, HITS_TABLE, EDITS_TABLE),
     inputs=_inputs,
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, decontaminate_shard), plan),
@@ -55,7 +62,7 @@ decontaminate: Stage[DecontaminateSettings] = Stage(
 
 def decontaminate_shard(plan: Plan[DecontaminateSettings], work: Work) -> Iterator[Report]:
     """Hits, edits and decisions of one shard."""
-    index, mask = plan.settings.index, plan.settings.action == "mask"
+    index, mask = plan.settings.index("repair" in plan.inputs), plan.settings.action == "mask"
     hits, edits, decisions = [], [], []
     for batch in work.documents.read(["id", "text"]):
         for name, text, found in zip(

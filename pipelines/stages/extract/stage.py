@@ -364,7 +364,7 @@ def run_asked(
 
 EXTRACT = Stage(
     "extract",
-    5,
+    6,
     TABLES,
     checked,
     graph,
