@@ -19,11 +19,13 @@ import pyarrow.compute as pc
 from .commands import command_for
 from .commits import MANIFEST, Manifest
 from .errors import WorkspaceError
+from .freshness import BEFORE as BEFORE
 from .freshness import reasons
+from .lists.rows import BLOCK, digest_text
+from .lists.shards import ShardList
 from .shards import filesystem, read_batches
 from .workspace import Workspace
 
-BEFORE = "documents"
 DOMAINS = "domains"  # id -> mixture unit, where documents are regrouped (by topic, cluster, ...) after the chain
 DECISIONS, EDITS = "decisions/", "edits/"
 CUTS = "cuts_text"  # a setting of decisions that another result goes with: the edits of the same stage
@@ -166,33 +168,69 @@ DECIDED = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("kept
 
 def sources(
     workspace: Workspace, needed_by: str, before: Collection[str] | None = None, regroup: bool = True
-) -> dict[str, ShardSource]:
+) -> Mapping[str, ShardSource]:
     """shard of documents/ -> its source, every manifest read once. Refuses a stale link of the chain."""
     tables = chain(workspace, needed_by, before)
     if not regroup:
         tables = [name for name in tables if name != DOMAINS]
     manifests = {name: workspace.table(name).finished(needed_by) for name in tables}
-    return {shard.name: _source(workspace, manifests, shard.name, shard.rows) for shard in manifests[BEFORE].shards}
+    return Sources(workspace, manifests)
 
 
-def _source(workspace: Workspace, manifests: Mapping[str, Manifest], name: str, rows: int) -> ShardSource:
-    urls: dict[str, str] = {}
-    made_from: dict[str, str] = {}
-    for table, manifest in manifests.items():
-        shard = manifest.by_name.get(name)
-        if shard is not None and (shard.rows or not table.startswith(EDITS)):  # an edit of nothing changes nothing
-            urls[table] = workspace.table(table).file_url(shard)
-            made_from[f"{table}/{name}"] = shard.content
-    decisions = [url for table, url in urls.items() if table.startswith(DECISIONS)]
-    return ShardSource(
-        name,
-        urls[BEFORE],
-        decisions[-1] if decisions else None,
-        tuple(url for table, url in urls.items() if table.startswith(EDITS)),
-        urls.get(DOMAINS),
-        made_from,
-        rows,
-    )
+class Sources(Mapping[str, ShardSource]):
+    """shard of documents/ -> its source. Of many shards, sources are made block by block, when they are asked for."""
+
+    def __init__(self, workspace: Workspace, manifests: Mapping[str, Manifest]) -> None:
+        self.workspace, self.manifests = workspace, manifests
+        self._places: dict[str, pa.Array] = {}  # table -> row of the shard that goes with each one of documents
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.manifests[BEFORE].by_name)
+
+    def __len__(self) -> int:
+        return len(self.manifests[BEFORE].shards)
+
+    def __getitem__(self, name: str) -> ShardSource:
+        found = {table: manifest.by_name.get(name) for table, manifest in self.manifests.items()}
+        if found[BEFORE] is None:
+            raise KeyError(name)
+        return self._source(name, {t: (s.file, s.content, s.rows) for t, s in found.items() if s is not None})
+
+    def items(self) -> Any:
+        """(shard, source) of all, in the order of their names."""
+        documents = self.manifests[BEFORE].shards
+        if not isinstance(documents, ShardList):
+            return ((shard.name, self[shard.name]) for shard in documents)
+        return ((source.shard, source) for at in range(0, len(documents), BLOCK) for source in self._block(documents, at))
+
+    def values(self) -> Any:
+        return (source for _, source in self.items())
+
+    def _block(self, documents: ShardList, at: int) -> Iterator[ShardSource]:
+        names = documents.table["name"].slice(at, BLOCK)
+        found: dict[str, list[tuple[Any, ...]]] = {}
+        for table, manifest in self.manifests.items():
+            shards = ShardList.of(manifest.shards)
+            if table not in self._places:
+                known = shards.table["name"].combine_chunks()
+                self._places[table] = pc.index_in(documents.table["name"].combine_chunks(), value_set=known)
+            own = shards.table.select(["file", "content", "rows"]).take(self._places[table].slice(at, BLOCK))
+            found[table] = list(zip(*(column.to_pylist() for column in own.columns), strict=True))
+        for row, name in enumerate(names.to_pylist()):
+            facts = {t: (f, digest_text(c), n) for t, own in found.items() for f, c, n in (own[row],) if f is not None}
+            yield self._source(name, facts)
+
+    def _source(self, name: str, found: Mapping[str, tuple[str, str, int]]) -> ShardSource:
+        urls: dict[str, str] = {}
+        made_from: dict[str, str] = {}
+        for table, (file, content, rows) in found.items():
+            if rows or not table.startswith(EDITS):  # an edit of nothing changes nothing
+                urls[table] = f"{self.workspace.url}/{table}/{file}"
+                made_from[f"{table}/{name}"] = content
+        decisions = [url for table, url in urls.items() if table.startswith(DECISIONS)]
+        edits = tuple(url for table, url in urls.items() if table.startswith(EDITS))
+        decided = decisions[-1] if decisions else None
+        return ShardSource(name, urls[BEFORE], decided, edits, urls.get(DOMAINS), made_from, found[BEFORE][2])
 
 
 def read_kept(
