@@ -223,13 +223,32 @@ def commits(workspace: str) -> dict[str, Commit]:
 
 def commit_of(workspace: str, stage: str) -> Commit | None:
     """What is in force of one stage. WorkspaceError where its commit is damaged."""
-    found = read(commit_url(workspace, stage))
-    if found is None:
+    url = commit_url(workspace, stage)
+    fs, path = filesystem(url)
+    try:
+        state = _state(fs.info(path))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    commit, why = decoded(workspace, stage, found[0])
-    if why and commit_url(workspace, stage) not in _ASIDE:
+    commit, why = _known(workspace, stage, state)
+    if why and url not in _ASIDE:
         raise WorkspaceError(why)
     return commit
+
+
+def _known(workspace: str, stage: str, state: tuple[Any, ...]) -> tuple[Commit | None, str]:
+    """`decoded` of a commit whose file is in that state, which is read where this process has not; (None, "") where
+    it was taken back meanwhile."""
+    url = commit_url(workspace, stage)
+    known = _CACHE.get(url)
+    if known is not None and known[0] == state:
+        return known[1], ""
+    found = read(url)
+    if found is None:
+        return None, ""
+    commit, why = decoded(workspace, stage, found[0])
+    if commit is not None:
+        _CACHE[url] = (state, commit)
+    return commit, why
 
 
 def told_apart(workspace: str) -> tuple[dict[str, Commit], dict[str, str]]:
@@ -237,18 +256,11 @@ def told_apart(workspace: str) -> tuple[dict[str, Commit], dict[str, str]]:
     held: dict[str, Commit] = {}
     damaged: dict[str, str] = {}
     for stage, state in sorted(_listed(workspace).items()):
-        url = commit_url(workspace, stage)
-        known = _CACHE.get(url)
-        if known is None or known[0] != state:
-            found = read(url)
-            if found is None:  # taken back since it was listed
-                continue
-            commit, why = decoded(workspace, stage, found[0])
-            if commit is None:
-                damaged[stage] = why
-                continue
-            known = _CACHE[url] = (state, commit)
-        held[stage] = known[1]
+        commit, why = _known(workspace, stage, state)
+        if commit is not None:
+            held[stage] = commit
+        elif why:
+            damaged[stage] = why
     return held, damaged
 
 
@@ -310,9 +322,13 @@ def _listed(workspace: str) -> dict[str, tuple[Any, ...]]:
     for entry in entries:
         name = os.path.basename(entry["name"])
         if name.endswith(".json") and not name.startswith("."):
-            state = tuple(entry.get(key) for key in ("size", "mtime", "ino", "ETag", "etag", "generation"))
-            found[unquote(name.removesuffix(".json"))] = state
+            found[unquote(name.removesuffix(".json"))] = _state(entry)
     return found
+
+
+def _state(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells one state of a file from another."""
+    return tuple(entry.get(key) for key in ("size", "mtime", "ino", "ETag", "etag", "generation"))
 
 
 def commit_url(workspace: str, stage: str) -> str:

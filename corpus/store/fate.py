@@ -177,12 +177,34 @@ def sources(
     return Sources(workspace, manifests)
 
 
+Facts = tuple[str, str, int]  # of a shard: file, content, rows
+
+
+def beside_documents(manifests: Mapping[str, Manifest]) -> Iterator[tuple[str, dict[str, Facts]]]:
+    """(shard of documents/, {table: facts of the shard of that name}) for each shard, in the order of their names."""
+    documents = manifests[BEFORE].shards
+    if not isinstance(documents, ShardList):
+        for shard in documents:
+            found = {table: manifest.by_name.get(shard.name) for table, manifest in manifests.items()}
+            yield shard.name, {t: (s.file, s.content, s.rows) for t, s in found.items() if s is not None}
+        return
+    lists = {table: ShardList.of(manifest.shards) for table, manifest in manifests.items()}
+    names = documents.table["name"].combine_chunks()
+    places = {t: pc.index_in(names, value_set=own.table["name"].combine_chunks()) for t, own in lists.items()}
+    for at in range(0, len(documents), BLOCK):
+        blocks = {}
+        for table, own in lists.items():
+            rows = own.table.select(["file", "content", "rows"]).take(places[table].slice(at, BLOCK))
+            blocks[table] = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+        for row, name in enumerate(names.slice(at, BLOCK).to_pylist()):
+            yield name, {t: (f, digest_text(c), n) for t, own in blocks.items() for f, c, n in (own[row],) if f}
+
+
 class Sources(Mapping[str, ShardSource]):
-    """shard of documents/ -> its source. Of many shards, sources are made block by block, when they are asked for."""
+    """shard of documents/ -> its source. Sources are made when they are asked for, block by block of many."""
 
     def __init__(self, workspace: Workspace, manifests: Mapping[str, Manifest]) -> None:
         self.workspace, self.manifests = workspace, manifests
-        self._places: dict[str, pa.Array] = {}  # table -> row of the shard that goes with each one of documents
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.manifests[BEFORE].by_name)
@@ -198,29 +220,12 @@ class Sources(Mapping[str, ShardSource]):
 
     def items(self) -> Any:
         """(shard, source) of all, in the order of their names."""
-        documents = self.manifests[BEFORE].shards
-        if not isinstance(documents, ShardList):
-            return ((shard.name, self[shard.name]) for shard in documents)
-        return ((source.shard, source) for at in range(0, len(documents), BLOCK) for source in self._block(documents, at))
+        return ((name, self._source(name, found)) for name, found in beside_documents(self.manifests))
 
     def values(self) -> Any:
         return (source for _, source in self.items())
 
-    def _block(self, documents: ShardList, at: int) -> Iterator[ShardSource]:
-        names = documents.table["name"].slice(at, BLOCK)
-        found: dict[str, list[tuple[Any, ...]]] = {}
-        for table, manifest in self.manifests.items():
-            shards = ShardList.of(manifest.shards)
-            if table not in self._places:
-                known = shards.table["name"].combine_chunks()
-                self._places[table] = pc.index_in(documents.table["name"].combine_chunks(), value_set=known)
-            own = shards.table.select(["file", "content", "rows"]).take(self._places[table].slice(at, BLOCK))
-            found[table] = list(zip(*(column.to_pylist() for column in own.columns), strict=True))
-        for row, name in enumerate(names.to_pylist()):
-            facts = {t: (f, digest_text(c), n) for t, own in found.items() for f, c, n in (own[row],) if f is not None}
-            yield self._source(name, facts)
-
-    def _source(self, name: str, found: Mapping[str, tuple[str, str, int]]) -> ShardSource:
+    def _source(self, name: str, found: Mapping[str, Facts]) -> ShardSource:
         urls: dict[str, str] = {}
         made_from: dict[str, str] = {}
         for table, (file, content, rows) in found.items():

@@ -63,7 +63,11 @@ def _changed_shards(workspace: Workspace, commit: Commit) -> set[str]:
                 now[table] = {s.name: s.content for s in manifest.shards} if manifest else {}
             if now[table].get(shard) != content:
                 changed.add(table)
-    if known and BEFORE not in changed and any(not _adopted(commit, name) and name not in known for name in now[BEFORE]):
+    if (
+        known
+        and BEFORE not in changed
+        and any(not _adopted(commit, name) and name not in known for name in now[BEFORE])
+    ):
         changed.add(BEFORE)
     return changed
 

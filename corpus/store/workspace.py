@@ -33,9 +33,9 @@ from .commits import (
     store_lists,
 )
 from .errors import RequestError, WorkspaceError
-from .puts import Conflict, Version, put_if, read
 from .lists.parts import PARTS
 from .lists.shards import ShardList, files_beyond
+from .puts import Conflict, Version, put_if, read
 from .shards import Shard, checksum, filesystem, read_batches, replacing
 from .soundness import NAMED
 
@@ -219,7 +219,9 @@ class Workspace:
         for table in sorted({*(before.tables if before else ()), *(commit.tables if commit else ())}):
             old = before.tables[table].shards if before and table in before.tables else ()
             new = commit.tables[table].shards if commit and table in commit.tables else ()
-            gone = set(files_beyond(old, new)) | {s.name for s in _named(table, old)} - {s.name for s in _named(table, new)}
+            gone = set(files_beyond(old, new)) | {s.name for s in _named(table, old)} - {
+                s.name for s in _named(table, new)
+            }
             if commit and table in commit.tables:
                 gone |= self._strays(commit, table)
             for other in held.values() if gone else ():

@@ -204,7 +204,10 @@ def _work(pipeline: beam.Pipeline, plan: Any) -> Any:
     work = plan.work
     if len(work) <= BLOCK:
         return pipeline | "work" >> beam.Create(list(work)) | "spread" >> beam.Reshuffle()
-    blocks = [_write_block(plan, number, block) for number, block in enumerate((work if isinstance(work, Pending) else Pending(work)).blocks())]
+    blocks = [
+        _write_block(plan, number, block)
+        for number, block in enumerate((work if isinstance(work, Pending) else Pending(work)).blocks())
+    ]
     return (
         pipeline
         | "blocks" >> beam.Create(blocks)

@@ -180,7 +180,8 @@ def run_stage(
         if stage.begin is not None:
             stage.begin(plan)
         if stage.items and stage.whole:
-            items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
+            stamp = plan.stamper(stage.tables)
+            items = Pending(replace(item, stamp=stamp(item)) for item in stage.items(plan))
         plan = replace(plan, work=items)
         expected = len(items) if stage.items and not stage.whole else None
         with Progress(stage.name, workspace, plan.stage, expected, quiet):
@@ -297,7 +298,7 @@ def _commit(
     stage: Stage[S], plan: Plan[S], part: _Part, made: list[Report], findings: list[dict[str, Any]], call: Call
 ) -> Commit:
     """The next generation of one result, validated."""
-    shards: dict[str, Sequence[Shard]] = {name: () for name in part.tables}
+    shards: dict[str, Sequence[Shard]] = dict.fromkeys(part.tables, ())
     if part.held is not None and part.kept:
         for name, table in part.held.tables.items():
             if not part.tables or name in part.tables or stage.beside(name):

@@ -14,7 +14,7 @@ from .rows import BLOCK, INLINE, NamedRows, by_name, digest_bytes, digest_text, 
 
 COLUMNS = pa.schema(
     [
-        pa.field("name", pa.string(), nullable=False),
+        ("name", pa.string()),
         ("file", pa.string()),
         ("rows", pa.int64()),
         ("bytes", pa.int64()),
@@ -153,7 +153,9 @@ def _counts(text: str) -> Mapping[str, int]:
 def _shard(row: Mapping[str, Any]) -> Shard:
     checksum, content = digest_text(row["checksum"]), digest_text(row["content"])
     item = row["name"] if row["item"] is None else row["item"]
-    return Shard(row["name"], row["file"], row["rows"], row["bytes"], checksum, content, dict(_counts(row["counts"])), item)
+    return Shard(
+        row["name"], row["file"], row["rows"], row["bytes"], checksum, content, dict(_counts(row["counts"])), item
+    )
 
 
 def joined(kept: Sequence[Shard], new: Iterable[Shard]) -> Sequence[Shard]:
@@ -195,4 +197,3 @@ def files_beyond(shards: Sequence[Shard], others: Sequence[Shard]) -> Iterator[s
         return
     beyond = pc.invert(pc.is_in(shards.table["file"], value_set=others.table["file"].combine_chunks()))
     yield from shards.table["file"].filter(beyond).to_pylist()
-

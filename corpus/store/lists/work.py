@@ -111,7 +111,9 @@ def stamps_of(work: Mapping[str, Made]) -> set[bytes]:
     return work.stamps() if isinstance(work, WorkList) else {digest_bytes(made.stamp) for made in work.values()}
 
 
-def changed_tables(work: WorkList, contents: Callable[[str], pa.Table | None], skipped: Callable[[str], bool]) -> set[str]:
+def changed_tables(
+    work: WorkList, contents: Callable[[str], pa.Table | None], skipped: Callable[[str], bool]
+) -> set[str]:
     """Tables of which a shard that an item was made from is another by now, or gone.
 
     contents  table -> its shards' `name` and `content`, None where there is no such table
@@ -183,4 +185,3 @@ def _fingerprint(table: pa.Table) -> str:
     for batch in table.to_batches(max_chunksize=BLOCK):
         digest.update("".join(f"{json.dumps(row, default=bytes.hex)}\n" for row in batch.to_pylist()).encode())
     return digest.hexdigest()
-
