@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, PlainSerializer, TypeAdapter, ValidationError, WrapValidator
+from pydantic import BaseModel, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from .calls import Call
 from .commands import command_for
@@ -28,7 +28,7 @@ from .lists.work import worked
 from .puts import read
 from .shards import Shard, filesystem, fingerprint
 
-COMMITS, UNFINISHED, MANIFEST = "commits", "unfinished", "_manifest.json"
+COMMITS, HISTORY, UNFINISHED, MANIFEST = "commits", "commits/history", "unfinished", "_manifest.json"
 SEAL = b'{"seal":"'
 
 
@@ -39,8 +39,8 @@ def seal_of(told: bytes) -> bytes:
 _SHARDS, _WORK = TypeAdapter(tuple[Shard, ...]), TypeAdapter(dict[str, Made])
 
 
-def _short(value: Any, handler: Any) -> Any:
-    return value if isinstance(value, NamedRows) else handler(value)
+def _checked(kind: TypeAdapter[Any], value: Any) -> Any:
+    return value if isinstance(value, NamedRows) else kind.validate_python(value)
 
 
 def _told(value: Any) -> Any:
@@ -51,8 +51,8 @@ def _told(value: Any) -> Any:
 
 
 # few of them as they are, many as a list that lies in parts
-Shards = Annotated[tuple[Shard, ...], WrapValidator(lambda v, h: _short(listed(v), h)), PlainSerializer(_told)]
-Work = Annotated[dict[str, Made], WrapValidator(lambda v, h: _short(worked(v), h)), PlainSerializer(_told)]
+Shards = Annotated[Sequence[Shard], PlainValidator(lambda v: _checked(_SHARDS, listed(v))), PlainSerializer(_told)]
+Work = Annotated[Mapping[str, Made], PlainValidator(lambda v: _checked(_WORK, worked(v))), PlainSerializer(_told)]
 
 
 class TableRecord(BaseModel, frozen=True, extra="forbid"):
@@ -167,7 +167,7 @@ class Manifest:
         return self.commit.inputs
 
     @property
-    def shards(self) -> tuple[Shard, ...]:
+    def shards(self) -> Sequence[Shard]:
         return self.record.shards
 
     @property
@@ -333,6 +333,16 @@ def _state(entry: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def commit_url(workspace: str, stage: str) -> str:
     return f"{workspace}/{COMMITS}/{quote(stage, safe='')}.json"
+
+
+def history_url(workspace: str, commit: Commit) -> str:
+    """Where a generation lies that is kept after it was replaced."""
+    return f"{workspace}/{HISTORY}/{quote(commit.stage, safe='')}.{commit.generation:08d}.json"
+
+
+def stage_of(name: str) -> str:
+    """The stage whose earlier generation lies in a file of this name."""
+    return unquote(name.rsplit(".", 2)[0])
 
 
 _MANIFESTS: dict[tuple[int, str], Manifest] = {}

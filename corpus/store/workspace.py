@@ -9,7 +9,7 @@ A result stays in force until the next one is committed whole; files that no com
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from .commands import command_for
 from .commits import (
+    HISTORY,
     MANIFEST,
     Commit,
     Manifest,
@@ -26,16 +27,18 @@ from .commits import (
     commit_url,
     commits,
     decoded,
+    history_url,
     is_named,
     manifest_bytes,
     manifest_of,
     ready,
+    stage_of,
     store_lists,
 )
 from .errors import RequestError, WorkspaceError
 from .lists.parts import PARTS
 from .lists.shards import ShardList, files_beyond
-from .puts import Conflict, Version, put_if, read
+from .puts import Conflict, Version, put, put_if, read
 from .shards import Shard, checksum, filesystem, read_batches, replacing
 from .soundness import NAMED
 
@@ -163,9 +166,10 @@ class Workspace:
     def commit_of(self, stage: str) -> Commit | None:
         return commit_of(self.url, stage)
 
-    def put_commit(self, commit: Commit) -> None:
+    def put_commit(self, commit: Commit, keep: int = 1) -> None:
         """Make a result the one in force, in one step; then its manifests follow, and what it replaced is swept.
 
+        `keep` generations stay, this one among them: the earlier ones under commits/history/, with all their files.
         Raises WorkspaceError where another writer committed the stage since `commit.previous`.
         """
         url = commit_url(self.url, commit.stage)
@@ -176,9 +180,32 @@ class Workspace:
             raise self._beaten(commit.stage)
         commit = ready(commit)
         store_lists(self.url, commit, before)
+        if keep > 1 and before is not None and found is not None:
+            put(history_url(self.url, before), found[0])
         self._put(url, commit.bytes(), version, commit.stage)
         self.follow(commit)
-        self._sweep(before, commit)
+        earlier = self.earlier(commit.stage)
+        for gone in earlier[max(0, keep - 1) :]:
+            self.remove(history_url("", gone).strip("/"))
+        self._sweep([*([before] if before else ()), *earlier[max(0, keep - 1) :]], commit)
+
+    def earlier(self, stage: str) -> list[Commit]:
+        """The earlier generations of a stage that are kept, the last one first."""
+        found = [commit for commit in self.kept() if commit.stage == stage]
+        return sorted(found, key=lambda commit: -commit.generation)
+
+    def kept(self) -> list[Commit]:
+        """All earlier generations that are kept."""
+        home = self.table(HISTORY)
+        told = [(name, read(f"{home.url}/{name}")) for name in sorted(home.listed()) if name.endswith(".json")]
+        made = [decoded(self.url, stage_of(name), data[0])[0] for name, data in told if data is not None]
+        return [commit for commit in made if commit is not None]
+
+    def forget_earlier(self) -> None:
+        """Keep no earlier generation of anything: what was removed from a corpus is in none."""
+        for gone in self.kept():
+            self.remove(history_url("", gone).strip("/"))
+            self._sweep([gone], None)
 
     def _put(self, url: str, data: bytes, version: Version | None, stage: str) -> None:
         try:
@@ -213,29 +240,36 @@ class Workspace:
         with fs.open(path, "rb") as there, replacing(target) as scratch, open(scratch, "wb") as here:
             shutil.copyfileobj(cast(Any, there), here)
 
-    def _sweep(self, before: Commit | None, commit: Commit | None) -> None:
-        """Remove what the generation before named and this one does not, and what killed runs left in its tables."""
-        held = commits(self.url)
-        for table in sorted({*(before.tables if before else ()), *(commit.tables if commit else ())}):
-            old = before.tables[table].shards if before and table in before.tables else ()
+    def _sweep(self, before: Sequence[Commit], commit: Commit | None) -> None:
+        """Remove what generations before named and no commit does, and what killed runs left in its tables."""
+        current = list(commits(self.url).values())
+        held = [*current, *self.kept()]
+        present = {table for own in current for table in own.tables}
+        for table in sorted({name for own in before for name in own.tables} | {*(commit.tables if commit else ())}):
             new = commit.tables[table].shards if commit and table in commit.tables else ()
-            gone = set(files_beyond(old, new)) | {s.name for s in _named(table, old)} - {
-                s.name for s in _named(table, new)
-            }
+            gone: set[str] = set()
+            for own in before:
+                if table in own.tables:
+                    gone |= set(files_beyond(own.tables[table].shards, new))
+                    gone |= {shard.name for shard in _named(table, own.tables[table].shards)}
             if commit and table in commit.tables:
                 gone |= self._strays(commit, table)
-            for other in held.values() if gone else ():
-                gone -= _files_among(gone, table, other)
+            for own in held if gone else ():
+                gone -= _files_among(gone, table, own)
+            for own in current if gone else ():
+                gone -= (
+                    {shard.name for shard in _named(table, own.tables[table].shards)} if table in own.tables else set()
+                )
             for file in gone:
                 self.remove(f"{table}/{file}")
-            if commit is None or table not in commit.tables:
+            if table not in present:
                 self.remove(f"{table}/{MANIFEST}")
-        if before is not None and before.parts:
+        if any(own.parts for own in before):
             self._sweep_parts(held)
 
-    def _sweep_parts(self, held: Mapping[str, Commit]) -> None:
+    def _sweep_parts(self, held: Sequence[Commit]) -> None:
         """Remove parts of lists that no commit names."""
-        named = {file for commit in held.values() for file in commit.parts}
+        named = {file for commit in held for file in commit.parts}
         for name in self.table(PARTS).listed():
             if f"{PARTS}/{name}" not in named:
                 self.remove(f"{PARTS}/{name}")
@@ -251,12 +285,12 @@ class Workspace:
     def settle(self, commit: Commit) -> None:
         """Do what follows from a commit and was not done, because its writer was killed. Needs the lease."""
         self.follow(commit)
-        self._sweep(None, commit)
+        self._sweep([], commit)
 
     def unnamed(self, files: set[str]) -> set[str]:
         """Those of these files, TABLE/FILE, that no commit names."""
         left = set(files)
-        for commit in commits(self.url).values() if files else ():
+        for commit in [*commits(self.url).values(), *self.kept()] if files else ():
             for table in commit.tables:
                 left -= {f"{table}/{file}" for file in _files_among(_within(left, table), table, commit)}
         return left
@@ -265,7 +299,10 @@ class Workspace:
         """Files of ours in a table's folder that no commit names."""
         shards = commit.tables[table].shards
         there = {f for f in self.table(table).listed() if NAMED.fullmatch(f) or TEMPORARY.fullmatch(f)}
-        return there - _files_among(there, table, commit) - {shard.name for shard in _named(table, shards)}
+        there -= _files_among(there, table, commit) | {shard.name for shard in _named(table, shards)}
+        for own in self.kept() if there else ():
+            there -= _files_among(there, table, own)
+        return there
 
     def retire(self, stage: str) -> bool:
         """Take a stage's result back, as if it had never been asked for. Whether there was one."""
@@ -273,7 +310,7 @@ class Workspace:
         if commit is None:
             return False
         self.remove(commit_url("", stage).strip("/"))
-        self._sweep(commit, None)
+        self._sweep([commit], None)
         return True
 
     def remove(self, name: str) -> None:

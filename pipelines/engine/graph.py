@@ -78,7 +78,7 @@ class Pending(Sequence[Work]):
         self._few.append(item)
         if len(self._few) >= (SPILLED if self._file is None else BLOCK):
             if self._file is None:
-                self._file = cast(IO[bytes], tempfile.TemporaryFile())
+                self._file = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 - lives as long as the list
             for at in range(0, len(self._few), BLOCK):
                 self._blocks.append(self._file.tell())
                 pickle.dump(tuple(self._few[at : at + BLOCK]), self._file)
@@ -204,10 +204,8 @@ def _work(pipeline: beam.Pipeline, plan: Any) -> Any:
     work = plan.work
     if len(work) <= BLOCK:
         return pipeline | "work" >> beam.Create(list(work)) | "spread" >> beam.Reshuffle()
-    blocks = [
-        _write_block(plan, number, block)
-        for number, block in enumerate((work if isinstance(work, Pending) else Pending(work)).blocks())
-    ]
+    pending = work if isinstance(work, Pending) else Pending(work)
+    blocks = [_write_block(plan, number, block) for number, block in enumerate(pending.blocks())]
     return (
         pipeline
         | "blocks" >> beam.Create(blocks)

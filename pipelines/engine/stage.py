@@ -30,6 +30,7 @@ from .beam import beam
 from .graph import Pending, Report, Work
 from .leases import writing
 from .progress import Progress
+from .room import say_room
 from .runner import RunnerOptions, run_graph
 
 S = TypeVar("S", bound=BaseModel)
@@ -175,6 +176,9 @@ def run_stage(
         for part in parts:
             if part.held is not None and not _same(part, plan):
                 raise RequestError(_refusal(part, plan))
+    if stage.items is None or not stage.whole:
+        anew = [(part.held, 1 - len(part.kept) / max(1, len(part.made))) for part in parts]
+        say_room(workspace, stage.command or stage.name, anew, quiet)
     call, places = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
     with writing(workspace, stage.command or stage.name):
         if stage.begin is not None:
@@ -190,7 +194,7 @@ def run_stage(
         commits = [_commit(stage, plan, part, made, findings, call) for part in parts]
         keep_places(workspace.url, places)
         for commit in commits:
-            workspace.put_commit(commit)
+            workspace.put_commit(commit, options.keep)
         _clean(workspace, plan.stage)
     refresh_catalog(workspace)
     return _summary(stage, [workspace.commit_of(part.name) for part in parts], skipped=False)
