@@ -14,8 +14,9 @@ DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_
 demo: $(DEMO)
 	$(BIN)/gristmill demo --workspace demo
 
+# COVER=--cov measures what the tests run, and fails below the floor that pyproject.toml sets
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(COVER)
 
 # kills, clusters, two folders, whole roads: what takes minutes
 slow: $(READY)

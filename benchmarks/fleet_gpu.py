@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from gristmill.proxy_models.fleets.fleet import FleetSettings
-from gristmill.proxy_models.fleets.group import Group
+from gristmill.proxy_models.fleets.graph import group_of
 from gristmill.proxy_models.fleets.order import DataOrder
 from gristmill.proxy_models.fleets.pool import TokenPool
 from gristmill.training.objectives.loss import weighted_loss
@@ -79,7 +79,7 @@ def fleet(pool: TokenPool, settings: FleetSettings, models: int) -> tuple[float,
         torch.cuda.reset_peak_memory_stats()
     mixtures = np.random.default_rng(0).dirichlet([1.0, 1.0], models)
     order = DataOrder(pool, mixtures, [0] * models, settings.seq_len, settings.sequences)
-    group = Group(pool, order, settings, [1e-3] * models)
+    group = group_of(pool, order, settings, [1e-3] * models)
 
     def run() -> None:
         for _ in range(STEPS):

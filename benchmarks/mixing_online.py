@@ -27,10 +27,10 @@ import torch
 
 from benchmarks._training_pairs import BATCH, DATA, LENGTH, MODEL, VOCAB, Pool, new_model
 from benchmarks.mixing_end_to_end import AMOUNTS
-from gristmill.mixing.online import OnlineSettings
 from gristmill.mixing.search.baselines import natural, uniform
 from gristmill.mixing.search.designs import dirichlet_swarm
 from gristmill.mixing.search.simplex import Limits
+from gristmill.mixing.settings import OnlineSettings
 from gristmill.mixing.swarm import Swarm
 from gristmill.mixing.verdict import choose
 from gristmill.proxy_models.fleets.fleet import FleetSettings, train_fleet

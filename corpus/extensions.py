@@ -2,8 +2,8 @@
 
 A package names its parts as entry points of the groups `gristmill.stages`, `gristmill.signals`, ...; a file given by
 `--plugin` holds tuples of (name, object) or mappings under STAGES, SIGNALS, ... . The files stand in the environment
-variable GRISTMILL_PLUGINS, which local worker processes inherit. Refuses a file that is missing or fails, and a name
-that two extensions give. Nothing is loaded before it is asked for.
+variable GRISTMILL_PLUGINS, which local worker processes inherit; to others the steps of a graph carry them. Refuses a
+file that is missing or fails, and a name that two extensions give. Nothing is loaded before it is asked for.
 """
 
 import hashlib
@@ -103,10 +103,16 @@ def added(group: str, own: Iterable[str]) -> dict[str, Any]:
     return {name: extension.load() for name, extension in extensions(group).items()}
 
 
+def module_name(path: str, text: bytes | None = None) -> str:
+    """The module that a plug-in file becomes: by its name and text, so that it is the same on every machine."""
+    digest = hashlib.blake2b(Path(path).read_bytes() if text is None else text, digest_size=8)
+    return f"gristmill_plugin_{Path(path).stem}_{digest.hexdigest()}"
+
+
 @lru_cache(maxsize=64)
 def _module(path: str) -> ModuleType:
     """A plug-in file as a module that pickle finds again in every process that has the file."""
-    name = f"gristmill_plugin_{Path(path).stem}_{hashlib.blake2b(path.encode(), digest_size=4).hexdigest()}"
+    name = module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise RequestError(f"--plugin {path}: a plug-in is a Python file")

@@ -95,7 +95,7 @@ class UrlRules(BaseModel, frozen=True, extra="forbid"):
         """Of the files' contents and the settings, whatever the paths; a RequestError for one that is not there."""
         from ..corpus.store.errors import RequestError
         from ..corpus.store.shards import checksum, fingerprint
-        from .urls import lists_checksum
+        from .url_lists import lists_checksum
 
         made: dict[str, object] = {"soft_at_least": self.soft_at_least}
         for kind, files in sorted(self.files.items()):

@@ -9,6 +9,7 @@ expressions, and whatever is no host.
 """
 
 import ipaddress
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 
 from ..corpus.hosts import host_of, split_url
 from ..corpus.store.errors import RequestError
+from ..corpus.store.shards import checksum, fingerprint
 
 _HOST = re.compile(r"(?!-)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _BEHIND = re.compile(r"\s+(?:#|//|;|!).*$")
@@ -117,3 +119,11 @@ def _is_address(word: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def lists_checksum(folder: str) -> str:
+    """Fingerprint of every file of a collection."""
+    if not os.path.isdir(folder):
+        raise RequestError(f"URL lists: {folder} is not a folder with a folder per category")
+    names = sorted(os.path.join(here, name) for here, _, files in os.walk(folder) for name in files)
+    return fingerprint([(os.path.relpath(name, folder), checksum(name)) for name in names])

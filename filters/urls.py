@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from ..corpus.hosts import host_of, split_url
 from ..corpus.store.errors import MissingExtra, RequestError
-from ..corpus.store.shards import checksum, fingerprint
 from .settings import Files as Files
 from .settings import UrlRules as UrlRules
 from .url_lists import list_lines, read_hosts
@@ -226,14 +225,6 @@ def described(rules: UrlRules) -> list[str]:
                 forms = ", ".join(f"{count:,} {form}" for form, count in sorted(found.forms.items()))
                 told += [f"{kind} {path}: {forms or 'no entry'}", *(f"warning: {one}" for one in found.warnings[:20])]
     return told
-
-
-def lists_checksum(folder: str) -> str:
-    """Fingerprint of every file of a collection."""
-    if not os.path.isdir(folder):
-        raise RequestError(f"URL lists: {folder} is not a folder with a folder per category")
-    names = sorted(os.path.join(here, name) for here, _, files in os.walk(folder) for name in files)
-    return fingerprint([(os.path.relpath(name, folder), checksum(name)) for name in names])
 
 
 @functools.lru_cache(2)

@@ -19,8 +19,7 @@ import numpy as np
 from ..corpus.store.errors import RequestError
 from ..proxy_models.fleets.fleet import FleetSettings, train_fleet
 from ..proxy_models.fleets.pool import TokenPool
-from .settings import FEWEST_POINTS
-from .settings import OnlineSettings as OnlineSettings
+from .settings import FEWEST_POINTS, OnlineSettings
 
 EXPONENTS = np.linspace(0.02, 0.8, 40)  # of the power law: the paper's range
 
@@ -207,3 +206,8 @@ def phases(run: OnlineRun, seq_len: int) -> Sequence[dict]:
     """The path as the phases of a recipe, ready for `Phase`."""
     count = len(run.shares)
     return [{"until": (number + 1) / count, "seq_len": seq_len, "shares": row} for number, row in enumerate(run.shares)]
+
+
+def policy_of(settings: OnlineSettings, prior: np.ndarray, tokens: float) -> ADO:
+    """The policy of a run over so many tokens, beginning with the shares `prior` (D,)."""
+    return ADO(prior, least=settings.least, mean_part=settings.mean, after=settings.warmup * tokens)

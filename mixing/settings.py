@@ -2,17 +2,11 @@
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from ..corpus.store.errors import RequestError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from .online import ADO
-
 
 FITTED, TWO_PHASE = "fitted", "two_phase"  # what a recipe holds: one mixture, or another one for its end as well
 SWARM_BEST = ("best_of_swarm", "smoothed_best", "smoothed_second")  # by what was measured, and by its smoothed values
@@ -61,12 +55,6 @@ class OnlineSettings(BaseModel, frozen=True, extra="forbid"):
                 f"on more tokens, in smaller batches, or with a larger online.least"
             )
         return every
-
-    def choose(self, prior: "np.ndarray", tokens: float) -> "ADO":
-        """The policy of a run over so many tokens, beginning with the shares `prior` (D,)."""
-        from .online import ADO
-
-        return ADO(prior, least=self.least, mean_part=self.mean, after=self.warmup * tokens)
 
 
 def round_sizes(mixtures: int, rounds: int) -> list[int]:

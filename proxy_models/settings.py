@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from ..corpus.extensions import extensions
 from ..corpus.settings import File, Folder
 from ..corpus.store.errors import RequestError, unknown_name
+from ..training.schedules import Schedule, factor, rise
 
 if TYPE_CHECKING:
     from ..training.transformer import TransformerConfig
@@ -87,16 +88,12 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
 
     def rate(self, step: int) -> float:
         """The learning rate of a step relative to the peak, in (0, 1]."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.steps - self.warmup)
-        if self.schedule == "cosine":
-            import numpy as np
-
-            return 0.1 + 0.45 * (1 + float(np.cos(np.pi * done)))
-        if self.schedule == "wsd" and done > 0.8:
-            return max(1e-3, (1 - done) / 0.2)
-        return 1.0
+        if step < self.warmup:  # a run may be shorter than its warm-up
+            return rise(step, self.warmup)
+        warmup = self.warmup / self.steps
+        final = 0.1 if self.schedule == "cosine" else 0.0
+        shape = Schedule(kind=self.schedule, warmup=warmup, decay=0.2 * (1 - warmup), final=final)
+        return factor(shape, step, self.steps)
 
     def evaluated(self) -> list[int]:
         """Steps after which every model is measured; the last is the last step."""

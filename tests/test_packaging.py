@@ -1,6 +1,7 @@
 """The wheel, the layout and what importing costs."""
 
 import ast
+import importlib
 import importlib.metadata
 import re
 import subprocess
@@ -97,6 +98,38 @@ def test_no_module_of_any_room_imports_from_a_folder_above_it():
         for name in sorted(imported_rooms(path) & (set(MAY) - allowed - {room}))
     ]
     assert climbing == []
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below `gristmill` -> file, of every module of every room."""
+    paths = {path.relative_to(ROOT).with_suffix("").parts: path for path in sources()}
+    return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for parts, path in paths.items()}
+
+
+def imported(name: str, path: Path, known: dict[str, Path]) -> set[str]:
+    """Modules of ours that one imports, at its top, inside a function or for types alone."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+            whole = ".".join(part for part in base if part)
+            found |= {f"{whole}.{each.name}" if f"{whole}.{each.name}" in known else whole for each in node.names}
+    return found & set(known) - {name}
+
+
+def test_no_module_imports_another_in_a_circle_not_even_late_or_for_its_types():
+    known = modules()
+    left = {name: imported(name, path, known) for name, path in known.items()}
+    assert sum(map(len, left.values())) > 1000
+    while free := {name for name, needs in left.items() if not needs}:
+        left = {name: needs - free for name, needs in left.items() if name not in free}
+    assert left == {}
+
+
+def test_every_module_imports():
+    for name in modules():
+        importlib.import_module(f"gristmill.{name}")
 
 
 def test_the_wheel_brings_every_package_there_is():

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..corpus.store.errors import WorkspaceError
+from ..corpus.store.shards import sync
 from .run_folder import CHECKPOINTS
 from .transformer import ReadingMode, Transformer, TransformerConfig
 
@@ -44,14 +45,6 @@ def save(folder: str, model: dict[str, Tensor], optimiser: dict[str, Tensor], st
             f"checkpoint {folder} cannot be written: {error}; make room there and run the same command again, which "
             f"goes on from the checkpoint before"
         ) from error
-
-
-def sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def newest(folder: str) -> str:

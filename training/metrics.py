@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from ..corpus.store.errors import MissingExtra
+from ..corpus.store.shards import replacing
 
 
 class Metrics:
@@ -35,9 +36,8 @@ class Metrics:
     def _begin(self, step: int) -> None:
         """Drop what was said of later steps, and go on behind it."""
         keep = read_metrics(self._path, step)
-        with open(self._path + ".tmp", "w", encoding="utf-8") as file:
+        with replacing(self._path) as scratch, open(scratch, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in keep)
-        os.replace(self._path + ".tmp", self._path)
         self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115
 
     def rewind(self, step: int) -> None:

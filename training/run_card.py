@@ -1,19 +1,36 @@
 """The run card: what was trained on what, what it reached and what it cost. Refuses nothing."""
 
-from __future__ import annotations
+from typing import Any, Protocol
 
-from typing import TYPE_CHECKING, Any
-
+import numpy as np
 import torch
 
+from .data.loader import Loader
+from .data.online import Online
 from .data.repetition import repetition_warnings
 from .devices import mfu, peak
+from .distributed import Ranks
+from .transformer import Transformer
 
-if TYPE_CHECKING:
-    from .loop import Run
+
+class Trained(Protocol):
+    """What the loop has in hand when it ends."""
+
+    loader: Loader
+    model: Transformer
+    online: Online | None
+    ranks: Ranks
+    device: torch.device
+    prints: dict[str, str]
+    line: dict[str, Any]  # the last of metrics.jsonl
+    counts: np.ndarray  # (D,) int64 targets with loss
+    step: int
+    rolled_back: int
+    seconds: float  # of training, all stretches together
+    flops: float  # of a token
 
 
-def run_card(run: Run) -> dict[str, Any]:
+def run_card(run: Trained) -> dict[str, Any]:
     """Of a run that has ended. `tokens` are those read, padding included; `realised` counts the targets with loss."""
     loader = run.loader
     plan = loader.plan()

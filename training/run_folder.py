@@ -8,6 +8,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ..corpus.store.shards import replacing
+
 SETTINGS, CARD, METRICS, CHECKPOINTS = "settings.json", "run_card.json", "metrics.jsonl", "checkpoints"
 
 
@@ -61,6 +63,5 @@ def read_json(path: str) -> Any:
 
 
 def write_json(path: str, content: Any) -> None:
-    with open(path + ".tmp", "w", encoding="utf-8") as file:
+    with replacing(path) as scratch, open(scratch, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1, sort_keys=True)
-    os.replace(path + ".tmp", path)

@@ -65,12 +65,17 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
+def rise(step: int, warm: int, start: float = 0.0) -> float:
+    """The factor for step `step` (from 0) of a warm-up of `warm` steps that begins at `start`."""
+    return start + (1.0 - start) * (step + 1) / warm
+
+
 def factor(schedule: Schedule, step: int, steps: int) -> float:
     """The factor for step `step` (from 0) of `steps`. The first step learns, and so does the last: `final` is where the
     schedule would be after it."""
     warm = round(schedule.warmup * steps)
     if step < warm:
-        return schedule.start + (1.0 - schedule.start) * (step + 1) / warm
+        return rise(step, warm, schedule.start)
     at = step / steps
     begin, end = warm / steps, 1.0 - schedule.decay
     progress = (at - begin) / max(1.0 - begin, 1e-12)

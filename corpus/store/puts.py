@@ -30,7 +30,7 @@ from typing import Any, NewType, cast
 from fsspec.implementations.local import LocalFileSystem
 
 from .errors import RequestError, WorkspaceError
-from .shards import filesystem
+from .shards import filesystem, move_into_place
 
 Version = NewType("Version", str)
 PATIENCE = 60.0  # seconds to wait for another put into the same folder; a put takes milliseconds
@@ -144,13 +144,7 @@ def _replace(path: str, data: bytes, durable: bool) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
-    os.replace(beside, path)
-    if durable:
-        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    move_into_place(beside, path, durable)
 
 
 @contextmanager

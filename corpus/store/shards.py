@@ -122,8 +122,19 @@ def _put(fs: fsspec.AbstractFileSystem, scratch: str, path: str) -> None:
     if not isinstance(fs, LocalFileSystem):
         fs.put_file(scratch, path)
         return
+    move_into_place(scratch, path)
+
+
+def move_into_place(scratch: str, path: str, durable: bool = True) -> None:
+    """Rename a finished file within its folder and, where it is to outlive a power cut, sync the folder."""
     os.replace(scratch, path)
-    handle = os.open(os.path.dirname(path), os.O_RDONLY)
+    if durable:
+        sync(os.path.dirname(path))
+
+
+def sync(path: str) -> None:
+    """Have the disk hold a file, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

@@ -11,7 +11,7 @@ import unicodedata
 import numpy as np
 
 from .kernels import decode, hashed, jit
-from .layout import Layout, Spans
+from .spans import Spans
 
 OTHER, LETTER, NUMERIC, KATAKANA, JOINER, MID_LETTER, MID_NUMBER, MID_BOTH, EXTEND, SPACE, QUOTE, FLAG, HEBREW = range(
     13
@@ -66,11 +66,15 @@ def boundary_classes() -> np.ndarray:
     return table
 
 
-def unicode_words(layout: Layout) -> Spans:
-    """Every word of every text that begins with a character for which `str.isalnum` holds."""
-    kinds, table = boundary_classes(), layout.table
-    bounds, _ = _walk(layout.data, layout.ends, kinds, table, np.zeros(1, np.int64), False)
-    return Spans(bounds, *_walk(layout.data, layout.ends, kinds, table, bounds, True)[1])
+def unicode_words(data: np.ndarray, ends: np.ndarray, table: np.ndarray) -> Spans:
+    """Every word of every text that begins with a character for which `str.isalnum` holds.
+
+    data   uint8 UTF-8 of a batch             table  classes of code points, as `unicode.classes` gives them
+    ends   (D+1,) int64: text d is data[ends[d]:ends[d + 1]]
+    """
+    kinds = boundary_classes()
+    bounds, _ = _walk(data, ends, kinds, table, np.zeros(1, np.int64), False)
+    return Spans(bounds, *_walk(data, ends, kinds, table, bounds, True)[1])
 
 
 @jit

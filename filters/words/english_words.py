@@ -16,7 +16,7 @@ import numpy as np
 
 from .english_rules import named, special_cases, split
 from .kernels import decode, hashed, jit, slot
-from .layout import Layout, Spans
+from .spans import Spans
 
 REMEMBERED = 1 << 20
 SHAPED = 60  # bytes; the rules bound the parts of a host name by 63
@@ -95,14 +95,17 @@ class _Memory:
 _memory: list[_Memory] = []  # one a process, made on first use
 
 
-def english_words(layout: Layout) -> Spans:
-    """Tokens of every text, in order."""
+def english_words(data: np.ndarray, table: np.ndarray, chunks: Spans) -> Spans:
+    """Tokens of every text of a batch, in order.
+
+    data    uint8 UTF-8                         chunks  what stands between white space in each text
+    table   classes of code points, as `unicode.classes` gives them
+    """
     if not _memory:
         _memory.append(_Memory())
     memory = _memory[0]
-    chunks = layout.words("space")
     parts = (chunks.start, chunks.end, chunks.hash, chunks.chars, chunks.flags)
-    cuts = _simple(layout.data, *parts, *memory.special)
+    cuts = _simple(data, *parts, *memory.special)
     odd = np.flatnonzero(cuts == 0)
     missing = odd[_find(memory.keys, memory.stamps, chunks.hash, odd, cuts)]
     if len(missing):
@@ -112,11 +115,11 @@ def english_words(layout: Layout) -> Spans:
             missing = odd
         where = missing[at]
         spans = zip(chunks.start[where].tolist(), chunks.end[where].tolist(), strict=True)
-        data = memoryview(layout.data)  # type: ignore[arg-type]
-        memory.learn(layout.table, keys, [bytes(data[start:end]) for start, end in spans])
+        view = memoryview(data)  # type: ignore[arg-type]
+        memory.learn(table, keys, [bytes(view[start:end]) for start, end in spans])
         _find(memory.keys, memory.stamps, chunks.hash, odd, cuts)
     known = (memory.where, memory.tokens, memory.hashes)
-    return Spans(*_tokens(layout.data, layout.table, chunks.bounds, *parts, cuts, *known))
+    return Spans(*_tokens(data, table, chunks.bounds, *parts, cuts, *known))
 
 
 @jit

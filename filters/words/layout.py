@@ -16,33 +16,20 @@ lines   `lf`         between line feeds, as `text.split("\\n")`
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from . import unicode
+from .boundaries import unicode_words
+from .english_words import english_words
 from .kernels import bits, characters, decode, equal_bytes, hashed, in_phrase, jit, load, lowest, trimmed
+from .spans import Spans as Spans
 
 LINE_MODES = {"broken": 1, "runs": 2, "blocks": 3, "pairs": 4}
 # what `Layout.signs` tells of a text
 BREAKS, CURLY, BRACKET, HASH, DOTS, ELLIPSIS, PHRASE = (np.uint8(1 << bit) for bit in range(7))
-
-
-@dataclass(frozen=True)
-class Spans:
-    """Pieces of the texts of a batch, in order. S pieces in D documents."""
-
-    bounds: np.ndarray  # (D+1,) int64, document d has the pieces bounds[d] to bounds[d+1]
-    start: np.ndarray  # (S,) int64 first byte
-    end: np.ndarray  # (S,) int64 byte after the last
-    hash: np.ndarray  # (S,) uint64 of the bytes
-    chars: np.ndarray  # (S,) int32 code points
-    flags: np.ndarray  # (S,) uint16, classes of the characters, or-ed; of words only
-
-    def __len__(self) -> int:
-        return len(self.start)
 
 
 class Layout:
@@ -114,13 +101,9 @@ class Layout:
         if kind == "space":
             return Spans(*_words(self.data, self.ends, self.table))
         if kind == "unicode":
-            from .boundaries import unicode_words
-
-            return unicode_words(self)
+            return unicode_words(self.data, self.ends, self.table)
         if kind == "english":
-            from .english_words import english_words
-
-            return english_words(self)
+            return english_words(self.data, self.table, self.words("space"))
         raise ValueError(f"no words of kind {kind!r}")
 
 

@@ -21,6 +21,7 @@ from ...corpus.store.shards import Shard, filesystem, replacing
 from ...corpus.store.soundness import is_sound
 from ...corpus.store.workspace import Workspace
 from .beam import beam
+from .step import Step
 
 BLOCK = 256  # work items that travel in one element or lie in one file
 SPILLED = 16 * BLOCK  # work items that are held in memory
@@ -125,12 +126,12 @@ def map_shards(pipeline: beam.Pipeline, plan: Any, process: Process) -> Any:
 
     process  plan, item -> (table, shard) for each shard that it wrote
     """
-    return _work(pipeline, plan) | f"process {plan.stage}" >> beam.FlatMap(_process, plan.bare, process)
+    return _work(pipeline, plan) | f"process {plan.stage}" >> beam.FlatMap(Step(_process, plan.bare, process))
 
 
 def map_blocks(pipeline: beam.Pipeline, plan: Any, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
     """Work items -> whatever `function(item, plan, *more)` yields for the next verb; nothing is recorded as done."""
-    return _work(pipeline, plan) | f"read {plan.stage}" >> beam.FlatMap(_call, function, plan.bare, *more)
+    return _work(pipeline, plan) | f"read {plan.stage}" >> beam.FlatMap(Step(function, plan.bare, *more))
 
 
 def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> Any:
@@ -146,7 +147,7 @@ def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> Any:
 
 def group_by_key(blocks: Any, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
     """(key, block) ... -> what `function((key, blocks), *more)` yields, once for each key."""
-    return blocks | f"group {label}" >> beam.GroupByKey() | label >> beam.FlatMap(_call, function, *more)
+    return blocks | f"group {label}" >> beam.GroupByKey() | label >> beam.FlatMap(Step(function, *more))
 
 
 def gather(blocks: Any, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
@@ -160,7 +161,7 @@ def gather(blocks: Any, label: str, function: Callable[..., Iterator[Any]], *mor
         (whole, begun)
         | f"with a beginning {label}" >> beam.Flatten()
         | f"gather {label}" >> beam.GroupByKey()
-        | label >> beam.FlatMap(_gathered, function, *more)
+        | label >> beam.FlatMap(Step(_gathered, function, *more))
     )
 
 
@@ -170,7 +171,7 @@ def _gathered(group: tuple[int, Iterable[Any]], function: Callable[..., Iterator
 
 def run_once(pipeline: beam.Pipeline, label: str, function: Callable[..., Iterator[Any]], plan: Any) -> Any:
     """`function(nothing, plan)` on one worker: a graph whose work cannot be divided."""
-    return pipeline | f"begin {label}" >> beam.Create([None]) | label >> beam.FlatMap(_once, function, plan.bare)
+    return pipeline | f"begin {label}" >> beam.Create([None]) | label >> beam.FlatMap(Step(_once, function, plan.bare))
 
 
 def _once(_: None, function: Callable[..., Iterator[Any]], plan: Any) -> Iterator[Any]:
@@ -193,11 +194,6 @@ def commit(reports: Any, plan: Any) -> Any:
 
 
 # ---- how it is done
-
-
-def _call(element: Any, function: Callable[..., Iterator[Any]], *more: Any) -> Iterator[Any]:
-    """Keeps annotations of a stage's own functions, which name its settings, from Beam's type checks."""
-    yield from function(element, *more)
 
 
 def _work(pipeline: beam.Pipeline, plan: Any) -> Any:

@@ -20,7 +20,8 @@ from ...corpus.store.errors import MissingExtra, RequestError
 from ...corpus.store.shards import fingerprint
 from .cache import Reply
 from .engine import Done, Request, chat_text
-from .local_settings import OWN_CONFIG, OWN_TOKENIZER, OWN_WEIGHTS, LocalSettings, own_files
+from .local_files import OWN_CONFIG, OWN_TOKENIZER, OWN_WEIGHTS, own_files
+from .settings import LocalSettings
 
 
 class Decoder(Protocol):

@@ -33,7 +33,7 @@ class EngineOptions(BaseModel, frozen=True, extra="forbid"):
             return {"kind": "endpoint", "url": self.endpoint, "model": self.model}
         if self.model is None:
             return None
-        from .local_settings import own_files
+        from .local_files import own_files
 
         return {"kind": "gristmill" if own_files(self.model) is not None else "transformers", "path": self.model}
 

@@ -52,7 +52,7 @@ class LocalSettings(BaseModel, frozen=True, extra="forbid"):
 
     def recorded(self) -> dict[str, Any]:
         """What changes an answer: the weights themselves, wherever they lie, and the arithmetic."""
-        from .local_settings import weights_fingerprint
+        from .local_files import weights_fingerprint
 
         return {
             "kind": self.kind,
@@ -73,7 +73,7 @@ class VllmSettings(BaseModel, frozen=True, extra="forbid"):
 
     def recorded(self) -> dict[str, Any]:
         """What changes an answer."""
-        from .local_settings import weights_fingerprint
+        from .local_files import weights_fingerprint
 
         return {"kind": self.kind, "weights": weights_fingerprint(self.path), "options": self.options}
 

@@ -1,7 +1,7 @@
 """A fleet: many small language models, one mixture each, trained in one program.
 
 Groups of models are trained with stacked weights (`stacked`), so that one operation serves the whole group; how many
-go together is chosen by a short probe (`fleet_probe`) or given. Models share nothing but the arithmetic: losses,
+go together is chosen by a short probe (`probe`) or given. Models share nothing but the arithmetic: losses,
 gradients, clipping, learning rate and life are each model's own, and a model that diverges is stopped and reported
 while the others go on. With equal seeds models start equal and read prefixes of the same streams (`order`), so that
 differences between mixtures are paired; other seeds measure the noise.
@@ -23,9 +23,10 @@ from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import fingerprint
 from ..settings import FleetSettings as FleetSettings
 from .checkpoint import Trail
-from .group import Group
+from .graph import group_of
 from .order import DataOrder, TwoPhases, checked
 from .pool import TokenPool
+from .probe import fits, probe
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def train_fleet(
         for first in range(0, K, size):
             models = slice(first, min(first + size, K))
             order = _order(pool, mixtures[models], seeds[models], settings, last and (last[0], last[1][models]))
-            group = Group(pool, order, settings, rates[models], None if states is None else states[models])
+            group = group_of(pool, order, settings, rates[models], None if states is None else states[models])
             told = [last[0], last[1][models].tolist()] if last else []
             work = fingerprint(made_from, mixtures[models].tolist(), seeds[models], rates[models], *told)
             parts.append(group.train(Trail(checkpoint, first, work), keep_weights, after))
@@ -162,8 +163,6 @@ def _group_size(pool: TokenPool, mixtures: np.ndarray, settings: FleetSettings, 
         return min(settings.group, K), f"groups of {min(settings.group, K)}: as asked"
     if settings.execution == "sequential":
         return 1, "one model after another: as asked"
-    from .probe import fits, probe
-
     most = fits(pool, settings, K)
     if settings.execution == "stacked":
         why = "all together: as asked" if most >= K else f"groups of {most}: memory holds no more"

@@ -5,17 +5,18 @@ reads; losses, life and the number of updates stay on the device. `body` is ordi
 it has to agree with `Group.step`.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from ..settings import FleetSettings
+from .group import Group
+from .order import DataOrder
+from .pool import TokenPool
 from .stacked_optimizer import clip, norms
-
-if TYPE_CHECKING:
-    from .group import Group
 
 WARM_UP = 3  # steps before the capture, so that libraries choose their kernels; their effect is undone
 
@@ -81,3 +82,30 @@ class GraphedStep:
         with torch.no_grad():
             for tensor, old in zip(state, before, strict=True):
                 tensor.copy_(old)
+
+
+class GraphedGroup(Group):
+    """A group whose steps are replays of a captured one: on a GPU."""
+
+    _graph: GraphedStep | None = None
+
+    def step(self) -> Tensor:
+        """As of a group; the losses are overwritten by the next step."""
+        if self._graph is None:  # not before the state of an earlier run was read
+            self._graph = GraphedStep(self)
+        return self._graph.run()
+
+    def lives(self) -> np.ndarray:
+        return self.stopped if self._graph is None else self._graph.stopped.cpu().numpy().copy()
+
+
+def group_of(
+    pool: TokenPool,
+    order: DataOrder,
+    settings: FleetSettings,
+    rates: Sequence[float],
+    states: Sequence[Mapping[str, Tensor]] | None = None,
+) -> Group:
+    """The group of these models, as its device takes it."""
+    kind = GraphedGroup if settings.where() == "cuda" else Group
+    return kind(pool, order, settings, rates, states)

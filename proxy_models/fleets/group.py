@@ -2,14 +2,14 @@
 
 The pool lies on the device once; a step asks the data order where its rows begin and gathers them there. Losses and
 gradients of the output layer come tile by tile from `heads`, everything below it from autograd. On a GPU the step is
-captured as a CUDA graph (`fleet_graph`).
+captured as a CUDA graph (`graph.GraphedGroup`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,17 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...training.evaluation import text_rows, windows
+from ..settings import FleetSettings
 from . import heads
 from .checkpoint import Trail
-from .graph import GraphedStep
 from .order import DataOrder
 from .pool import HeldOutTokens, TokenPool
 from .stacked import StackedTransformer
 from .stacked_optimizer import AdamState, AdamW, clip, norms
 from .stacked_trunk import Trunk
-
-if TYPE_CHECKING:
-    from .fleet import FleetSettings
 
 TABLES = ("embed.weight", "head.weight")  # their gradients do not come from autograd
 EVALUATION_TOKENS = 1 << 15  # of all models together, at a time
@@ -62,7 +59,6 @@ class Group:
         self.heldout = HeldOutRows(pool, settings.seq_len, self.device)
         self._reach = torch.arange(settings.seq_len + 1, device=self.device)
         self.step_done = 0
-        self._graph: GraphedStep | None = None
         self.gradient = {name: torch.zeros_like(weight) for name, weight in self.net.weights.items()}
         self._looked_up = torch.zeros(0, dtype=torch.int64)  # rows of the embedding's gradient that are not zero
         self._trunk = None
@@ -84,8 +80,7 @@ class Group:
             if after is not None:
                 after(self.step_done, self.settings.steps)
             if self.step_done in evaluated:
-                if self._graph is not None:
-                    self.stopped = self._graph.stopped.cpu().numpy().copy()
+                self.stopped = self.lives()
                 bits = self.heldout.bits_per_byte(self.net, self.dtype)
                 measured.append(np.where(self.stopped[:, None] < 0, bits, np.nan))
                 losses.append(loss.cpu().numpy().astype(np.float64))
@@ -99,10 +94,6 @@ class Group:
 
     def step(self) -> Tensor:
         """One update of every living model. Returns the losses (K,) float32, NaN of those that have been stopped."""
-        if self.device == "cuda":
-            if self._graph is None:
-                self._graph = GraphedStep(self)
-            return self._graph.run()
         loss, gradients = self.gradients(self.rows(torch.from_numpy(self.order.starts(self.step_done))))
         norm = norms(gradients)
         self._judge(loss.numpy(), norm.numpy())
@@ -114,6 +105,10 @@ class Group:
             self.update.fused(self.weights, gradients, self.adam, [rate * now for rate in self.rates], alive.tolist())
         self.step_done += 1
         return torch.where(alive, loss, torch.nan)
+
+    def lives(self) -> np.ndarray:
+        """(K,) int64: the step at which each model was stopped, -1 for those that live."""
+        return self.stopped
 
     def _judge(self, loss: np.ndarray, norm: np.ndarray) -> None:
         """Stop models whose loss or gradient is not finite, or who do far worse than guessing."""

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import torch
 
-from .group import Group
+from .graph import group_of
 from .order import DataOrder
 from .pool import TokenPool
 
@@ -71,7 +71,7 @@ def measured(pool: TokenPool, mixtures: np.ndarray, settings, seeds: list[int], 
     for size in sizes:
         models = np.arange(size) % len(mixtures)
         order = DataOrder(pool, mixtures[models], [seeds[k] for k in models], settings.seq_len, settings.sequences)
-        group = Group(pool, order, settings, [1e-6] * size)
+        group = group_of(pool, order, settings, [1e-6] * size)
         group.step()  # the first step allocates
         took = []
         for _ in range(STEPS):

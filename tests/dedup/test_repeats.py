@@ -224,6 +224,7 @@ def test_a_crash_anywhere_is_completed_by_the_same_command(corpus, crashing, cra
     assert files_of(crashed, *CUT) == files_of(whole, *CUT)
 
 
+@pytest.mark.slow
 def test_other_partitions_of_the_key_space_cut_the_same(corpus, monkeypatch):
     one, other = (corpus(repeating(), shards=3, at=at) for at in ("one", "other"))
     run(one, **ASKED)

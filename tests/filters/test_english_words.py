@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.filters.words.english_rules import named, special_cases, split
-from gristmill.filters.words.english_words import english_words
 from gristmill.filters.words.layout import Layout
 
 PIECES = st.one_of(
@@ -20,7 +19,7 @@ CHUNKS = st.lists(PIECES, min_size=1, max_size=7).map("".join).filter(lambda chu
 
 def words(chunks):
     layout = Layout(pa.array([" ".join(chunks)]))
-    found = english_words(layout)
+    found = layout.words("english")
     data = bytes(layout.data)
     return [data[start:end].decode() for start, end in zip(found.start.tolist(), found.end.tolist(), strict=True)]
 

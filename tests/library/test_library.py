@@ -76,6 +76,7 @@ assert gm.pii("to a.b@example.org") == [(3, 18, "email")]
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_commands_of_curation_work_without_torch_and_the_others_say_what_to_install(tmp_path: Path):
     corpus(tmp_path / "a.jsonl")
     program = f"""

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.mixing.online import ADO, GroupDRO, OnlineSettings, doremi, falling, phases, train_online
+from gristmill.mixing.online import ADO, GroupDRO, doremi, falling, phases, train_online
 from gristmill.mixing.recipe import RecipePhase
+from gristmill.mixing.settings import OnlineSettings
 from gristmill.proxy_models.fleets.fleet import FleetSettings
 from gristmill.proxy_models.fleets.pool import TokenPool
 

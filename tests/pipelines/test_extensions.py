@@ -136,3 +136,47 @@ def test_a_file_adds_a_command_and_its_parts_reach_worker_processes(tmp_path):
     assert "no signal" in gristmill(dict(os.environ), "filter", "-w", space, *rules, code=2)
     gristmill(dict(os.environ), "filter", "-w", space, *rules, "--workers", "2", "--plugin", own)
     assert Workspace(str(space)).table("decisions/filter").finished("test").counts["dropped"] == 3
+
+
+PLUGIN = """
+from dataclasses import dataclass
+
+
+@dataclass
+class Shout:
+    mark: str
+
+    def __call__(self, element, more):
+        yield element.upper() + self.mark + more
+"""
+
+
+def test_a_step_brings_its_plugin_to_a_worker_that_does_not_have_the_file(tmp_path, monkeypatch):
+    from gristmill.pipelines.engine.step import Step, pickler
+
+    monkeypatch.setenv(extensions.VARIABLE, "")
+    path = tmp_path / "shout.py"
+    path.write_text(PLUGIN)
+    extensions.add_plugins([str(path)])
+    extensions.load_plugins()
+    shout = sys.modules[extensions.module_name(str(path))].Shout
+    packed = tmp_path / "step"
+    packed.write_bytes(pickler.dumps(Step(shout("!"), "?")))
+    path.unlink()
+    program = (
+        "import sys; from gristmill.pipelines.engine.step import pickler\n"
+        "step = pickler.loads(open(sys.argv[1], 'rb').read()); print(list(step('a')))\n"
+        "from gristmill.corpus.extensions import plugins; print(len(plugins()))\n"
+        "pickler.loads(open(sys.argv[1], 'rb').read()); print(len(plugins()))"
+    )
+    bare = {name: value for name, value in os.environ.items() if name != extensions.VARIABLE}
+    done = subprocess.run([sys.executable, "-c", program, str(packed)], capture_output=True, text=True, env=bare)
+    assert done.stdout.split("\n") == ["['A!?']", "1", "1", ""], done.stderr
+
+
+def test_a_step_without_plugins_travels_as_it_is(monkeypatch):
+    from gristmill.pipelines.engine.step import Step, pickler
+
+    monkeypatch.setenv(extensions.VARIABLE, "")
+    step = pickler.loads(pickler.dumps(Step(lambda element, more: iter([element + more]), 2)))
+    assert list(step(1)) == [3]

@@ -136,6 +136,7 @@ def test_a_dask_cluster_gives_the_same_tables(finished, tmp_path):
     assert contents(workspace) == contents(whole)
 
 
+@pytest.mark.slow
 def test_one_flipped_byte_is_found_and_its_shard_named(finished, tmp_path):
     folder, _ = finished
     workspace = tmp_path / "damaged"

@@ -42,6 +42,7 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_the_example_recalls_then_deduplicates_then_is_precise(folder, monkeypatch):
     monkeypatch.chdir(folder)
     settings = load_settings(EXAMPLE).model_copy(update={"workers": 1})

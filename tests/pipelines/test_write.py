@@ -137,6 +137,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ROWS)
 def test_rows_of_any_schemas_come_back_by_schema_and_value_in_one_call_and_by_growth(tmp_path_factory, files):

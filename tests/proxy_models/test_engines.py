@@ -18,7 +18,7 @@ from gristmill.pipelines.stages.tag.lessons import LABEL, LabelSettings
 from gristmill.proxy_models.engines.cache import RequestCache
 from gristmill.proxy_models.engines.engine import Request, Spending, answer, choice_of, cost
 from gristmill.proxy_models.engines.local import LocalEngine, allowed, pick, save_own, token_batches
-from gristmill.proxy_models.engines.local_settings import weights_fingerprint
+from gristmill.proxy_models.engines.local_files import weights_fingerprint
 from gristmill.proxy_models.engines.open import engine_settings, open_engine
 from gristmill.training.transformer import Transformer, TransformerConfig
 

@@ -13,8 +13,8 @@ from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.schema import DECISIONS, DOCUMENTS
 from gristmill.corpus.store.workspace import Workspace
-from gristmill.mixing.online import OnlineSettings
 from gristmill.mixing.recipe import RecipePhase, Tokenizer, load_recipe, make_recipe, save_recipe
+from gristmill.mixing.settings import OnlineSettings
 from gristmill.pipelines.cli import main
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.rewrite.stage import LINEAGE

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...corpus.store.errors import RequestError
-from ...corpus.store.shards import checksum
-from ..checkpoint import MODEL, load_model, newest, sync
+from ...corpus.store.shards import checksum, replacing
+from ..checkpoint import MODEL, load_model, newest
 from ..data.loader import Loader
 from ..distributed import Ranks
 from ..loop_settings import Teacher as Teacher
@@ -86,9 +86,8 @@ def write_cache(folder: str, model: Transformer, loader: Loader, teacher: Teache
         shape = (*ids.shape, teacher.k)
         shares = torch.cat([top.values for top in tops]).view(shape).half().cpu()
         chosen = torch.cat([top.indices for top in tops]).view(shape).int().cpu()
-        save_file({"ids": chosen, "shares": shares}, name + ".tmp")
-        sync(name + ".tmp")
-        os.rename(name + ".tmp", name)
+        with replacing(name) as scratch:
+            save_file({"ids": chosen, "shares": shares}, scratch)
 
 
 def step_file(folder: str, step: int) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from ....corpus.store.errors import RequestError
 from ....corpus.store.shards import checksum, fingerprint
 from ....corpus.store.workspace import Workspace
+from ....mixing.online import policy_of
 from ....mixing.recipe import Recipe, load_recipe
 from ....training import checkpoint
 from ....training.data.loader import Loader, Phase
@@ -104,7 +105,7 @@ def data_of(
     caps = {name: domain.max_epochs for name, domain in recipe.domains.items()}
     epochs = {name: min(caps.get(name) or math.inf, settings.max_epochs or math.inf) for name in loader.names}
     shares = np.array([loader.phases[0].shares[name] for name in loader.names])
-    policy = asked.choose(shares / shares.sum(), steps * batch)
+    policy = policy_of(asked, shares / shares.sum(), steps * batch)
     return loader, Online(loader, policy, {name: cap * pool[name].tokens for name, cap in epochs.items()})
 
 

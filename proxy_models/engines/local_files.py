@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import fingerprint
-from .settings import LocalSettings as LocalSettings
 
 OWN_CONFIG, OWN_WEIGHTS, OWN_TOKENIZER = "gristmill.json", "model.safetensors", "tokenizer.json"
 

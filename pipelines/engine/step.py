@@ -1,0 +1,51 @@
+"""What a graph calls on each element, and how it reaches a worker: with the plug-in files that it may need.
+
+A local worker process inherits the plug-ins of the one that started it. Any other (another machine, another user's
+service) knows nothing of them, so that a step carries their text and, where it arrives, has them loaded before what was
+pickled with their classes is read.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from apache_beam.internal import pickler
+
+from ...corpus.extensions import add_plugins, load_plugins, module_name, plugins
+
+
+class Step:
+    """`function(element, *more)` as one callable without annotations, which Beam would take for its own."""
+
+    def __init__(self, function: Callable[..., Iterator[Any]], *more: Any) -> None:
+        self.function, self.more = function, more
+
+    def __call__(self, element: Any) -> Iterator[Any]:
+        yield from self.function(element, *self.more)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not plugins():
+            return Step, (self.function, *self.more)
+        return _arrived, (_texts(), pickler.dumps((self.function, *self.more)))
+
+
+def _texts() -> dict[str, bytes]:
+    """Name of the file -> its text, of every plug-in."""
+    texts = {}
+    for path in plugins():
+        with open(path, "rb") as file:
+            texts[os.path.basename(path)] = file.read()
+    return texts
+
+
+def _arrived(texts: dict[str, bytes], packed: bytes) -> Step:
+    there = {module_name(path) for path in plugins()}
+    for name, text in texts.items():
+        if module_name(name, text) not in there:
+            folder = tempfile.mkdtemp(prefix="gristmill-plugin-")
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(text)
+            add_plugins([os.path.join(folder, name)])
+    load_plugins()
+    return Step(*pickler.loads(packed))
