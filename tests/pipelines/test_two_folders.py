@@ -84,7 +84,7 @@ def by_models(folder: Path, workspace: Path, workers: int) -> list[str]:
     model = ("--model", workspace / "proxies" / "color" / "prior.safetensors")
     return [
         *said,
-        done("semantic", *model, "--epsilon", "0.0001", *where),
+        done("semantic", *model, "--epsilon", "0.0001", "--components", "0", *where),
         done("tag", "--domain", "suffix", *where),
         done("score", "rds", *wanted, "--model", f"prior={model[1]}", *where),
         done("select", "--by", "color", "--share", "0.7", *where),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ....corpus.store import fate, schema
@@ -35,6 +36,7 @@ from .passes import Told, group_shard, look_inside, measure, narrow, settle, sta
 from .rows import ScoredUnits, keys_of, names_of, read_scores, split_name, units_of
 from .settings import SelectSettings as SelectSettings
 
+BATCH = 1 << 16  # decisions that are written at a time
 SELECT, DECISIONS, EDITS = "select", "decisions/select", "edits/select"
 
 
@@ -104,7 +106,7 @@ def select_items(plan: Plan[SelectSettings]) -> list[Work]:
 
 select = Stage[SelectSettings](
     name=SELECT,
-    version=2,
+    version=3,  # decisions are written in blocks of another size
     tables=(DECISIONS, EDITS),
     inputs=select_inputs,
     graph=select_graph,
@@ -186,18 +188,23 @@ def decide_shard(group: tuple[str, Iterable[Any]], plan: Plan[SelectSettings]) -
         own = units_of(work, plan)
         kept, best, least = _kept(own, told, plan)
         units: dict[str, list[tuple[bool, float]]] = {}
-        for id, keep, key in zip(own.ids, kept[0].tolist(), best.tolist(), strict=True):
-            units.setdefault(id, []).append((keep, key))
+        if settings.unit == "chunks":
+            for id, keep, key in zip(own.ids, kept[0].tolist(), best.tolist(), strict=True):
+                units.setdefault(id, []).append((keep, key))
         yield _write_edits(plan, work, units)
         with plan.writer(DECISIONS, work.name, schema.DECISIONS) as out:
-            counts = {"in": 0, "kept": 0, "dropped": 0}
-            for batch in work.documents.read(["id"]):
-                rows = [_decision(id, units.get(id, []), rule, least, settings) for id in batch["id"].to_pylist()]
-                out.write_rows(rows)
-                counts["in"] += len(rows)
-                counts["kept"] += sum(row["kept"] for row in rows)
-            counts["dropped"] = counts["in"] - counts["kept"]
-            out.counts.update(counts)
+            if settings.unit == "chunks":
+                for batch in work.documents.read(["id"]):
+                    out.write_rows(
+                        _decision(id, units.get(id, []), rule, least, settings) for id in batch["id"].to_pylist()
+                    )
+            for at in range(0, len(own.ids) if settings.unit == "documents" else 0, BATCH):
+                part = slice(at, at + BATCH)
+                out.write_batch(
+                    _decisions(own.ids[part], kept[0][part], best[part], rule, _limit(least, settings), settings)
+                )
+            dropped = out.rows - _kept_rows(units, kept[0], settings)
+            out.counts.update({"in": out.rows, "kept": out.rows - dropped, "dropped": dropped})
         yield DECISIONS, out.shard
         sizes = own.sizes
         compared = {
@@ -223,6 +230,41 @@ def _kept(
     return [kept], own.keys, None if place == EDGES[0] else -place.real
 
 
+def _kept_rows(units: dict[str, list[tuple[bool, float]]], kept: np.ndarray, settings: SelectSettings) -> int:
+    """Documents that are kept, whole or in part."""
+    if settings.unit == "documents":
+        return int(kept.sum())
+    return sum(any(keep for keep, _ in own) for own in units.values())
+
+
+def _sign(settings: SelectSettings) -> float:
+    return -1.0 if settings.smallest and settings.draw == "top" else 1.0
+
+
+def _limit(least: float | None, settings: SelectSettings) -> float | None:
+    """What a score is held against, as the user knows scores."""
+    return settings.threshold if settings.threshold is not None else None if least is None else _sign(settings) * least
+
+
+def _decisions(
+    ids: list[str], kept: np.ndarray, keys: np.ndarray, rule: str, limit: float | None, settings: SelectSettings
+) -> pa.RecordBatch:
+    """Decisions on whole documents."""
+    absent = pa.array(np.isnan(keys))
+    out = pa.array(~kept & ~np.isnan(keys))
+    nothing = pa.scalar(None, pa.float64())
+    columns = {
+        "id": pa.array(ids, pa.string()),
+        "kept": pa.array(kept),
+        "stage": pa.repeat(SELECT, len(ids)),
+        "rule": pc.if_else(pa.array(kept), pa.scalar(None, pa.string()), pc.if_else(absent, "unscored", rule)),
+        "value": pc.if_else(out, pa.array(_sign(settings) * keys), nothing),
+        "threshold": pc.if_else(out, pa.scalar(limit, pa.float64()), nothing),
+        "duplicate_of": pa.nulls(len(ids), pa.string()),
+    }
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=schema.DECISIONS)
+
+
 def _decision(
     id: str, units: list[tuple[bool, float]], rule: str, cut: float | None, settings: SelectSettings
 ) -> dict[str, Any]:
@@ -231,9 +273,7 @@ def _decision(
         return {"id": id, "kept": True, "stage": SELECT}
     row: dict[str, Any] = {"id": id, "kept": False, "stage": SELECT, "rule": rule if known else "unscored"}
     if known:
-        sign = -1.0 if settings.smallest and settings.draw == "top" else 1.0
-        limit = settings.threshold if settings.threshold is not None else (None if cut is None else sign * cut)
-        row |= {"value": sign * max(known), "threshold": limit}
+        row |= {"value": _sign(settings) * max(known), "threshold": _limit(cut, settings)}
     return row
 
 
