@@ -96,7 +96,7 @@ class NamedRows:
 
 def is_told(value: object) -> bool:
     """Whether this is what `told` gave."""
-    return isinstance(value, Mapping) and value.keys() == {"parts", "length", "fingerprint"}
+    return isinstance(value, Mapping) and set(value) == {"parts", "length", "fingerprint"}
 
 
 def from_told(value: Mapping[str, Any]) -> tuple[None, int, str, tuple[ListPart, ...]]:
