@@ -9,7 +9,7 @@ LINKED := $(VENV)/linked/gristmill
 
 DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_optimizer.py tests/training
 
-.PHONY: demo test slow determinism check format bench clean linked
+.PHONY: demo test slow determinism check format bench docs clean linked
 
 demo: $(DEMO)
 	$(BIN)/gristmill demo --workspace demo
@@ -37,12 +37,17 @@ linked: $(READY)
 check: $(READY) linked
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell -L ist --skip docs/reference,docs/_build README.md CONTRIBUTING.md CHANGELOG.md DECISIONS.md docs
 	$(BIN)/pyright
 	$(BIN)/pyright --project .ci/strict.json
 
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# the site, into docs/_build/html; a warning is an error
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

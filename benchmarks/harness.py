@@ -85,7 +85,7 @@ def task_of(name: str, target: Target, folder: str) -> ConfigurableTask:
     rows = [
         {"query": item.context, "choices": [text[1:] for text in item.continuations], "gold": item.gold}
         if target.choices
-        else {"query": item.context, "text": item.continuations[0][bool(item.context) :]}
+        else {"query": item.context, "text": item.continuations[0]}  # no delimiter is put between
         for item in target.items
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -1,5 +1,7 @@
 """gristmill: raw web crawl in, a data mixture proven to train a better model out.
 
+::
+
     import gristmill as gm
 
     ws = gm.Workspace("crawl")

@@ -1,0 +1,118 @@
+"""The pages of the site: their blocks run as they stand, what they name exists, and the README takes its figures from
+what the benchmarks printed."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..pipelines.test_named_commands import COMMAND, OPTION, OTHERS, PROSE, made
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def loaded(name: str):
+    specification = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[module.__name__] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+execute, claims = loaded("execute"), loaded("claims")
+# options of other programs that pages name: Beam's runners, Dask, Dolma, our benchmarks
+OF_OTHERS = {"--dask_client_address", "--help", "--host", "--no-dashboard", "--nthreads", "--nworkers", "--port",
+             "--profile", "--project", "--region", "--rounds", "--taggers", "--temp_location", "--version"}  # fmt: skip
+WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if "reference" not in path.parts]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", execute.pages(), ids=lambda page: page.stem)
+def test_every_block_of_a_page_runs_and_prints_what_is_shown(page, tmp_path):
+    outcomes = execute.run_page(page, tmp_path)
+    assert outcomes
+    for outcome in outcomes:
+        assert outcome.code == 0, f"{outcome.block.body}\n{outcome.said}"
+        assert outcome.as_shown, f"{outcome.block.body}\n{outcome.printed}"
+
+
+def test_there_are_eight_jobs_and_each_is_run():
+    (listed,) = re.findall(r"```\{toctree\}.*?\n\n(.*?)```", (DOCS / "jobs" / "index.md").read_text(), re.DOTALL)
+    jobs = set(listed.split())
+    assert len(jobs) == 8
+    assert jobs == {page.stem for page in execute.pages() if page.parent.name == "jobs"}
+
+
+def test_the_data_and_the_answer_of_a_job_are_at_most_three_commands_apart():
+    for page in execute.pages():
+        for block in execute.blocks(page):
+            if block.kind == "bash" and page.parent.name == "jobs":
+                assert len(re.findall(r"^gristmill (?!sql|status|audit|show|list)", block.body, re.MULTILINE)) <= 3, (
+                    page
+                )
+
+
+@pytest.mark.parametrize("page", [*WRITTEN, ROOT / "README.md"], ids=lambda page: page.stem)
+def test_every_command_and_option_that_a_page_names_exists(page):
+    commands = made()
+    options = {flag for c in commands.values() for p in c.params for flag in (*p.opts, *p.secondary_opts)}
+    known = options | OTHERS | OF_OTHERS
+    text = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", page.read_text(encoding="utf-8"), re.DOTALL))
+    named = [found.group(1) for found in COMMAND.finditer(text)]
+    assert [name for name in named if name not in commands and name not in PROSE] == []
+    assert [flag for flag in OPTION.findall(text) if flag not in known] == []
+
+
+def test_a_page_that_shows_something_else_is_told_apart():
+    shown = "stage  n\n-----  -\n...\n(2 rows)\n"
+    assert execute.matches(shown, "stage  n   \n-----  -\na      1\nb      2\n(2 rows)\n\n")
+    assert not execute.matches(shown, "stage  n\n-----  -\na      1\n(1 row)\n")
+    assert not execute.matches("1\n", "2\n")
+
+
+def test_a_block_that_fails_ends_its_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```bash\necho a; exit 3\n```\n\n```text\na\n```\n\n```python\nprint(1)\n```\n")
+    (outcome,) = execute.run_page(page, tmp_path)
+    assert (outcome.code, outcome.printed, outcome.as_shown) == (3, "a\n", True)
+
+
+def test_what_was_printed_is_written_into_the_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```bash\necho b\n```\n\n```text\na\n```\n")
+    execute.written(page, execute.run_page(page, tmp_path))
+    assert page.read_text() == "```bash\necho b\n```\n\n```text\nb\n```\n"
+
+
+def test_the_readme_is_one_page_and_takes_its_figures_from_the_results():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert claims.page() == text
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "gristmill mix" in (tmp_path / "reference" / "commands.html").read_text()
+
+
+def test_every_link_between_files_leads_somewhere():
+    lost = []
+    for page in [*WRITTEN, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#:]+\.(?:md|py|ipynb|yaml|svg|png))", page.read_text(encoding="utf-8")):
+            if "reference/" not in target and not (page.parent / target).exists():
+                lost.append(f"{page.name}: {target}")
+    assert lost == []
+
+
+def test_every_image_has_a_text():
+    for page in [*WRITTEN, ROOT / "README.md"]:
+        assert "![](" not in page.read_text(encoding="utf-8"), page
