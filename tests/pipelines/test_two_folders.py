@@ -82,11 +82,12 @@ def by_models(folder: Path, workspace: Path, workers: int) -> list[str]:
         done("score", "color", *wanted, "--settings", folder / "color.yaml", *where),
     ]
     model = ("--model", workspace / "proxies" / "color" / "prior.safetensors")
+    tokenizer = ("--tokenizer", workspace / "proxies" / "color" / "tokenizer.json")
     return [
         *said,
         done("semantic", *model, "--epsilon", "0.0001", "--components", "0", *where),
         done("tag", "--domain", "suffix", *where),
-        done("score", "rds", *wanted, "--model", f"prior={model[1]}", *where),
+        done("score", "rds", *wanted, *tokenizer, "--model", f"prior={model[1]}", *where),
         done("select", "--by", "color", "--share", "0.7", *where),
         done("tokenize", "--vocab-size", "300", *where),
     ]
