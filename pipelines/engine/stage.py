@@ -153,6 +153,12 @@ class _Part:
     damaged: bool  # a file of it is gone
 
     @property
+    def anew(self) -> float:
+        """How much is made, relative to what is in force."""
+        items = len(self.held.work) if self.held is not None else 0
+        return (len(self.made) - len(self.kept)) / items if items and self.made else 1.0
+
+    @property
     def complete(self) -> bool:
         """Whether nothing has to be done and nothing has to go."""
         return self.held is not None and len(self.held.work) == len(self.kept) == len(self.made)
@@ -176,9 +182,7 @@ def run_stage(
         for part in parts:
             if part.held is not None and not _same(part, plan):
                 raise RequestError(_refusal(part, plan))
-    if stage.items is None or not stage.whole:
-        anew = [(part.held, 1 - len(part.kept) / max(1, len(part.made))) for part in parts]
-        say_room(workspace, stage.command or stage.name, anew, quiet)
+    say_room(workspace, stage.command or stage.name, [(part.held, part.anew) for part in parts], quiet)
     call, places = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
     with writing(workspace, stage.command or stage.name):
         if stage.begin is not None:

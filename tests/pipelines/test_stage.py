@@ -235,9 +235,6 @@ def test_a_re_run_that_the_disk_has_clearly_no_room_for_is_refused_before_it_beg
             run_stage(COUNT, workspace, CountSettings(factor=2), RunnerOptions(), force=True)
             assert "count needs about" in capsys.readouterr().err
     assert numbers(workspace) == [4, 6]
-    put_documents(workspace, {"a.parquet": 2, "b.parquet": 3, "c.parquet": 1})
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    run(workspace, factor=2)  # what is new lies beside nothing of the old
 
 
 @pytest.mark.parametrize("count", [3, 2 * SPILLED + 700])
