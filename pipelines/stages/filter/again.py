@@ -15,6 +15,6 @@ def measure(asked: Again) -> None:
 
 def decide(asked: Again) -> None:
     """As it was asked for."""
-    asked = asked.settings(DecideSettings)
-    settings = FilterSettings(**{name: getattr(asked, name) for name in DecideSettings.model_fields})
+    own = asked.settings(DecideSettings)
+    settings = FilterSettings(**{name: getattr(own, name) for name in DecideSettings.model_fields})
     run_filter(asked.workspace, settings, asked.options, force=True, quiet=asked.quiet)
