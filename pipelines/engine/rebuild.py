@@ -22,7 +22,7 @@ from ...corpus.store.fate import BEFORE
 from ...corpus.store.shards import filesystem, read_batches
 from ...corpus.store.soundness import opened
 from ...corpus.store.workspace import Table, Workspace
-from .replay import Again, Replay, replays
+from .replay import Again, RecordedStage, replays
 from .runner import RunnerOptions
 
 SETTLED = 3  # rounds; rewritten documents enter the corpus again, and the second round changes nothing more
@@ -55,7 +55,7 @@ def rebuild(
     return [name for name in dict.fromkeys(done) if name not in left], left
 
 
-def _repeat(step: Replay, again: Again, done: list[str], left: dict[str, str]) -> None:
+def _repeat(step: RecordedStage, again: Again, done: list[str], left: dict[str, str]) -> None:
     """Run one stage again, or note why not."""
     if left:
         left.setdefault(step.name, f"comes after {next(iter(left))}")
@@ -69,7 +69,7 @@ def _repeat(step: Replay, again: Again, done: list[str], left: dict[str, str]) -
         left[step.name] = str(error)
 
 
-def _tells(step: Replay, table: str) -> bool:
+def _tells(step: RecordedStage, table: str) -> bool:
     return table == step.table or (step.table.endswith("/") and table.startswith(step.table))
 
 

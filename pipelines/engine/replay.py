@@ -42,7 +42,7 @@ class Again:
 
 
 @dataclass(frozen=True)
-class Replay:
+class RecordedStage:
     """A stage: its command, the table whose manifest tells how it was asked for, how to run it again."""
 
     name: str
@@ -50,18 +50,18 @@ class Replay:
     again: Callable[[Again], None]
 
 
-def replays() -> list[Replay]:
+def replays() -> list[RecordedStage]:
     """All that can be run again, in the order of the road."""
     return [one for record in records().values() for one in _of(record)]
 
 
-def _of(record: StageRecord) -> list[Replay]:
+def _of(record: StageRecord) -> list[RecordedStage]:
     if record.replay is not None:
-        return [Replay(record.name, table, _named(record, named)) for table, named in record.replay]
+        return [RecordedStage(record.name, table, _named(record, named)) for table, named in record.replay]
     if not record.writes or record.command is None:
         return []
     decided = [name for name in record.writes if name.startswith("decisions/")]
-    return [Replay(record.name, [*decided, *record.writes][0], _plainly(record))]
+    return [RecordedStage(record.name, [*decided, *record.writes][0], _plainly(record))]
 
 
 def _named(record: StageRecord, named: str) -> Callable[[Again], None]:

@@ -14,7 +14,7 @@ from gristmill.pipelines.engine.registry import records
 from .test_damage import cut, double, flip, foreign, lose, swap
 from .test_rebuild import Road
 
-ELSEWHERE = {"mix", "mix_ladder", "mix ladder", "train", "report", "export", "write"}  # tests of their own rooms
+ELSEWHERE = {"mix", "ladder", "train", "report", "export", "write"}  # tests of their own rooms
 
 
 @pytest.mark.slow
