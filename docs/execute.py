@@ -66,8 +66,9 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def matches(expected: str, printed: str) -> bool:
     """Whether what was printed is what stands on the page."""
-    parts = [re.escape(part.strip("\n")) for part in re.split(r"^\.\.\.$", trimmed(expected), flags=re.MULTILINE)]
-    return re.fullmatch(r"\n?(?:.*\n)?".join(parts), trimmed(printed), re.DOTALL) is not None
+    lines = trimmed(expected).split("\n")
+    pattern = "".join("(?:.*\n)*?" if line == "..." else re.escape(line) + "\n" for line in lines)
+    return re.fullmatch(pattern, trimmed(printed) + "\n") is not None
 
 
 def trimmed(text: str) -> str:

@@ -85,6 +85,11 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def type_name(annotation: Any) -> str:
+    """A type as a reader says it: `int or null`, not `int | None`."""
+    if hasattr(annotation, "__metadata__"):  # Annotated
+        return type_name(annotation.__origin__)
+    if annotation is type(None):
+        return "null"
     if inspect.isclass(annotation) and not getattr(annotation, "__args__", ()):
         return "section" if issubclass(annotation, BaseModel) else annotation.__name__
     parts = [type_name(one) if one is not Ellipsis else "..." for one in getattr(annotation, "__args__", ())]
