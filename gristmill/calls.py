@@ -59,7 +59,8 @@ def method_name(words: str) -> str:
 
 
 def call(workspace: "Workspace", record: "StageRecord", given: tuple[Any, ...], named: Mapping[str, Any]) -> Result:
-    """Run a stage as its command does. `force`, `refit` and `workers` are taken beside its own arguments."""
+    """Run a stage as its command does. `force`, `refit`, `keep_generations` and `workers` are taken beside its own
+    arguments."""
     from gristmill.pipelines.commands.options import settings_of
     from gristmill.pipelines.commands.stage_command import merged, stage_options
     from gristmill.pipelines.engine.invocation import Checking, Invocation
@@ -67,7 +68,7 @@ def call(workspace: "Workspace", record: "StageRecord", given: tuple[Any, ...], 
 
     asked = dict(named)
     force, refit = bool(asked.pop("force", False)), bool(asked.pop("refit", False))
-    runner = workspace.runner(refit, asked.pop("workers", None))
+    runner = workspace.runner(refit, asked.pop("workers", None), int(asked.pop("keep_generations", 1)))
     model, extra = record.load("settings"), record.load("options")
     of_settings, of_options = list(stage_options(model)), list(stage_options(extra)) if extra is not None else []
     positional = [option for option in of_settings if option.argument]

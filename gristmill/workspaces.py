@@ -42,11 +42,11 @@ class Workspace:
     def __repr__(self) -> str:
         return f"gristmill.Workspace({self.url!r})"
 
-    def runner(self, refit: bool = False, workers: int | None = None) -> "RunnerOptions":
+    def runner(self, refit: bool = False, workers: int | None = None, keep: int = 1) -> "RunnerOptions":
         """How its calls run."""
         from gristmill.pipelines.engine.runner import RunnerOptions
 
-        return RunnerOptions(workers=workers or self.workers, beam=self.beam, refit=refit)
+        return RunnerOptions(workers=workers or self.workers, beam=self.beam, refit=refit, keep=keep)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_") or name == "held":

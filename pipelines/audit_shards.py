@@ -92,7 +92,7 @@ def _dropped(commit: Commit, name: str) -> bool:
 def strays(workspace: Workspace, held: Mapping[str, Commit]) -> Iterator[Found]:
     """Files in the folders of tables that no commit names and no unfinished work either."""
     named: dict[str, set[str]] = {}
-    for commit in held.values():
+    for commit in [*held.values(), *workspace.kept()]:
         for name, table in commit.tables.items():
             own = named.setdefault(name, {MANIFEST})
             own |= {shard.file for shard in table.shards}

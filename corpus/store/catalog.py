@@ -20,6 +20,8 @@ from .commits import Manifest
 from .errors import WorkspaceError
 from .fate import DOMAINS, deciding
 from .freshness import reasons
+from .lists.parts import PARTS
+from .lists.shards import ShardList, facts_of
 from .shards import filesystem, replacing
 from .soundness import is_sound
 from .workspace import Workspace
@@ -88,16 +90,15 @@ def open_catalog(
 def refuse_damaged(workspace: Workspace, query: str | None) -> None:
     """WorkspaceError where a file that a query's views read is lost or damaged; names the command that mends it."""
     asked = _asked(workspace, query)
-    checked = sum(shard.bytes for name in asked for shard in asked[name].shards) <= CHECKED
+    checked = sum(size for manifest in asked.values() for _, _, size in facts_of(manifest.shards)) <= CHECKED
     for name, manifest in asked.items():
         table = workspace.table(name)
         there = table.sizes()
-        for shard in manifest.shards:
-            url = table.file_url(shard)
-            if there.get(shard.file) != shard.bytes or (checked and not is_sound(*filesystem(url))):
-                state = "lost" if shard.file not in there else "damaged"
+        for _, file, size in facts_of(manifest.shards):
+            if there.get(file) != size or (checked and not is_sound(*filesystem(f"{table.url}/{file}"))):
+                state = "lost" if file not in there else "damaged"
                 raise WorkspaceError(
-                    f"{name}/{shard.file} is {state}; "
+                    f"{name}/{file} is {state}; "
                     f"run: gristmill {manifest.commit.command} --workspace {workspace.url} --force"
                 )
 
@@ -121,7 +122,7 @@ def confinement(workspace: Workspace) -> Iterator[str]:
     """The statements after which a connection reads the workspace and nothing else, whatever a query asks for."""
     yield "set python_enable_replacements = false"
     if workspace.is_local:
-        folders = {workspace.url, *(workspace.table(table.name).url for table in workspace.tables())}
+        folders = {workspace.url, workspace.path(PARTS), *(table.url for table in workspace.tables())}
         allowed = {*folders, *(os.path.realpath(folder) for folder in folders)}  # tables may be links to other disks
         quoted = ", ".join(literal(folder) for folder in sorted({*allowed, *map(no_pattern, allowed)}))
         yield f"set allowed_directories = [{quoted}]"
@@ -270,6 +271,8 @@ def files(workspace: Workspace, name: str) -> str | None:
     manifest = workspace.table(name).manifest()
     if manifest is None:
         return None
+    if isinstance(manifest.shards, ShardList) and name not in VIEWED and manifest.shards.parts:
+        return _many(workspace, name, manifest.shards)
     shards = [shard for shard in manifest.shards if shard.name.endswith(".parquet")]
     if name in VIEWED:
         shards = [shard for shard in shards if shard.name == VIEWED[name]]
@@ -277,6 +280,19 @@ def files(workspace: Workspace, name: str) -> str | None:
         return None
     table = workspace.table(name)
     return read_files(table.file_url(shard) for shard in shards)
+
+
+def _many(workspace: Workspace, name: str, shards: ShardList) -> str:
+    """The rows of the files that the parts of a long list name: of every part those that no later part supersedes."""
+    table = workspace.table(name)
+    told = [f"select {n} as part, name, file, removed from {read_files([workspace.path(one.file)])}"
+            for n, one in enumerate(shards.parts)]  # fmt: skip
+    last = " qualify row_number() over (partition by name order by part desc) = 1"
+    held = f"select file from (select * from ({' union all '.join(told)}){last}) where not removed"
+    return (
+        f"(select * exclude (filename) from read_parquet({literal(no_pattern(table.url) + '/*.parquet')}, "
+        f"hive_partitioning = false, filename = true) where parse_filename(filename) in ({held}))"
+    )
 
 
 def empty(name: str) -> str:

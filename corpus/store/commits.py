@@ -2,7 +2,8 @@
 
 The file begins with a seal over the rest of its bytes: one that was cut short or changed since it was put is refused by
 everyone, with the command that makes the stage anew. `setting_aside` is for that command alone: in its process, damaged
-commits that it is about to replace count as absent.
+commits that it is about to replace count as absent. Beyond some thousands of shards or work items the file names parts
+that list them (`lists/`), of which growth adds one; a part that is lost or changed is damage to the commit.
 """
 
 import hashlib
@@ -10,20 +11,24 @@ import json
 import os
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from .calls import Call
 from .commands import command_for
 from .errors import WorkspaceError
+from .lists.rows import NamedRows
+from .lists.shards import ByName, ShardList, content_fingerprint, listed
+from .lists.work import Made as Made
+from .lists.work import worked
 from .puts import read
 from .shards import Shard, filesystem, fingerprint
 
-COMMITS, UNFINISHED, MANIFEST = "commits", "unfinished", "_manifest.json"
+COMMITS, HISTORY, UNFINISHED, MANIFEST = "commits", "commits/history", "unfinished", "_manifest.json"
 SEAL = b'{"seal":"'
 
 
@@ -31,23 +36,30 @@ def seal_of(told: bytes) -> bytes:
     return hashlib.blake2b(told, digest_size=16).hexdigest().encode()
 
 
-@dataclass(frozen=True)
-class Made:
-    """What a work item was made from.
+_SHARDS, _WORK = TypeAdapter(tuple[Shard, ...]), TypeAdapter(dict[str, Made])
 
-    stamp      of the stage, its settings and all that this item read: equal stamps, equal rows
-    made_from  shard (`documents/web-0001.parquet`) -> fingerprint of its content then
-    """
 
-    stamp: str
-    made_from: Mapping[str, str] = field(default_factory=dict)
+def _checked(kind: TypeAdapter[Any], value: Any) -> Any:
+    return value if isinstance(value, NamedRows) else kind.validate_python(value)
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, NamedRows):
+        return value.told()
+    kind: TypeAdapter[Any] = _WORK if isinstance(value, Mapping) else _SHARDS
+    return kind.dump_python(value, mode="json")
+
+
+# few of them as they are, many as a list that lies in parts
+Shards = Annotated[Sequence[Shard], PlainValidator(lambda v: _checked(_SHARDS, listed(v))), PlainSerializer(_told)]
+Work = Annotated[Mapping[str, Made], PlainValidator(lambda v: _checked(_WORK, worked(v))), PlainSerializer(_told)]
 
 
 class TableRecord(BaseModel, frozen=True, extra="forbid"):
     """What a commit says of one of its tables."""
 
     settings: dict[str, Any]
-    shards: tuple[Shard, ...]  # sorted by name
+    shards: Shards  # sorted by name
     counts: dict[str, int]
     details: dict[str, Any] = {}
 
@@ -69,7 +81,7 @@ class Commit(BaseModel, frozen=True, extra="forbid"):
     previous: str  # fingerprint of the generation before, "" for the first
     tables: dict[str, TableRecord]
     inputs: dict[str, str]
-    work: dict[str, Made] = {}
+    work: Work = {}
     after: tuple[str, ...] = ()
     fitted: bool = False
     call: Call | None = None  # how it was asked for: enough to ask again
@@ -86,6 +98,17 @@ class Commit(BaseModel, frozen=True, extra="forbid"):
         return {f"{name}/{shard.file}" for name, table in self.tables.items() for shard in table.shards}
 
     @property
+    def lists(self) -> list[NamedRows]:
+        """What lies in parts."""
+        found: list[Any] = [self.work, *(table.shards for table in self.tables.values())]
+        return [one for one in found if isinstance(one, NamedRows)]
+
+    @property
+    def parts(self) -> set[str]:
+        """Files of those parts, below the workspace."""
+        return {part.file for rows in self.lists for part in rows.parts}
+
+    @property
     def named(self) -> set[str]:
         """Copies under plain names that follow from it, as TABLE/NAME."""
         return {f"{n}/{shard.name}" for n, table in self.tables.items() for shard in table.shards if is_named(n, shard)}
@@ -96,8 +119,24 @@ class Commit(BaseModel, frozen=True, extra="forbid"):
         return SEAL + seal_of(told) + b'",' + told
 
 
-def _content(shards: Sequence[Shard]) -> list[tuple[str, str]]:
-    return [(shard.name, shard.content) for shard in shards]
+def _content(shards: Sequence[Shard]) -> list[tuple[str, str]] | str:
+    return shards.fingerprint if isinstance(shards, ShardList) else [(shard.name, shard.content) for shard in shards]
+
+
+def ready(commit: Commit) -> Commit:
+    """The commit with all that is long in columns, whoever made it."""
+    tables = {n: t.model_copy(update={"shards": listed(t.shards)}) for n, t in commit.tables.items()}
+    return commit.model_copy(update={"tables": tables, "work": worked(commit.work)})
+
+
+def store_lists(workspace: str, commit: Commit, before: Commit | None) -> None:
+    """Put what is long in a commit into parts; of those of the commit before it, what serves yet is used again."""
+    if isinstance(commit.work, NamedRows):
+        commit.work.store(workspace, before.work if before else None)
+    for name, table in commit.tables.items():
+        if isinstance(table.shards, NamedRows):
+            held = before.tables.get(name) if before else None
+            table.shards.store(workspace, held.shards if held else None)
 
 
 @dataclass(frozen=True)
@@ -128,7 +167,7 @@ class Manifest:
         return self.commit.inputs
 
     @property
-    def shards(self) -> tuple[Shard, ...]:
+    def shards(self) -> Sequence[Shard]:
         return self.record.shards
 
     @property
@@ -148,13 +187,15 @@ class Manifest:
         return fingerprint(self.stage, self.version, self.settings)
 
     @cached_property
-    def by_name(self) -> dict[str, Shard]:
+    def by_name(self) -> Mapping[str, Shard]:
+        if isinstance(self.shards, ShardList):
+            return ByName(self.shards)
         return {shard.name: shard for shard in self.shards}
 
     @cached_property
     def fingerprint(self) -> str:
         """Identifies the table's rows: what a stage that reads the whole of it records as its input."""
-        return fingerprint(_content(self.shards))
+        return content_fingerprint(self.shards)
 
 
 def is_named(table: str, shard: Shard) -> bool:
@@ -182,13 +223,32 @@ def commits(workspace: str) -> dict[str, Commit]:
 
 def commit_of(workspace: str, stage: str) -> Commit | None:
     """What is in force of one stage. WorkspaceError where its commit is damaged."""
-    found = read(commit_url(workspace, stage))
-    if found is None:
+    url = commit_url(workspace, stage)
+    fs, path = filesystem(url)
+    try:
+        state = _state(fs.info(path))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    commit, why = decoded(workspace, stage, found[0])
-    if why and commit_url(workspace, stage) not in _ASIDE:
+    commit, why = _known(workspace, stage, state)
+    if why and url not in _ASIDE:
         raise WorkspaceError(why)
     return commit
+
+
+def _known(workspace: str, stage: str, state: tuple[Any, ...]) -> tuple[Commit | None, str]:
+    """`decoded` of a commit whose file is in that state, which is read where this process has not; (None, "") where
+    it was taken back meanwhile."""
+    url = commit_url(workspace, stage)
+    known = _CACHE.get(url)
+    if known is not None and known[0] == state:
+        return known[1], ""
+    found = read(url)
+    if found is None:
+        return None, ""
+    commit, why = decoded(workspace, stage, found[0])
+    if commit is not None:
+        _CACHE[url] = (state, commit)
+    return commit, why
 
 
 def told_apart(workspace: str) -> tuple[dict[str, Commit], dict[str, str]]:
@@ -196,18 +256,11 @@ def told_apart(workspace: str) -> tuple[dict[str, Commit], dict[str, str]]:
     held: dict[str, Commit] = {}
     damaged: dict[str, str] = {}
     for stage, state in sorted(_listed(workspace).items()):
-        url = commit_url(workspace, stage)
-        known = _CACHE.get(url)
-        if known is None or known[0] != state:
-            found = read(url)
-            if found is None:  # taken back since it was listed
-                continue
-            commit, why = decoded(workspace, stage, found[0])
-            if commit is None:
-                damaged[stage] = why
-                continue
-            known = _CACHE[url] = (state, commit)
-        held[stage] = known[1]
+        commit, why = _known(workspace, stage, state)
+        if commit is not None:
+            held[stage] = commit
+        elif why:
+            damaged[stage] = why
     return held, damaged
 
 
@@ -220,9 +273,12 @@ def decoded(workspace: str, stage: str, data: bytes) -> tuple[Commit | None, str
     else:
         try:
             commit = Commit.model_validate_json(b"{" + told)
-            if commit.stage == stage:
+            for rows in commit.lists:
+                rows.bind(workspace)
+                why = why or rows.fault()
+            if commit.stage == stage and not why:
                 return commit, ""
-            why = f"it is the commit of {commit.stage}"
+            why = why or f"it is the commit of {commit.stage}"
         except ValidationError as error:
             why = f"this version cannot read it: {error.errors()[0]['msg']}"
     mend = f"gristmill {command_of(workspace, stage)} --workspace {workspace} --force"
@@ -266,13 +322,27 @@ def _listed(workspace: str) -> dict[str, tuple[Any, ...]]:
     for entry in entries:
         name = os.path.basename(entry["name"])
         if name.endswith(".json") and not name.startswith("."):
-            state = tuple(entry.get(key) for key in ("size", "mtime", "ino", "ETag", "etag", "generation"))
-            found[unquote(name.removesuffix(".json"))] = state
+            found[unquote(name.removesuffix(".json"))] = _state(entry)
     return found
+
+
+def _state(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells one state of a file from another."""
+    return tuple(entry.get(key) for key in ("size", "mtime", "ino", "ETag", "etag", "generation"))
 
 
 def commit_url(workspace: str, stage: str) -> str:
     return f"{workspace}/{COMMITS}/{quote(stage, safe='')}.json"
+
+
+def history_url(workspace: str, commit: Commit) -> str:
+    """Where a generation lies that is kept after it was replaced."""
+    return f"{workspace}/{HISTORY}/{quote(commit.stage, safe='')}.{commit.generation:08d}.json"
+
+
+def stage_of(name: str) -> str:
+    """The stage whose earlier generation lies in a file of this name."""
+    return unquote(name.rsplit(".", 2)[0])
 
 
 _MANIFESTS: dict[tuple[int, str], Manifest] = {}
@@ -300,11 +370,14 @@ def manifest_bytes(commit: Commit, table: str) -> bytes:
 def without_items(commit: Commit, items: Collection[str]) -> Commit:
     """The next generation of a commit, in which some items count as not done: the next run does them again."""
     work = {name: made if name not in items else Made("", made.made_from) for name, made in commit.work.items()}
-    return commit.model_copy(update={"generation": commit.generation + 1, "previous": commit.fingerprint, "work": work})
+    update = {"generation": commit.generation + 1, "previous": commit.fingerprint, "work": worked(work)}
+    return commit.model_copy(update=update)
 
 
 def total(shards: Sequence[Shard]) -> dict[str, int]:
     """Counts summed over shards."""
+    if isinstance(shards, ShardList):
+        return shards.counts()
     counts: dict[str, int] = {}
     for shard in shards:
         for name, value in shard.counts.items():

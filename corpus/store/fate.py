@@ -19,11 +19,13 @@ import pyarrow.compute as pc
 from .commands import command_for
 from .commits import MANIFEST, Manifest
 from .errors import WorkspaceError
+from .freshness import BEFORE as BEFORE
 from .freshness import reasons
+from .lists.rows import BLOCK, digest_text
+from .lists.shards import ShardList
 from .shards import filesystem, read_batches
 from .workspace import Workspace
 
-BEFORE = "documents"
 DOMAINS = "domains"  # id -> mixture unit, where documents are regrouped (by topic, cluster, ...) after the chain
 DECISIONS, EDITS = "decisions/", "edits/"
 CUTS = "cuts_text"  # a setting of decisions that another result goes with: the edits of the same stage
@@ -166,33 +168,74 @@ DECIDED = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("kept
 
 def sources(
     workspace: Workspace, needed_by: str, before: Collection[str] | None = None, regroup: bool = True
-) -> dict[str, ShardSource]:
+) -> Mapping[str, ShardSource]:
     """shard of documents/ -> its source, every manifest read once. Refuses a stale link of the chain."""
     tables = chain(workspace, needed_by, before)
     if not regroup:
         tables = [name for name in tables if name != DOMAINS]
     manifests = {name: workspace.table(name).finished(needed_by) for name in tables}
-    return {shard.name: _source(workspace, manifests, shard.name, shard.rows) for shard in manifests[BEFORE].shards}
+    return Sources(workspace, manifests)
 
 
-def _source(workspace: Workspace, manifests: Mapping[str, Manifest], name: str, rows: int) -> ShardSource:
-    urls: dict[str, str] = {}
-    made_from: dict[str, str] = {}
-    for table, manifest in manifests.items():
-        shard = manifest.by_name.get(name)
-        if shard is not None and (shard.rows or not table.startswith(EDITS)):  # an edit of nothing changes nothing
-            urls[table] = workspace.table(table).file_url(shard)
-            made_from[f"{table}/{name}"] = shard.content
-    decisions = [url for table, url in urls.items() if table.startswith(DECISIONS)]
-    return ShardSource(
-        name,
-        urls[BEFORE],
-        decisions[-1] if decisions else None,
-        tuple(url for table, url in urls.items() if table.startswith(EDITS)),
-        urls.get(DOMAINS),
-        made_from,
-        rows,
-    )
+Facts = tuple[str, str, int]  # of a shard: file, content, rows
+
+
+def beside_documents(manifests: Mapping[str, Manifest]) -> Iterator[tuple[str, dict[str, Facts]]]:
+    """(shard of documents/, {table: facts of the shard of that name}) for each shard, in the order of their names."""
+    documents = manifests[BEFORE].shards
+    if not isinstance(documents, ShardList):
+        for shard in documents:
+            found = {table: manifest.by_name.get(shard.name) for table, manifest in manifests.items()}
+            yield shard.name, {t: (s.file, s.content, s.rows) for t, s in found.items() if s is not None}
+        return
+    lists = {table: ShardList.of(manifest.shards) for table, manifest in manifests.items()}
+    names = documents.table["name"].combine_chunks()
+    places = {t: pc.index_in(names, value_set=own.table["name"].combine_chunks()) for t, own in lists.items()}
+    for at in range(0, len(documents), BLOCK):
+        blocks = {}
+        for table, own in lists.items():
+            rows = own.table.select(["file", "content", "rows"]).take(places[table].slice(at, BLOCK))
+            blocks[table] = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+        for row, name in enumerate(names.slice(at, BLOCK).to_pylist()):
+            yield name, {t: (f, digest_text(c), n) for t, own in blocks.items() for f, c, n in (own[row],) if f}
+
+
+class Sources(Mapping[str, ShardSource]):
+    """shard of documents/ -> its source. Sources are made when they are asked for, block by block of many."""
+
+    def __init__(self, workspace: Workspace, manifests: Mapping[str, Manifest]) -> None:
+        self.workspace, self.manifests = workspace, manifests
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.manifests[BEFORE].by_name)
+
+    def __len__(self) -> int:
+        return len(self.manifests[BEFORE].shards)
+
+    def __getitem__(self, name: str) -> ShardSource:
+        found = {table: manifest.by_name.get(name) for table, manifest in self.manifests.items()}
+        if found[BEFORE] is None:
+            raise KeyError(name)
+        return self._source(name, {t: (s.file, s.content, s.rows) for t, s in found.items() if s is not None})
+
+    def items(self) -> Any:
+        """(shard, source) of all, in the order of their names."""
+        return ((name, self._source(name, found)) for name, found in beside_documents(self.manifests))
+
+    def values(self) -> Any:
+        return (source for _, source in self.items())
+
+    def _source(self, name: str, found: Mapping[str, Facts]) -> ShardSource:
+        urls: dict[str, str] = {}
+        made_from: dict[str, str] = {}
+        for table, (file, content, rows) in found.items():
+            if rows or not table.startswith(EDITS):  # an edit of nothing changes nothing
+                urls[table] = f"{self.workspace.url}/{table}/{file}"
+                made_from[f"{table}/{name}"] = content
+        decisions = [url for table, url in urls.items() if table.startswith(DECISIONS)]
+        edits = tuple(url for table, url in urls.items() if table.startswith(EDITS))
+        decided = decisions[-1] if decisions else None
+        return ShardSource(name, urls[BEFORE], decided, edits, urls.get(DOMAINS), made_from, found[BEFORE][2])
 
 
 def read_kept(

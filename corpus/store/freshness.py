@@ -7,9 +7,15 @@ is another text, another artefact, and a document that it never saw. A fitted ar
 fitted again.
 """
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from .commits import Commit
+from .lists.shards import ShardList
+from .lists.work import WorkList, changed_tables
 from .workspace import Workspace
 
+BEFORE = "documents"  # its shards go with the work items of stages that read it
 BY_DOCUMENT = ("signals/", "scores/", "tags", "embeddings", "labels")  # tables that are joined by id
 
 
@@ -33,32 +39,57 @@ def _now(workspace: Workspace, name: str, recorded: str) -> str | None:
 
 def _changed_shards(workspace: Workspace, commit: Commit) -> set[str]:
     by_document = all(table.startswith(BY_DOCUMENT) for table in commit.tables)
+
+    def skipped(table: str) -> bool:
+        return by_document and table.startswith("decisions/")
+
+    if isinstance(commit.work, WorkList):
+        changed = changed_tables(commit.work, lambda table: _contents(workspace, table), skipped)
+        return changed | ({BEFORE} if BEFORE not in changed and _grown_list(workspace, commit, commit.work) else set())
     now: dict[str, dict[str, str]] = {}
-    changed: set[str] = set()
-    seen: set[str] = set()
+    changed = set()
+    known: set[str] = set()  # shards of documents
     for made in commit.work.values():
         for place, content in made.made_from.items():
             if ":" in place:
                 continue
             table, _, shard = place.rpartition("/")
-            seen.add(table)
-            if table in changed or (by_document and table.startswith("decisions/")):
+            if table == BEFORE:
+                known.add(shard)
+            if table in changed or skipped(table):
                 continue
             if table not in now:
                 manifest = workspace.table(table).manifest()
                 now[table] = {s.name: s.content for s in manifest.shards} if manifest else {}
             if now[table].get(shard) != content:
                 changed.add(table)
-    changed |= {table for table in seen - changed if _grown(workspace, commit, table)}
+    if (
+        known
+        and BEFORE not in changed
+        and any(not _adopted(commit, name) and name not in known for name in now[BEFORE])
+    ):
+        changed.add(BEFORE)
     return changed
 
 
-def _grown(workspace: Workspace, commit: Commit, table: str) -> bool:
-    """Whether a table has shards by now that no work item was made from."""
-    if table != "documents":  # its shards go with those of documents
-        return False
+def _contents(workspace: Workspace, table: str) -> pa.Table | None:
+    """Names and contents of a table's shards, None where there is no such table."""
     manifest = workspace.table(table).manifest()
-    known = {place.rpartition("/")[2] for made in commit.work.values() for place in made.made_from}
-    own = "rewritten-" if commit.stage == "rewrite" else None  # adopted from its own result
-    shards = [] if manifest is None else [s.name for s in manifest.shards if own is None or not s.name.startswith(own)]
-    return any(name not in known for name in shards)
+    return None if manifest is None else ShardList.of(manifest.shards).table.select(["name", "content"])
+
+
+def _grown_list(workspace: Workspace, commit: Commit, work: WorkList) -> bool:
+    """Whether documents/ has shards by now that no work item was made from."""
+    now = _contents(workspace, BEFORE)
+    known = [names for table, names, _ in work.tables() if table == BEFORE]
+    others = [place.rpartition("/") for place, _ in work.others()]
+    known.append(pa.array([shard for table, _, shard in others if table == BEFORE], pa.string()))
+    if now is None or not any(map(len, known)):
+        return False
+    new = now["name"].filter(pc.invert(pc.is_in(now["name"], value_set=pa.concat_arrays(known))))
+    return any(not _adopted(commit, name) for name in new.to_pylist())
+
+
+def _adopted(commit: Commit, name: str) -> bool:
+    """Whether a shard of documents holds what was adopted of this very result."""
+    return commit.stage == "rewrite" and name.startswith("rewritten-")

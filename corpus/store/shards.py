@@ -257,7 +257,9 @@ def read_batches(url: str, columns: list[str] | None = None, rows: int = 4096) -
     WorkspaceError where it is a file of a table and is not what was put there.
     """
     with opened(*filesystem(url)) as file:
-        yield from pq.ParquetFile(file).iter_batches(batch_size=rows, columns=columns)
+        parquet = pq.ParquetFile(file, pre_buffer=False)  # the bytes are near: asking for them ahead costs more
+        several = parquet.metadata.num_rows > rows  # threads cost more than a single batch
+        yield from parquet.iter_batches(batch_size=rows, columns=columns, use_threads=several)
 
 
 def parquet_schema(url: str) -> pa.Schema:

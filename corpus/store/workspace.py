@@ -9,15 +9,17 @@ A result stays in force until the next one is committed whole; files that no com
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 
 from .commands import command_for
 from .commits import (
+    HISTORY,
     MANIFEST,
     Commit,
     Manifest,
@@ -25,12 +27,18 @@ from .commits import (
     commit_url,
     commits,
     decoded,
+    history_url,
     is_named,
     manifest_bytes,
     manifest_of,
+    ready,
+    stage_of,
+    store_lists,
 )
 from .errors import RequestError, WorkspaceError
-from .puts import Conflict, Version, put_if, read
+from .lists.parts import PARTS
+from .lists.shards import ShardList, files_beyond
+from .puts import Conflict, Version, put, put_if, read
 from .shards import Shard, checksum, filesystem, read_batches, replacing
 from .soundness import NAMED
 
@@ -73,6 +81,9 @@ class Table:
         """Names of the files that lie in the table's folder, with their sizes in bytes, from one listing."""
         fs, path = filesystem(self.url)
         try:
+            if isinstance(fs, LocalFileSystem):
+                with os.scandir(path) as found:
+                    return {entry.name: entry.stat().st_size for entry in found if entry.is_file()}
             entries = fs.ls(path, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
@@ -80,7 +91,14 @@ class Table:
 
     def listed(self) -> set[str]:
         """Names of the files that lie in the table's folder."""
-        return set(self.sizes())
+        fs, path = filesystem(self.url)
+        if not isinstance(fs, LocalFileSystem):
+            return set(self.sizes())
+        try:
+            with os.scandir(path) as found:
+                return {entry.name for entry in found if entry.is_file()}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
 
     def file_url(self, shard: Shard) -> str:
         return f"{self.url}/{shard.file}"
@@ -148,9 +166,10 @@ class Workspace:
     def commit_of(self, stage: str) -> Commit | None:
         return commit_of(self.url, stage)
 
-    def put_commit(self, commit: Commit) -> None:
+    def put_commit(self, commit: Commit, keep: int = 1) -> None:
         """Make a result the one in force, in one step; then its manifests follow, and what it replaced is swept.
 
+        `keep` generations stay, this one among them: the earlier ones under commits/history/, with all their files.
         Raises WorkspaceError where another writer committed the stage since `commit.previous`.
         """
         url = commit_url(self.url, commit.stage)
@@ -159,9 +178,34 @@ class Workspace:
         before = decoded(self.url, commit.stage, found[0])[0] if found is not None else None
         if (before.fingerprint if before else "") != commit.previous:
             raise self._beaten(commit.stage)
+        commit = ready(commit)
+        store_lists(self.url, commit, before)
+        if keep > 1 and before is not None and found is not None:
+            put(history_url(self.url, before), found[0])
         self._put(url, commit.bytes(), version, commit.stage)
         self.follow(commit)
-        self._sweep(before, commit)
+        earlier = self.earlier(commit.stage)
+        for gone in earlier[max(0, keep - 1) :]:
+            self.remove(history_url("", gone).strip("/"))
+        self._sweep([*([before] if before else ()), *earlier[max(0, keep - 1) :]], commit)
+
+    def earlier(self, stage: str) -> list[Commit]:
+        """The earlier generations of a stage that are kept, the last one first."""
+        found = [commit for commit in self.kept() if commit.stage == stage]
+        return sorted(found, key=lambda commit: -commit.generation)
+
+    def kept(self) -> list[Commit]:
+        """All earlier generations that are kept."""
+        home = self.table(HISTORY)
+        told = [(name, read(f"{home.url}/{name}")) for name in sorted(home.listed()) if name.endswith(".json")]
+        made = [decoded(self.url, stage_of(name), data[0])[0] for name, data in told if data is not None]
+        return [commit for commit in made if commit is not None]
+
+    def forget_earlier(self) -> None:
+        """Keep no earlier generation of anything: what was removed from a corpus is in none."""
+        for gone in self.kept():
+            self.remove(history_url("", gone).strip("/"))
+            self._sweep([gone], None)
 
     def _put(self, url: str, data: bytes, version: Version | None, stage: str) -> None:
         try:
@@ -178,7 +222,7 @@ class Workspace:
         for name, table in commit.tables.items():
             data = manifest_bytes(commit, name)
             fs, path = filesystem(f"{self.url}/{name}/{MANIFEST}")
-            named = [shard for shard in table.shards if is_named(name, shard)]
+            named = _named(name, table.shards)
             if fs.exists(path) and fs.cat_file(path) == data and all(self._copied(name, shard) for shard in named):
                 continue
             for shard in named:
@@ -196,19 +240,39 @@ class Workspace:
         with fs.open(path, "rb") as there, replacing(target) as scratch, open(scratch, "wb") as here:
             shutil.copyfileobj(cast(Any, there), here)
 
-    def _sweep(self, before: Commit | None, commit: Commit | None) -> None:
-        """Remove what the generation before named and this one does not, and what killed runs left in its tables."""
-        named = {file for own in commits(self.url).values() for file in own.files}
-        gone = before.files | before.named if before else set()
-        now = commit.files | commit.named if commit else set()
-        for name in gone - now - named:
-            self.remove(name)
-        for table in commit.tables if commit else ():
-            for file in self._strays(commit, table) if commit else ():
-                if f"{table}/{file}" not in named:
-                    self.remove(f"{table}/{file}")
-        for table in {*(before.tables if before else ())} - {*(commit.tables if commit else ())}:
-            self.remove(f"{table}/{MANIFEST}")
+    def _sweep(self, before: Sequence[Commit], commit: Commit | None) -> None:
+        """Remove what generations before named and no commit does, and what killed runs left in its tables."""
+        current = list(commits(self.url).values())
+        held = [*current, *self.kept()]
+        present = {table for own in current for table in own.tables}
+        for table in sorted({name for own in before for name in own.tables} | {*(commit.tables if commit else ())}):
+            new = commit.tables[table].shards if commit and table in commit.tables else ()
+            gone: set[str] = set()
+            for own in before:
+                if table in own.tables:
+                    gone |= set(files_beyond(own.tables[table].shards, new))
+                    gone |= {shard.name for shard in _named(table, own.tables[table].shards)}
+            if commit and table in commit.tables:
+                gone |= self._strays(commit, table)
+            for own in held if gone else ():
+                gone -= _files_among(gone, table, own)
+            for own in current if gone else ():
+                gone -= (
+                    {shard.name for shard in _named(table, own.tables[table].shards)} if table in own.tables else set()
+                )
+            for file in gone:
+                self.remove(f"{table}/{file}")
+            if table not in present:
+                self.remove(f"{table}/{MANIFEST}")
+        if any(own.parts for own in before):
+            self._sweep_parts(held)
+
+    def _sweep_parts(self, held: Sequence[Commit]) -> None:
+        """Remove parts of lists that no commit names."""
+        named = {file for commit in held for file in commit.parts}
+        for name in self.table(PARTS).listed():
+            if f"{PARTS}/{name}" not in named:
+                self.remove(f"{PARTS}/{name}")
 
     def settled(self, commit: Commit) -> bool:
         """Whether all that follows from a commit was done: manifests, copies under plain names, the sweep."""
@@ -216,18 +280,29 @@ class Workspace:
             fs, path = filesystem(f"{self.url}/{name}/{MANIFEST}")
             if not fs.exists(path) or fs.cat_file(path) != manifest_bytes(commit, name) or self._strays(commit, name):
                 return False
-        return all(self._copied(n, s) for n, t in commit.tables.items() for s in t.shards if is_named(n, s))
+        return all(self._copied(n, s) for n, t in commit.tables.items() for s in _named(n, t.shards))
 
     def settle(self, commit: Commit) -> None:
         """Do what follows from a commit and was not done, because its writer was killed. Needs the lease."""
         self.follow(commit)
-        self._sweep(None, commit)
+        self._sweep([], commit)
+
+    def unnamed(self, files: set[str]) -> set[str]:
+        """Those of these files, TABLE/FILE, that no commit names."""
+        left = set(files)
+        for commit in [*commits(self.url).values(), *self.kept()] if files else ():
+            for table in commit.tables:
+                left -= {f"{table}/{file}" for file in _files_among(_within(left, table), table, commit)}
+        return left
 
     def _strays(self, commit: Commit, table: str) -> set[str]:
         """Files of ours in a table's folder that no commit names."""
-        known = {shard.file for shard in commit.tables[table].shards} | {MANIFEST}
-        known |= {shard.name for shard in commit.tables[table].shards if is_named(table, shard)}
-        return {f for f in self.table(table).listed() - known if NAMED.fullmatch(f) or TEMPORARY.fullmatch(f)}
+        shards = commit.tables[table].shards
+        there = {f for f in self.table(table).listed() if NAMED.fullmatch(f) or TEMPORARY.fullmatch(f)}
+        there -= _files_among(there, table, commit) | {shard.name for shard in _named(table, shards)}
+        for own in self.kept() if there else ():
+            there -= _files_among(there, table, own)
+        return there
 
     def retire(self, stage: str) -> bool:
         """Take a stage's result back, as if it had never been asked for. Whether there was one."""
@@ -235,7 +310,7 @@ class Workspace:
         if commit is None:
             return False
         self.remove(commit_url("", stage).strip("/"))
-        self._sweep(commit, None)
+        self._sweep([commit], None)
         return True
 
     def remove(self, name: str) -> None:
@@ -243,3 +318,23 @@ class Workspace:
         fs, path = filesystem(f"{self.url}/{name}")
         with suppress(FileNotFoundError):
             fs.rm_file(path)
+
+
+def _named(table: str, shards: Sequence[Shard]) -> list[Shard]:
+    """Shards of which a copy lies under a plain name."""
+    if isinstance(shards, ShardList) and table != "mixture" and shards.all_end_with((".parquet", ".arrow")):
+        return []
+    return [shard for shard in shards if is_named(table, shard)]
+
+
+def _within(files: set[str], table: str) -> set[str]:
+    """Names of those files that lie in a table's folder."""
+    return {file.rpartition("/")[2] for file in files if file.rpartition("/")[0] == table}
+
+
+def _files_among(names: set[str], table: str, commit: Commit) -> set[str]:
+    """Those of these names that a commit has in a table."""
+    shards = commit.tables[table].shards if table in commit.tables else ()
+    if isinstance(shards, ShardList):
+        return {file for (file,) in shards.columns(["file"]) if file in names}
+    return {shard.file for shard in shards if shard.file in names}

@@ -5,14 +5,19 @@ so a weight is share / mean tokens per document, renormalised. `tokens`: it is t
 repetition. Refuses recipes that the trainer cannot honour, and domain names that would break its syntax.
 """
 
+import itertools
 import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+import tempfile
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property, lru_cache
+from typing import IO, Any, Literal, cast
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...corpus.store.errors import RequestError
@@ -60,17 +65,82 @@ class ExportJob:
 
     def texts(self, domain: str, split: str = "train") -> Iterator[dict[str, Any]]:
         """id, text and url of each document of a domain and split, in the order of the token shards."""
+        return self._spool.read(domain, split)
+
+    def numbered_texts(self, domain: str, split: str = "train") -> "SpooledRows":
+        """What `texts` gives, by number."""
+        return self._spool.rows(domain, split)
+
+    @cached_property
+    def _spool(self) -> "TextSpool":
         assert self.workspace is not None
-        held = document_ids(self.workspace, domain, "heldout")
-        for source in sources(self.workspace, "recipe export").values():
-            found = []
-            for batch in source.read(["id", "text", "url", "domain"]):
-                aside = pc.is_in(batch["id"], value_set=held)
-                batch = batch.filter(aside if split == "heldout" else pc.invert(aside))
-                for row in batch.to_pylist():
-                    if row["domain"] == domain:
-                        found.append({"id": row["id"], "text": row["text"], "url": row["url"]})
-            yield from sorted(found, key=lambda row: row["id"])
+        return TextSpool(self.workspace, used_domains(self), self.output)
+
+
+BLOCK = 64  # documents that are read at a time
+TEXTS = pa.schema([("id", pa.string()), ("text", pa.string()), ("url", pa.string())])
+
+
+class TextSpool:
+    """The documents of some domains, read once and put apart by domain and split in a temporary file of a folder."""
+
+    def __init__(self, workspace: Workspace, domains: Sequence[str], folder: str) -> None:
+        self._file = cast(IO[bytes], tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - lives as long as the spool
+        self._blocks: dict[tuple[str, str], list[tuple[int, int, int]]] = {}  # begin, size and rows of each block
+        held = pa.concat_arrays(
+            [document_ids(workspace, name, "heldout") for name in domains] or [pa.array([], pa.string())]
+        )
+        for source in sources(workspace, "recipe export").values():
+            batches = [batch.select([*TEXTS.names, "domain"]) for batch in source.read([*TEXTS.names, "domain"])]
+            if batches:
+                self._put(pa.Table.from_batches(batches).sort_by("id"), held, domains)
+
+    def _put(self, rows: pa.Table, held: pa.Array, domains: Sequence[str]) -> None:
+        """Append the documents of a shard, which are sorted by id."""
+        aside = pc.is_in(rows["id"], value_set=held)
+        for name in pc.unique(rows["domain"]).to_pylist():
+            for split in ("train", "heldout") if name in domains else ():
+                theirs = pc.and_(pc.equal(rows["domain"], name), aside if split == "heldout" else pc.invert(aside))
+                own = rows.filter(theirs).select(TEXTS.names).cast(TEXTS)
+                for block in own.combine_chunks().to_batches(max_chunksize=BLOCK):
+                    begin = self._file.tell()
+                    with pa.ipc.new_stream(self._file, TEXTS) as out:
+                        out.write_batch(block)
+                    size = self._file.tell() - begin
+                    self._blocks.setdefault((name, split), []).append((begin, size, block.num_rows))
+
+    def read(self, domain: str, split: str) -> Iterator[dict[str, Any]]:
+        """The rows of a domain and split, in the order of the shards."""
+        for begin, size, _ in self._blocks.get((domain, split), ()):
+            yield from self._rows(begin, size)
+
+    def rows(self, domain: str, split: str) -> "SpooledRows":
+        """The same rows by their numbers, from block to block."""
+        return SpooledRows(self._rows, self._blocks.get((domain, split), []))
+
+    def _rows(self, begin: int, size: int) -> list[dict[str, Any]]:
+        self._file.seek(begin)
+        with pa.ipc.open_stream(self._file.read(size)) as stream:
+            return stream.read_all().to_pylist()
+
+
+class SpooledRows:
+    """Rows by number; the last few blocks stay in memory."""
+
+    def __init__(
+        self, read: Callable[[int, int], list[dict[str, Any]]], blocks: Sequence[tuple[int, int, int]]
+    ) -> None:
+        self._blocks = blocks
+        self._ends = list(itertools.accumulate(count for _, _, count in blocks))
+        self._read = lru_cache(maxsize=16)(read)
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        block = bisect_right(self._ends, number)
+        begin, size, count = self._blocks[block]
+        return self._read(begin, size)[number - self._ends[block] + count]
 
 
 @dataclass

@@ -100,11 +100,8 @@ def nanochat(job: ExportJob) -> Export:
 
 
 def _texts(job: ExportJob) -> Iterator[str]:
-    """Texts in the order of the mixed stream; token shards and texts hold the same documents in the same order.
-
-    Holds the texts of the training split in memory, because the stream takes them in no order that a file has.
-    """
-    kept = {name: [row["text"] for row in job.texts(name)] for name in used_domains(job)}
+    """Texts in the order of the mixed stream; token shards and texts hold the same documents in the same order."""
+    kept = {name: job.numbered_texts(name) for name in used_domains(job)}
     domains = {name: job.tokens(name) for name in kept}
     for name, domain in domains.items():
         if len(kept[name]) != domain.documents:
@@ -116,7 +113,7 @@ def _texts(job: ExportJob) -> Iterator[str]:
     for phase in job.recipe.phases:
         upto = round(phase.until * job.recipe.total_tokens)
         for name, _ in mixed.take(phase.shares, upto - done):
-            yield kept[name][mixed.last(name)]
+            yield kept[name][mixed.last(name)]["text"]
         done = upto
 
 

@@ -28,6 +28,9 @@ RefitOption = Annotated[
     bool,
     typer.Option("--refit", help="fit anew what stays in force when the corpus changes: tokenizer, models, clusters"),
 ]
+KeepOption = Annotated[
+    int, typer.Option("--keep-generations", min=1, help="results of this stage that stay on disk, the new one included")
+]
 SettingsOption = Annotated[
     str | None, typer.Option("--settings", help="YAML file of settings, as in this section of a settings file")
 ]
@@ -46,11 +49,14 @@ def open_workspace(url: str) -> Workspace:
     return Workspace(url)
 
 
-def runner_options(context: typer.Context, workers: int = 1, refit: bool = False, mend: bool = False) -> RunnerOptions:
+def runner_options(
+    context: typer.Context, workers: int = 1, refit: bool = False, mend: bool = False, keep: int = 1
+) -> RunnerOptions:
     """Workers from the option, Beam's own options from after `--` on the command line."""
     from ..engine.runner import RunnerOptions
 
-    return RunnerOptions(workers=workers, beam=tuple((context.obj or {}).get("beam", ())), refit=refit, mend=mend)
+    beam = tuple((context.obj or {}).get("beam", ()))
+    return RunnerOptions(workers=workers, beam=beam, refit=refit, mend=mend, keep=keep)
 
 
 def settings_of(model: type[M], /, **values: Any) -> M:

@@ -21,6 +21,7 @@ from ..engine.record import StageRecord
 from .options import (
     ForceOption,
     JsonOption,
+    KeepOption,
     PluginOption,
     RefitOption,
     SettingsOption,
@@ -200,6 +201,7 @@ COMMON = {
     "json": JsonOption,
     "force": ForceOption,
     "refit": RefitOption,
+    "keep_generations": KeepOption,
 }
 
 
@@ -224,7 +226,7 @@ def stage_command(record: StageRecord) -> Callable[..., None]:
     parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
     parameters += [option.parameter() for option in both if option.argument]
     for name, kind in COMMON.items():
-        if name not in ("workers", "refit") or record.parallel:
+        if name not in ("workers", "refit", "keep_generations") or record.parallel:
             empty = inspect.Parameter.empty if name == "workspace" and not grouped else DEFAULTS[name]
             parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=empty, annotation=kind))
     parameters += [option.parameter() for option in both if not option.argument]
@@ -243,6 +245,7 @@ DEFAULTS: dict[str, Any] = {
     "json": False,
     "force": False,
     "refit": False,
+    "keep_generations": 1,
 }
 
 
@@ -269,7 +272,8 @@ def run_command(
         return made
 
     place = Workspace(given["workspace"])
-    runner = runner_options(context, given.get("workers") or 1, given.get("refit") or False, given["force"])
+    workers, refit, keep = given.get("workers") or 1, given.get("refit") or False, given.get("keep_generations") or 1
+    runner = runner_options(context, workers, refit, given["force"], keep)
     asked = Invocation(record, place, settings, options, runner, given["force"], given["json"], values)
     for summary in asked.summaries():
         show(summary, given["json"])

@@ -8,9 +8,10 @@ that finds the record of an item among the unfinished work of its stage reports 
 import json
 import os
 import pickle
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import IO, Any, cast
+from typing import IO, Any, cast, overload
 from urllib.parse import quote
 
 from ...corpus.store.commits import UNFINISHED, told_apart
@@ -23,6 +24,7 @@ from .beam import beam
 from .step import Step
 
 BLOCK = 256  # work items that travel in one element or lie in one file
+SPILLED = 16 * BLOCK  # work items that are held in memory
 
 Report = tuple[str, Shard]  # table, shard: what a worker has put in place
 
@@ -61,6 +63,59 @@ class Work:
     def documents(self) -> ShardSource:
         assert self.source is not None, f"{self.name} reads no documents"
         return self.source
+
+
+class Pending(Sequence[Work]):
+    """Work items to do, in the order in which they came. Beyond `SPILLED` they lie in a temporary file, by block."""
+
+    def __init__(self, items: Iterable[Work] = ()) -> None:
+        self._few: list[Work] = []
+        self._file: IO[bytes] | None = None
+        self._blocks: list[int] = []  # where each block of `BLOCK` begins
+        for item in items:
+            self.append(item)
+
+    def append(self, item: Work) -> None:
+        self._few.append(item)
+        if len(self._few) >= (SPILLED if self._file is None else BLOCK):
+            if self._file is None:
+                self._file = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 - lives as long as the list
+            for at in range(0, len(self._few), BLOCK):
+                self._blocks.append(self._file.tell())
+                pickle.dump(tuple(self._few[at : at + BLOCK]), self._file)
+            self._few = []
+
+    def blocks(self) -> Iterator[Sequence[Work]]:
+        """The items, `BLOCK` at a time."""
+        for begin in self._blocks:
+            yield self._block(begin)
+        for at in range(0, len(self._few), BLOCK):
+            yield self._few[at : at + BLOCK]
+
+    def _block(self, begin: int) -> tuple[Work, ...]:
+        assert self._file is not None
+        self._file.seek(begin)
+        found: tuple[Work, ...] = pickle.load(self._file)
+        self._file.seek(0, os.SEEK_END)
+        return found
+
+    def __len__(self) -> int:
+        return BLOCK * len(self._blocks) + len(self._few)
+
+    def __iter__(self) -> Iterator[Work]:
+        return (item for block in self.blocks() for item in block)
+
+    @overload
+    def __getitem__(self, index: int) -> Work: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Work]: ...
+    def __getitem__(self, index: int | slice) -> Work | Sequence[Work]:
+        if isinstance(index, slice):
+            return tuple(self[place] for place in range(len(self))[index])
+        block, place = divmod(range(len(self))[index], BLOCK)
+        if block < len(self._blocks):
+            return self._block(self._blocks[block])[place]
+        return self._few[BLOCK * (block - len(self._blocks)) + place]
 
 
 Process = Callable[[Any, Work], Iterator[Report]]
@@ -145,7 +200,8 @@ def _work(pipeline: beam.Pipeline, plan: Any) -> Any:
     work = plan.work
     if len(work) <= BLOCK:
         return pipeline | "work" >> beam.Create(list(work)) | "spread" >> beam.Reshuffle()
-    blocks = [_write_block(plan, number, work[at : at + BLOCK]) for number, at in enumerate(range(0, len(work), BLOCK))]
+    pending = work if isinstance(work, Pending) else Pending(work)
+    blocks = [_write_block(plan, number, block) for number, block in enumerate(pending.blocks())]
     return (
         pipeline
         | "blocks" >> beam.Create(blocks)

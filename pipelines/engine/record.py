@@ -36,6 +36,8 @@ class StageRecord:
     show      function of a summary: what is printed beside its counts
     more      (name, module:function) of sub-commands that are no stage
     parallel  whether it takes --workers
+    replay    (table whose commit tells how it was asked for, function of an `Again` that runs it so), where rebuilding
+              takes more than `run` and the settings; empty where it is not rebuilt
     package   the package that relative names are relative to
     """
 
@@ -57,6 +59,7 @@ class StageRecord:
     show: Named = None
     more: tuple[tuple[str, str], ...] = ()
     parallel: bool = True
+    replay: tuple[tuple[str, str], ...] | None = None
     package: str = ""
 
     @property

@@ -27,6 +27,7 @@ class RunnerOptions:
     workers: int = 1
     beam: tuple[str, ...] = ()
     refit: bool = False  # fit anew what stays in force when its inputs change
+    keep: int = 1  # generations of each result that stay, the one in force among them
     mend: bool = False  # look into every file of the result in force, and make anew what is damaged
 
 

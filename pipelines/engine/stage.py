@@ -6,7 +6,9 @@ forced, runs the graph over the items that are not done, checks conservation, an
 result that was in force stays until then; a run that is refused, killed or crashes leaves it as it was.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -17,18 +19,22 @@ from ...corpus.store.calls import Call, call_of, keep_places, named_places, rena
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.commits import Commit, Made, TableRecord, conserved, total
 from ...corpus.store.errors import RequestError
+from ...corpus.store.lists.rows import digest_bytes
+from ...corpus.store.lists.shards import facts_of, joined, selected
+from ...corpus.store.lists.work import WorkBuilder, stamps_of
 from ...corpus.store.shards import Output, Shard, filesystem, fingerprint, open_file, open_shard
 from ...corpus.store.soundness import is_sound
 from ...corpus.store.workspace import Workspace
 from . import graph as verbs
 from .beam import beam
-from .graph import Report, Work
+from .graph import Pending, Report, Work
 from .leases import writing
 from .progress import Progress
+from .room import say_room
 from .runner import RunnerOptions, run_graph
 
 S = TypeVar("S", bound=BaseModel)
-Shards = Mapping[str, list[Shard]]
+Shards = Mapping[str, Sequence[Shard]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Plan(Generic[S]):
     inputs: dict[str, str]
     by_table: dict[str, dict[str, Any]] = field(default_factory=dict)  # recorded settings of a table of its own
     before: tuple[str, ...] = ()
-    work: tuple[Work, ...] = ()  # items that are not done
+    work: Sequence[Work] = ()  # items that are not done
 
     @property
     def bare(self) -> "Plan[S]":
@@ -104,8 +110,18 @@ class Plan(Generic[S]):
 
     def stamp(self, tables: Iterable[str], item: Work) -> str:
         """What an item is recognised by: all that decides the rows that it makes."""
+        return self.stamper(tables)(item)
+
+    def stamper(self, tables: Iterable[str]) -> Callable[[Work], str]:
+        """`stamp` for many items: what is the same for all of them is written out once."""
         settings = [self.recorded_of(table) for table in sorted(tables)] if self.by_table else self.recorded
-        return fingerprint(self.version, settings, self.inputs, item.name, item.made_from)
+        begin = json.dumps([self.version, settings, self.inputs], sort_keys=True, default=str)[:-1]
+
+        def stamp(item: Work) -> str:
+            text = f"{begin}, {json.dumps(item.name)}, {json.dumps(item.made_from, sort_keys=True)}]"
+            return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+        return stamp
 
     def writer(self, table: str, name: str, schema: Any, dictionary: bool | list[str] = True) -> Any:
         """A Parquet shard of a table, for a `with`: its `shard` is what to report."""
@@ -132,14 +148,20 @@ class _Part:
     name: str
     tables: tuple[str, ...]
     held: Commit | None
-    kept: frozenset[str]
-    made: dict[str, Made]  # every item by now
+    kept: Collection[str]
+    made: Mapping[str, Made]  # every item by now
     damaged: bool  # a file of it is gone
+
+    @property
+    def anew(self) -> float:
+        """How much is made, relative to what is in force."""
+        items = len(self.held.work) if self.held is not None else 0
+        return (len(self.made) - len(self.kept)) / items if items and self.made else 1.0
 
     @property
     def complete(self) -> bool:
         """Whether nothing has to be done and nothing has to go."""
-        return self.held is not None and set(self.held.work) == self.kept == set(self.made)
+        return self.held is not None and len(self.held.work) == len(self.kept) == len(self.made)
 
 
 def run_stage(
@@ -160,13 +182,15 @@ def run_stage(
         for part in parts:
             if part.held is not None and not _same(part, plan):
                 raise RequestError(_refusal(part, plan))
+    say_room(workspace, stage.command or stage.name, [(part.held, part.anew) for part in parts], quiet)
     call, places = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
     with writing(workspace, stage.command or stage.name):
         if stage.begin is not None:
             stage.begin(plan)
         if stage.items and stage.whole:
-            items = [replace(item, stamp=plan.stamp(stage.tables, item)) for item in stage.items(plan)]
-        plan = replace(plan, work=tuple(items))
+            stamp = plan.stamper(stage.tables)
+            items = Pending(replace(item, stamp=stamp(item)) for item in stage.items(plan))
+        plan = replace(plan, work=items)
         expected = len(items) if stage.items and not stage.whole else None
         with Progress(stage.name, workspace, plan.stage, expected, quiet):
             run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
@@ -174,7 +198,7 @@ def run_stage(
         commits = [_commit(stage, plan, part, made, findings, call) for part in parts]
         keep_places(workspace.url, places)
         for commit in commits:
-            workspace.put_commit(commit)
+            workspace.put_commit(commit, options.keep)
         _clean(workspace, plan.stage)
     refresh_catalog(workspace)
     return _summary(stage, [workspace.commit_of(part.name) for part in parts], skipped=False)
@@ -200,31 +224,44 @@ def _settle(stage: Stage[S], plan: Plan[S], commits: list[Commit]) -> None:
             workspace.settle(commit)
 
 
-def _parts(stage: Stage[S], plan: Plan[S], settings: S, mend: bool) -> tuple[list[_Part], list[Work]]:
+def _parts(stage: Stage[S], plan: Plan[S], settings: S, mend: bool) -> tuple[list[_Part], Sequence[Work]]:
     """The commits of the run, and the work items that at least one of them lacks."""
     named = stage.parts(settings) if stage.parts else {stage.name: stage.tables}
-    work = list(stage.items(plan)) if stage.items and not stage.whole else []
-    parts: list[_Part] = []
-    lacking: dict[str, list[str]] = {}  # item -> commits that lack it
-    for name, tables in named.items():
-        held = plan.workspace.commit_of(name)
-        made = {item.name: Made(plan.stamp(tables, item), item.made_from) for item in work}
-        there = {table for table in held.tables if not stage.beside(table)} if held else set()
-        same = held is not None and there == set(tables or there)
-        lost = _lost(plan.workspace, held, mend) if held else frozenset()
-        kept = {i for i, m in made.items() if held and same and i in held.work and held.work[i].stamp == m.stamp}
-        kept -= lost
-        parts.append(_Part(name, tables, held, frozenset(kept), made, bool(lost)))
-        for item in made.keys() - kept:
-            lacking.setdefault(item, []).append(name)
-    items = []
-    for item in work:
-        if item.name in lacking:
-            lack = tuple(lacking[item.name])
-            stamps = [next(part.made[item.name].stamp for part in parts if part.name == name) for name in lack]
-            stamp = stamps[0] if len(stamps) == 1 else fingerprint(stamps)
-            items.append(replace(item, stamp=stamp, parts=lack))
-    return parts, items
+    counts = [_Count(stage, plan, name, tables, mend) for name, tables in named.items()]
+    items = Pending()
+    for item in stage.items(plan) if stage.items and not stage.whole else ():
+        stamps = {count.name: stamp for count in counts if (stamp := count.lacking(item)) is not None}
+        if stamps:
+            stamp = next(iter(stamps.values())) if len(stamps) == 1 else fingerprint(list(stamps.values()))
+            items.append(replace(item, stamp=stamp, parts=tuple(stamps)))
+    return [count.part() for count in counts], items
+
+
+class _Count:
+    """Counts, item by item, what is in force of one result."""
+
+    def __init__(self, stage: Stage[S], plan: Plan[S], name: str, tables: tuple[str, ...], mend: bool) -> None:
+        self.name, self.tables = name, tables
+        self.held = plan.workspace.commit_of(name)
+        there = {table for table in self.held.tables if not stage.beside(table)} if self.held else set()
+        same = self.held is not None and there == set(tables or there)
+        self.stamp = plan.stamper(tables)
+        self.lost = _lost(plan.workspace, self.held, mend) if self.held else frozenset()
+        self.stamps = stamps_of(self.held.work) if self.held is not None and same else set()
+        self.kept: set[str] = set()
+        self.made = WorkBuilder()
+
+    def lacking(self, item: Work) -> str | None:
+        """The stamp of an item that has to be done; None where it is there."""
+        stamp = self.stamp(item)
+        self.made.add(item.name, Made(stamp, item.made_from))
+        if digest_bytes(stamp) not in self.stamps or item.name in self.lost:
+            return stamp
+        self.kept.add(item.name)
+        return None
+
+    def part(self) -> _Part:
+        return _Part(self.name, self.tables, self.held, self.kept, self.made.done(), bool(self.lost))
 
 
 def _lost(workspace: Workspace, held: Commit, mend: bool) -> frozenset[str]:
@@ -234,9 +271,9 @@ def _lost(workspace: Workspace, held: Commit, mend: bool) -> frozenset[str]:
     for name, table in held.tables.items():
         home = workspace.table(name)
         there = home.sizes()
-        for shard in table.shards:
-            if there.get(shard.file) != shard.bytes or (mend and not is_sound(*filesystem(home.file_url(shard)))):
-                lost.add(shard.item)
+        for item, file, size in facts_of(table.shards):
+            if there.get(file) != size or (mend and not is_sound(*filesystem(f"{home.url}/{file}"))):
+                lost.add(item)
     return frozenset(lost)
 
 
@@ -269,16 +306,18 @@ def _commit(
     stage: Stage[S], plan: Plan[S], part: _Part, made: list[Report], findings: list[dict[str, Any]], call: Call
 ) -> Commit:
     """The next generation of one result, validated."""
-    shards: dict[str, dict[str, Shard]] = {name: {} for name in part.tables}
+    shards: dict[str, Sequence[Shard]] = dict.fromkeys(part.tables, ())
     if part.held is not None and part.kept:
         for name, table in part.held.tables.items():
-            for shard in table.shards:
-                if shard.item in part.kept and (not part.tables or name in part.tables or stage.beside(name)):
-                    shards.setdefault(name, {})[shard.name] = shard
+            if not part.tables or name in part.tables or stage.beside(name):
+                own = selected(table.shards, part.kept)
+                if own or name in shards:
+                    shards[name] = own
+    new: dict[str, list[Shard]] = {}
     for name, shard in made:
         if not part.tables or name in part.tables or stage.beside(name):
-            shards.setdefault(name, {})[shard.name] = shard
-    ordered = {name: [own[key] for key in sorted(own)] for name, own in sorted(shards.items())}
+            new.setdefault(name, []).append(shard)
+    ordered = {name: joined(shards.get(name, ()), new.get(name, ())) for name in sorted({*shards, *new})}
     told = stage.details(plan, ordered, findings) if stage.details else {}
     tables = {}
     for name, own in ordered.items():
@@ -286,9 +325,7 @@ def _commit(
         if "in" in counts:
             conserved(counts, f"{plan.stage}: {name}")
         own_details = told.get(name, {}) if not part.tables else told if name == part.tables[0] else {}
-        tables[name] = TableRecord(
-            settings=plan.recorded_of(name), shards=tuple(own), counts=counts, details=own_details
-        )
+        tables[name] = TableRecord(settings=plan.recorded_of(name), shards=own, counts=counts, details=own_details)
     held = part.held
     return Commit(
         stage=part.name,
@@ -307,8 +344,7 @@ def _commit(
 
 def _clean(workspace: Workspace, name: str) -> None:
     """Forget the records of a stage's unfinished work, and remove what they name and no commit does."""
-    held = {file for commit in workspace.commits().values() for file in commit.files}
-    for file in verbs.orphans(workspace, name) - held:
+    for file in workspace.unnamed(verbs.orphans(workspace, name)):
         workspace.remove(file)
     verbs.forget(workspace, name)
 

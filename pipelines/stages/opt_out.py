@@ -99,6 +99,7 @@ def _remove(workspace: Workspace, whole: OptOut) -> int:
         found |= changes.without(lambda id, url: children.get(id))
     if found:
         _log(workspace, whole, changes.logged)
+        workspace.forget_earlier()
         workspace.put_commit(changes.commit())
         refresh_catalog(workspace)
     return len(found)

@@ -22,6 +22,8 @@ from ...corpus.readers.inputs import Input, resolve
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.commits import Commit, Made, TableRecord, conserved, total
 from ...corpus.store.errors import RequestError, WorkspaceError, unknown_name
+from ...corpus.store.lists.shards import listed, selected
+from ...corpus.store.lists.work import worked
 from ...corpus.store.shards import Shard, filesystem, replacing, spelled
 from ...corpus.store.workspace import Workspace
 from ..engine.graph import Work
@@ -70,6 +72,7 @@ def remove(
         _note(workspace, sorted({*_begun(workspace), *named}))
         commit = _commit(workspace, removal)
         if commit is not None:
+            workspace.forget_earlier()
             workspace.put_commit(commit)
         write_ledger(workspace, removal.left)
         refresh_catalog(workspace)
@@ -194,13 +197,13 @@ def _commit(workspace: Workspace, removal: Removal) -> Commit | None:
     recorded = held.tables[TABLES[0]].settings
     plan: Plan[Any] = Plan(EXTRACT, held.version, workspace, None, recorded, held.inputs)  # nothing is extracted
     work: dict[str, Made] = {}
-    shards: dict[str, list[Shard]] = {name: [] for name in held.tables}
+    done = dict(held.work.items())
     for lot in removal.left.lots:
-        if lot.name in held.work:
-            work[lot.name] = held.work[lot.name]
-            for name, table in held.tables.items():
-                shards[name] += [shard for shard in table.shards if shard.item == lot.name]
-        elif lot.cut_from in held.work:
+        if lot.name in done:
+            work[lot.name] = done[lot.name]
+    shards = {name: list(selected(table.shards, work)) for name, table in held.tables.items()}
+    for lot in removal.left.lots:
+        if lot.name not in done and lot.cut_from in done:
             made, reports = _cut(plan, lot, held)
             work[lot.name] = made
             for name, shard in reports:
@@ -217,8 +220,8 @@ def _commit(workspace: Workspace, removal: Removal) -> Commit | None:
         if "in" in counts:
             conserved(counts, f"remove: {name}")
         more = told if name == TABLES[0] else held.tables[name].details
-        tables[name] = TableRecord(settings=held.tables[name].settings, shards=tuple(own), counts=counts, details=more)
-    changes = {"tables": tables, "work": work, "generation": held.generation + 1, "previous": held.fingerprint}
+        tables[name] = TableRecord(settings=held.tables[name].settings, shards=listed(own), counts=counts, details=more)
+    changes = {"tables": tables, "work": worked(work), "generation": held.generation + 1, "previous": held.fingerprint}
     return held.model_copy(update=changes)
 
 

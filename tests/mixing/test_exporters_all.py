@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from gristmill.corpus.store.errors import RequestError
+from gristmill.corpus.store.fate import ShardSource, sources
 from gristmill.mixing.exporters.frame import ExportJob
 from gristmill.mixing.exporters.levanter import block_counts
 from gristmill.mixing.exporters.registry import EXPORTERS, export_recipe
 from gristmill.mixing.exporters.rows import MixedStream
 from gristmill.mixing.recipe import RecipePhase, make_recipe
-from gristmill.training.data.shards import TokenDomain, TokenFacts
+from gristmill.training.data.shards import TokenDomain, TokenFacts, document_ids
 
 from .export_case import DRAWS, LENGTHS, SHARES, close, job, largest_deficit, recipe, token_share
 
@@ -288,3 +289,17 @@ def test_a_mixed_stream_keeps_its_shares_at_every_point_and_repeats_only_after_a
         assert abs(got["a"] - 0.6 * sum(got.values())) <= 101
     assert sum(got.values()) == 10_000
     assert sorted(seen["b"][:40]) == list(range(40))
+
+
+def test_the_corpus_is_read_once_whatever_the_number_of_domains(tmp_path, workspace, facts, monkeypatch):
+    reads = []
+    real = ShardSource.read
+    monkeypatch.setattr(ShardSource, "read", lambda own, *more: (reads.append(own.shard), real(own, *more))[1])
+    job = ExportJob(tiny(facts), str(tmp_path), workspace)
+    found = {(n, split): list(job.texts(n, split)) for n in facts for split in ("train", "heldout")}
+    assert sorted(reads) == sorted(sources(workspace, "test"))
+    for (name, split), own in found.items():
+        assert [row["id"] for row in own] == document_ids(workspace, name, split).to_pylist()
+        numbered = job.numbered_texts(name, split)
+        assert [numbered[n] for n in range(len(numbered))] == own
+    assert sum(map(len, found.values())) > 10

@@ -1,20 +1,26 @@
 """The driver, held to the stage contract with the smallest stage there can be: it counts the rows of each shard."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
 from gristmill.corpus.store import schema
-from gristmill.corpus.store.commits import MANIFEST
+from gristmill.corpus.store.commits import MANIFEST, history_url
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import ShardSource, sources
 from gristmill.corpus.store.made import put_table
+from gristmill.corpus.store.shards import filesystem
+from gristmill.corpus.store.soundness import demand_sound
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.engine.graph import Work, commit, map_shards
+from gristmill.pipelines.engine.graph import SPILLED, Pending, Work, commit, map_shards
+from gristmill.pipelines.engine.room import bytes_of
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import Stage, run_stage
 
@@ -187,3 +193,56 @@ def test_audit_finds_a_manifest_that_is_not_what_the_commit_says_and_the_next_ru
     ]
     assert run(workspace)["skipped"]
     assert place.read_text() == true
+
+
+def test_earlier_generations_stay_with_their_files_as_long_as_they_are_asked_for(workspace):
+    def kept(factor: int, keep: int) -> list[int]:
+        run_stage(COUNT, workspace, CountSettings(factor=factor), RunnerOptions(keep=keep), force=True, quiet=True)
+        assert [found for found in audit(workspace)["findings"] if found["check"] != "conservation"] == []
+        for earlier in workspace.earlier("count"):
+            for file in earlier.files:
+                demand_sound(*filesystem(workspace.path(file)))
+        return [commit.generation for commit in workspace.earlier("count")]
+
+    assert [kept(factor, 3) for factor in (1, 2, 3, 4)] == [[], [1], [2, 1], [3, 2]]
+    assert len(workspace.table("counted").listed()) == 3 * 2 + 1
+    assert run(workspace, factor=4)["skipped"]
+    assert kept(5, 2) == [4]
+    workspace.forget_earlier()
+    assert (workspace.earlier("count"), len(workspace.table("counted").listed())) == ([], 2 + 1)
+    assert numbers(workspace) == [10, 15]
+
+
+def test_an_earlier_generation_is_in_force_again_where_its_file_is_put_back(workspace):
+    run(workspace, factor=1)
+    run_stage(COUNT, workspace, CountSettings(factor=2), RunnerOptions(keep=2), force=True, quiet=True)
+    (earlier,) = workspace.earlier("count")
+    Path(workspace.path("commits", "count.json")).write_bytes(Path(history_url(workspace.url, earlier)).read_bytes())
+    assert numbers(workspace) == [2, 3]
+    assert run(workspace, factor=1)["skipped"]
+
+
+def test_a_re_run_that_the_disk_has_clearly_no_room_for_is_refused_before_it_begins(workspace, monkeypatch, capsys):
+    run(workspace, factor=1)
+    needed = bytes_of(workspace.commits()["count"])
+    for free in (needed // 3, needed):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        if free < needed:
+            with pytest.raises(WorkspaceError, match=r"needs about .* and .* are free"):
+                run(workspace, factor=2, force=True)
+            assert numbers(workspace) == [2, 3]
+        else:
+            run_stage(COUNT, workspace, CountSettings(factor=2), RunnerOptions(), force=True)
+            assert "count needs about" in capsys.readouterr().err
+    assert numbers(workspace) == [4, 6]
+
+
+@pytest.mark.parametrize("count", [3, 2 * SPILLED + 700])
+def test_work_that_waits_is_the_same_in_memory_and_in_a_file(count):
+    items = [Work(f"item {n}", {"documents/x": str(n)}, load=n) for n in range(count)]
+    waiting = Pending(items)
+    assert len(waiting) == count
+    assert list(waiting) == items
+    assert [waiting[0], waiting[-1], waiting[count // 2]] == [items[0], items[-1], items[count // 2]]
+    assert list(waiting[1:3]) == items[1:3]
+    assert [item for block in waiting.blocks() for item in block] == items

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .road import done
 from .test_rebuild import RULES, passage
@@ -60,3 +61,57 @@ def test_two_folders_give_the_same_files_and_none_of_them_tells_where_it_lay(tmp
     said = calls(tmp_path / "copy" / "in", tmp_path / "copy" / "out" / "w", 1)
     assert all(line.endswith("(up to date)") for text in said for line in text.splitlines() if " in " in line)
     assert files(tmp_path / "copy" / "out" / "w") == first
+
+
+SMALL_COLOR = {
+    "prior": {"n_layers": 1, "d_model": 16, "d_ff": 32, "seq_len": 32, "sequences": 2, "steps": 6, "warmup": 1,
+              "evaluations": 1},
+    "conditional_steps": 3,
+    "vocab_size": 300,
+}  # fmt: skip
+
+
+def by_models(folder: Path, workspace: Path, workers: int) -> list[str]:
+    """The road by models over folder/in: what each command said."""
+    inputs, where = folder / "in", ("--workspace", workspace, "--workers", str(workers))
+    (folder / "color.yaml").write_text(yaml.safe_dump({"color": SMALL_COLOR}))
+    wanted = ("--target", inputs / "wanted.jsonl")
+    said = [
+        done("extract", inputs / "a.jsonl", inputs / "deep", *where, "--source", "web", "--language-model", "none"),
+        done("filter", "--rules", inputs / "rules.yaml", *where),
+        done("score", "color", *wanted, "--settings", folder / "color.yaml", *where),
+    ]
+    model = ("--model", workspace / "proxies" / "color" / "prior.safetensors")
+    tokenizer = ("--tokenizer", workspace / "proxies" / "color" / "tokenizer.json")
+    return [
+        *said,
+        done("semantic", *model, "--epsilon", "0.0001", "--components", "0", *where),
+        done("tag", "--domain", "suffix", *where),
+        done("score", "rds", *wanted, *tokenizer, "--model", f"prior={model[1]}", *where),
+        done("select", "--by", "color", "--share", "0.7", *where),
+        done("tokenize", "--vocab-size", "300", *where),
+    ]
+
+
+@pytest.mark.slow
+def test_what_models_made_is_the_same_twice_in_one_folder_in_two_on_two_workers_and_on_a_copy(tmp_path: Path):
+    one, other = tmp_path / "one", tmp_path / "some" / "where"
+    for folder in (one, other):
+        write_inputs(folder / "in")
+    by_models(one, one / "w", 1)
+    first = files(one / "w")
+    assert len([name for name in first if name.endswith(".safetensors")]) >= 4
+    shutil.rmtree(one / "w")
+    by_models(one, one / "w", 1)
+    by_models(other, other / "w", 2)
+    for again in (files(one / "w"), files(other / "w")):
+        assert again.keys() == first.keys()
+        assert [name for name in first if first[name] != again[name]] == []
+    shutil.copytree(one, tmp_path / "copy")
+    shutil.rmtree(one)
+    said = by_models(tmp_path / "copy", tmp_path / "copy" / "w", 1)
+    assert all(line.endswith("(up to date)") for text in said for line in text.splitlines() if " in " in line)
+    assert files(tmp_path / "copy" / "w") == first
+    where = ("--workspace", tmp_path / "copy" / "w")
+    done("balance", "--by", "domain", "--cap", "4", *where)
+    assert "decisions/select" in done("select", "--by", "color", "--share", "0.5", *where)

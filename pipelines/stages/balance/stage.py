@@ -102,13 +102,13 @@ MATCH: Stage[BalanceSettings] = Stage(
     tables=(MATCHES,),
     inputs=lambda workspace, settings: {},
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, match_shard), plan),
-    items=lambda plan: [Work.of(source) for source in _sources(plan.workspace).values()],
+    items=lambda plan: (Work.of(source) for source in _sources(plan.workspace).values()),
     redecides=True,
     recorded=lambda settings: {"concepts": _digest(settings)},
 )
 
 
-def _sources(workspace: Workspace) -> dict[str, fate.ShardSource]:
+def _sources(workspace: Workspace) -> Mapping[str, fate.ShardSource]:
     return fate.sources(workspace, STAGE, chain_before(STAGE))
 
 

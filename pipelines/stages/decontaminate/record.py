@@ -22,5 +22,9 @@ it by Min-K%++, DC-PDD and zlib ratio (larger: likelier). `gristmill score color
         check=".checks:check",
         options=".options:ExposureOptions",
         act=".command:act",
+        replay=(
+            ("decisions/decontaminate", ".again:decide"),
+            ("contamination_audit", ".again:expose"),
+        ),
     ),
 )

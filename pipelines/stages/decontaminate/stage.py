@@ -53,7 +53,7 @@ decontaminate: Stage[DecontaminateSettings] = Stage(
     tables=(DECISIONS_TABLE, HITS_TABLE, EDITS_TABLE),
     inputs=_inputs,
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, decontaminate_shard), plan),
-    items=lambda plan: [Work.of(s) for s in fate.sources(plan.workspace, STAGE, chain_before(STAGE)).values()],
+    items=lambda plan: (Work.of(s) for s in fate.sources(plan.workspace, STAGE, chain_before(STAGE)).values()),
     before=chain_before(STAGE),
     redecides=True,
     recorded=lambda settings: settings.model_dump(mode="json", exclude={"sets"}) | {"sets": sorted(settings.sets)},

@@ -5,7 +5,7 @@ what decides between survivors. A new crawl adds shards and leaves the others as
 tables in place of text. `shingles/` are Arrow IPC files, so that verification can pick documents out of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,9 +43,9 @@ def signature_schema(exact: int, num_perm: int) -> pa.Schema:
     )
 
 
-def items(plan: Plan[DedupSettings]) -> list[Work]:
+def items(plan: Plan[DedupSettings]) -> Iterable[Work]:
     """Every shard of documents/, as the stages before deduplication left it."""
-    return [Work.of(source) for source in sources(plan.workspace, STAGE, chain_before(STAGE)).values()]
+    return (Work.of(source) for source in sources(plan.workspace, STAGE, chain_before(STAGE)).values())
 
 
 def sign(plan: Plan[DedupSettings], work: Work) -> Iterator[Report]:

@@ -16,5 +16,6 @@ A section of settings files: a list, one entry a trainer. On the command line: g
         many=True,
         command=None,
         check=".checks:check",
+        replay=(),
     ),
 )

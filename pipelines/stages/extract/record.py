@@ -17,5 +17,6 @@ A second call adds new files and redoes none. Records that cannot be read or hol
         gather=".options:gather",
         act=".command:act",
         show=".command:lines",
+        replay=(),
     ),
 )

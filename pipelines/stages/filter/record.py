@@ -26,5 +26,9 @@ joblib file runs the code in it: give only files that you made.""",
         decides=True,
         check=".checks:check",
         more=(("train-classifier", "...commands.train_classifier:train_classifier"),),
+        replay=(
+            ("signals/", ".again:measure"),
+            ("decisions/filter", ".again:decide"),
+        ),
     ),
 )

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from ....corpus.columns.carried import FOLDER
 from ....corpus.columns.views import ShardExtra
 from ....corpus.store.errors import MissingExtra, WorkspaceError
-from ....corpus.store.fate import ShardSource
+from ....corpus.store.fate import ShardSource, beside_documents
 from ....corpus.store.freshness import reasons
 from ....corpus.store.schema import DECISIONS, EDITS
 from ....corpus.store.shards import fingerprint, read_batches
@@ -111,24 +111,32 @@ def measure_stage(names: tuple[str, ...], known: dict[str, Family]) -> Stage[Mea
     )
 
 
-def _items(plan: Plan[Any], tables: Sequence[str]) -> list[Work]:
+def _items(plan: Plan[Any], tables: Sequence[str]) -> Iterator[Work]:
     """Every shard of documents/, with the shards of these tables that bear its name."""
-    documents = plan.workspace.table("documents")
     manifests = {name: plan.workspace.table(name).finished(STAGE) for name in ("documents", *tables)}
-    items = []
-    for shard in manifests["documents"].shards:
-        own = {
-            name: manifest.by_name[shard.name] for name, manifest in manifests.items() if shard.name in manifest.by_name
-        }
-        urls = {name: plan.workspace.table(name).file_url(found) for name, found in own.items() if name != "documents"}
-        made_from = {f"{name}/{shard.name}": found.content for name, found in own.items()}
-        items.append(Work(shard.name, made_from, ShardSource(shard.name, documents.file_url(shard)), urls))
-    return items
+    for shard, found in beside_documents(manifests):
+        urls = {name: f"{plan.workspace.table(name).url}/{file}" for name, (file, _, _) in found.items()}
+        made_from = {f"{name}/{shard}": content for name, (_, content, _) in found.items()}
+        yield Work(shard, made_from, ShardSource(shard, urls.pop("documents")), urls)
+
+
+_FAMILIES: dict[str, dict[str, Family]] = {}  # what the families depend on -> they, of the last run
+
+
+def _known(plan: Plan[Any]) -> dict[str, Family]:
+    """The families there are, worked out once a run."""
+    held = [plan.workspace.commit_of(stage) for stage in ("extract", "label", "learn")]
+    made = [commit.fingerprint if commit else None for commit in held]
+    key = fingerprint(plan.workspace.url, plan.settings.model_dump(mode="json"), plan.recorded, plan.by_table, made)
+    if key not in _FAMILIES:
+        _FAMILIES.clear()
+        _FAMILIES[key] = plan.settings.known(plan.workspace)
+    return _FAMILIES[key]
 
 
 def measure_shard(plan: Plan[MeasureSettings], work: Work) -> Iterator[Report]:
     """Signals of one shard of documents, every family that lacks it from the same pass."""
-    absent = families([name.removeprefix("signals/") for name in work.parts], known=plan.settings.known(plan.workspace))
+    absent = families([name.removeprefix("signals/") for name in work.parts], known=_known(plan))
     with ExitStack() as stack:
         out = {f.name: stack.enter_context(plan.writer(f"signals/{f.name}", work.name, f.schema)) for f in absent}
         columns = sorted({"id", *(name for f in absent for name in (f.column or "text", *f.beside))} - {EXTRA})
@@ -169,7 +177,7 @@ def decide_stage(settings: DecideSettings) -> Stage[DecideSettings]:
     )
 
 
-def _decide_items(plan: Plan[DecideSettings]) -> list[Work]:
+def _decide_items(plan: Plan[DecideSettings]) -> Iterator[Work]:
     rules = compiled(plan.settings.rules, families=plan.settings.known(plan.workspace))[0]
     own = _own_columns(plan) if EXTRA in rules.signals else ()
     return _items(plan, [*(f"signals/{name}" for name in _asked(rules)), *own])
@@ -190,7 +198,7 @@ def decide_shard(plan: Plan[DecideSettings], work: Work) -> Iterator[Report]:
     """Decisions of one shard, from its signals; the text is read only where there are line rules."""
     edits: list[dict[str, Any]] = []
     decided = [DECIDED.empty_table()]
-    rules, lines = compiled(plan.settings.rules, families=plan.settings.known(plan.workspace))
+    rules, lines = compiled(plan.settings.rules, families=_known(plan))
     for rows in signal_rows(plan.workspace, work, rules, plan.settings.rules.edits):
         cut = None
         if lines is not None and plan.settings.rules.lines is not None:

@@ -27,6 +27,7 @@ Compared are also UniMax, temperature sampling, DoReMi's rule, the swarm's best,
             ("spend", "...commands.mix_laws:spend"),
             ("plan", "...commands.mix_plan:plan"),
         ),
+        replay=(),
     ),
     StageRecord(
         name="ladder",
@@ -43,5 +44,6 @@ Writes mixture/ladder/. Rank correlation and the share of pairs in the same orde
         options=".options:LadderOptions",
         gather=".options:ladder_gather",
         show=".command:ladder_lines",
+        replay=(),
     ),
 )

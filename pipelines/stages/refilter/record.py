@@ -17,5 +17,6 @@ other thresholds decide from there. Writes decisions/refilter/. Runs after dedup
         writes=("refiltered", "decisions/refilter"),
         decides=True,
         check=".checks:check",
+        replay=(("decisions/refilter", ".again:decide"),),
     ),
 )

@@ -5,7 +5,7 @@ program was and who wrote it) and `decisions/refine/`. Documents without anythin
 A document whose program could not be had stays as it is, counted as `unrefined`. Refuses an engine without settings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -53,7 +53,7 @@ def refine_recorded(settings: RefineSettings) -> dict[str, Any]:
     return told
 
 
-def refine_sources(workspace: Workspace) -> dict[str, fate.ShardSource]:
+def refine_sources(workspace: Workspace) -> Mapping[str, fate.ShardSource]:
     """What the stages before this one left."""
     return fate.sources(workspace, STAGE, chain_before(STAGE))
 
@@ -64,7 +64,7 @@ REFINE: Stage[RefineSettings] = Stage(
     tables=TABLES,
     inputs=lambda workspace, settings: {},
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, refine_shard), plan),
-    items=lambda plan: [Work.of(source) for source in refine_sources(plan.workspace).values()],
+    items=lambda plan: (Work.of(source) for source in refine_sources(plan.workspace).values()),
     before=chain_before(STAGE),
     recorded=refine_recorded,
 )

@@ -13,5 +13,6 @@ The last section of a settings file: what the stages before it made, with the re
         run=".stage:run_report",
         after=("export",),
         command=None,
+        replay=(),
     ),
 )

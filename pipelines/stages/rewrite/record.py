@@ -20,5 +20,6 @@ remembered in the workspace: a run that was killed asks for nothing twice.""",
         options=".options:RewriteOptions",
         gather=".options:gather",
         act=".command:act",
+        replay=(("rewrites", ".again:rewrite"),),
     ),
 )

@@ -8,7 +8,7 @@ documents like any other, and this stage leaves them out of its own input.
 Refuses engines that are not named, and to rewrite what was rewritten with other settings unless forced.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -78,10 +78,10 @@ def rewrite_recorded(settings: RewriteSettings) -> dict[str, Any]:
     return {**told, "styles": styles, "engine": engine_settings(settings.engine).recorded()}
 
 
-def rewrite_items(plan: Plan[RewriteSettings]) -> list[Work]:
+def rewrite_items(plan: Plan[RewriteSettings]) -> Iterable[Work]:
     """Shards of documents/ that were not adopted from this stage, so adopting makes nothing stale."""
     sources = fate.sources(plan.workspace, STAGE, regroup=_regroups(plan.workspace))
-    return [Work.of(source) for name, source in sources.items() if not name.startswith(SHARD)]
+    return (Work.of(source) for name, source in sources.items() if not name.startswith(SHARD))
 
 
 def _regroups(workspace: Workspace) -> bool:

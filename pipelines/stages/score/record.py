@@ -21,5 +21,6 @@ transport, which compare embeddings. dsir and zipfit need no model.""",
         check=".checks:check",
         options=".options:ScoreOptions",
         gather=".options:gather",
+        replay=(("scores/", ".again:score_again"),),
     ),
 )

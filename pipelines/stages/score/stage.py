@@ -65,7 +65,7 @@ def fit_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
         tables=(f"proxies/{settings.table}",),
         inputs=fit_inputs,
         graph=fit_graph,
-        items=lambda plan: [Work.of(source) for source in _sources(plan.workspace).values()],
+        items=lambda plan: (Work.of(source) for source in _sources(plan.workspace).values()),
         whole=True,
         details=lambda plan, shards, findings: findings[0],
         fitted=True,
@@ -195,7 +195,7 @@ def score_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
         tables=(f"scores/{settings.table}",),
         inputs=score_inputs,
         graph=lambda pipeline, plan: commit(infer_shards(pipeline, plan, ShardScoring(plan.bare)), plan),
-        items=lambda plan: [Work.of(source) for source in _sources(plan.workspace).values()],
+        items=lambda plan: (Work.of(source) for source in _sources(plan.workspace).values()),
     )
 
 
@@ -243,5 +243,5 @@ def score_shard(plan: Plan[ScoreSettings], work: Work, scorer: Scorer) -> Iterat
     yield table, out.shard
 
 
-def _sources(workspace: Workspace) -> dict[str, fate.ShardSource]:
+def _sources(workspace: Workspace) -> Mapping[str, fate.ShardSource]:
     return fate.sources(workspace, "score", chain_before(SELECT))

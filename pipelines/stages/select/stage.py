@@ -1,8 +1,9 @@
 """Select: keep the documents (or chunks of them) that a score puts first, within a budget.
 
-Shards give ids, scores and sizes, never text; one worker orders them and says for each shard what is kept; shards of
-`decisions/select/` are written from that. Choices depend on scores and hashes of ids alone. Several scores are taken
-from in turn (RDS+'s round robin). With `unit: chunks`, `edits/select/` holds the text that remains of documents of
+Shards give sizes, then summaries of their order, then the few rows near the cut (`cut.py`); each writes its shard of
+`decisions/select/` once the cut is known, so that no worker holds the scores of the corpus. Several scores are taken
+from in turn (RDS+'s round robin), and two selections compared, by one worker that does hold them. Choices depend on
+scores and hashes of ids alone. With `unit: chunks`, `edits/select/` holds the text that remains of documents of
 which only some chunks are kept.
 
 Refuses a score that is not there or is no number, scores of other documents than those that survive now, and a budget
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ....corpus.store import fate, schema
-from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
+from ....corpus.store.errors import RequestError, unknown_name
 from ....corpus.store.shards import filesystem, read_batches
 from ....corpus.store.soundness import opened
 from ....corpus.store.workspace import Workspace
@@ -30,8 +31,12 @@ from ...engine.stage import Plan, Stage
 
 if TYPE_CHECKING:
     import apache_beam as beam
+from .cut import EDGES
+from .passes import Told, group_shard, look_inside, measure, narrow, settle, standing_places, too_small, within
+from .rows import ScoredUnits, keys_of, names_of, read_scores, split_name, units_of
 from .settings import SelectSettings as SelectSettings
 
+BATCH = 1 << 16  # decisions that are written at a time
 SELECT, DECISIONS, EDITS = "select", "decisions/select", "edits/select"
 
 
@@ -39,7 +44,7 @@ def select_inputs(workspace: Workspace, settings: SelectSettings) -> dict[str, s
     """The documents and every score table named; a RequestError for what is not there or is too much to ask."""
     found = fate.inputs(workspace, SELECT, chain_before(SELECT))
     for name in (*settings.by, *settings.compare):
-        table, column = _split(name)
+        table, column = split_name(name)
         manifest = workspace.table(f"scores/{table}").manifest()
         if manifest is None:
             known = [t.name.removeprefix("scores/") for t in workspace.tables() if t.name.startswith("scores/")]
@@ -58,7 +63,7 @@ def select_inputs(workspace: Workspace, settings: SelectSettings) -> dict[str, s
             raise RequestError(f"scores/{table}/ has no chunks: only losses of models (color, pair, perplexity) have")
         found[f"scores/{table}"] = manifest.fingerprint
     if settings.tokens is not None:
-        table = _split(settings.by[0])[0]
+        table = split_name(settings.by[0])[0]
         if "n_tokens" not in _columns(workspace, table):
             raise RequestError(f"scores/{table}/ does not count tokens; give a share instead of tokens")
         there = workspace.table(f"scores/{table}").finished(SELECT).counts.get("tokens", 0)
@@ -70,15 +75,22 @@ def select_inputs(workspace: Workspace, settings: SelectSettings) -> dict[str, s
 
 
 def select_graph(pipeline: "beam.Pipeline", plan: Plan[SelectSettings]) -> "beam.PCollection":
-    """Shards -> scores -> one group, which decides -> shards of decisions -> one commit."""
-    chosen = gather(map_blocks(pipeline, plan, read_scores), "choose", choose, plan.bare)
-    return commit(group_by_key(chosen, "decide", decide_shard, plan.bare), plan)
+    """Shards -> sizes -> summaries of the order -> rows near the cut -> shards of decisions -> one commit."""
+    settings, bare = plan.settings, plan.bare
+    if len(settings.by) > 1 or settings.compare:
+        chosen = gather(map_blocks(pipeline, plan, read_scores), "choose", choose, bare)
+        return commit(group_by_key(chosen, "decide", decide_shard, bare), plan)
+    told = gather(map_blocks(pipeline, plan, measure), "measure", within, bare)
+    if settings.threshold is None:
+        told = gather(group_by_key(told, "group", group_shard, bare), "narrow", narrow, bare)
+        told = gather(group_by_key(told, "look", look_inside, bare), "cut", settle, bare)
+    return commit(group_by_key(told, "decide", decide_shard, bare), plan)
 
 
 def select_items(plan: Plan[SelectSettings]) -> list[Work]:
     """Every shard that enters, with its shards of scores and their columns."""
     settings = plan.settings
-    tables = {_split(name)[0] for name in (*settings.by, *settings.compare)}
+    tables = {split_name(name)[0] for name in (*settings.by, *settings.compare)}
     made = {name: plan.workspace.table(f"scores/{name}").finished(SELECT) for name in sorted(tables)}
     schemas = {name: _schema(plan.workspace, name, None) for name in made}
     items = []
@@ -94,131 +106,70 @@ def select_items(plan: Plan[SelectSettings]) -> list[Work]:
 
 select = Stage[SelectSettings](
     name=SELECT,
-    version=2,
+    version=3,  # decisions are written in blocks of another size
     tables=(DECISIONS, EDITS),
     inputs=select_inputs,
     graph=select_graph,
     items=select_items,
     whole=True,
-    details=lambda plan, shards, findings: findings[0] if findings else {},
+    details=lambda plan, shards, findings: summed(findings),
     before=chain_before(SELECT),
     redecides=True,
 )
 
 
-def read_scores(work: Work, plan: Plan[SelectSettings]) -> Iterator[tuple[Work, pa.Table]]:
-    """(item, columns id, part, size, s0, s1, ...): the scores to select and compare by, a row for each unit.
-
-    Only documents that are left have rows; one that a score has never seen is refused.
-    """
-    settings = plan.settings
-    ids = [id for batch in work.documents.read(["id"]) for id in batch["id"].to_pylist()]
-    left = pa.array(ids, pa.string())
-    if settings.unit == "chunks":
-        yield work, _chunk_rows(plan, work, _split(settings.by[0])[0], left)
-        return
-    rows = None
-    for place, name in enumerate((*settings.by, *settings.compare)):
-        table, column = _split(name)
-        schema = work.load[1][table]
-        wanted = ["id", column, *(["n_tokens"] if place == 0 and "n_tokens" in schema.names else [])]
-        own = _scores(plan, work, table, wanted, left)
-        own = own.set_column(1, f"s{place}", own[column].cast(pa.float64()))
-        if rows is None:
-            sizes = own["n_tokens"] if "n_tokens" in own.column_names else _bytes(work)
-            part = pa.array(np.zeros(len(own), np.int64))
-            rows = pa.table({"id": own["id"], "part": part, "size": sizes.cast(pa.int64()), "s0": own["s0"]})
-        else:
-            rows = rows.append_column(f"s{place}", own[f"s{place}"])
-    assert rows is not None
-    yield work, rows
-
-
-def _scores(plan: Plan[SelectSettings], work: Work, table: str, wanted: list[str], left: pa.Array) -> pa.Table:
-    """Scores of the documents that are left, in their order."""
-    urls, schemas = work.load
-    schema = pa.schema([schemas[table].field(name) for name in wanted])
-    batches = list(read_batches(urls[table], wanted)) if table in urls else []
-    found = pa.Table.from_batches(batches, schema).combine_chunks()
-    place = pc.index_in(left, value_set=found["id"].combine_chunks() if len(found) else pa.array([], pa.string()))
-    if place.null_count:
-        absent = left.filter(pc.is_null(place))[0].as_py()
-        raise WorkspaceError(
-            f"scores/{table}/ has no row for document {absent} and {place.null_count - 1} others of {work.name}, which "
-            f"are kept now; run: gristmill score {table} --workspace {plan.workspace.url}"
-        )
-    return found.take(place)
-
-
-def _chunk_rows(plan: Plan[SelectSettings], work: Work, table: str, left: pa.Array) -> pa.Table:
-    own = _scores(plan, work, table, ["id", "chunks"], left)
-    ids, parts, sizes, scores = [], [], [], []
-    for id, chunks in zip(own["id"].to_pylist(), own["chunks"].to_pylist(), strict=True):
-        for part, chunk in enumerate(chunks):
-            losses = [value for name, value in chunk.items() if name.startswith("nll_")]
-            ids.append(id)
-            parts.append(part)
-            sizes.append(chunk["n_tokens"])
-            scores.append(losses[0] - losses[1] if len(losses) == 2 else -losses[0])
-    kinds = {"id": (ids, pa.string()), "part": (parts, pa.int64()), "size": (sizes, pa.int64())}
-    columns = {name: pa.array(values, kind) for name, (values, kind) in kinds.items()}
-    return pa.table(columns | {"s0": pa.array(scores, pa.float64())})
-
-
-def choose(read: Iterator[tuple[Work, pa.Table]], plan: Plan[SelectSettings]) -> Iterator[tuple[str, Any]]:
-    """(shard, (item, what is kept of it)) for each shard; the one named "" carries the report."""
+def choose(
+    read: Iterator[tuple[Work, pa.Table]], plan: Plan[SelectSettings]
+) -> Iterator[tuple[str, tuple[Work, Told]]]:
+    """Of several scores, or where selections are compared: every shard with what is kept of it by whom."""
     settings = plan.settings
     blocks = sorted(read, key=lambda block: block[0].name)
     rows = pa.concat_tables([table for _, table in blocks]) if blocks else None
     if rows is None or not len(rows):
-        for work, _ in blocks:
-            yield work.name, (work, {"kept": {}, "keys": {}, "cut": None})
-        yield "", (None, {})
+        yield from ((work.name, (work, {"kept": [np.zeros(0, bool)]})) for work, _ in blocks)
         return
-    units = [f"{id}/{part}" for id, part in zip(rows["id"].to_pylist(), rows["part"].to_pylist(), strict=True)]
-    sizes = rows["size"].to_numpy().astype(np.float64)
-    keys = [_keys(rows[f"s{place}"], units, settings) for place in range(len(settings.by))]
+    units, sizes = names_of(rows), rows["size"].to_numpy().astype(np.float64)
+    keys = [keys_of(rows[f"s{place}"], units, settings) for place in range(len(settings.by))]
     if settings.threshold is not None:
-        signed = -settings.threshold if settings.smallest else settings.threshold
-        chosen, budget = np.flatnonzero(keys[0] >= signed), float("inf")
+        least = -settings.threshold if settings.smallest else settings.threshold
+        chosen, budget = np.flatnonzero(keys[0] >= least), float("inf")
     else:
-        budget = settings.tokens if settings.tokens is not None else settings.share * sizes.sum()
+        budget = settings.tokens or (settings.share or 0.0) * sizes.sum()
         chosen = _within(keys, units, sizes, budget, settings.seed)
         if not len(chosen) and not np.isnan(keys).all():
-            raise RequestError(
-                f"select: nothing fits into a budget of {budget:,.0f}: the smallest of {len(units):,} {settings.unit} "
-                f"has {sizes.min():,.0f}; ask for a larger share or for more tokens"
-            )
-    report = {"available": int(sizes.sum()), "selected": int(sizes[chosen].sum()), "overlap": {}}
-    for place, name in enumerate(settings.compare, len(settings.by)):
+            raise too_small(plan, budget, len(units), sizes.min())
+    kept = [_mask(chosen, len(units))]
+    for place in range(len(settings.by), len(settings.by) + len(settings.compare)):
         plain = settings.model_copy(update={"draw": "top", "smallest": False})
         same = min(budget, float(sizes[chosen].sum()))
-        other = _within([_keys(rows[f"s{place}"], units, plain)], units, sizes, same, settings.seed)
-        report["overlap"][name] = selection.overlap(chosen, other, sizes)
-    kept = np.zeros(len(units), bool)
-    kept[chosen] = True
-    shown = np.where(kept, np.nanmax(np.where(np.isnan(keys), -np.inf, keys), axis=0), np.inf)
-    cut = float(shown.min()) if len(chosen) and len(keys) == 1 else None
+        other = _within([keys_of(rows[f"s{place}"], units, plain)], units, sizes, same, settings.seed)
+        kept.append(_mask(other, len(units)))
+    best = keys[0] if len(keys) == 1 else np.max(keys, axis=0)
+    least = float(keys[0][chosen].min()) if len(chosen) and len(keys) == 1 else None
     first = 0
     for work, table in blocks:
         part = slice(first, first + len(table))
         first += len(table)
-        own = list(zip(table["id"].to_pylist(), table["part"].to_pylist(), strict=True))
-        best = keys[0][part] if len(keys) == 1 else np.max(keys, axis=0)[part]
-        yield work.name, (work, {"units": own, "kept": kept[part].tolist(), "keys": best.tolist(), "cut": cut})
-    yield "", (None, report)
+        yield work.name, (work, {"kept": [own[part] for own in kept], "best": best[part], "least": least})
 
 
-def _keys(scores: pa.ChunkedArray, units: list[str], settings: SelectSettings) -> np.ndarray:
-    """What rows are ordered by: the score, its negative, with noise, or nothing but a draw."""
-    values = scores.to_numpy().astype(np.float64)
-    if settings.smallest:
-        values = -values
-    if settings.draw == "random":
-        return np.where(np.isnan(values), np.nan, selection.uniform(units, settings.seed))
-    if settings.draw == "gumbel":
-        return selection.perturbed(values, units, settings.seed, settings.temperature)
-    return values
+def _mask(chosen: np.ndarray, length: int) -> np.ndarray:
+    kept = np.zeros(length, bool)
+    kept[chosen] = True
+    return kept
+
+
+def summed(findings: list[dict[str, Any]]) -> dict[str, Any]:
+    """The report, from what each shard has of it: sizes that there are and that were selected, and overlaps."""
+    if not findings:
+        return {}
+    total = {key: sum(part[key] for part in findings) for key in ("available", "selected")}
+    overlap = {}
+    for name in findings[0]["compare"]:
+        both, other = (sum(part["compare"][name][place] for part in findings) for place in (0, 1))
+        smaller = min(total["selected"], other)
+        overlap[name] = both / smaller if smaller else float("nan")
+    return {name: int(value) for name, value in total.items()} | {"overlap": overlap}
 
 
 def _within(keys: list[np.ndarray], units: list[str], sizes: np.ndarray, budget: float, seed: int) -> np.ndarray:
@@ -230,27 +181,88 @@ def _within(keys: list[np.ndarray], units: list[str], sizes: np.ndarray, budget:
 
 
 def decide_shard(group: tuple[str, Iterable[Any]], plan: Plan[SelectSettings]) -> Iterator[Any]:
-    """Write the decisions (and the edits) of one shard. The report passes through."""
+    """Write the decisions (and the edits) of one shard, and tell its part of the report."""
     settings = plan.settings
     rule = "+".join(settings.by) if settings.draw == "top" else f"{settings.draw}({'+'.join(settings.by)})"
     for work, told in group[1]:
-        if work is None:
-            yield told
-            continue
+        own = units_of(work, plan)
+        kept, best, least = _kept(own, told, plan)
         units: dict[str, list[tuple[bool, float]]] = {}
-        for (id, _), kept, key in zip(told.get("units", ()), told["kept"], told["keys"], strict=True):
-            units.setdefault(id, []).append((kept, key))
+        if settings.unit == "chunks":
+            for id, keep, key in zip(own.ids, kept[0].tolist(), best.tolist(), strict=True):
+                units.setdefault(id, []).append((keep, key))
         yield _write_edits(plan, work, units)
         with plan.writer(DECISIONS, work.name, schema.DECISIONS) as out:
-            counts = {"in": 0, "kept": 0, "dropped": 0}
-            for batch in work.documents.read(["id"]):
-                rows = [_decision(id, units.get(id, []), rule, told["cut"], settings) for id in batch["id"].to_pylist()]
-                out.write_rows(rows)
-                counts["in"] += len(rows)
-                counts["kept"] += sum(row["kept"] for row in rows)
-            counts["dropped"] = counts["in"] - counts["kept"]
-            out.counts.update(counts)
+            if settings.unit == "chunks":
+                for batch in work.documents.read(["id"]):
+                    out.write_rows(
+                        _decision(id, units.get(id, []), rule, least, settings) for id in batch["id"].to_pylist()
+                    )
+            for at in range(0, len(own.ids) if settings.unit == "documents" else 0, BATCH):
+                part = slice(at, at + BATCH)
+                out.write_batch(
+                    _decisions(own.ids[part], kept[0][part], best[part], rule, _limit(least, settings), settings)
+                )
+            dropped = out.rows - _kept_rows(units, kept[0], settings)
+            out.counts.update({"in": out.rows, "kept": out.rows - dropped, "dropped": dropped})
         yield DECISIONS, out.shard
+        sizes = own.sizes
+        compared = {
+            name: (float(sizes[kept[0] & other].sum()), float(sizes[other].sum()))
+            for name, other in zip(settings.compare, kept[1:], strict=True)
+        }
+        yield {"available": float(sizes.sum()), "selected": float(sizes[kept[0]].sum()), "compare": compared}
+
+
+def _kept(
+    own: ScoredUnits, told: Told, plan: Plan[SelectSettings]
+) -> tuple[list[np.ndarray], np.ndarray, float | None]:
+    """(which units are kept, by the selection and by each that it is compared with; the best key of each; the smallest
+    key that was kept, None where several scores chose)."""
+    if "kept" in told:
+        return told["kept"], told.get("best", own.keys), told.get("least")
+    if "cut" not in told:
+        return [own.keys >= told["least"]], own.keys, None
+    kept = np.zeros(len(own.keys), bool)
+    stand = own.standing(told["budget"])
+    kept[stand] = told["cut"].taken(standing_places(own, stand, plan), [own.names[row] for row in stand])
+    place = told["cut"].place
+    return [kept], own.keys, None if place == EDGES[0] else -place.real
+
+
+def _kept_rows(units: dict[str, list[tuple[bool, float]]], kept: np.ndarray, settings: SelectSettings) -> int:
+    """Documents that are kept, whole or in part."""
+    if settings.unit == "documents":
+        return int(kept.sum())
+    return sum(any(keep for keep, _ in own) for own in units.values())
+
+
+def _sign(settings: SelectSettings) -> float:
+    return -1.0 if settings.smallest and settings.draw == "top" else 1.0
+
+
+def _limit(least: float | None, settings: SelectSettings) -> float | None:
+    """What a score is held against, as the user knows scores."""
+    return settings.threshold if settings.threshold is not None else None if least is None else _sign(settings) * least
+
+
+def _decisions(
+    ids: list[str], kept: np.ndarray, keys: np.ndarray, rule: str, limit: float | None, settings: SelectSettings
+) -> pa.RecordBatch:
+    """Decisions on whole documents."""
+    absent = pa.array(np.isnan(keys))
+    out = pa.array(~kept & ~np.isnan(keys))
+    nothing = pa.scalar(None, pa.float64())
+    columns = {
+        "id": pa.array(ids, pa.string()),
+        "kept": pa.array(kept),
+        "stage": pa.repeat(SELECT, len(ids)),
+        "rule": pc.if_else(pa.array(kept), pa.scalar(None, pa.string()), pc.if_else(absent, "unscored", rule)),
+        "value": pc.if_else(out, pa.array(_sign(settings) * keys), nothing),
+        "threshold": pc.if_else(out, pa.scalar(limit, pa.float64()), nothing),
+        "duplicate_of": pa.nulls(len(ids), pa.string()),
+    }
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=schema.DECISIONS)
 
 
 def _decision(
@@ -261,9 +273,7 @@ def _decision(
         return {"id": id, "kept": True, "stage": SELECT}
     row: dict[str, Any] = {"id": id, "kept": False, "stage": SELECT, "rule": rule if known else "unscored"}
     if known:
-        sign = -1.0 if settings.smallest and settings.draw == "top" else 1.0
-        limit = settings.threshold if settings.threshold is not None else (None if cut is None else sign * cut)
-        row |= {"value": sign * max(known), "threshold": limit}
+        row |= {"value": _sign(settings) * max(known), "threshold": _limit(cut, settings)}
     return row
 
 
@@ -288,17 +298,12 @@ def _edit(id: str, text: str, kept: list[bool], ends: list[int]) -> dict[str, An
 
 
 def _chunk_ends(plan: Plan[SelectSettings], work: Work) -> dict[str, list[int]]:
-    url = work.load[0][_split(plan.settings.by[0])[0]]
+    url = work.load[0][split_name(plan.settings.by[0])[0]]
     ends: dict[str, list[int]] = {}
     for batch in read_batches(url, ["id", "chunks"]):
         for id, chunks in zip(batch["id"].to_pylist(), batch["chunks"].to_pylist(), strict=True):
             ends[id] = [chunk["end"] for chunk in chunks]
     return ends
-
-
-def _split(name: str) -> tuple[str, str]:
-    table, _, column = name.partition(".")
-    return table, column or "score"
 
 
 def _columns(workspace: Workspace, table: str) -> list[str]:
@@ -319,8 +324,3 @@ def _schema(workspace: Workspace, table: str, columns: list[str] | None) -> pa.S
     with opened(*filesystem(workspace.table(f"scores/{table}").file_url(shards[0]))) as file:
         whole = pq.read_schema(file)
     return pa.schema([whole.field(name) for name in columns or whole.names])
-
-
-def _bytes(work: Work) -> pa.ChunkedArray:
-    documents = work.documents.read(["id", "text"])
-    return pa.chunked_array([pc.binary_length(batch["text"]) for batch in documents], pa.int32())

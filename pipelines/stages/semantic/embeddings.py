@@ -5,7 +5,7 @@ nothing after it, so scores, tags and selections may come and go without making 
 has no row. Refuses a model without the tokenizer that it reads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import pyarrow as pa
@@ -36,10 +36,10 @@ def _embedder(model: str, tokenizer: str, made: str) -> Embedder:
     return Embedder(read_file(tokenizer).decode(), ProxyModel.from_bytes(read_model(model, model), model))
 
 
-def items(plan: Plan[EmbedSettings]) -> list[Work]:
+def items(plan: Plan[EmbedSettings]) -> Iterable[Work]:
     """What the stages before this one left, with the place of the tokenizer."""
     tokenizer = tokenizer_of(plan.workspace, plan.settings.model, plan.settings.tokenizer, STAGE)
-    return [Work.of(source, tokenizer) for source in sources(plan.workspace, STAGE, chain_before(STAGE)).values()]
+    return (Work.of(source, tokenizer) for source in sources(plan.workspace, STAGE, chain_before(STAGE)).values())
 
 
 def embed_shard(plan: Plan[EmbedSettings], work: Work) -> Iterator[Report]:

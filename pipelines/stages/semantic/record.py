@@ -17,5 +17,9 @@ are of vectors from which their mean and first principal directions were taken a
         writes=("embeddings", "semantic", "decisions/semantic"),
         decides=True,
         check=".checks:check",
+        replay=(
+            ("embeddings", ".again:embed"),
+            ("decisions/semantic", ".again:decide"),
+        ),
     ),
 )

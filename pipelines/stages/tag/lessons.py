@@ -5,7 +5,7 @@ Three stages. `labels/`: a sample drawn by id hash, each document of it labelled
 sample of texts. Each is one table, made once; a document that the engine could not label is a row of failures/label.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ def entering(workspace: Workspace) -> int:
     return sum(shard.rows for shard in workspace.table(fate.BEFORE).finished(TAG).shards)
 
 
-def _sources(workspace: Workspace) -> dict[str, fate.ShardSource]:
+def _sources(workspace: Workspace) -> Mapping[str, fate.ShardSource]:
     return fate.sources(workspace, TAG, chain_before(TAG))
 
 
@@ -91,9 +91,9 @@ def label_recorded(settings: LabelSettings) -> dict[str, Any]:
     return {"taxonomies": taxonomies, "engine": engine, "sample": settings.sample, "seed": settings.seed}
 
 
-def label_items(plan: Plan[LabelSettings]) -> list[Work]:
+def label_items(plan: Plan[LabelSettings]) -> Iterable[Work]:
     share = min(1.0, plan.settings.sample / max(1, entering(plan.workspace)))
-    return [Work.of(source, share) for source in _sources(plan.workspace).values()]
+    return (Work.of(source, share) for source in _sources(plan.workspace).values())
 
 
 def label_shard(plan: Plan[LabelSettings], work: Work) -> Iterator[Report]:

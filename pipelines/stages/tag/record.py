@@ -22,5 +22,11 @@ Rules may name tags here (--keep, --rules) and, once labels are learnt, in `gris
         options=".options:TagOptions",
         gather=".options:gather",
         show=".command:lines",
+        replay=(
+            ("labels", ".again:label"),
+            ("labellers", ".again:learn"),
+            ("clusters", ".again:cluster"),
+            ("decisions/tag", ".again:decide"),
+        ),
     ),
 )

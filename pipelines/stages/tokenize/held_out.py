@@ -118,7 +118,7 @@ GROUPS_STAGE: Stage[TokenizeSettings] = Stage(
     tables=(GROUPS,),
     inputs=groups_inputs,
     graph=groups_graph,
-    items=lambda plan: [Work.of(source) for source in fate.sources(plan.workspace, "tokenize").values()],
+    items=lambda plan: (Work.of(source) for source in fate.sources(plan.workspace, "tokenize").values()),
     whole=True,
     recorded=lambda settings: {"grouped": settings.heldout > 0},
 )

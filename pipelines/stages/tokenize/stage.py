@@ -174,7 +174,7 @@ TOKENIZER_STAGE = Stage(
     tables=(TOKENIZER,),
     inputs=tokenizer_inputs,
     graph=tokenizer_graph,
-    items=lambda plan: [Work.of(source) for source in fate.sources(plan.workspace, "tokenize").values()],
+    items=lambda plan: (Work.of(source) for source in fate.sources(plan.workspace, "tokenize").values()),
     whole=True,
     details=lambda plan, shards, findings: findings[0],
     fitted=True,
@@ -193,14 +193,14 @@ def tokens_inputs(workspace: Workspace, settings: TokenizeSettings) -> dict[str,
     return {name: workspace.table(name).finished("tokenize").fingerprint for name in (TOKENIZER, GROUPS)}
 
 
-def tokens_items(plan: Plan[TokenizeSettings]) -> list[Work]:
+def tokens_items(plan: Plan[TokenizeSettings]) -> Iterable[Work]:
     """Every shard of documents, with the tokenizer's file and facts."""
     table = plan.workspace.table(TOKENIZER)
     told = table.finished("tokenize").details
     facts = TokenFacts(told["tokenizer"], told["vocab_size"], told["bos"], told["eos"])
     groups = plan.workspace.table(GROUPS).shard_url(GROUPS_FILE)
     load = (table.shard_url(FILE), facts, groups, sum(found["documents"] for found in told["domains"].values()))
-    return [Work.of(source, load) for source in fate.sources(plan.workspace, "tokenize").values()]
+    return (Work.of(source, load) for source in fate.sources(plan.workspace, "tokenize").values())
 
 
 def tokens_details(

@@ -24,5 +24,6 @@ meco and salt in examples/.""",
         options=".options:TrainOptions",
         act=".command:act",
         parallel=False,
+        replay=(),
     ),
 )

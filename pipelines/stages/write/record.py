@@ -19,5 +19,6 @@ hf is a folder that datasets.load_dataset opens: Parquet files and a dataset car
         reads=("documents", "columns/", "decisions/", "edits/"),
         writes=("written/",),
         check=".checks:check",
+        replay=(),
     ),
 )

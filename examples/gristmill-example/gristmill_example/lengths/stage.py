@@ -1,6 +1,6 @@
 """Lengths: how long every surviving document is. Refuses a workspace in which a decision is stale."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,9 +15,9 @@ TABLE = "lengths"
 SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), ("characters", pa.int64()), ("bytes", pa.int64())])
 
 
-def lengths_items(plan: Plan[LengthsSettings]) -> list[Work]:
+def lengths_items(plan: Plan[LengthsSettings]) -> Iterable[Work]:
     """One work item a shard of documents/, with what decides its documents and their texts."""
-    return [Work.of(source) for source in fate.sources(plan.workspace, "lengths").values()]
+    return (Work.of(source) for source in fate.sources(plan.workspace, "lengths").values())
 
 
 def measure_shard(plan: Plan[LengthsSettings], work: Work) -> Iterator[Report]:
