@@ -11,7 +11,7 @@ What crosses a shuffle is integers, ids and dates in blocks, never text. Refuses
 made from other documents or with other settings: `deduplicate` runs all stages in order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....corpus.store import fate
@@ -108,7 +108,7 @@ def graph(pipeline: "beam.Pipeline", plan: Plan[DedupSettings]) -> "beam.PCollec
 
 
 def details(
-    plan: Plan[DedupSettings], shards: Mapping[str, list[Shard]], findings: list[dict[str, Any]]
+    plan: Plan[DedupSettings], shards: Mapping[str, Sequence[Shard]], findings: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """What was found; floats are summed in one order."""
     return whole_findings(sorted(findings, key=lambda part: sorted(part.items())), plan.settings)

@@ -7,7 +7,7 @@ with the same inputs does nothing. An input that has other bytes by now replaces
 that do not exist, and other settings over the same workspace unless forced.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -66,7 +66,7 @@ def graph(pipeline: beam.Pipeline, plan: Plan[ExtractSettings]) -> beam.PCollect
 
 
 def details(
-    plan: Plan[ExtractSettings], shards: Mapping[str, list[Shard]], _: list[dict[str, Any]], ledger: Ledger
+    plan: Plan[ExtractSettings], shards: Mapping[str, Sequence[Shard]], _: list[dict[str, Any]], ledger: Ledger
 ) -> dict[str, Any]:
     """Each input file with its counts, and the files that repeated another; shards that were told of are not read."""
     taken = ledger.taken()

@@ -6,7 +6,7 @@ that `mix` would draw with the same seed; all sizes read the same rows in the sa
 trained again. Refuses fewer than two sizes and fewer than three mixtures.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -68,7 +68,7 @@ def train_models(plan: Plan[LadderSettings], work: Work) -> Iterator[Report]:
     yield LADDER, out.shard
 
 
-def compared(plan: Plan, shards: list[Shard]) -> dict[str, Any]:
+def compared(plan: Plan, shards: Sequence[Shard]) -> dict[str, Any]:
     """How the order of mixtures carries over, and the noise of each size."""
     settings: LadderSettings = plan.settings
     losses: dict[str, dict[str, np.ndarray]] = {}

@@ -13,7 +13,7 @@ A vector is a fingerprint: it crosses the shuffle, text does not. A document wit
 that hardly tell documents apart do that. What was decided before stays then.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -265,7 +265,7 @@ def write_decisions(group: tuple[int, Iterable[Any]], plan: Plan, listed: str) -
 
 
 def details(
-    plan: Plan[SemanticSettings], shards: Mapping[str, list[Shard]], findings: list[dict[str, Any]]
+    plan: Plan[SemanticSettings], shards: Mapping[str, Sequence[Shard]], findings: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """What was found; a RequestError, before anything is committed, where it is too much."""
     found = findings[0]

@@ -7,7 +7,7 @@ domain and split out. Refuses a corpus without surviving documents.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -204,7 +204,7 @@ def tokens_items(plan: Plan[TokenizeSettings]) -> Iterable[Work]:
 
 
 def tokens_details(
-    plan: Plan[TokenizeSettings], shards: Mapping[str, list[Shard]], _: list[dict[str, Any]]
+    plan: Plan[TokenizeSettings], shards: Mapping[str, Sequence[Shard]], _: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Of each domain: the tokenizer, and documents, tokens and bytes by split."""
     told = dict(plan.workspace.table(TOKENIZER).finished("tokenize").details)
