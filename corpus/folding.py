@@ -328,9 +328,12 @@ def _words(data, ends, table, spelt):
                 at += 1
             elif i < end:
                 first = i
-                point, length = decoded(data, i, end)
-                i += length
-                entry = np.int64(table[point]) if point < TABLE else np.int64(beyond(point))
+                if data[i] < 0x80:  # without a call, which costs more than all else
+                    entry, i = np.int64(table[data[i]]), i + 1
+                else:
+                    point, length = decoded(data, i, end)
+                    i += length
+                    entry = np.int64(table[point]) if point < TABLE else np.int64(beyond(point))
             else:
                 i += 1
             what, point = entry >> 24, entry & 0x1FFFFF

@@ -126,7 +126,10 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
             at += 1
         elif i < end:
             first = i
-            entry, i = _folded(data, i, end, table, own)
+            if data[i] < 0x80:  # without a call, which costs more than all else
+                entry, i = np.int64(table[data[i]]), i + 1
+            else:
+                entry, i = _folded(data, i, end, table, own)
         else:
             i += 1
         what, point = entry >> 24, entry & 0x1FFFFF
@@ -149,8 +152,12 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
             if what == LETTER and inside < 2:
                 word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
                 inside = 1
-                if left == 0:
-                    word, i = _ascii_letters(data, i, end, table, word)
+                while left == 0 and i < end and data[i] < 0x80:  # as often as letters of ASCII follow
+                    entry = np.int64(table[data[i]])
+                    if entry >> 24 != LETTER:
+                        break
+                    word = (word ^ np.uint64(entry & 0x1FFFFF)) * np.uint64(0x100000001B3)
+                    i += 1
                 continue
             if what == EXTEND and inside > 0:
                 word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
@@ -190,20 +197,7 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
 
 
 @compiled
-def _ascii_letters(data, i, end, table, word):  # the hash of a word goes on as often as letters of ASCII follow
-    while i < end:
-        byte = data[i]
-        if byte >= 0x80 or table[byte] >> np.uint32(24) != LETTER:
-            break
-        word = (word ^ np.uint64(table[byte] & np.uint32(0x1FFFFF))) * np.uint64(0x100000001B3)
-        i += 1
-    return word, i
-
-
-@compiled
 def _folded(data, i, end, table, own):  # what the character at i folds to with its kind, and where the next begins
-    if data[i] < 0x80:
-        return np.int64(table[data[i]]), i + 1
     point, length = decoded(data, i, end)
     if point < len(table):
         return np.int64(table[point]), i + length
