@@ -47,8 +47,13 @@ _CHINESE = re.compile(r"(?<![A-Za-z0-9.+/_-])1[3-9]\d{9}(?![A-Za-z0-9_/-]|\.\d)"
 _DATE = re.compile(r"(?:19|20)\d\d[ .-]\d\d?[ .-]\d\d?|\d\d?[ .-]\d\d?[ .-](?:19|20)\d\d")
 
 
+_RUN = re.compile(r"\d[\d ()./-]{5,}\d")  # in every number: seven digits or more, and nothing between them but these
+
+
 def phones(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of every number, in order, without overlap."""
+    if not _RUN.search(text):
+        return
     found = [span for match in _ABROAD.finditer(text) if (span := _abroad(match))]
     for match in _AT_HOME.finditer(text):
         number = match.group()

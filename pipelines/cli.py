@@ -160,11 +160,10 @@ def without_plugins(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def _command(arguments: list[str], beam: list[str]) -> None:
     """Run the command. What it printed is written before it counts as done: a full disk may cut that short too."""
-    raw = getattr(sys.stdout, "buffer", None)
+    given, raw = sys.stdout, getattr(sys.stdout, "buffer", None)
     if isinstance(raw, io.RawIOBase):  # PYTHONUNBUFFERED: what one write does not take would be lost without a word
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(raw), sys.stdout.encoding, sys.stdout.errors, line_buffering=True
-        )
+        whole = io.BufferedWriter(io.FileIO(raw.fileno(), "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(whole, given.encoding, given.errors, line_buffering=True)
     try:
         app(args=arguments, obj={"beam": beam}, prog_name="gristmill")
     except SystemExit as left:
@@ -172,6 +171,8 @@ def _command(arguments: list[str], beam: list[str]) -> None:
         if left.code == INTERRUPTED:
             typer.echo(STOPPED, err=True)  # typer turns an interrupt into this code, without a word
         raise
+    finally:
+        sys.stdout = given
 
 
 def _let_go_of_output() -> None:

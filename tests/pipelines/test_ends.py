@@ -1,6 +1,7 @@
 """How a command ends that cannot go on: one line, the right exit code, and no output lost without a word."""
 
 import errno
+import gc
 import io
 import logging
 import sys
@@ -153,3 +154,23 @@ def test_a_workspace_that_cannot_be_made_is_told_by_its_option(tmp_path: Path, c
         assert left.value.code in (1, 2)
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert line.startswith("error: --workspace ")
+
+
+def test_a_command_leaves_the_output_of_the_process_that_called_it_as_it_was(tmp_path):
+    from gristmill.pipelines.cli import main
+
+    with open(tmp_path / "out", "wb", buffering=0) as raw:
+        given = io.TextIOWrapper(raw, write_through=True)
+        before, sys.stdout = sys.stdout, given
+        try:
+            for _ in range(2):
+                with pytest.raises(SystemExit):
+                    main(["list", "scores"])
+                gc.collect()
+            assert sys.stdout is given
+            print("end")
+        finally:
+            sys.stdout = before
+    text = (tmp_path / "out").read_text()
+    assert text.count("zipfit") == 2
+    assert text.endswith("end\n")
