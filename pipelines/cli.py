@@ -158,11 +158,24 @@ def without_plugins(arguments: list[str]) -> tuple[list[str], list[str]]:
     return left, files
 
 
+class _Lent(io.RawIOBase):
+    """A file that stays open when this is closed: it belongs to whoever called."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self.raw = raw
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int | None:
+        return self.raw.write(data)
+
+
 def _command(arguments: list[str], beam: list[str]) -> None:
     """Run the command. What it printed is written before it counts as done: a full disk may cut that short too."""
     given, raw = sys.stdout, getattr(sys.stdout, "buffer", None)
     if isinstance(raw, io.RawIOBase):  # PYTHONUNBUFFERED: what one write does not take would be lost without a word
-        whole = io.BufferedWriter(io.FileIO(raw.fileno(), "w", closefd=False))
+        whole = io.BufferedWriter(_Lent(raw))
         sys.stdout = io.TextIOWrapper(whole, given.encoding, given.errors, line_buffering=True)
     try:
         app(args=arguments, obj={"beam": beam}, prog_name="gristmill")
