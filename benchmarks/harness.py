@@ -93,6 +93,8 @@ def task_of(name: str, target: Target, folder: str) -> ConfigurableTask:
               "test_split": "test", "doc_to_text": "query", "doc_to_target": "text"}  # fmt: skip
     if target.choices:
         metrics = [{"metric": metric} for metric in NAMES.values()]
+        (delimiter,) = {text[0] for item in target.items for text in item.continuations}  # a space, or a line's end
+        config |= {"target_delimiter": delimiter}
         config |= {"output_type": "multiple_choice", "doc_to_choice": "choices", "doc_to_target": "gold"}
     elif target.items[0].context:
         metrics = [{"metric": "perplexity"}]

@@ -25,12 +25,13 @@ CHOICES = Target(
     ),
     True,
 )
+LINES = Target("lines", (Item("one two?", ("\nthree four", "\nfive")), Item("six?", ("\nseven", "\nnine"), 1)), True)
 ENDINGS = Target("endings", (Item("one two three", (" four",)), Item("nine eight", (" seven six five",))), False)
 TEXTS = Target("texts", (Item("", ("one two three",)), Item("", (" ".join(["four five six é"] * 20),))), False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", [CHOICES, ENDINGS, TEXTS], ids=lambda target: target.name)
+@pytest.mark.parametrize("target", [CHOICES, LINES, ENDINGS, TEXTS], ids=lambda target: target.name)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_target_has_the_figures_that_the_harness_gives_it(target, seed, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.harness.LENGTH", CONTEXT)
@@ -42,4 +43,6 @@ def test_a_target_has_the_figures_that_the_harness_gives_it(target, seed, tmp_pa
     theirs = by_harness(Peer(model, TOKENIZER, FACTS), target.name, target, str(tmp_path))
     assert set(theirs) >= ({"accuracy", "accuracy_unconditioned"} if target.choices else {"bits_per_byte"})
     for name, value in theirs.items():
+        if abs(ours.get(name.replace("accuracy", "margin"), 1.0)) < 1e-4:
+            continue  # a tie, which the last bits decide
         assert ours[name] == pytest.approx(value, rel=1e-4), name
