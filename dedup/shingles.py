@@ -110,20 +110,15 @@ def _shingle(data, ends, table, spelt, own, unit, size, out):
 @compiled
 def _document(data, table, spelt, own, unit, window, last, out, position, content):
     # appends the hashes of one document to out, unsorted; the sum h2 and the chain h1 of its tokens are its content
-    size = len(window)
-    tokens, slot = 0, 0
-    rolling = np.uint64(0)
-    h1, h2 = SEED, BASE
-    word, inside, gap = SEED, 0, False  # inside: 1 within a word, 2 behind a letter that is a word
-    i, first, end = 0, 0, len(data)
-    left, at, seen = 0, 0, np.int64(0)
+    size, tokens, slot, rolling = len(window), 0, 0, np.uint64(0)
+    h1, h2, word = SEED, BASE, SEED
+    inside, gap = 0, False  # inside: 1 within a word, 2 behind a letter that is a word
+    i, first, end, left, at, seen = 0, 0, len(data), 0, 0, np.int64(0)
     while i <= end:
         # one character: what it folds to and its kind; past the end a separator flushes the last word
         entry = np.int64(SPACE << 24)
         if left:
-            entry = np.int64(spelt[at])
-            left -= 1
-            at += 1
+            entry, left, at = np.int64(spelt[at]), left - 1, at + 1
         elif i < end:
             first = i
             if data[i] < 0x80:  # without a call, which costs more than all else
