@@ -78,7 +78,7 @@ def test_the_demo_of_four_megabytes_ends_with_a_page_and_a_verdict(tmp_path: Pat
     done = subprocess.run([*command, "--megabytes", "4", "--minutes", "1"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert [line.split("  ")[1].split(":")[0] for line in lines if " s  " in line[:8]][:5] == [
+    assert [line.strip().split("  ")[1].split(":")[0] for line in lines if " s  " in line[:8]][:5] == [
         "input", "extract", "filter", "dedup", "tokenize",
     ]  # fmt: skip
     assert len(lines) < 60
