@@ -5,7 +5,6 @@ asked for is loaded, and help and completion load none. Exit 0: done. 1: the wor
 What follows `--` goes to Beam unchanged.
 """
 
-import errno
 import importlib
 import io
 import os
@@ -19,7 +18,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from ..corpus.extensions import add_plugins
-from ..corpus.store.errors import RequestError, WorkspaceError, of_an_extra
+from ..corpus.store.errors import NO_ROOM, RequestError, WorkspaceError, of_an_extra
 from .engine.record import StageRecord
 from .engine.registry import records
 
@@ -80,7 +79,6 @@ def load_command(name: str) -> Callable[..., Any] | typer.Typer:
 
 INTERRUPTED = 130
 STOPPED = "stopped; the same command goes on from where it was"
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # on the disk, under the quota, in a file, at all
 CLICK = TyperGroup.__mro__[1].__module__.rpartition(".")[0]  # click, or the copy of it that typer brings
 
 

@@ -3,6 +3,7 @@
 What a method needs is for `ScoreSettings.checked`; whether a device is there, for `FleetSettings.where`.
 """
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 METHODS = ("color", "pair", "perplexity", "dsir", "zipfit", "rds", "transport")
 TARGETED = ("color", "dsir", "zipfit", "rds", "transport")  # these need a target
 WINDOW = 32 << 10  # bytes that zlib looks back
+
+
+@lru_cache(maxsize=64)
+def _schedule(kind: Literal["constant", "cosine", "wsd"], warmup: float) -> Schedule:
+    """The schedule of a fleet whose models warm up for that part of their steps."""
+    return Schedule(kind=kind, warmup=warmup, decay=0.2 * (1 - warmup), final=0.1 if kind == "cosine" else 0.0)
 
 
 class FleetSettings(BaseModel, frozen=True, extra="forbid"):
@@ -90,10 +97,7 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
         """The learning rate of a step relative to the peak, in (0, 1]."""
         if step < self.warmup:  # a run may be shorter than its warm-up
             return rise(step, self.warmup)
-        warmup = self.warmup / self.steps
-        final = 0.1 if self.schedule == "cosine" else 0.0
-        shape = Schedule(kind=self.schedule, warmup=warmup, decay=0.2 * (1 - warmup), final=final)
-        return factor(shape, step, self.steps)
+        return factor(_schedule(self.schedule, self.warmup / self.steps), step, self.steps)
 
     def evaluated(self) -> list[int]:
         """Steps after which every model is measured; the last is the last step."""

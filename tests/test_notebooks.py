@@ -1,6 +1,5 @@
 """The notebooks run on a workspace that the real stages made, and are stored with outputs fit for publication."""
 
-import importlib.util
 from pathlib import Path
 
 import nbformat
@@ -15,22 +14,14 @@ from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extrac
 from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.pipelines.stages.mix.stage import MIXTURE_TABLE
 
+from .loading import module_of
 from .pipelines.small_crawl import write_small_crawl
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 FIRST_LOOK = FOLDER / "first_look.ipynb"
 
 
-def load_executor():
-    specification = importlib.util.spec_from_file_location("execute", FOLDER / "execute.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-executor = load_executor()
+executor = module_of(FOLDER / "execute.py")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,10 @@ was asked for correctly but what lies on disk forbids it (exit 1). Everything el
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # on the disk, under the quota, in a file, at all
 
 
 class RequestError(ValueError):

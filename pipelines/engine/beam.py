@@ -10,9 +10,10 @@ def _worth_printing(record: logging.LogRecord) -> bool:
 logging.getLogger().addFilter(_worth_printing)
 try:
     import apache_beam as beam
+    from apache_beam.internal import pickler
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import PipelineRunner
 finally:
     logging.getLogger().removeFilter(_worth_printing)
 
-__all__ = ["PipelineOptions", "PipelineRunner", "beam"]
+__all__ = ["PipelineOptions", "PipelineRunner", "beam", "pickler"]

@@ -5,7 +5,6 @@
 is held until it is known how it ended: a refusal, a full disk and an interrupt are told in words, without Beam's log.
 """
 
-import errno
 import logging
 import os
 import re
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ...corpus.store.errors import RequestError, WorkspaceError
+from ...corpus.store.errors import NO_ROOM, RequestError, WorkspaceError
 from .beam import PipelineOptions, PipelineRunner, beam
 
 
@@ -61,7 +60,6 @@ def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) 
 
 OWN = {kind.__name__: kind for kind in (RequestError, WorkspaceError)}
 RAISED = re.compile(r"^(?:[\w.]+\.)?(RequestError|WorkspaceError|MissingExtra): (.*)$", re.MULTILINE)
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # nor room under the quota, for a file, on the medium
 FULL = re.compile(rf"^OSError: \[Errno ({'|'.join(map(str, NO_ROOM))})\] (.*)$", re.MULTILINE)
 STOPPED = re.compile(r"^KeyboardInterrupt\b|^Worker subprocess exited with return code -2$", re.MULTILINE)
 

@@ -10,9 +10,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from apache_beam.internal import pickler
-
 from ...corpus.extensions import add_plugins, load_plugins, module_name, plugins
+from .beam import pickler
 
 
 class Step:

@@ -1,7 +1,6 @@
 """The pages of the site: their blocks run as they stand, what they name exists, and the README takes its figures from
 what the benchmarks printed."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -9,23 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from ..loading import module_of
 from ..pipelines.test_named_commands import COMMAND, OPTION, OTHERS, PROSE, made
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def loaded(name: str):
-    specification = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[module.__name__] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-execute, claims = loaded("execute"), loaded("claims")
+execute, claims = module_of(DOCS / "execute.py"), module_of(DOCS / "claims.py")
 # options of other programs that pages name: Beam's runners, Dask, Dolma, our benchmarks
 OF_OTHERS = {"--dask_client_address", "--help", "--host", "--no-dashboard", "--nthreads", "--nworkers", "--port",
              "--profile", "--project", "--region", "--rounds", "--taggers", "--temp_location", "--version"}  # fmt: skip

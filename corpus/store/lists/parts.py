@@ -127,9 +127,13 @@ def _bytes_of(workspace: str, part: ListPart) -> bytes:
     found = read(f"{workspace}/{part.file}")
     if found is None:
         raise WorkspaceError(f"{workspace}/{part.file}, which a commit lists, is gone")
-    if hashlib.blake2b(found[0], digest_size=16).hexdigest() != part.name:
+    if _name_of(found[0]) != part.name:
         raise WorkspaceError(f"{workspace}/{part.file}, which a commit lists, was changed since it was put")
     return found[0]
+
+
+def _name_of(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _write(workspace: str, table: pa.Table) -> ListPart:
@@ -137,7 +141,7 @@ def _write(workspace: str, table: pa.Table) -> ListPart:
     coded: Any = [field.name for field in table.schema if field.name in ("counts", "item")]
     pq.write_table(table.combine_chunks(), out, compression="zstd", use_dictionary=coded, row_group_size=1 << 18)
     data = out.getvalue().to_pybytes()
-    part = ListPart(hashlib.blake2b(data, digest_size=16).hexdigest(), table.num_rows)
+    part = ListPart(_name_of(data), table.num_rows)
     if signature(f"{workspace}/{part.file}") is None:
         put(f"{workspace}/{part.file}", data)
     return part

@@ -18,7 +18,7 @@ from .parts import ListPart, fault_of_parts, parts_of, read_parts, write_parts
 INLINE = 4000  # what a commit lists itself
 BLOCK = 16_384  # rows that are made into objects at a time
 HELD = 512 << 20  # bytes
-DIGEST = re.compile(r"[0-9a-f]{32}")
+DIGEST, NO_DIGEST = re.compile(r"[0-9a-f]{32}"), b"no digest of 32 digits: "
 _READ: "OrderedDict[tuple[str, tuple[ListPart, ...]], pa.Table]" = OrderedDict()
 
 
@@ -90,9 +90,6 @@ class NamedRows:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
 
 def is_told(value: object) -> bool:
     """Whether this is what `told` gave."""
@@ -130,9 +127,9 @@ def by_name(table: pa.Table) -> pa.Table:
 
 def digest_bytes(text: str) -> bytes:
     """16 bytes of 32 hex digits; of any other text more than 16 that say so."""
-    return bytes.fromhex(text) if DIGEST.fullmatch(text) else b"no digest of 32 digits: " + text.encode()
+    return bytes.fromhex(text) if DIGEST.fullmatch(text) else NO_DIGEST + text.encode()
 
 
 def digest_text(data: bytes) -> str:
     """What `digest_bytes` was given."""
-    return data.hex() if len(data) == 16 else data[24:].decode()
+    return data.hex() if len(data) == 16 else data.removeprefix(NO_DIGEST).decode()

@@ -189,11 +189,9 @@ def facts_of(shards: Sequence[Shard]) -> Iterator[tuple[str, str, int]]:
 
 def files_beyond(shards: Sequence[Shard], others: Sequence[Shard]) -> Iterator[str]:
     """Files of shards that the others do not lie in."""
-    if not isinstance(shards, ShardList) or not isinstance(others, ShardList):
-        known = {shard.file for shard in others} if not isinstance(others, ShardList) else None
-        if known is None:
-            known = {file for (file,) in cast(ShardList, others).columns(["file"])}
-        yield from (shard.file for shard in shards if shard.file not in known)
+    if isinstance(shards, ShardList) and isinstance(others, ShardList):
+        beyond = pc.invert(pc.is_in(shards.table["file"], value_set=others.table["file"].combine_chunks()))
+        yield from shards.table["file"].filter(beyond).to_pylist()
         return
-    beyond = pc.invert(pc.is_in(shards.table["file"], value_set=others.table["file"].combine_chunks()))
-    yield from shards.table["file"].filter(beyond).to_pylist()
+    known = {file for _, file, _ in facts_of(others)}
+    yield from (file for _, file, _ in facts_of(shards) if file not in known)
