@@ -12,7 +12,7 @@ AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS
 SUITE := -m pytest --numprocesses 2 --dist loadfile -m "not slow"
 DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_optimizer.py tests/training
 
-.PHONY: demo test slow determinism instruction-sets explore check format bench docs clean linked
+.PHONY: demo test slow determinism instruction-sets explore check format gpu bench docs clean linked
 
 demo: $(DEMO)
 	$(BIN)/gristmill demo --workspace demo
@@ -59,6 +59,10 @@ format: $(READY)
 # the site, into docs/_build/html; a warning is an error
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# what wants a GPU, in prepared runs of minutes (RUN=A, B or C: one of them); QUICK=1 runs every line on the CPU
+gpu: $(READY)
+	$(BIN)/python -m benchmarks.gpu $(if $(RUN),--run $(RUN)) $(if $(QUICK),--quick)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -1,28 +1,30 @@
-"""Tokens/s, MFU and peak memory on a GPU: 60m, 150m and 350m at T = 1024 and 2048, compiled and not.
+"""Tokens/s, MFU and peak memory on a GPU: 60m, 150m, 350m and d12 at T = 1024 and 2048, compiled and not.
 
 Beside each, in the same run, a minimal loop written here in the manner of nanoGPT: the same model under autocast,
-full logits through cross_entropy, fused AdamW, no loader (one batch stays on the device), compiled as the case is.
+full logits through cross_entropy, fused AdamW, no loader (one batch stays on the device), compiled as the case is; and
+at d12 one in the published habits of nanochat (`_nanochat_style`), against which tokens/s are to be 1.1 times. Attention
+is SDPA's in all of them: by the kernel that it chooses, and for ours once more by cuDNN's.
 MFU counts 6 FLOPs per matrix parameter and 12 L H E T for attention over the peak of `training.devices`; the rate of an
 8192^3 bfloat16 product measured here is printed beside it, since no kernel runs faster than that.
 
-    python -m benchmarks.training_gpu [size ...]    most telling cases first; none begins after 7 minutes
-    python -m benchmarks.training_gpu --quick       the same code with toy shapes, on a CPU too; records nothing
+    python -m benchmarks.training_gpu [size ...] [--length T]   most telling cases first; none begins after 7 minutes
+    python -m benchmarks.training_gpu --quick                   the same code with toy shapes, on a CPU too
 
-Exits cleanly where there is no CUDA device.
+Every case is a line of JSON, which `benchmarks/gpu.py` keeps. Exits 77 where there is no CUDA device.
 """
 
+import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks._nanochat_style import NanochatStyle
 from gristmill.training.data.loader import Loader, Phase
 from gristmill.training.data.prefetch import Prefetcher
 from gristmill.training.data.shards import TokenDomain, TokenFacts
@@ -47,7 +49,9 @@ class Shapes:
     lengths: tuple[int, ...]
 
 
-FULL = Shapes(torch.device("cuda"), 32_768, 1 << 17, {"150m": 1 << 15, "350m": 1 << 14, "60m": 1 << 16}, (2048, 1024))
+D12 = "12x768x6"
+MICRO = {"150m": 1 << 15, "350m": 1 << 14, "60m": 1 << 16, D12: 1 << 15}
+FULL = Shapes(torch.device("cuda"), 32_768, 1 << 17, MICRO, (2048, 1024))
 QUICK = Shapes(torch.device("cpu"), 512, 512, {"1x32x1": 256}, (64, 32))
 
 
@@ -116,6 +120,39 @@ def minimal(shapes: Shapes, name: str, length: int, compiled: bool) -> dict[str,
     return timed(shapes, step, model, length)
 
 
+def nanochat(shapes: Shapes, name: str, length: int, compiled: bool) -> dict[str, float]:
+    """The habits of nanochat at this shape; FLOPs are counted as for ours, whose products are as large."""
+    device, config = shapes.device, size(name, shapes.vocab, length)
+    model = NanochatStyle(config).to(device)
+    optimisers = model.optimisers()
+    rows = shapes.micro[name] // length
+    ids = torch.randint(2, shapes.vocab, (rows, length + 1), device=device)
+    call = torch.compile(model, dynamic=False) if compiled else model
+    micros = shapes.tokens // shapes.micro[name]
+
+    def step() -> None:
+        for _ in range(micros):
+            with torch.autocast(device.type, torch.bfloat16):
+                total = call(ids[:, :-1], ids[:, 1:]) / micros
+            total.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+    return timed(shapes, step, Transformer(config), length)
+
+
+def by_cudnn(shapes: Shapes, name: str, length: int, compiled: bool, source: TokenDomain) -> dict[str, float]:
+    """Ours with cuDNN's attention in place of flash attention."""
+    for kernel in (torch.backends.cuda.enable_flash_sdp, torch.backends.cuda.enable_mem_efficient_sdp):
+        kernel(False)
+    try:
+        return ours(shapes, name, length, compiled, source)
+    finally:
+        for kernel in (torch.backends.cuda.enable_flash_sdp, torch.backends.cuda.enable_mem_efficient_sdp):
+            kernel(True)
+
+
 def timed(shapes: Shapes, step: Callable[[], None], model: Transformer, length: int) -> dict[str, float]:
     cuda = shapes.device.type == "cuda"
     if cuda:
@@ -158,38 +195,44 @@ def ceiling() -> float:
     return 2 * 8192**3 / best
 
 
-def main() -> None:
-    quick = sys.argv[1:] == ["--quick"]
-    shapes = QUICK if quick else FULL
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("sizes", nargs="*")
+    parser.add_argument("--length", type=int)
+    parser.add_argument("--quick", action="store_true")
+    asked = parser.parse_args()
+    shapes = QUICK if asked.quick else FULL
     said: dict[str, object] = {"torch": torch.__version__}
-    if not quick:
+    if not asked.quick:
         if not torch.cuda.is_available():
             print("training_gpu needs a CUDA device; torch finds none here, nothing was measured")
-            return
-        said |= {"device": torch.cuda.get_device_name(), "product_tflops": ceiling() / 1e12}
+            return 77
+        said |= {"device": torch.cuda.get_device_name(), "product_tflops": round(ceiling() / 1e12, 1)}
     print(json.dumps(said))
-    source, rows, began = domain(shapes.vocab), [], time.perf_counter()
-    names = list(shapes.micro) if quick else sys.argv[1:] or list(shapes.micro)
-    for compiled in (True, False):
+    source, began = domain(shapes.vocab), time.perf_counter()
+    names = list(shapes.micro) if asked.quick or not asked.sizes else [D12 if n == "d12" else n for n in asked.sizes]
+    lengths = shapes.lengths if asked.quick or asked.length is None else (asked.length,)
+    for compiled in (False,) if asked.quick else (True, False):
         for name in names:
-            for length in shapes.lengths:
-                if time.perf_counter() - began > SECONDS:
-                    print(f"left out for time: {name} T={length} compiled={compiled}")
-                    continue
-                for who, measure in (("gristmill", ours), ("minimal", minimal)):
-                    arguments = (source,) if measure is ours else ()
-                    found = measure(shapes, name, length, compiled, *arguments)  # type: ignore[operator]
-                    row = {"who": who, "model": name, "T": length, "compiled": compiled} | found
-                    rows.append(row)
-                    rounded = {key: round(v, 4) if isinstance(v, float) else v for key, v in row.items()}
-                    print(json.dumps(rounded), flush=True)
+            for length in lengths:
+                peers: list[tuple[str, Callable[..., dict[str, float]]]] = [("gristmill", ours), ("minimal", minimal)]
+                if name == D12 or asked.quick:
+                    peers.append(("nanochat's habits", nanochat))
+                if compiled or asked.quick:
+                    peers.append(("gristmill, cuDNN attention", by_cudnn))
+                for who, measure in peers:
+                    if time.perf_counter() - began > SECONDS:
+                        print(f"left out for time: {who} {name} T={length} compiled={compiled}")
+                        continue
+                    own = (source,) if measure in (ours, by_cudnn) else ()
+                    found = measure(shapes, name, length, compiled, *own)
+                    rounded = {key: round(value, 4) for key, value in found.items()}
+                    print(json.dumps({"who": who, "model": name, "T": length, "compiled": compiled} | rounded), flush=True)
                     torch.compiler.reset()
-                    if not quick:
+                    if not asked.quick:
                         torch.cuda.empty_cache()
-    if not quick:
-        out = Path(__file__).parent / "results" / "training_gpu.json"
-        out.write_text(json.dumps({**said, "rows": rows}, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

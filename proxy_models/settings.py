@@ -62,6 +62,9 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: cuda where there is one, else cpu"
     )
+    devices: int = Field(
+        default=1, ge=1, description="devices of that kind over which the groups are spread; results are the same"
+    )
     compile: bool = Field(
         default=False,
         description="trunk and head by torch.compile, which takes about a minute for each shape of a group",
@@ -112,6 +115,17 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
         if self.device == "cuda" and not torch.cuda.is_available():
             raise RequestError("device cuda was asked for, and torch sees none here")
         return self.device
+
+    def places(self) -> list[str]:
+        """The devices that groups are spread over; a RequestError where there are not so many. On a CPU they are
+        threads."""
+        import torch
+
+        if self.where() == "cpu":
+            return ["cpu"] * self.devices
+        if self.devices > torch.cuda.device_count():
+            raise RequestError(f"{self.devices} devices were asked for, torch sees {torch.cuda.device_count()}")
+        return [f"cuda:{number}" for number in range(self.devices)]
 
 
 class ColorSettings(BaseModel, frozen=True, extra="forbid"):

@@ -10,8 +10,10 @@ Refuses mixtures that cannot be honoured, rows longer than a domain, and more ev
 """
 
 import hashlib
+import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,14 +108,17 @@ def train_fleet(
     torch.set_num_threads(settings.threads)
     try:
         size, reason = _group_size(pool, mixtures, settings, seeds)
-        parts = []
-        for first in range(0, K, size):
+
+        def train_group(first: int, device: str) -> dict[str, Any]:
             models = slice(first, min(first + size, K))
             order = _order(pool, mixtures[models], seeds[models], settings, last and (last[0], last[1][models]))
-            group = group_of(pool, order, settings, rates[models], None if states is None else states[models])
+            own = None if states is None else states[models]
+            group = group_of(pool, order, settings, rates[models], own, device)
             told = [last[0], last[1][models].tolist()] if last else []
             work = fingerprint(made_from, mixtures[models].tolist(), seeds[models], rates[models], *told)
-            parts.append(group.train(Trail(checkpoint, first, work), keep_weights, after))
+            return group.train(Trail(checkpoint, first, work), keep_weights, after)
+
+        parts = spread(range(0, K, size), settings.places(), train_group)
     finally:
         torch.set_num_threads(before)
     return FleetResult(
@@ -134,6 +139,34 @@ def train_fleet(
     )
 
 
+def spread(
+    firsts: Sequence[int], places: Sequence[str], work: Callable[[int, str], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """work(first, place) of each, in their order; each place takes the next when it is done with one, in a thread of
+    its own. The first error of any is raised once the others have ended what they are at."""
+    if len(places) == 1:
+        return [work(first, places[0]) for first in firsts]
+    free: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for place in places:
+        free.put(place)
+
+    def one(first: int) -> dict[str, Any]:
+        place = free.get()
+        try:
+            return work(first, place)
+        finally:
+            free.put(place)
+
+    with ThreadPoolExecutor(len(places), thread_name_prefix="fleet") as threads:
+        futures = [threads.submit(one, first) for first in firsts]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        if any(future.exception() for future in done):
+            threads.shutdown(wait=True, cancel_futures=True)
+        for future in done:
+            future.result()  # an error is that of the group, not of one that was cancelled for it
+        return [future.result() for future in futures]
+
+
 def _order(
     pool: TokenPool,
     mixtures: np.ndarray,
@@ -152,7 +185,7 @@ def _made_from(pool: TokenPool, settings: FleetSettings, states: list[Mapping[st
     for state in states or ():
         for name in sorted(state):
             digest.update(state[name].detach().cpu().contiguous().numpy().tobytes())
-    told = settings.model_dump(mode="json", exclude={"threads", "execution", "group", "compile"})
+    told = settings.model_dump(mode="json", exclude={"threads", "execution", "group", "compile", "devices"})
     return fingerprint(pool.fingerprint, told, digest.hexdigest())
 
 
@@ -163,9 +196,11 @@ def _group_size(pool: TokenPool, mixtures: np.ndarray, settings: FleetSettings, 
         return min(settings.group, K), f"groups of {min(settings.group, K)}: as asked"
     if settings.execution == "sequential":
         return 1, "one model after another: as asked"
-    most = fits(pool, settings, K)
+    most = min(fits(pool, settings, K), -(-K // settings.devices))  # no device goes without a group
     if settings.execution == "stacked":
-        why = "all together: as asked" if most >= K else f"groups of {most}: memory holds no more"
+        why = f"groups of {most}: memory holds no more"
+        if most == -(-K // settings.devices):
+            why = "all together: as asked" if settings.devices == 1 else f"groups of {most}: one for each device"
         return min(most, K), why
     return probe(pool, mixtures, settings, seeds, min(most, K))
 

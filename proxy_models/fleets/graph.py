@@ -6,19 +6,23 @@ it has to agree with `Group.step`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..settings import FleetSettings
+from . import heads
 from .group import Group
 from .order import DataOrder
 from .pool import TokenPool
-from .stacked_optimizer import clip, norms
+from .stacked_optimizer import norms, scales
 
 WARM_UP = 3  # steps before the capture, so that libraries choose their kernels; their effect is undone
+CAPTURING = threading.Lock()  # a capture empties the cache of every device first, which would end another one
 
 
 class GraphedStep:
@@ -32,6 +36,7 @@ class GraphedStep:
         self.updates = torch.tensor(float(group.adam.updates), device=device)
         self.stopped = torch.tensor(group.stopped, device=device)
         self.losses = torch.zeros(models, device=device)
+        self.update = _update_of(group)
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def body(self) -> None:
@@ -43,10 +48,10 @@ class GraphedStep:
         bad = ~(torch.isfinite(loss) & torch.isfinite(norm) & (loss <= limit))
         self.stopped.copy_(torch.where(bad & (self.stopped < 0), self.updates.long(), self.stopped))
         alive = self.stopped < 0
-        if group.settings.clip is not None:
-            clip(gradients, norm, group.settings.clip, graphed=True)
         with torch.no_grad():
-            group.update.elementwise(group.weights, gradients, group.adam, self.rates, alive, self.updates)
+            self.update(
+                group.weights, gradients, group.adam, self.rates, alive, self.updates, scales(norm, group.settings.clip)
+            )
         self.losses.copy_(torch.where(alive, loss, torch.nan))
 
     def run(self) -> torch.Tensor:
@@ -55,13 +60,14 @@ class GraphedStep:
         self.starts.copy_(torch.from_numpy(group.order.starts(group.step_done)), non_blocking=True)
         now = group.settings.rate(group.step_done)
         self.rates.copy_(torch.tensor([rate * now for rate in group.rates]), non_blocking=True)
-        if group.device != "cuda":
+        if torch.device(group.device).type != "cuda":
             self.body()
         else:
-            if self.graph is None:
-                self._capture()
-            assert self.graph is not None
-            self.graph.replay()
+            with torch.cuda.device(group.device):
+                if self.graph is None:
+                    self._capture()
+                assert self.graph is not None
+                self.graph.replay()
         group.adam.updates += 1
         group.step_done += 1
         return self.losses
@@ -70,18 +76,29 @@ class GraphedStep:
         group = self.group
         state = [*group.weights, *group.adam.first, *group.adam.second, self.updates, self.stopped]
         before = [tensor.detach().clone() for tensor in state]
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP):
+        with CAPTURING:
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP):
+                    self.body()
+            torch.cuda.current_stream().wait_stream(side)
+            self.graph = torch.cuda.CUDAGraph()
+            # other threads may train on other devices meanwhile: what they do is none of this graph's business
+            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
                 self.body()
-        torch.cuda.current_stream().wait_stream(side)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.body()
         with torch.no_grad():
             for tensor, old in zip(state, before, strict=True):
                 tensor.copy_(old)
+
+
+def _update_of(group: Group) -> Callable[..., None]:
+    """The optimiser's update: in one pass over memory where there is a kernel for it."""
+    if not heads.has_kernels(group.device):
+        return group.update.elementwise
+    from . import gpu_kernels
+
+    return partial(gpu_kernels.adamw, group.update)
 
 
 class GraphedGroup(Group):
@@ -105,7 +122,9 @@ def group_of(
     settings: FleetSettings,
     rates: Sequence[float],
     states: Sequence[Mapping[str, Tensor]] | None = None,
+    device: str | None = None,
 ) -> Group:
-    """The group of these models, as its device takes it."""
-    kind = GraphedGroup if settings.where() == "cuda" else Group
-    return kind(pool, order, settings, rates, states)
+    """The group of these models, as its device takes it; `device` is one of several, default: what settings say."""
+    device = device or settings.where()
+    kind = GraphedGroup if torch.device(device).type == "cuda" else Group
+    return kind(pool, order, settings, rates, states, device)

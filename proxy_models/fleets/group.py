@@ -40,10 +40,12 @@ class Group:
         settings: FleetSettings,
         rates: Sequence[float],
         states: Sequence[Mapping[str, Tensor]] | None = None,
+        device: str | None = None,
     ) -> None:
         self.pool, self.order, self.settings, self.rates = pool, order, settings, list(rates)
-        self.device = settings.where()
-        self.dtype = torch.bfloat16 if self.device == "cuda" else torch.float32
+        self.device = device or settings.where()
+        self.on_cpu = torch.device(self.device).type == "cpu"
+        self.dtype = torch.float32 if self.on_cpu else torch.bfloat16
         config = settings.config(pool.vocab_size)
         if states is None:
             self.net = StackedTransformer.initialised(config, order.seeds, self.device)
@@ -62,11 +64,13 @@ class Group:
         self.gradient = {name: torch.zeros_like(weight) for name, weight in self.net.weights.items()}
         self._looked_up = torch.zeros(0, dtype=torch.int64)  # rows of the embedding's gradient that are not zero
         self._trunk = None
+        own = heads.terms_for(self.device)
         if settings.compile:
-            self._forward, self._terms = torch.compile(self.net.trunk, dynamic=False), torch.compile(heads.terms)
+            self._forward = torch.compile(self.net.trunk, dynamic=False)
+            self._terms = torch.compile(heads.terms) if own is heads.terms else own
         else:
-            self._forward, self._terms = self.net.trunk, heads.terms
-            if self.device == "cpu":
+            self._forward, self._terms = self.net.trunk, own
+            if self.on_cpu:
                 self._trunk = Trunk(config, self.net.weights, self.gradient, self.net.cos, self.net.sin)
 
     def train(
@@ -151,7 +155,7 @@ class Group:
         at 64 tokens a step the rest is 98 % of the table."""
         table, d_x = self.gradient["embed.weight"], d_x.float()
         flat, backward = table.flatten(0, 1), torch.ops.aten.embedding_dense_backward
-        if self.device == "cuda":
+        if not self.on_cpu:
             self.gradient["embed.weight"] = backward(d_x, places, len(flat), -1, False).view(table.shape)
             return
         rows, which = torch.unique(places, return_inverse=True)

@@ -8,6 +8,7 @@ Use an ordinary cross-entropy where V times the tokens of one step fits the cach
 """
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import torch
 
@@ -31,6 +32,20 @@ def tiles(models: int, tokens: int, vocab_size: int, device: str = "cpu") -> Ite
     for k in range(models):
         for n in range(0, tokens, fit):
             yield slice(k, k + 1), slice(n, min(n + fit, tokens))
+
+
+def has_kernels(device: str | torch.device) -> bool:
+    """Whether `gpu_kernels` runs there: a CUDA device, with Triton installed beside torch."""
+    return torch.device(device).type == "cuda" and find_spec("triton") is not None
+
+
+def terms_for(device: str | torch.device) -> Terms:
+    """What computes a tile on this device: `terms`, or the kernel that does the same in one pass."""
+    if not has_kernels(device):
+        return terms
+    from . import gpu_kernels
+
+    return gpu_kernels.terms
 
 
 def terms(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,9 +98,9 @@ def loss_and_gradients(
         if d_used.dtype == h.dtype:
             into = d_used[models]
             torch.baddbmm(into, h.transpose(1, 2), error, beta=beta, alpha=1 / N, out=into)
-        else:  # low-precision activations, float32 weights: sum in float32
-            part = torch.bmm(h.transpose(1, 2), error).float().div_(N)
-            d_used[models] = part if beta == 0 else d_used[models] + part
+        else:  # low-precision activations, float32 weights: sum in float32, by one pass over them a tile
+            scratch_weight = torch.baddbmm(w, h.transpose(1, 2), error, beta=0, alpha=1 / N)
+            d_used[models].copy_(scratch_weight) if beta == 0 else d_used[models].add_(scratch_weight)
     return nll.mean(1), d_hidden, d_weight
 
 
@@ -102,6 +117,13 @@ def losses(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, vo
     columns = min(V, max(64, fit // max(1, rows)))
     together = max(1, fit // max(1, rows * columns)) if rows == N and columns == V else 1
     nll = hidden.new_empty((K, N), dtype=torch.float32)
+    if has_kernels(hidden.device):
+        from . import gpu_kernels
+
+        for models, tokens in tiles(K, N, V, "cuda"):
+            logits = torch.bmm(hidden[models, tokens], weight[models])
+            nll[models, tokens] = gpu_kernels.losses(logits, targets[models, tokens, None])
+        return nll
     for k in range(0, K, together):
         for n in range(0, N, rows):
             part = slice(k, k + together), slice(n, n + rows)

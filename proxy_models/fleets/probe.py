@@ -15,6 +15,7 @@ from .order import DataOrder
 from .pool import TokenPool
 
 STEPS = 3  # timed steps of each candidate; the fastest counts
+SIZES = {"cpu": (4, 16, 64), "cuda": (4, 16, 64, 128, 256)}  # a GPU is not full before
 CLEARLY = 1.03  # a larger group has to be this much faster than the best smaller one
 
 
@@ -31,14 +32,14 @@ def state_bytes(pool: TokenPool, settings) -> tuple[int, int]:
 def fits(pool: TokenPool, settings, models: int) -> int:
     """Models that fit into half of the free memory of the device, at least one."""
     if settings.where() == "cuda":
-        free = torch.cuda.mem_get_info()[0]
+        free = torch.cuda.mem_get_info()[0]  # of the first; several are taken to be alike
     else:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, min(models, int(0.5 * free / sum(state_bytes(pool, settings)))))
 
 
 def probe(pool: TokenPool, mixtures: np.ndarray, settings, seeds: list[int], most: int) -> tuple[int, str]:
-    """The fastest group size of 1, 4, 16, ... `most`, and the reason as a sentence with the measured rates.
+    """The fastest group size of 1, and those of SIZES up to `most`, and the reason as a sentence with the measured rates.
 
     Costs about `STEPS` + 1 steps of each candidate: skipped, for one model at a time, where nothing can be gained.
     """
@@ -49,6 +50,12 @@ def probe(pool: TokenPool, mixtures: np.ndarray, settings, seeds: list[int], mos
     told = ", ".join(f"{size}: {rate:,.0f}" for size, rate in rates.items())
     what = "one model after another" if best == 1 else f"groups of {best}"
     return best, f"{what}: fastest in the probe (tokens/s by models stacked: {told})"
+
+
+def wait(device: str) -> None:
+    """Until the device has done what it was given: a step on a GPU returns before it has begun."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def fastest(rates: dict[int, float]) -> int:
@@ -66,7 +73,8 @@ def measured(pool: TokenPool, mixtures: np.ndarray, settings, seeds: list[int], 
     own = time.thread_time if settings.threads == 1 else time.process_time
     clock = own if settings.where() == "cpu" else time.perf_counter
     per_step = settings.sequences * settings.seq_len
-    sizes = sorted({1, *(size for size in (4, 16, 64) if size < most), most if most < 64 else 64})
+    candidates = SIZES[settings.where()]
+    sizes = sorted({1, *(size for size in candidates if size < most), min(most, candidates[-1])})
     rates: dict[int, float] = {}
     for size in sizes:
         models = np.arange(size) % len(mixtures)
@@ -75,8 +83,10 @@ def measured(pool: TokenPool, mixtures: np.ndarray, settings, seeds: list[int], 
         group.step()  # the first step allocates
         took = []
         for _ in range(STEPS):
+            wait(group.device)
             began = clock()
             group.step()
+            wait(group.device)
             took.append(clock() - began)
         rates[size] = size * per_step / min(took)
         if len(rates) > 1 and rates[size] < max(rates.values()) / 1.2:

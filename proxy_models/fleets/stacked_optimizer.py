@@ -97,14 +97,16 @@ class AdamW:
         rates: torch.Tensor,
         alive: torch.Tensor,
         updates: torch.Tensor,
+        scales: torch.Tensor,
     ) -> None:
-        """The same update from tensors alone: rates (K,) float32, alive (K,) bool, updates () float32 so far."""
+        """The same update from tensors alone: rates (K,) float32, alive (K,) bool, updates () float32 so far; scales
+        (K,) float32 is what each model's gradient is multiplied by first, see `scales`."""
         updates.add_(1)
         correction1, correction2 = 1 - self.beta1**updates, 1 - self.beta2**updates
         for i, weight in enumerate(weights):
             shape = (-1,) + (1,) * (weight.dim() - 1)
             lives, rate = alive.view(shape), rates.view(shape)
-            gradient = torch.where(lives, gradients[i], 0)
+            gradient = torch.where(lives, gradients[i] * scales.view(shape), 0)
             state.first[i].lerp_(gradient, 1 - self.beta1)
             state.second[i].mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
             change = (state.first[i] / correction1) / ((state.second[i] / correction2).sqrt_().add_(self.epsilon))
@@ -119,12 +121,14 @@ def norms(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack(squares).sum(0).sqrt()
 
 
-def clip(gradients: Sequence[torch.Tensor], norm: torch.Tensor, limit: float, graphed: bool = False) -> None:
-    """Scale each model's gradients down to norm `limit`, in place; a model within it is multiplied by one.
+def scales(norm: torch.Tensor, limit: float | None) -> torch.Tensor:
+    """(K,) float32: what brings each model's gradient of this norm down to `limit`; one within it, or without one."""
+    return torch.ones_like(norm) if limit is None else torch.clamp(limit / (norm + 1e-6), max=1.0)
 
-    graphed  without looking whether there is anything to do: what a CUDA graph can hold
-    """
-    scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
-    if graphed or bool((scale < 1).any()):
+
+def clip(gradients: Sequence[torch.Tensor], norm: torch.Tensor, limit: float) -> None:
+    """Scale each model's gradients down to norm `limit`, in place; a model within it is multiplied by one."""
+    scale = scales(norm, limit)
+    if bool((scale < 1).any()):
         for gradient in gradients:
             gradient.mul_(scale.to(gradient.dtype).view((-1,) + (1,) * (gradient.dim() - 1)))

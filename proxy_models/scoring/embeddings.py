@@ -52,7 +52,7 @@ class Embedder:
             for place, row in enumerate(chosen):
                 ids[place, 1 : 1 + len(tokens[row])] = tokens[row]
             read = self.reader.hidden(torch.from_numpy(ids).to(self.reader.device))
-            hidden = read[:, 1:].cpu()  # (B, T, d): after the start token
+            hidden = read[:, 1:].float().cpu()  # (B, T, d): after the start token
             place = torch.arange(1, T + 1, dtype=hidden.dtype)
             weight = place * (torch.arange(T) < torch.from_numpy(lengths[rows])[:, None])  # (B, T)
             mean = torch.einsum("bt,btd->bd", weight / weight.sum(1, keepdim=True), hidden)

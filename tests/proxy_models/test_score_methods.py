@@ -347,5 +347,5 @@ def test_losses_on_a_gpu_are_those_of_a_cpu():
     rows = [np.arange(2, 14), np.arange(5, 9)]
     on_cpu = token_losses({"a": reader(A.transformer)}, rows, START, details=True)["a"]
     on_gpu = token_losses({"a": reader(make_model(1).placed().transformer)}, rows, START, details=True)["a"]
-    np.testing.assert_allclose(on_gpu.nll, on_cpu.nll, atol=1e-3)
-    np.testing.assert_allclose(on_gpu.spread, on_cpu.spread, atol=1e-3)
+    np.testing.assert_allclose(on_gpu.nll, on_cpu.nll, atol=3e-2)  # activations there are bfloat16
+    np.testing.assert_allclose(on_gpu.spread, on_cpu.spread, atol=3e-2)
