@@ -17,12 +17,13 @@ NOTHING = {"empty", "empty_like", "new_empty", "new_empty_strided", "empty_strid
 
 
 class Traffic(TorchDispatchMode):
-    """`calls` and `bytes` by operation, as `with Traffic() as told:` counted them."""
+    """`calls` and `bytes` by operation, `shapes` by what it gives too, as `with Traffic() as told:` counted them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
+        self.shapes: Counter[tuple[str, tuple[int, ...]]] = Counter()  # bytes by operation and shape of what it gives
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -31,7 +32,7 @@ class Traffic(TorchDispatchMode):
         if func.is_view or name in NOTHING or name.startswith("_unsafe_view"):
             return found
         out = kwargs.get("out")
-        read = [leaf for leaf in tree_leaves((args, {k: v for k, v in kwargs.items() if k != "out"}))]
+        read = tree_leaves((args, {key: value for key, value in kwargs.items() if key != "out"}))
         if name in WRITES_ONLY:
             read = read[1:]
         written = [out] if out is not None else tree_leaves(found)
@@ -41,7 +42,11 @@ class Traffic(TorchDispatchMode):
     def count(self, name: str, *tensors: Any) -> None:
         """One operation that moves these tensors once each; what is no tensor moves nothing."""
         self.calls[name] += 1
-        self.bytes[name] += sum(moved(tensor) for tensor in tensors if isinstance(tensor, Tensor))
+        own = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
+        total = sum(moved(tensor) for tensor in own)
+        self.bytes[name] += total
+        if own:
+            self.shapes[name, tuple(own[-1].shape)] += total
 
     @property
     def total(self) -> int:

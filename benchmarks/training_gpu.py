@@ -226,7 +226,7 @@ def main() -> int:
                         continue
                     own = (source,) if measure in (ours, by_cudnn) else ()
                     found = measure(shapes, name, length, compiled, *own)
-                    rounded = {key: round(value, 4) for key, value in found.items()}
+                    rounded = {key: round(value, 4) if value == value else None for key, value in found.items()}  # null: unknown
                     print(json.dumps({"who": who, "model": name, "T": length, "compiled": compiled} | rounded), flush=True)
                     torch.compiler.reset()
                     if not asked.quick:

@@ -1,7 +1,7 @@
 """Two passes over memory of a fleet on a GPU, in Triton: the loss of a row of logits, and AdamW of stacked models.
 
 torch's own operations read and write the logits twelve times and the weights' state thirteen times for the same
-result (38 bytes a logit, 124 bytes a parameter; here 4 and 28, which is what there is to read and to write). The plain
+result (here 4 bytes a logit and 28 a parameter, which is what there is to read and to write). The plain
 twins are `heads.terms` and `stacked_optimizer.AdamW.elementwise`, which a CPU runs and the tests hold these to.
 
 Imported only where `heads.has_kernels` finds a CUDA device and Triton; refuses nothing.

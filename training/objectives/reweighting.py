@@ -19,7 +19,7 @@ def sample_weights(losses: Tensor, settings: Reweighting, progress: float) -> Te
     """
     losses = losses.detach()
     known = ~losses.isnan()
-    if settings.strategy == "none" or progress < settings.warmup or not bool(known.any()):
+    if settings.strategy == "none" or progress < settings.warmup:
         return torch.ones_like(losses)
     low, high = torch.where(known, losses, torch.inf).min(), torch.where(known, losses, -torch.inf).max()
     h = 2.0 * (losses - low) / (high - low).clamp(min=1e-9) - 1.0
@@ -31,4 +31,5 @@ def sample_weights(losses: Tensor, settings: Reweighting, progress: float) -> Te
         score = h.abs()
     annealed = min(1.0, (progress - settings.warmup) / max(settings.warmup, 1e-9))
     temperature = math.exp((1.0 - annealed) * math.log(100.0)) * settings.temperature  # from nearly uniform
-    return torch.softmax(torch.where(known, score / temperature, -torch.inf), 0) * known.sum()
+    weights = torch.softmax(torch.where(known, score / temperature, -torch.inf), 0) * known.sum()
+    return torch.where(known.any(), weights, 1.0)  # nothing known, nothing weighed; and no number is read back
