@@ -27,13 +27,14 @@ def opt_out(
 
     Example: gristmill opt-out optout.txt example.org --workspace W
     """
-    from ...corpus.removals import parse, read_lines
+    from ...corpus.given_files import given_lines, read_given
+    from ...corpus.removals import parse
     from ..stages.opt_out import opt_out as honour
 
     lines: list[str] = []
     for entry in entries:
         if os.path.isfile(entry):
-            lines += read_lines(entry)
+            lines += given_lines(read_given(entry))
         else:
             lines.append(entry)
     asked = parse(lines, ", ".join(entries)[:80])
