@@ -364,7 +364,7 @@ def run_asked(
 
 EXTRACT = Stage(
     "extract",
-    6,
+    7,
     TABLES,
     checked,
     graph,
