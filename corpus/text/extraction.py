@@ -62,7 +62,7 @@ def page_bytes(body: bytes, charset: str | None) -> bytes:
     if (damaged := nearly_utf8(body)) is not None:
         return damaged.replace("\0", "").encode()
     stated = declared if fits(body, declared) else detect_encoding(body, from_html_meta=True)
-    found = stated if fits(body, stated) else detected(body) or "utf-8"
+    found = (stated if fits(body, stated) else detected(body)) or "utf-8"
     text = bytes_to_str(body, found, errors="replace", fallback_encodings=("utf-8", "cp1252"))
     return text.replace("\0", "").encode("utf-8", "replace")
 
