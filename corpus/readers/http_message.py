@@ -20,7 +20,7 @@ from .compression import DAMAGED, decompressor
 from .warc import parse_fields
 
 STATUS = re.compile(rb"\s*(?:HTTPX?|ICY)(?:/[\d.]*)?[ \t]+(\d{3})\b", re.IGNORECASE)
-INTERIM = re.compile(rb"1(?!01)\d\d")  # a reply before the reply: 100 Continue, 102 Processing, 103 Early Hints
+INTERIM = (b"100", b"102", b"103")  # a reply before the reply: Continue, Processing, Early Hints
 MARKUP = re.compile(rb"<[a-zA-Z!/?]")
 BLANK = re.compile(rb"\n\r*\n")
 CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
@@ -28,6 +28,8 @@ BARE_CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 LAST = 4 << 10  # bytes at the end of a body that hold its last chunk and what follows it
 LAST_CHUNK = re.compile(rb"\n[ \t]*0+[ \t]*(?:;[^\r\n]*)?\r?\n(?:[!-9;-~]+:[^\r\n]*\r?\n)*(?:\r?\n)*\Z")
 TRAILERS = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r?\n){0,100}(?:\r?\n|\Z)")
+PARAMETERS = re.compile(r"[;,]")
+CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 UNCODED = ("", "identity", "none", "utf-8", "utf8", "binary", "8bit", "7bit", "text")
 
@@ -47,12 +49,12 @@ class Response:
     @property
     def content_type(self) -> str | None:
         """The media type without its parameters, lower case."""
-        value = re.split(r"[;,]", self.fields.get("content-type", ""))[0].strip().lower()
+        value = PARAMETERS.split(self.fields.get("content-type", ""), 1)[0].strip().lower()
         return value or None
 
     @property
     def charset(self) -> str | None:
-        found = re.search(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", self.fields.get("content-type", ""), re.IGNORECASE)
+        found = CHARSET.search(self.fields.get("content-type", ""))
         return found[1] if found else None
 
 
@@ -67,16 +69,12 @@ def parse_response(content: bytes, limit: int, cut: bool = False) -> Response:
         content = content.lstrip(b"\r\n\t ")
         end = BLANK.search(content)
         head, body = (content[: end.start()], content[end.end() :]) if end else (content, b"")
-        lines = head.split(b"\n")
-        status = STATUS.match(lines[0])
-        if not status or not INTERIM.fullmatch(status[1]) or not STATUS.match(body[:64]):
+        status = STATUS.match(head)
+        if not status or status[1] not in INTERIM or not STATUS.match(body[:64]):
             break
         content = body
-    fields = parse_fields(lines[1:], joined=("content-encoding", "transfer-encoding"))
-    transfer, codings = (
-        [part.strip(" \t\"'").lower() for part in fields.get(name, "").split(",")]
-        for name in ("transfer-encoding", "content-encoding")
-    )
+    fields = parse_fields(head, joined=("content-encoding", "transfer-encoding"))
+    transfer, codings = _listed(fields, "transfer-encoding"), _listed(fields, "content-encoding")
     if "chunked" in transfer:
         body = unchunk(body, cut, bare=b"\r\n" not in head)
     transfer = [part for part in transfer if part != "chunked"]
@@ -85,6 +83,10 @@ def parse_response(content: bytes, limit: int, cut: bool = False) -> Response:
     if body.startswith((GZIP + b"\x08", ZSTD)) and fields.get("content-type", "").strip().lower().startswith("text/"):
         body = decode(body, "gzip", limit, cut)  # its field went, or it was coded twice
     return Response(int(status[1]) if status else None, fields, body)
+
+
+def _listed(fields: dict[str, str], name: str) -> list[str]:
+    return [part.strip(" \t\"'").lower() for part in fields[name].split(",")] if name in fields else []
 
 
 def unchunk(body: bytes, cut: bool = False, bare: bool = False) -> bytes:
