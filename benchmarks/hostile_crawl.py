@@ -152,9 +152,7 @@ def bodies(draw: random.Random) -> Drawn:
         extra += "Transfer-Encoding: chunked\r\n"
         if stored != "decoded":
             at, end = draw.randrange(1, len(body)), draw.choice([b"\r\n", b"\n"])
-            body = (
-                b"".join(b"%x%s%s%s" % (len(one), end, one, end) for one in (body[:at], body[at:])) + b"0" + end * 2
-            )
+            body = b"".join(b"%x%s%s%s" % (len(one), end, one, end) for one in (body[:at], body[at:])) + b"0" + end * 2
     elif stored == "decoded":
         page = f"{draw.randrange(10**4)}\n{page}"
         body = page.encode()

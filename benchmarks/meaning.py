@@ -193,7 +193,7 @@ def personal_data(dice: random.Random, count: int = 400) -> bool:
 
 def _presidio(texts: list[tuple[str, str, int, int]]) -> None:
     try:
-        from presidio_analyzer.predefined_recognizers import (
+        from presidio_analyzer.predefined_recognizers import (  # pyright: ignore[reportMissingImports]
             CreditCardRecognizer,
             EmailRecognizer,
             IbanRecognizer,

@@ -59,7 +59,7 @@ _NATIVE_EMAIL = re.compile(  # the name before the @ in another script, or in La
 )
 _IPV4 = re.compile(r"(?<![A-Za-z0-9.+-])(?<![A-Za-z]/)(?:\d{1,3}\.){3}\d{1,3}(?![A-Za-z0-9-]|\.\d|/\d\d\d)")
 _IPV6 = re.compile(r"(?<![A-Za-z0-9.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{1,34}(?<=[0-9A-Fa-f:])(?![A-Za-z0-9:]|\.\d)")
-_GROUP_BEFORE = re.compile(r"(?:::|(?:^|[^A-Za-z0-9])[0-9A-Fa-f]{1,4}:)$")  # then a row of hexadecimal groups began before
+_GROUP_BEFORE = re.compile(r"(?:::|(?:^|[^A-Za-z0-9])[0-9A-Fa-f]{1,4}:)$")  # groups before it
 _VERSION = re.compile(
     r"(?:version|versions|versi\u00f3n|vers\u00e3o|versione|versie|wersja|verze|verzi\u00f3|s\u00fcr\u00fcm|versi|"
     r"phi\u00ean b\u1ea3n|ver|release|released|build|"
