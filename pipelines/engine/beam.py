@@ -34,9 +34,12 @@ def outside_of_ipython() -> Iterator[None]:
     if shell is None:
         yield
         return
-    asked = vars(shell)["get_ipython"]
+    before = vars(shell).get("get_ipython")  # None: the module finds it when it is asked for
     vars(shell)["get_ipython"] = lambda: None
     try:
         yield
     finally:
-        vars(shell)["get_ipython"] = asked
+        if before is None:
+            del vars(shell)["get_ipython"]
+        else:
+            vars(shell)["get_ipython"] = before

@@ -9,12 +9,15 @@ from gristmill.pipelines.engine.beam import beam
 from gristmill.pipelines.engine.runner import RunnerOptions, run_graph
 
 
-@pytest.fixture
-def shell(monkeypatch):
-    """What Beam takes for a notebook."""
+@pytest.fixture(params=["there", "found when asked for"])
+def shell(request, monkeypatch):
+    """What Beam takes for a notebook; IPython has its shell in one of two ways."""
     shell = SimpleNamespace(execution_count=1, config={"IPKernelApp": {}})
     told = ModuleType("IPython")
-    told.get_ipython = lambda: shell  # type: ignore[attr-defined]
+    if request.param == "there":
+        told.get_ipython = lambda: shell  # type: ignore[attr-defined]
+    else:
+        told.__getattr__ = {"get_ipython": lambda: shell}.__getitem__  # type: ignore[method-assign]
     monkeypatch.setitem(sys.modules, "IPython", told)
     return shell
 
