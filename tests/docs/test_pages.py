@@ -17,7 +17,8 @@ DOCS = ROOT / "docs"
 
 execute, claims = module_of(DOCS / "execute.py"), module_of(DOCS / "claims.py")
 # options of other programs that pages name: Beam's runners, Dask, Dolma, our benchmarks
-OF_OTHERS = {"--dask_client_address", "--help", "--host", "--no-dashboard", "--nthreads", "--nworkers", "--port",
+OF_OTHERS = {"--dask_client_address", "--documents", "--experiment", "--help", "--ignore_existing", "--processes",
+             "--tokenizer_name_or_path", "--host", "--no-dashboard", "--nthreads", "--nworkers", "--port",
              "--profile", "--project", "--region", "--rounds", "--taggers", "--temp_location", "--version"}  # fmt: skip
 WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if "reference" not in path.parts]
 
