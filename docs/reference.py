@@ -166,8 +166,11 @@ def tables() -> str:
         "# Tables\n\nA workspace is a folder of tables: Parquet, keyed by `id`, and Arrow for tokens. A name that ends "
         "with a slash is a folder of tables, such as one for each stage that decides.\n"
     ]
-    rows = [(code(name), written_by(found), read_by(name)) for name, found in sorted(writers().items())]
-    pieces.append(table(("table", "written by", "read by"), rows))
+    rows = [
+        (code(name), f"written by {written_by(found)}", f"read by {readers}" if (readers := read_by(name)) else "")
+        for name, found in sorted(writers().items())
+    ]
+    pieces.append(table(("table", "by whom", "for whom"), rows))
     for one in TABLES:
         columns = ((code(name), code(kind), said) for name, kind, said in one.rows())
         pieces.append(f"## {one.name}\n\n{one.about}\n\n{table(('column', 'type', 'what it is'), columns)}")
