@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from tables import TABLES
 from typer.main import get_command
 
+from gristmill.calls import methods
 from gristmill.filters.rule_sets import bundled, load_rules
 from gristmill.filters.signals.definitions import DEFINITIONS
 from gristmill.filters.signals.families import FAMILIES
@@ -222,6 +223,10 @@ LIBRARY = """# The library
 .. automodule:: gristmill
 .. autoclass:: gristmill.Workspace
    :members:
+.. autoclass:: gristmill.Documents
+   :members:
+.. autoclass:: gristmill.Result
+   :members:
 .. autoclass:: gristmill.Recipe
    :members:
 .. autofunction:: gristmill.extract
@@ -232,13 +237,25 @@ LIBRARY = """# The library
 .. autofunction:: gristmill.duplicates
 .. autofunction:: gristmill.fit_mixture
 ```
+
+## A method for each command
+
+A workspace has a method for each stage, made from its record. It takes the fields of the [settings](settings.md) as
+keyword arguments, and `force`, `refit`, `keep_generations` and `workers` beside them.
+
 """
+
+
+def library() -> str:
+    """The public face from its docstrings, and the methods that are made from records."""
+    rows = ((code(f"ws.{name}(...)"), record.title, code(record.example)) for name, record in methods().items())
+    return LIBRARY + table(("method", "what it does", "on the command line"), rows)
 
 
 def write_reference(folder: Path) -> None:
     """Write every page of the reference into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"index": INDEX, "library": LIBRARY, "commands": commands(), "settings": settings(), "parts": parts(),
+    pages = {"index": INDEX, "library": library(), "commands": commands(), "settings": settings(), "parts": parts(),
              "signals": signals(), "rules": rules(), "tables": tables()}  # fmt: skip
     for name, text in pages.items():
         path = folder / f"{name}.md"
