@@ -31,7 +31,8 @@ from .objectives.objective import Objective
 from .objectives.reweighting import sample_weights
 from .optimisers import Optimiser, plain
 from .run_card import run_card
-from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, changes_that_cannot_be, read_json, refusal, write_json
+from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, begin_run, changes_that_cannot_be
+from .run_folder import read_json, refusal, write_json
 from .spikes import is_spike
 from .transformer import ReadingMode, Transformer, document_mask, flops_per_token
 
@@ -392,9 +393,7 @@ class Run:
         finished = read_json(card) if before == said else None
         self.ranks.barrier()
         if self.ranks.leads and before != said:
-            if os.path.exists(card):
-                os.remove(card)
-            write_json(path, said)
+            begin_run(self.folder, said, self.loader)
         if found:
             self.restore(found[-1])
         return finished
