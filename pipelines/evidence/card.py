@@ -6,7 +6,6 @@ workspace that is stale.
 """
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -16,6 +15,7 @@ from ...corpus.plain_yaml import load_yaml
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import filesystem, replacing
 from ...corpus.store.workspace import Workspace
+from ..removals.log import told_in_card
 from .croissant import croissant, files_of, left_out, tables_of
 from .dataset_card import dataset_card, front_matter
 from .figures import Figure, figures, recomputed
@@ -50,9 +50,7 @@ def stream_of(workspace: Workspace, recipe: str | None, run: str | None) -> Stre
     return stream_of_recipe(workspace, recipe) if recipe is not None else None
 
 
-def make_card(
-    workspace: Workspace, settings: CardSettings, stream: Stream | None, data: str | None, sealed: Sequence[str] = ()
-) -> dict[str, Any]:
+def make_card(workspace: Workspace, settings: CardSettings, stream: Stream | None, data: str | None) -> dict[str, Any]:
     """Write the cards. {place, files, missing: [field, title, what would tell], left_out: columns}."""
     place = data.rstrip("/") if data is not None else workspace.url
     tables = files_of(place) if data is not None else tables_of(workspace)
@@ -63,7 +61,7 @@ def make_card(
     size = found["size"].table()[0]
     about = f"{size['documents']:,} documents, curated by gristmill."
     described = croissant(place, tables, settings, front.get("language", []), about)
-    card = dataset_card(workspace, settings, found, front, stream, gaps, sealed)
+    card = dataset_card(workspace, settings, found, front, stream, gaps, told_in_card(workspace))
     written = {
         CARD: card,
         CROISSANT: json.dumps(described, indent=1, ensure_ascii=False) + "\n",

@@ -224,7 +224,9 @@ def _removals(workspace: Workspace) -> str:
     source = files(workspace, "removed")
     if source is None:
         return "select ''::varchar as reason, now() as removed where false"
-    return f"select regexp_replace(entry, '^(robots|tdm|text)[: ].*', '\\1') as reason, removed from {source}"
+    known = "^(robots|content-signal|content-usage|ai\\.txt|tdm|noai|noindex|text)[ :]"
+    reason = f"coalesce(nullif(regexp_extract(entry, {literal(known)}, 1), ''), 'list')"
+    return f"select {reason} as reason, removed from {source}"
 
 
 def recomputed(told: list[Mapping[str, Any]], found: Mapping[str, Figure]) -> list[str]:

@@ -10,9 +10,14 @@ from ...corpus.store.fate import deciding
 from ...corpus.store.workspace import Workspace
 from .figures import Figure
 
-LOGGED = {
+LOGGED = {  # why documents were removed -> in words
     "robots": "robots.txt (RFC 9309)",
-    "tdm": "reservations in pages and headers",
+    "content-signal": "Content-Signal",
+    "content-usage": "Content-Usage",
+    "ai.txt": "ai.txt",
+    "tdm": "TDM reservations",
+    "noai": "noai in pages and X-Robots-Tag",
+    "noindex": "noindex in pages and X-Robots-Tag",
     "text": "texts that were named",
 }
 

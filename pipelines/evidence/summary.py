@@ -265,12 +265,13 @@ def rendered(told: Mapping[str, Any], queries: Mapping[str, Figure]) -> str:
 
 def _lines(field: TemplateField, answer: Answer) -> list[str]:
     if "not_applicable" in answer:
-        return [] if field.given or field.optional else [f"**{field.title}:** not applicable", ""]
+        return []
+    asked = field.title if field.title.endswith("?") else f"{field.title}:"
     if "missing" in answer:
-        return [f"**{field.title}:** *missing*", ""]
+        return [f"**{asked}** *missing*", ""]
     if isinstance(answer["value"], list):
-        return [f"**{field.title}:**", "", *table(answer["value"]), ""]
-    return [f"**{field.title}:** {answer['value']}", ""]
+        return [f"**{asked}**", "", *table(answer["value"]), ""]
+    return [f"**{asked}** {answer['value']}", ""]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
