@@ -102,7 +102,11 @@ def _line(workspace: Workspace, kind: str, falling: Mapping[str, Any], trained: 
     }
 
 
-def _hashes(workspace: Workspace, asked: OptOut, falling: Mapping[str, Any], reasons: Mapping[str, str]) -> Hashes:
+def _hashes(
+    workspace: Workspace, asked: OptOut, falling: Mapping[str, Any], reasons: Mapping[str, str], kind: str
+) -> Hashes:
+    """Of the request, the ids and the texts. Where it names a text, all of that; where it names documents, what no other
+    document says as well: the same words elsewhere are not what was asked for."""
     key = secret(workspace, make=True)
     assert key is not None
     hashes = Hashes(key)
@@ -111,12 +115,17 @@ def _hashes(workspace: Workspace, asked: OptOut, falling: Mapping[str, Any], rea
     wanted = pa.array(sorted(falling), pa.string())
     for id in falling:
         hashes.add("id", id.encode())
+    found: dict[str, set[bytes]] = {"text": set(), "piece": set()}
+    rest: dict[str, set[bytes]] = {"text": set(), "piece": set()}
     for batch in workspace.table("documents").read(["id", "text"]):
-        own = batch.filter(pc.is_in(batch["id"], value_set=wanted))
-        if own.num_rows:
-            for whole in wholes(own["text"]):
-                hashes.add("text", whole)
-            for pieces in chosen_pieces(own["text"]):
-                for piece in pieces:
-                    hashes.add("piece", piece.tobytes())
+        gone = pc.is_in(batch["id"], value_set=wanted)
+        for falls in (True, False) if kind != "text" else (True,):
+            own = batch.filter(gone if falls else pc.invert(gone))["text"]
+            if len(own):
+                into = found if falls else rest
+                into["text"].update(wholes(own))
+                into["piece"].update(piece.tobytes() for pieces in chosen_pieces(own) for piece in pieces)
+    for name, what in found.items():
+        for one in what - rest[name]:
+            hashes.add(name, one)
     return hashes
