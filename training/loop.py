@@ -31,8 +31,17 @@ from .objectives.objective import Objective
 from .objectives.reweighting import sample_weights
 from .optimisers import Optimiser, plain
 from .run_card import run_card
-from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, begin_run, changes_that_cannot_be
-from .run_folder import read_json, refusal, write_json
+from .run_folder import (
+    CARD,
+    CHECKPOINTS,
+    METRICS,
+    SETTINGS,
+    begin_run,
+    changes_that_cannot_be,
+    read_json,
+    refusal,
+    write_json,
+)
 from .spikes import is_spike
 from .transformer import ReadingMode, Transformer, document_mask, flops_per_token
 

@@ -2,8 +2,8 @@
 
 A folder holds WARC files: a `robotstxt/` subset as Common Crawl keeps it, or the crawl itself, whose pages tell in
 their heads what they reserve. A table (Parquet, CSV, JSONL) has the columns url, body and, if known, status, date and
-location. Redirects are followed to other records of the same files. Refuses a folder without any record of a site's file
-or of a page that reserves something.
+location. Redirects are followed to other records of the same files. Refuses a folder without any record of a file of a
+site or of a page that reserves something.
 """
 
 import os

@@ -1,7 +1,7 @@
 """robots.txt by RFC 9309, and the preferences that sites state in it: Content-Signal and Content-Usage.
 
-Groups and product tokens are told apart here, as section 2.2.1 has it: a token ends at the first character that none may
-have, is compared whole and without regard to case, groups of one token are one, and lines that are neither a user agent
+Groups and product tokens are told apart here, as section 2.2.1 has it: a token ends at the first character that none
+may have and is compared whole, without regard to case; groups of one token are one; lines that are neither a user agent
 nor a rule part nothing. Which rule of a group is the most specific (section 2.2.2) is asked of Protego. A status of 4xx
 allows everything, one of 5xx nothing (section 2.3.1); redirects are followed by whoever has the records.
 Refuses nothing: a line that means nothing is passed over, as crawlers do.

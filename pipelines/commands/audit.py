@@ -23,8 +23,8 @@ def audit(
 
     Recomputes every checksum, compares the fingerprints that stages recorded with what is there, counts documents
     in and out of every stage, and checks that every cluster has one survivor. Exit 1 where anything is found.
-    With --removed it proves absence: no table, text, reply or stray file holds what was removed, and the log of removals
-    is whole and signed; runs and recipes that had read it are named.
+    With --removed it proves absence: no table, text, reply or stray file holds what was removed, and the log of
+    removals is whole and signed; runs and recipes that had read it are named.
 
     Example: gristmill audit --workspace W
     """

@@ -116,7 +116,8 @@ def _done(summary: dict, workspace: str) -> Iterator[str]:
         yield f"entry {summary['log']['number']} of the log of removals, {summary['log']['hash']}"
     for one in summary["trained"]:
         exactly = "read" if one["exact"] else "may have read"
-        yield f"the {one['kind']} {one['name']} {exactly} {one['documents'] if one['documents'] is not None else 'some'} of them"
+        count = "some" if one["documents"] is None else f"{one['documents']:,}"
+        yield f"the {one['kind']} {one['name']} {exactly} {count} of them"
     for stage, why in summary["left"].items():
         yield f"{stage} was not run again ({why}); run: gristmill {stage} --workspace {workspace} ..."
     for table, rows in summary["holding"].items():

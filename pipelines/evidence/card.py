@@ -6,7 +6,7 @@ workspace that is stale.
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
@@ -20,8 +20,10 @@ from .croissant import croissant, files_of, left_out, tables_of
 from .dataset_card import dataset_card, front_matter
 from .figures import Figure, figures, recomputed
 from .settings import CardSettings
-from .streams import Stream, stream_of_recipe, stream_of_run
 from .summary import missing, rendered, summary
+
+if TYPE_CHECKING:
+    from .streams import Stream
 
 FIGURES, CROISSANT, CARD = "figures.json", "croissant.json", "README.md"
 SUMMARY = "training-content"
@@ -41,16 +43,23 @@ def load_card_settings(path: str | None) -> CardSettings:
         raise RequestError(f"--settings {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def stream_of(workspace: Workspace, recipe: str | None, run: str | None) -> Stream | None:
+def stream_of(workspace: Workspace, recipe: str | None, run: str | None) -> "Stream | None":
     """What the sizes are weighted by; None: every document once."""
     if recipe is not None and run is not None:
         raise RequestError("--recipe and --run are two models; a card is of one")
+    if recipe is None and run is None:
+        return None
+    from .streams import stream_of_recipe, stream_of_run
+
     if run is not None:
         return stream_of_run(workspace, run)
-    return stream_of_recipe(workspace, recipe) if recipe is not None else None
+    assert recipe is not None
+    return stream_of_recipe(workspace, recipe)
 
 
-def make_card(workspace: Workspace, settings: CardSettings, stream: Stream | None, data: str | None) -> dict[str, Any]:
+def make_card(
+    workspace: Workspace, settings: CardSettings, stream: "Stream | None", data: str | None
+) -> dict[str, Any]:
     """Write the cards. {place, files, missing: [field, title, what would tell], left_out: columns}."""
     place = data.rstrip("/") if data is not None else workspace.url
     tables = files_of(place) if data is not None else tables_of(workspace)
@@ -80,7 +89,9 @@ def make_card(workspace: Workspace, settings: CardSettings, stream: Stream | Non
     }
 
 
-def check_card(workspace: Workspace, settings: CardSettings, stream: Stream | None, data: str | None) -> dict[str, Any]:
+def check_card(
+    workspace: Workspace, settings: CardSettings, stream: "Stream | None", data: str | None
+) -> dict[str, Any]:
     """Run the query of every figure of a card again. {figures: how many, others: those that are others now}."""
     place = data.rstrip("/") if data is not None else workspace.url
     fs, path = filesystem(f"{place}/{FIGURES}")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -10,8 +10,10 @@ from ...corpus.store.workspace import Workspace
 from .figures import CORPUS, Figure
 from .processing import artefacts
 from .settings import CardSettings
-from .streams import Stream
 from .summary import table
+
+if TYPE_CHECKING:
+    from .streams import Stream
 
 SIZES = (  # documents below -> the Hub's name of the range
     (10**3, "n<1K"),
@@ -32,7 +34,7 @@ SHOWN = 50  # rows of a table in the card; figures.json has all
 def front_matter(
     settings: CardSettings, found: Mapping[str, Figure], tables: Mapping[str, Sequence[str]], whole: bool
 ) -> dict[str, Any]:
-    """The YAML of the card. `whole`: the folder holds the workspace's own tables, of which `documents` is the default."""
+    """The YAML of the card. `whole`: the folder holds the workspace's own tables, and `documents` is the default."""
     own = settings.dataset
     documents = found["size"].table()[0]["documents"]
     languages = [row["language"] for row in found["languages"].table()]
@@ -67,7 +69,7 @@ def dataset_card(
     settings: CardSettings,
     found: Mapping[str, Figure],
     front: Mapping[str, Any],
-    stream: Stream | None,
+    stream: "Stream | None",
     gaps: Sequence[tuple[str, str, str]],
     sealed: Sequence[str],
 ) -> str:
@@ -84,8 +86,8 @@ def dataset_card(
         lines[-1] = lines[-1][:-1] + f", {size['tokens']:,} tokens{of}."
     if stream is not None and stream.changed:
         lines += ["", f"The tokens of {', '.join(stream.changed)} are others now than those that it was made for."]
-    lines += ["", "`percent` is the share of training tokens (of bytes, where there are no tokens). A document's share is "
-              "the share of its domain, in proportion to its tokens.", ""]  # fmt: skip
+    lines += ["", "`percent` is the share of training tokens (of bytes, where there are no tokens)."]
+    lines += ["A document's share is the share of its domain, in proportion to its tokens.", ""]
     for name in ("sources", "domains", "languages", "licences", "licence_classes", "licence_risk", "fates"):
         lines += _section(found[name])
     lines += ["## Personal data and safety", ""]
@@ -103,8 +105,8 @@ def dataset_card(
         *([] if gaps else ["Nothing is missing."]),
         "",
     ]
-    lines += ["## How to compute the figures again", "", "`gristmill card --check` runs every query again. All of them read "
-              "`corpus`, which is:", "", "```sql", CORPUS.strip(), "```", ""]  # fmt: skip
+    lines += ["## How to compute the figures again", "", "`gristmill card --check` runs every query again."]
+    lines += ["All of them read `corpus`, which is:", "", "```sql", CORPUS.strip(), "```", ""]
     return "\n".join(lines)
 
 

@@ -1,16 +1,16 @@
 """The figures of a card: each one a query over the workspace, with its SQL beside it.
 
-All of them read the view `corpus`, a row for every document that is kept: what it is of, its bytes after every edit, its
-tokens, and `drawn`, the training tokens that the recipe or run draws of it: the tokens of its domain in the stream, in
-proportion to its own. `measure` is what shares are of: `drawn`, or bytes where there are no tokens. Counts of rows and
-sums are rounded to whole numbers, so that a figure is equal to itself wherever its query runs.
+All of them read the view `corpus`, a row for every document that is kept: what it is of, its bytes after every edit,
+its tokens, and `drawn`, the training tokens that the recipe or run draws of it: the tokens of its domain in the stream,
+in proportion to its own. `measure` is what shares are of: `drawn`, or bytes where there are no tokens. Counts of rows
+and sums are rounded to whole numbers, so that a figure is equal to itself wherever its query runs.
 Refuses a stale workspace, as every reader does.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -23,8 +23,10 @@ from ...corpus.store.fate import EDITS
 from ...corpus.store.workspace import Workspace
 from ...filters.urls import registered_domain
 from .settings import CardSettings
-from .streams import Stream
 from .tokens import tokens_by_document
+
+if TYPE_CHECKING:
+    from .streams import Stream
 
 CORPUS = """
 select c.id, c.source, c.domain, c.host, coalesce(s.site, c.host) as site, c.url, c.language, c.license,
@@ -55,7 +57,8 @@ FIGURES = {  # name -> (title, SQL)
     "sources": (
         "Sources, with their kinds and the time of their captures",
         f"select source, section, {COUNTS}, sum(measure) > 0 as read, min({UTC}) as first_capture, "
-        f"max({UTC}) as last_capture, count(captured) as captures from corpus group by source, section order by source, section",
+        f"max({UTC}) as last_capture, count(captured) as captures from corpus "
+        "group by source, section order by source, section",
     ),
     "sections": ("Kinds of sources", f"select section, {COUNTS} from corpus group by section order by section"),
     "domains": ("Mixture units", f"select domain, {COUNTS} from corpus group by domain order by domain"),
@@ -131,7 +134,7 @@ def queries(settings: CardSettings) -> dict[str, tuple[str, str]]:
 
 @contextmanager
 def evidence(
-    workspace: Workspace, settings: CardSettings, stream: Stream | None
+    workspace: Workspace, settings: CardSettings, stream: "Stream | None"
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the views of the workspace and those that the figures read beside them."""
     given = _tables(workspace, settings, stream)
@@ -152,7 +155,7 @@ def evidence(
         yield connection
 
 
-def figures(workspace: Workspace, settings: CardSettings, stream: Stream | None) -> dict[str, Figure]:
+def figures(workspace: Workspace, settings: CardSettings, stream: "Stream | None") -> dict[str, Figure]:
     """Every figure, by name."""
     with evidence(workspace, settings, stream) as connection:
         return {name: asked(connection, name, *query) for name, query in queries(settings).items()}
@@ -165,7 +168,7 @@ def asked(connection: duckdb.DuckDBPyConnection, name: str, title: str, sql: str
     return Figure(name, title, sql, columns, tuple(result.fetchall()))
 
 
-def _tables(workspace: Workspace, settings: CardSettings, stream: Stream | None) -> dict[str, pa.Table]:
+def _tables(workspace: Workspace, settings: CardSettings, stream: "Stream | None") -> dict[str, pa.Table]:
     """What no table of the workspace holds as Parquet: tokens of documents, tokens drawn, sections."""
     counted = list(tokens_by_document(workspace)) if workspace.is_local else []
     kinds = pa.schema([("id", pa.string()), ("domain", pa.string()), ("tokens", pa.int64())])

@@ -1,7 +1,7 @@
 """What a recipe or a run draws: its loader, made again, and the tokens of each domain.
 
-A run bears in `stream.json` all that its loader was made of, and in its run card what it counted. A recipe is planned as
-`train` would plan it. Refuses a run that is not there, and tells where its tokens are not those that lie here now.
+A run bears in `stream.json` all that its loader was made of, and in its run card what it counted. A recipe is planned
+as `train` would plan it. Refuses a run that is not there, and tells where its tokens are not those that lie here now.
 """
 
 import os

@@ -6,14 +6,16 @@ training tokens that the recipe or run draws. Refuses nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...corpus.store.workspace import Workspace
 from .figures import Figure
 from .processing import honoured, screened
 from .settings import CardSettings, SourceFacts
-from .streams import Stream
 from .template import BY_ID, FIELDS, NO, SECTIONS, YES, TemplateField, section_of, size_range
+
+if TYPE_CHECKING:
+    from .streams import Stream
 
 LARGE = 0.03  # of the public datasets' size: what the template has listed one by one
 Answer = dict[str, Any]
@@ -28,7 +30,7 @@ KINDS = {
 
 
 def summary(
-    workspace: Workspace, settings: CardSettings, found: Mapping[str, Figure], stream: Stream | None
+    workspace: Workspace, settings: CardSettings, found: Mapping[str, Figure], stream: "Stream | None"
 ) -> dict[str, Any]:
     """{template, model, answers: field -> {title, value | missing | not_applicable, figures}}."""
     drawing = _Drawing(settings, found["sources"].table())

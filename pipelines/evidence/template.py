@@ -128,8 +128,8 @@ FIELDS = (
     F("2.6.comments", "Additional comments (optional)", optional=True, given=_OTHER),
     F(
         "3.1.signatory",
-        "Are you a Signatory to the Code of Practice for general-purpose AI models that includes commitments to respect "
-        "reservations of rights from the TDM exception or limitation?",
+        "Are you a Signatory to the Code of Practice for general-purpose AI models that includes commitments to "
+        "respect reservations of rights from the TDM exception or limitation?",
         "choice",
     ),
     F(

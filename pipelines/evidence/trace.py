@@ -5,7 +5,7 @@ document that was removed has no way any more: its entry in the log of removals 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow.compute as pc
@@ -19,14 +19,16 @@ from ...corpus.store.fate import DOMAINS, deciding
 from ...corpus.store.workspace import Workspace
 from ...training.data.shards import SPLITS, domains, table_name
 from ...training.data.tracing import readings
-from .streams import Stream
 from .tokens import place_of_document
+
+if TYPE_CHECKING:
+    from .streams import Stream
 
 Row = dict[str, Any]
 SHOWN = ("url", "host", "source", "domain", "date", "title", "language", "license", "license_class", "page_type")
 
 
-def trace(workspace: Workspace, id: str, along: Sequence[Stream] = ()) -> Row:
+def trace(workspace: Workspace, id: str, along: "Sequence[Stream]" = ()) -> Row:
     """{id, document, origin, capture, lineage, way, tokens, readings} of a document; `readings` by stream."""
     id = id.strip().lower()
     with open_catalog(workspace, stale=True, query="select * from documents") as connection:
@@ -94,7 +96,7 @@ def _tokens(workspace: Workspace, id: str) -> list[Row]:
     return found
 
 
-def _read(stream: Stream, tokens: Sequence[Row]) -> Row:
+def _read(stream: "Stream", tokens: Sequence[Row]) -> Row:
     """The steps of a stream that read the document; none where its tokens are others now."""
     told: Row = {"stream": stream.kind, "name": stream.name, "changed": list(stream.changed), "rows": None}
     if stream.loader is not None:
@@ -159,8 +161,8 @@ def _readings(one: Row) -> list[str]:
     steps = sorted({row["step"] for row in one["rows"]})
     said = [f"  {named}: read in {len(one['rows'])} rows of {len(steps)} steps"]
     said += [
-        f"    step {row['step']}, row {row['place']}: tokens {row['first']} to {row['last'] - 1}, phase {row['phase']}, "
-        f"epoch {row['epoch']}, row {row['row']} of the domain"
+        f"    step {row['step']}, row {row['place']}: tokens {row['first']} to {row['last'] - 1}, "
+        f"phase {row['phase']}, epoch {row['epoch']}, row {row['row']} of the domain"
         for row in one["rows"]
     ]
     return said

@@ -3,8 +3,8 @@
 Looks for removed ids in every table, for removed texts and pieces of them in every text, in the replies of engines and
 in what the columns of rows hold, and for files that no commit names; checks the chain of the log and its signature. Ids
 are those that `removed/` has, held against the keyed hashes of the log. Tokens are looked for by their ids: that
-they are those of the documents is what `gristmill audit` proves. Changes nothing. Cannot prove anything of models: those
-that had read what was removed are named.
+they are those of the documents is what `gristmill audit` proves. Changes nothing. Cannot prove anything of models:
+those that had read what was removed are named.
 """
 
 import os

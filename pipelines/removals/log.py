@@ -96,9 +96,8 @@ def read_log(workspace: Workspace) -> tuple[list[dict[str, Any]], list[str]]:
             previous = str(line.get("hash"))
             file_hash = _sha256(place(workspace, f"{number}.parquet"))
             if file_hash != line.get("hashes"):
-                faults.append(
-                    f"{number}.parquet is {'lost' if file_hash is None else 'another than line ' + str(number) + ' says'}"
-                )
+                state = "lost" if file_hash is None else f"another than line {number} says"
+                faults.append(f"{number}.parquet is {state}")
             lines.append(line)
     head = _read(place(workspace, HEAD))
     if head != head_of(lines):

@@ -68,7 +68,7 @@ def remove_on_request(
                 line = append(
                     workspace,
                     _line(workspace, kind, falling, trained),
-                    _hashes(workspace, asked, falling, reasons),
+                    _hashes(workspace, asked, falling, reasons, kind),
                     sign,
                 )
     summary = opt_out(workspace, asked, options, quiet=quiet, rebuild=rebuild, why=reasons, refit=refit)
@@ -105,8 +105,8 @@ def _line(workspace: Workspace, kind: str, falling: Mapping[str, Any], trained: 
 def _hashes(
     workspace: Workspace, asked: OptOut, falling: Mapping[str, Any], reasons: Mapping[str, str], kind: str
 ) -> Hashes:
-    """Of the request, the ids and the texts. Where it names a text, all of that; where it names documents, what no other
-    document says as well: the same words elsewhere are not what was asked for."""
+    """Of the request, the ids and the texts. Where it names a text, all of that; where it names documents, what no
+    other document says as well: the same words elsewhere are not what was asked for."""
     key = secret(workspace, make=True)
     assert key is not None
     hashes = Hashes(key)

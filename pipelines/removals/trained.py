@@ -6,7 +6,7 @@ that is known is that a domain was read which holds some. Refuses nothing.
 
 import os
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.workspace import Workspace
 from ...training.data.shards import document_ids, domains
-from ...training.data.tracing import readings
-from ..evidence.streams import Stream, stream_of_recipe, stream_of_run
-from ..stages.train.stage import runs
+
+if TYPE_CHECKING:
+    from ..evidence.streams import Stream
 
 TRACED = 20_000  # documents that are traced one by one; of more, domains are told
 
@@ -25,6 +25,8 @@ def trained_on(workspace: Workspace, ids: Collection[str]) -> list[dict[str, Any
     """{kind, name, documents, exact} of every run and recipe that read some of the documents, or may have."""
     if not workspace.is_local or not domains(workspace):
         return []
+    from ..evidence.streams import stream_of_recipe, stream_of_run
+
     held = _held(workspace, ids)
     found = []
     for kind, name in _named(workspace):
@@ -43,6 +45,8 @@ def trained_on(workspace: Workspace, ids: Collection[str]) -> list[dict[str, Any
 
 
 def _named(workspace: Workspace) -> list[tuple[str, str]]:
+    from ..stages.train.stage import runs
+
     recipe = workspace.path("mixture", "recipe.yaml")
     return [*(("run", name) for name in runs(workspace)), *([("recipe", recipe)] if os.path.exists(recipe) else [])]
 
@@ -59,8 +63,10 @@ def _held(workspace: Workspace, ids: Collection[str]) -> dict[str, list[int]]:
     return found
 
 
-def _read(stream: Stream, held: dict[str, list[int]]) -> int:
+def _read(stream: "Stream", held: dict[str, list[int]]) -> int:
     """How many of the documents the stream reads; of one that cannot be traced, how many its domains hold."""
+    from ...training.data.tracing import readings
+
     drawn = {domain: numbers for domain, numbers in held.items() if stream.drawn.get(domain)}
     loader = stream.loader
     if loader is None or stream.changed or sum(map(len, drawn.values())) > TRACED:

@@ -37,7 +37,7 @@ processing: {code_of_practice: true, reservations: robots.txt is honoured., ille
 
 
 def small_evidence(folder: Path, run: bool = True, documents: int = 24) -> Workspace:
-    """folder/w: four sources, three of which declare their kind, kept, deduplicated and tokenized; runs/base read it."""
+    """folder/w: four sources, three of which declare their kind, deduplicated and tokenized; runs/base read it."""
     given = write_small_crawl(folder / "in", documents)
     inputs = [Input(**one, section=SECTIONS.get(one["source"])) for one in given]
     space = Workspace(str(folder / "w"))

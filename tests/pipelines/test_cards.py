@@ -157,7 +157,8 @@ def test_the_front_matter_is_read_by_the_hub(space: Workspace, settings: CardSet
     told = card.data.to_dict()
     assert (told["license"], told["language"], told["size_categories"]) == ("cc-by-4.0", ["en"], ["n<1K"])
     files = told["configs"][0]["data_files"][0]["path"]
-    assert files and all(Path(space.url, file).exists() for file in files)
+    assert files
+    assert all(Path(space.url, file).exists() for file in files)
     assert re.search(r"\| low \||\| high \|", card.text)
 
 
@@ -197,7 +198,7 @@ def test_a_document_is_traced_from_its_byte_to_the_steps_that_read_it(space: Wor
     drawn = {step for step in range(loader.steps) if (loader.batch(step).domains == gardens).any()}
     steps = set()
     for id, row in ids.items():
-        if row["source"] == "gardens" or row["source"] == "kitchens" and row["origin"]["path"].endswith("00.txt"):
+        if row["source"] == "gardens" or (row["source"] == "kitchens" and row["origin"]["path"].endswith("00.txt")):
             told = trace(space, id, [stream_of(space, None, "base")])
             place = told["origin"]
             assert (place["path"], place["offset"]) == (row["origin"]["path"], row["origin"]["offset"])

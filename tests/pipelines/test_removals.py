@@ -177,7 +177,7 @@ def test_agents_and_signals_that_are_none_are_refused(space: Workspace, tmp_path
     if agents == "Mozilla/5.0 (x)":
         found_by_signals(space, [str(tmp_path / "r.jsonl")], agents, signals, False)  # its token is Mozilla
         return
-    with pytest.raises(RequestError, match="product token|signal"):
+    with pytest.raises(RequestError, match=r"product token|signal"):
         found_by_signals(space, [str(tmp_path / "r.jsonl")], agents, signals, False)
 
 

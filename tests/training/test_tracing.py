@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.training.data.loader import Loader, Phase
-from gristmill.training.data.permutation import key_of, permute, unpermute
+from gristmill.training.data.permutation import permute, unpermute
 from gristmill.training.data.shards import TokenDomain, TokenFacts
 from gristmill.training.data.tracing import readings
 
