@@ -77,7 +77,7 @@ class Robots:
                 kind = "signal" if name in SIGNAL else "usage"
                 place = _PLACE.match(value)
                 for group in current or ([found.setdefault("*", Group())] if kind == "signal" else []):
-                    group.preferences.append((kind, *((place[1], place[2]) if place else ("/", value))))
+                    group.preferences.append((kind, place[1], place[2]) if place else (kind, "/", value))
         return found
 
     def group(self, agent: str) -> Group | None:

@@ -90,9 +90,9 @@ def stream_of_run(workspace: Workspace, name: str) -> Stream:
 
 def _made_again(told: Mapping[str, Any], card: Mapping[str, Any] | None, pool: Mapping[str, TokenDomain]) -> Loader:
     phases = [Phase(**phase) for phase in told["phases"]]
-    moved = card and card.get("online")
+    moved: list[dict[str, Any]] = (card.get("online") or []) if card is not None else []
     loader = Loader(pool, phases, told["total_tokens"], told["batch_tokens"], told["seed"], 0 if moved else None)
-    for part in moved or ():
+    for part in moved:
         loader.plan_next(part["shares"])
     return loader
 

@@ -46,6 +46,8 @@ def space(whole: Path, tmp_path: Path) -> Workspace:
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory) -> Path:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not on this machine")
     folder = tmp_path_factory.mktemp("keys")
     for name in ("own", "other"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
