@@ -44,6 +44,25 @@ class Group:
     rules: list[tuple[bool, str]] = field(default_factory=list)  # allow, pattern
     preferences: list[tuple[str, str, str]] = field(default_factory=list)  # signal or usage, pattern, value
 
+    @cached_property
+    def said(self) -> dict[str, list[tuple[bool, str]]]:
+        """Once all lines are read: robots, signal, usage -> (allowed, pattern)."""
+        found: dict[str, list[tuple[bool, str]]] = {"robots": self.rules, "signal": [], "usage": []}
+        for kind, place, value in self.preferences:
+            if (consent := trains(kind, value)) is not None:
+                found[kind].append((consent, place))
+        return found
+
+    @cached_property
+    def matchers(self) -> dict[str, Any]:
+        """Protego's reading of each kind; None where there is nothing to read."""
+        return {kind: parsed(rules) if rules else None for kind, rules in self.said.items()}
+
+    def allows(self, kind: str, url: str) -> bool:
+        """Whether the most specific of the lines of a kind that match a URL allows it; none: yes."""
+        matcher = self.matchers[kind]
+        return matcher is None or bool(matcher.can_fetch(url, "all"))
+
 
 @dataclass(frozen=True)
 class Robots:
@@ -84,45 +103,48 @@ class Robots:
         """The lines that an agent is to obey: its own, else those for all."""
         return self.groups.get((_token(agent) or "").lower(), self.groups.get("*"))
 
-    def refuses(self, agent: str, url: str) -> bool:
-        """Whether the agent may not fetch a URL of this site."""
+    @cached_property
+    def _distinct(self) -> dict[tuple[str, ...], list[tuple[str, Group]]]:
+        return {}
+
+    def heard(self, agents: Sequence[str]) -> list[tuple[str, Group]]:
+        """(agent, the lines that it is to obey) of these agents; of several that obey the same, the first."""
+        key = tuple(agents)
+        if key not in self._distinct:
+            found: dict[int, tuple[str, Group]] = {}
+            for agent in key:
+                if (group := self.group(agent)) is not None:
+                    found.setdefault(id(group), (agent, group))
+            self._distinct[key] = list(found.values())
+        return self._distinct[key]
+
+    def refusing(self, agents: Sequence[str], url: str) -> str | None:
+        """The first of the agents that may not fetch a URL of this site; None where all may."""
         if 400 <= self.status < 500:
-            return False
+            return None
         if self.status >= 500:
-            return True
-        group = self.group(agent)
-        return group is not None and not allowed(group.rules, url)
+            return agents[0] if agents else None
+        return next((agent for agent, group in self.heard(agents) if not group.allows("robots", url)), None)
 
-    def reserves(self, kind: str, agent: str, url: str) -> bool:
-        """Whether a preference (signal, usage) says that a URL is not to be trained on."""
-        group = self.group(agent) if 200 <= self.status < 300 else None
-        if group is None:
-            return False
-        said = [(place, value) for name, place, value in group.preferences if name == kind]
-        told = [(consent, place) for place, value in said if (consent := trains(kind, value)) is not None]
-        return not allowed(told, url)
+    def reserving(self, kind: str, agents: Sequence[str], url: str) -> str | None:
+        """The first of the agents to which a preference (signal, usage) says that a URL is not to be trained on."""
+        if not 200 <= self.status < 300:
+            return None
+        return next((agent for agent, group in self.heard(agents) if not group.allows(kind, url)), None)
 
-
-def allowed(rules: Sequence[tuple[bool, str]], url: str) -> bool:
-    """Whether the most specific of the rules (allow, pattern) that match a URL allows it; none: yes."""
-    return parsed(tuple(rules)).can_fetch(url, "all") if rules else True
+    def refuses(self, agent: str, url: str) -> bool:
+        """Whether an agent may not fetch a URL of this site."""
+        return self.refusing([agent], url) is not None
 
 
-_PARSED: dict[tuple[tuple[bool, str], ...], Any] = {}
-
-
-def parsed(rules: tuple[tuple[bool, str], ...]) -> Any:
-    """Protego's reading of one group's rules."""
-    if rules not in _PARSED:
-        try:
-            from protego import Protego
-        except ImportError as error:
-            raise MissingExtra("protego", "urls") from error
-        if len(_PARSED) > 4096:
-            _PARSED.clear()
-        lines = "\n".join(f"{'Allow' if allow else 'Disallow'}: {pattern}" for allow, pattern in rules)
-        _PARSED[rules] = Protego.parse(f"User-agent: *\n{lines}\n")
-    return _PARSED[rules]
+def parsed(rules: Sequence[tuple[bool, str]]) -> Any:
+    """Protego's reading of the rules (allow, pattern) of one group; ask it `can_fetch(url, "all")`."""
+    try:
+        from protego import Protego
+    except ImportError as error:
+        raise MissingExtra("protego", "urls") from error
+    lines = "\n".join(f"{'Allow' if allow else 'Disallow'}: {pattern}" for allow, pattern in rules)
+    return Protego.parse(f"User-agent: *\n{lines}\n")
 
 
 def trains(kind: str, value: str) -> bool | None:

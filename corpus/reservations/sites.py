@@ -15,7 +15,7 @@ from functools import cached_property
 from urllib.parse import urljoin, urlsplit
 
 from ..hosts import host_of, plain_url
-from .robots import Robots, allowed
+from .robots import Group, Robots
 
 FILES = {
     "/robots.txt": "robots",
@@ -44,24 +44,25 @@ class Answer:
         return Robots(self.body, self.status)
 
     @cached_property
-    def ai_rules(self) -> list[tuple[bool, str]]:
+    def ai_rules(self) -> Group:
         """It as an ai.txt: the rules for all who train."""
-        group = self.robots.groups.get("*")
-        return list(group.rules) if group else []
+        return self.robots.groups.get("*") or Group()
 
     @cached_property
-    def tdm_rules(self) -> list[tuple[bool, str]]:
+    def tdm_rules(self) -> Group:
         """It as a tdmrep.json: (not reserved, location); none where it is no JSON of that form."""
         try:
             told = json.loads(self.body.removeprefix("\ufeff"))
         except ValueError:
-            return []
+            return Group()
         rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
-        return [
-            (str(row["tdm-reservation"]) == "0", str(row["location"]))
-            for row in rows
-            if row.get("location") and row.get("tdm-reservation") in (0, 1, "0", "1")
-        ]
+        return Group(
+            [
+                (str(row["tdm-reservation"]) == "0", str(row["location"]))
+                for row in rows
+                if row.get("location") and row.get("tdm-reservation") in (0, 1, "0", "1")
+            ]
+        )
 
 
 @dataclass
@@ -107,7 +108,7 @@ class Sites:
                 if kind in said:
                     return f"{kind}: said by the page {url}"
             elif kind == "ai.txt":
-                if (found := self.site(url, kind, captured)) and not allowed(found.ai_rules, url):
+                if (found := self.site(url, kind, captured)) and not found.ai_rules.allows("robots", url):
                     return _said(kind, found)
             elif kind == "tdm":
                 if told := self._tdm(url, captured):
@@ -122,20 +123,20 @@ class Sites:
         if found is None:
             return None
         robots = found.robots
-        for agent in agents:
-            if kind == "robots" and robots.refuses(agent, url):
-                why = f"{agent}" if robots.status < 500 else f"status {robots.status}"
-                return _said(f"{kind} {why}", found)
-            if kind != "robots" and robots.reserves(kind.removeprefix("content-"), agent, url):
-                return _said(kind, found)
-        return None
+        if kind != "robots":
+            agent = robots.reserving(kind.removeprefix("content-"), agents, url)
+            return _said(kind, found) if agent is not None else None
+        agent = robots.refusing(agents, url)
+        if agent is None:
+            return None
+        return _said(f"robots {agent if robots.status < 500 else f'status {robots.status}'}", found)
 
     def _tdm(self, url: str, captured: datetime | None) -> str | None:
         own = self.pages.get(plain_url(url) or "", {})
         if "tdm" in own:  # what stands with the page goes before what stands for the site
             return f"tdm: said by the page {url}" if own["tdm"] else None
         found = self.site(url, "tdm", captured)
-        return _said("tdm", found) if found and not allowed(found.tdm_rules, url) else None
+        return _said("tdm", found) if found and not found.tdm_rules.allows("robots", url) else None
 
     def site(self, url: str, kind: str, captured: datetime | None = None) -> Answer | None:
         """The answer of a site's file that counts for a URL; redirects followed. None where there is none."""

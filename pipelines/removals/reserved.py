@@ -5,6 +5,7 @@ document without an address is nobody's to reserve.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from ...corpus.reservations.sites import Sites
@@ -32,8 +33,6 @@ def reserved(
         rows = connection.execute(query)
         while batch := rows.fetchmany(ROWS):
             for id, url, page, at in batch:
-                from datetime import UTC
-
                 said = sites.reserved(url, agents, signals, at.replace(tzinfo=UTC) if at else None, page)
                 if said:
                     found[id] = said
