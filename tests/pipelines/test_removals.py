@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.corpus.removals import OptOut, parse
+from gristmill.corpus.removals import OptOut, add_optout, parse
+from gristmill.corpus.settings import Input
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.workspace import Workspace
+from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.removals.absence import differences, prove_absence
@@ -23,6 +25,10 @@ from gristmill.pipelines.removals.log import entries, hash_of, head_of, read_log
 from gristmill.pipelines.removals.pieces import chosen_pieces, wholes
 from gristmill.pipelines.removals.request import covered, remove_on_request
 from gristmill.pipelines.removals.signing import sign
+from gristmill.pipelines.stages.dedup.stage import deduplicate
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
+from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
+from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
 
 from ..corpus.crawl import http, record
 from .small_crawl import edited, prose
@@ -93,6 +99,7 @@ def test_a_text_within_a_longer_page_is_found_by_containment(space: Workspace, t
     assert about[0]["jaccard"] < 0.5
 
 
+@pytest.mark.slow
 def test_fitted_artefacts_stay_and_are_listed_as_fitted_with_what_was_removed(space: Workspace):
     before = space.table("tokenizer").finished("test").shards
     summary = asked(space, "ships.example")
@@ -113,29 +120,18 @@ def test_runs_that_read_it_are_named_exactly_before_and_as_possible_after(space:
     assert named == {one["name"] for one in (*told, *later)}
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_of_a_workspace_that_never_held_them(space: Workspace, tmp_path: Path, whole: Path):
-    from gristmill.corpus.removals import add_optout
-
-    from .small_evidence import RULE
-
     asked(space, "gardens.example")
     other = Workspace(str(tmp_path / "other"))
     other.create()
     add_optout(other, parse(["gardens.example"], "list"))
-    assert RULE
     rebuilt = _walk_again(whole, other, space)
     assert differences(space, rebuilt) == []
 
 
 def _walk_again(whole: Path, other: Workspace, like: Workspace) -> Workspace:
     """The same calls from scratch, with the tokenizer of the other workspace."""
-    from gristmill.corpus.settings import Input
-    from gristmill.dedup.settings import DedupSettings
-    from gristmill.pipelines.stages.dedup.stage import deduplicate
-    from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
-    from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
-    from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
-
     names = {
         "gardens": "gardens.warc.gz",
         "ships": "ships.jsonl.gz",
@@ -151,6 +147,7 @@ def _walk_again(whole: Path, other: Workspace, like: Workspace) -> Workspace:
     return other
 
 
+@pytest.mark.slow
 def test_robots_of_the_crawl_are_applied_afterwards_and_told_by_language(space: Workspace, tmp_path: Path):
     (tmp_path / "robotstxt").mkdir()
     body = b"User-agent: CCBot\nUser-agent: GPTBot\nDisallow: /1\n\nUser-agent: *\nAllow: /\n"
@@ -187,11 +184,21 @@ def test_agents_and_signals_that_are_none_are_refused(space: Workspace, tmp_path
 
 
 @pytest.fixture
-def logged(space: Workspace, keys: Path) -> Workspace:
-    ships = sorted(texts(space, "ships"))
-    for id in ships[:3]:
-        asked(space, id, rebuild=False, sign=str(keys / "own"))
-    return space
+def light(tmp_path: Path) -> Workspace:
+    """Documents and nothing else."""
+    rows = [{"text": prose("ships", n), "url": f"https://ships.example/{n}"} for n in range(6)]
+    (tmp_path / "ships.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = Workspace(str(tmp_path / "light"))
+    given = Input(paths=(str(tmp_path / "ships.jsonl"),), source="ships")
+    run_extract(made, ExtractSettings(inputs=(given,), language_model=None, sandbox=False), OPTIONS, quiet=True)
+    return made
+
+
+@pytest.fixture
+def logged(light: Workspace, keys: Path) -> Workspace:
+    for id in sorted(texts(light, "ships"))[:3]:
+        asked(light, id, sign=str(keys / "own"))
+    return light
 
 
 def rewritten(space: Workspace, change) -> None:
@@ -262,36 +269,36 @@ def test_hashes_that_were_changed_and_a_log_that_is_gone_are_found(logged: Works
     assert "log" in checks(logged, keys / "own.pub")
 
 
-def test_the_same_request_twice_is_one_line(space: Workspace):
-    id = sorted(texts(space, "clocks"))[0]
-    assert asked(space, id)["log"]["number"] == 1
-    again = asked(space, id)
+def test_the_same_request_twice_is_one_line(light: Workspace):
+    id = sorted(texts(light, "ships"))[0]
+    assert asked(light, id)["log"]["number"] == 1
+    again = asked(light, id)
     assert (again["log"], again["removed"]) == (None, 0)
 
 
 # ---- absence
 
 
-def test_what_comes_back_is_found_wherever_it_lies(space: Workspace, tmp_path: Path):
-    id, text = next(iter(sorted(texts(space, "ships").items())))
-    before = next(s for s in space.table("documents").finished("test").shards if _holds(space, s, id))
-    old = Path(space.table("documents").file_url(before)).read_bytes()
-    asked(space, id)
-    assert checks(space) == set()
-    stray = Path(space.table("documents").url, before.file)
+def test_what_comes_back_is_found_wherever_it_lies(light: Worklight, tmp_path: Path):
+    id, text = next(iter(sorted(texts(light, "ships").items())))
+    before = next(s for s in light.table("documents").finished("test").shards if _holds(light, s, id))
+    old = Path(light.table("documents").file_url(before)).read_bytes()
+    asked(light, id)
+    assert checks(light) == set()
+    stray = Path(light.table("documents").url, before.file)
     stray.write_bytes(old)
-    assert checks(space) == {"strays"}
+    assert checks(light) == {"strays"}
     stray.unlink()
-    key = secret(space)
+    key = secret(light)
     assert key is not None
-    cache = Path(space.path("requests"))
+    cache = Path(light.path("requests"))
     cache.mkdir(exist_ok=True)
     import sqlite3
 
     with sqlite3.connect(cache / "replies.sqlite") as connection:
         connection.execute("create table replies (key text, text text)")
         connection.execute("insert into replies values ('k', ?)", (f"A reply that quotes: {text}",))
-    assert checks(space) == {"pieces"}
+    assert checks(light) == {"pieces"}
 
 
 def _holds(space: Workspace, shard, id: str) -> bool:
