@@ -279,7 +279,7 @@ def test_the_same_request_twice_is_one_line(light: Workspace):
 # ---- absence
 
 
-def test_what_comes_back_is_found_wherever_it_lies(light: Worklight, tmp_path: Path):
+def test_what_comes_back_is_found_wherever_it_lies(light: Workspace, tmp_path: Path):
     id, text = next(iter(sorted(texts(light, "ships").items())))
     before = next(s for s in light.table("documents").finished("test").shards if _holds(light, s, id))
     old = Path(light.table("documents").file_url(before)).read_bytes()
