@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..corpus.store.errors import RequestError, WorkspaceError
-from . import checkpoint, schedules
+from . import checkpoint, run_folder, schedules
 from .data.loader import Loader
 from .data.online import Online
 from .data.prefetch import Prefetcher, Prepared
@@ -31,17 +31,7 @@ from .objectives.objective import Objective
 from .objectives.reweighting import sample_weights
 from .optimisers import Optimiser, plain
 from .run_card import run_card
-from .run_folder import (
-    CARD,
-    CHECKPOINTS,
-    METRICS,
-    SETTINGS,
-    begin_run,
-    changes_that_cannot_be,
-    read_json,
-    refusal,
-    write_json,
-)
+from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, changes_that_cannot_be, read_json, refusal, write_json
 from .spikes import is_spike
 from .transformer import ReadingMode, Transformer, document_mask, flops_per_token
 
@@ -402,7 +392,7 @@ class Run:
         finished = read_json(card) if before == said else None
         self.ranks.barrier()
         if self.ranks.leads and before != said:
-            begin_run(self.folder, said, self.loader)
+            run_folder.begin_run(self.folder, said, self.loader)
         if found:
             self.restore(found[-1])
         return finished

@@ -38,7 +38,7 @@ _PLACE = re.compile(r"\s*(/\S*)\s+(\S.*)", re.DOTALL)
 
 
 @dataclass
-class Group:
+class AgentGroup:
     """Lines that stand under the same user agents: rules, and preferences with the paths that they are for."""
 
     rules: list[tuple[bool, str]] = field(default_factory=list)  # allow, pattern
@@ -72,10 +72,10 @@ class Robots:
     status: int = 200
 
     @cached_property
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, AgentGroup]:
         """Product token in lower case, or `*` -> its lines."""
-        found: dict[str, Group] = {}
-        current: list[Group] = []
+        found: dict[str, AgentGroup] = {}
+        current: list[AgentGroup] = []
         ruled = True  # whether a rule came since the last user agent: the next one begins a group
         for line in _LINE.findall(self.body.removeprefix("\ufeff")[:LIMIT]):
             named = _directive(line)
@@ -87,7 +87,7 @@ class Robots:
                 ruled = False
                 token = _token(value)
                 if token is not None:
-                    current.append(found.setdefault(token, Group()))
+                    current.append(found.setdefault(token, AgentGroup()))
             elif name == "allow" or name in DISALLOW:
                 ruled = True
                 for group in current if value else ():
@@ -95,23 +95,23 @@ class Robots:
             elif name in SIGNAL or name in USAGE:
                 kind = "signal" if name in SIGNAL else "usage"
                 place = _PLACE.match(value)
-                for group in current or ([found.setdefault("*", Group())] if kind == "signal" else []):
+                for group in current or ([found.setdefault("*", AgentGroup())] if kind == "signal" else []):
                     group.preferences.append((kind, place[1], place[2]) if place else (kind, "/", value))
         return found
 
-    def group(self, agent: str) -> Group | None:
+    def group(self, agent: str) -> AgentGroup | None:
         """The lines that an agent is to obey: its own, else those for all."""
         return self.groups.get((_token(agent) or "").lower(), self.groups.get("*"))
 
     @cached_property
-    def _distinct(self) -> dict[tuple[str, ...], list[tuple[str, Group]]]:
+    def _distinct(self) -> dict[tuple[str, ...], list[tuple[str, AgentGroup]]]:
         return {}
 
-    def heard(self, agents: Sequence[str]) -> list[tuple[str, Group]]:
+    def heard(self, agents: Sequence[str]) -> list[tuple[str, AgentGroup]]:
         """(agent, the lines that it is to obey) of these agents; of several that obey the same, the first."""
         key = tuple(agents)
         if key not in self._distinct:
-            found: dict[int, tuple[str, Group]] = {}
+            found: dict[int, tuple[str, AgentGroup]] = {}
             for agent in key:
                 if (group := self.group(agent)) is not None:
                     found.setdefault(id(group), (agent, group))

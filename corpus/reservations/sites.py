@@ -15,7 +15,7 @@ from functools import cached_property
 from urllib.parse import urljoin, urlsplit
 
 from ..hosts import host_of, plain_url
-from .robots import Group, Robots
+from .robots import AgentGroup, Robots
 
 FILES = {
     "/robots.txt": "robots",
@@ -44,19 +44,19 @@ class Answer:
         return Robots(self.body, self.status)
 
     @cached_property
-    def ai_rules(self) -> Group:
+    def ai_rules(self) -> AgentGroup:
         """It as an ai.txt: the rules for all who train."""
-        return self.robots.groups.get("*") or Group()
+        return self.robots.groups.get("*") or AgentGroup()
 
     @cached_property
-    def tdm_rules(self) -> Group:
+    def tdm_rules(self) -> AgentGroup:
         """It as a tdmrep.json: (not reserved, location); none where it is no JSON of that form."""
         try:
             told = json.loads(self.body.removeprefix("\ufeff"))
         except ValueError:
-            return Group()
+            return AgentGroup()
         rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
-        return Group(
+        return AgentGroup(
             [
                 (str(row["tdm-reservation"]) == "0", str(row["location"]))
                 for row in rows

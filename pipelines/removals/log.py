@@ -113,7 +113,7 @@ def hash_of(line: dict[str, Any]) -> str:
 
 def head_of(lines: Sequence[dict[str, Any]]) -> str:
     """What is signed: how many lines there are, and the hash of the last."""
-    return f"gristmill removals {len(lines)} {lines[-1]['hash'] if lines else START}\n"
+    return f"gristmill-removals {len(lines)} {lines[-1]['hash'] if lines else START}\n"
 
 
 def append(workspace: Workspace, told: dict[str, Any], hashes: Hashes, key_file: str | None) -> dict[str, Any]:
