@@ -24,6 +24,7 @@ FILES = {
     "/.well-known/tdmrep.json": "tdm",
 }
 HOPS = 5  # redirects that are followed, RFC 9309 section 2.3.1.2
+FOUND = 100_000  # answers that are remembered by site and time
 SIGNALS = ("robots", "content-signal", "content-usage", "ai.txt", "tdm", "noai", "noindex")
 ASKED = SIGNALS[:-1]  # noindex speaks of search engines, and counts where it is asked for
 
@@ -142,6 +143,8 @@ class Sites:
         """The answer of a site's file that counts for a URL; redirects followed. None where there is none."""
         parts = urlsplit(url if "://" in url else f"http://{url}")
         key = (f"{parts.scheme}://{parts.netloc}".lower(), kind, captured)
+        if len(self._found) > FOUND:
+            self._found.clear()
         if key not in self._found:
             self._found[key] = self._look(parts.scheme.lower(), parts.netloc, kind, captured)
         return self._found[key]

@@ -114,6 +114,8 @@ def _done(summary: dict, workspace: str) -> Iterator[str]:
     yield f"removed {summary['removed']:,} documents, rebuilt {', '.join(summary['rebuilt']) or '-'}"
     if summary["log"]:
         yield f"entry {summary['log']['number']} of the log of removals, {summary['log']['hash']}"
+    elif "://" in workspace and summary["removed"]:
+        yield "this removal is in removed/ alone: the log of removals is kept on local disks"
     for one in summary["trained"]:
         exactly = "read" if one["exact"] else "may have read"
         count = "some" if one["documents"] is None else f"{one['documents']:,}"

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...corpus.removals import OptOut
+from ...corpus.store.errors import RequestError
 from ...corpus.store.workspace import Workspace
 from ..engine.leases import writing
 from ..engine.runner import RunnerOptions
@@ -59,6 +60,8 @@ def remove_on_request(
     """
     reasons = dict(why or {})
     line = None
+    if sign is not None and not workspace.is_local:
+        raise RequestError(f"--sign: {workspace.url} is on a store; the log of removals is kept on local disks alone")
     trained: list[dict[str, Any]] = []
     if workspace.is_local:
         falling = covered(workspace, asked, reasons)
