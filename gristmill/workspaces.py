@@ -132,7 +132,8 @@ class Workspace:
     def opt_out(self, *entries: str, rebuild: bool = True) -> Result:
         """Remove documents by id, URL or host, now and in every later extraction."""
         from gristmill.corpus.removals import parse
-        from gristmill.pipelines.stages.opt_out import opt_out
+        from gristmill.pipelines.removals.request import remove_on_request
 
-        summary = opt_out(self.held, parse(entries, "opt_out"), self.runner(), quiet=self.quiet, rebuild=rebuild)
+        asked = parse(entries, "opt_out")
+        summary = remove_on_request(self.held, asked, "list", self.runner(), quiet=self.quiet, rebuild=rebuild)
         return Result(self, [summary], f"opt-out: removed {summary['removed']:,} documents\n")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..corpus.store.errors import RequestError, WorkspaceError
-from . import checkpoint, schedules
+from . import checkpoint, run_folder, schedules
 from .data.loader import Loader
 from .data.online import Online
 from .data.prefetch import Prefetcher, Prepared
@@ -392,9 +392,7 @@ class Run:
         finished = read_json(card) if before == said else None
         self.ranks.barrier()
         if self.ranks.leads and before != said:
-            if os.path.exists(card):
-                os.remove(card)
-            write_json(path, said)
+            run_folder.begin_run(self.folder, said, self.loader)
         if found:
             self.restore(found[-1])
         return finished
