@@ -7,16 +7,19 @@ DEMO := $(VENV)/.demo
 ROOMS := corpus dedup filters mixing pipelines proxy_models training
 LINKED := $(VENV)/linked/gristmill
 
+DEFAULT := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
+AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+SUITE := -m pytest --numprocesses 2 --dist loadfile -m "not slow"
 DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_optimizer.py tests/training
 
-.PHONY: demo test slow determinism check format bench docs clean linked
+.PHONY: demo test slow determinism instruction-sets explore check format bench docs clean linked
 
 demo: $(DEMO)
 	$(BIN)/gristmill demo --workspace demo
 
 # COVER=--cov measures what the tests run, and fails below the floor that pyproject.toml sets
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(COVER)
+	$(BIN)/python $(SUITE) $(COVER)
 
 # kills, clusters, two folders, whole roads: what takes minutes
 slow: $(READY)
@@ -24,9 +27,17 @@ slow: $(READY)
 
 # what must not depend on the processor's vectors: the same tests under the narrowest and under eight floats
 determinism: $(READY)
-	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(DETERMINISM)
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
-	  $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(DETERMINISM)
+	$(DEFAULT) $(BIN)/python $(SUITE) $(DETERMINISM)
+	$(AVX2) $(BIN)/python $(SUITE) $(DETERMINISM)
+
+# the whole suite under the narrowest vectors and under those of AVX2
+instruction-sets: $(READY)
+	$(DEFAULT) $(BIN)/python $(SUITE)
+	$(AVX2) $(BIN)/python $(SUITE)
+
+# the property tests with examples that no run has seen
+explore: $(READY)
+	$(BIN)/python $(SUITE) --hypothesis-profile explore
 
 # pyright does not follow the mapping of folders in pyproject.toml: a tree of links shows it the package as installed
 linked: $(READY)

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -84,7 +84,7 @@ def _extensions(group: str, _: str) -> Mapping[str, Extension]:
             )
         found[extension.name] = extension
 
-    for point in metadata.entry_points(group=f"gristmill.{group}"):
+    for point in _entry_points().select(group=f"gristmill.{group}"):
         add(Extension(point.name, f"package {point.dist.name if point.dist else '?'}", point.module, point))
     for path in plugins():
         module = _module(path)
@@ -92,6 +92,12 @@ def _extensions(group: str, _: str) -> Mapping[str, Extension]:
         for name, value in given.items() if isinstance(given, Mapping) else given:
             add(Extension(name, path, module.__name__, value))
     return dict(sorted(found.items()))
+
+
+@cache
+def _entry_points() -> metadata.EntryPoints:
+    """Those of every installed package: they are read once, which takes as long as a small command."""
+    return metadata.entry_points()
 
 
 def added(group: str, own: Iterable[str]) -> dict[str, Any]:

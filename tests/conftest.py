@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import settings
 
-settings.register_profile("gristmill", deadline=None, max_examples=60)
+settings.register_profile("gristmill", deadline=None, max_examples=60, derandomize=True)  # the same examples every time
+settings.register_profile("explore", deadline=None, max_examples=200)  # --hypothesis-profile explore: fresh ones
 settings.load_profile("gristmill")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 EARLIEST, LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)  # in any time zone
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{1,20})?")
 
 
 class NoDate(ValueError):
@@ -30,16 +31,19 @@ def parse_date(text: str | None) -> datetime | None:
 
 def date_of(value: Any) -> datetime:
     """The date that a value of an input states, as UTC. Raises NoDate."""
+    if isinstance(value, str):
+        return _written(value.strip())
     if isinstance(value, datetime):
         return _held(value)
     if isinstance(value, date):
         return _held(datetime(value.year, value.month, value.day, tzinfo=UTC))
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise NoDate(f"{type(value).__name__} is no date")
-    if not isinstance(value, str):
-        return _number(value)
-    text = value.strip()
-    if re.fullmatch(r"[+-]?\d{1,20}(\.\d{1,20})?", text):
+    return _number(value)
+
+
+def _written(text: str) -> datetime:
+    if NUMBER.fullmatch(text):
         return _number(Decimal(text))
     try:
         return _held(datetime.fromisoformat(text.upper()))

@@ -24,6 +24,8 @@ BLANK = re.compile(rb"\n\r*\n")
 CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 BARE_CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 TRAILERS = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r?\n){0,100}(?:\r?\n|\Z)")
+PARAMETERS = re.compile(r"[;,]")
+CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 UNCODED = ("", "identity", "none", "utf-8", "utf8", "binary", "8bit", "7bit", "text")
 
@@ -43,12 +45,12 @@ class Response:
     @property
     def content_type(self) -> str | None:
         """The media type without its parameters, lower case."""
-        value = re.split(r"[;,]", self.fields.get("content-type", ""))[0].strip().lower()
+        value = PARAMETERS.split(self.fields.get("content-type", ""), 1)[0].strip().lower()
         return value or None
 
     @property
     def charset(self) -> str | None:
-        found = re.search(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", self.fields.get("content-type", ""), re.IGNORECASE)
+        found = CHARSET.search(self.fields.get("content-type", ""))
         return found[1] if found else None
 
 
@@ -62,13 +64,9 @@ def parse_response(content: bytes, limit: int, cut: bool = False) -> Response:
     content = content.lstrip(b"\r\n\t ")
     end = BLANK.search(content)
     head, body = (content[: end.start()], content[end.end() :]) if end else (content, b"")
-    lines = head.split(b"\n")
-    status = STATUS.match(lines[0])
-    fields = parse_fields(lines[1:], joined=("content-encoding", "transfer-encoding"))
-    transfer, codings = (
-        [part.strip(" \t\"'").lower() for part in fields.get(name, "").split(",")]
-        for name in ("transfer-encoding", "content-encoding")
-    )
+    status = STATUS.match(head)
+    fields = parse_fields(head, joined=("content-encoding", "transfer-encoding"))
+    transfer, codings = _listed(fields, "transfer-encoding"), _listed(fields, "content-encoding")
     if "chunked" in transfer:
         body = unchunk(body, cut, bare=b"\r\n" not in head)
     transfer = [part for part in transfer if part != "chunked"]
@@ -77,6 +75,10 @@ def parse_response(content: bytes, limit: int, cut: bool = False) -> Response:
     if body.startswith((GZIP + b"\x08", ZSTD)) and fields.get("content-type", "").strip().lower().startswith("text/"):
         body = decode(body, "gzip", limit, cut)  # its field went, or it was coded twice
     return Response(int(status[1]) if status else None, fields, body)
+
+
+def _listed(fields: dict[str, str], name: str) -> list[str]:
+    return [part.strip(" \t\"'").lower() for part in fields[name].split(",")] if name in fields else []
 
 
 def unchunk(body: bytes, cut: bool = False, bare: bool = False) -> bytes:

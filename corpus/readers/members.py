@@ -97,6 +97,11 @@ class Members:
         self.position += len(data)
         return data
 
+    def put_back(self, data: bytes) -> None:
+        """Make the last bytes that were read the next ones again, before `place()` is asked."""
+        self._buffer[:0] = data
+        self.position -= len(data)
+
     def skip(self, size: int) -> int:
         """Read past `size` bytes in bounded memory; the number passed, fewer only at the end."""
         left = size
@@ -115,6 +120,8 @@ class Members:
         They end early where the file does, where a damaged member left a gap, and where a later member begins with
         bytes of which `opens` says that a record begins there. A record goes on over members that merely cut it.
         """
+        if not self._breaks and len(self._buffer) >= size:
+            return size, None
         while True:
             while self._breaks:
                 position, why = self._breaks[0]
@@ -246,6 +253,9 @@ class Members:
         magic = MAGIC[str(self.compression)]
         if len(self._raw) < 4096:
             self._raw += self.file.read(BLOCK)
+        if self._raw.startswith(magic):
+            self._begin()
+            return True
         padding = len(self._raw) - len(self._raw.lstrip(b"\0"))
         self._raw, self._raw_at = self._raw[padding:], self._raw_at + padding
         if not self._raw:

@@ -229,12 +229,13 @@ def seek_record(stream: Members, start: int) -> None:
 
 def _capture(record: Record, reading: Reading) -> Raw:
     """A WARC record as a page, or why it is none."""
-    raw = Raw(record.place, record.inner, url=record.url, date=record.date, capture=_identity(record))
+    url, date = record.url, record.date
+    raw = Raw(record.place, record.inner, url=url, date=date, capture=_identity(record, date))
     declared = record.headers.get("content-type", "").split(";")[0].strip().lower()
     if record.kind not in PAGE_KINDS:
         raw.ignored = record.kind
         return raw
-    if (record.url or "").lower().startswith(OWN_NOTES):
+    if (url or "").lower().startswith(OWN_NOTES):
         raw.ignored = f"{record.kind} of the crawler"
         return raw
     if record.kind == "conversion" and declared not in TEXT_TYPES:
@@ -271,11 +272,11 @@ def _capture(record: Record, reading: Reading) -> Raw:
     return _typed(raw, record, kind, response)
 
 
-def _identity(record: Record) -> Capture:
+def _identity(record: Record, date: datetime | None) -> Capture:
     return Capture(
         record.address("warc-record-id"),
         record.headers.get("warc-payload-digest"),
-        record.date,
+        date,
         record.kind == "revisit",
         record.address("warc-refers-to"),
         record.address("warc-refers-to-target-uri"),

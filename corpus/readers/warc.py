@@ -6,7 +6,6 @@ record of a single-member gzip file the same offset, which an id must not have. 
 extraction. Content longer than `limit` is passed over, never held; what cannot be framed is reported as a `Gap`.
 """
 
-import functools
 import io
 import re
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from .members import CUT_OFF, ENDS, LINE, Members
 
 HEADER_LIMIT = 64 << 10
 BLANKS = " \t\r\n\f\v"
+FOLDED = frozenset(" \t")  # first characters of a line that goes on with the one before it
 WINDOW = 64 << 10  # bytes that a search for the next record looks at in one step
 VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r*\n", re.IGNORECASE)
 NEXT_WARC = rb"(?<=[\r\n])WARC/\d+\.\d+[ \t]*\r*\n(?=[A-Za-z][A-Za-z-]*[ \t]*:)|WARC/1\.\d\r\n(?=WARC-Type:)"
@@ -40,11 +40,11 @@ class Record:
     read: int  # bytes of the content that are there
     damage: str | None = None
 
-    @functools.cached_property
+    @property
     def url(self) -> str | None:
         return self.address("warc-target-uri")
 
-    @functools.cached_property
+    @property
     def date(self) -> datetime | None:
         return parse_date(self.headers.get("warc-date"))
 
@@ -75,7 +75,7 @@ def read_records(stream: Members, limit: int, end: int | None = None) -> Iterato
     told: int | None = None  # member whose damage the last record has told of
     while True:
         head = _past_newlines(stream)
-        noted = min(noted, len(stream.damage))
+        noted = min(noted, len(stream.damage)) if noted else 0
         while noted < len(stream.damage) and stream.damage[noted][2] <= stream.position:
             if stream.damage[noted][0] != told:
                 yield Gap(*stream.damage[noted][:2])
@@ -105,16 +105,22 @@ def _record(stream: Members, headers: dict[str, str], at: tuple[int, int], limit
         read, damage = _pass_over(stream, length, old)
         return Record(kind, headers, *at, length, None, read, damage)
     read, why = stream.together(length)
-    ending = _ending(stream, length, old) if why is None else None
+    content = stream.read(read)  # before what follows is looked at, so that no byte of it is moved once more
+    ending = _ending(stream, 0, old) if why is None else None
     if why is None and not ending:
         why = "what follows is neither a record nor the end of one"
     if ending != SURE:
+        stream.put_back(content)
         beyond = len(stream.following(read, LINE)) if read == length else 0  # a header may begin before the length ends
         found = stream.search(NEXT, 0, read + beyond)
         if 0 <= found < read and not (ending and _holds_records(stream, found, read)):
             read, why = found, "the next record begins there"
-    content = stream.read(read)
-    if why is None and any(place == at[0] and gap <= stream.position + 4 for place, _, gap in stream.damage[-4:]):
+        content = stream.read(read)
+    if (
+        why is None
+        and stream.damage
+        and any(place == at[0] and gap <= stream.position + 4 for place, _, gap in stream.damage[-4:])
+    ):
         why = stream.damage[-1][1] if stream.compression else None
     return Record(kind, headers, *at, length, content, read, _told(stated, length, read, why))
 
@@ -225,35 +231,34 @@ def _warc_header(stream: Members) -> dict[str, str] | None:
         size *= 4
     if not found or stream.together(found.end())[0] < found.end():
         return None
-    return parse_fields(stream.read(found.end()).split(b"\n")[1:])
+    return parse_fields(stream.read(found.end()))
 
 
-def parse_fields(lines: list[bytes], joined: tuple[str, ...] = ()) -> dict[str, str]:
-    """Header fields by lower-case name; a line that begins with white space goes on with the one before it.
+def parse_fields(head: bytes, joined: tuple[str, ...] = ()) -> dict[str, str]:
+    """Header fields below a first line, by lower-case name; a line that begins with white space goes on with the one
+    before it.
 
     Of a field that is repeated the first counts; those of `joined` become one list.
     """
+    lines = head.partition(b"\n")[2]
+    try:
+        texts = lines.decode().split("\n")  # all at once: this is a tenth of reading
+    except UnicodeDecodeError:
+        texts = [_decode(raw) for raw in lines.split(b"\n")]
     fields: dict[str, str] = {}
     name = ""
-    try:
-        texts = b"\n".join(lines).decode().split("\n")  # all at once: this is a tenth of reading
-    except UnicodeDecodeError:
-        texts = [_decode(raw) for raw in lines]
     for line in texts:
-        line = line.rstrip("\r")
-        if not line.strip(BLANKS):
-            continue
-        if line[0] in " \t":
-            if name:
+        if line[:1] in FOLDED:
+            if name and line.strip(BLANKS):
                 fields[name] = f"{fields[name]} {line.strip()}".strip()
             continue
         name, colon, value = line.partition(":")
         name = name.strip().lower()
-        if name in joined and name in fields:
-            fields[name] = f"{fields[name]}, {value.strip()}"
-            continue
-        if not colon or name in fields:
-            name = ""
+        if name in fields or not colon:
+            if colon and name in joined:
+                fields[name] = f"{fields[name]}, {value.strip()}"
+            elif line.strip(BLANKS):
+                name = ""
             continue
         fields[name] = value.strip()
     return fields

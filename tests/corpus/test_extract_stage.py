@@ -71,6 +71,7 @@ def test_cutting_a_file_into_shards_changes_no_document(extract, tmp_path: Path,
     assert order(whole) == order(cut)
 
 
+@pytest.mark.slow
 def test_the_order_of_inputs_and_the_number_of_workers_change_no_byte(extract, tmp_path: Path):
     files = []
     for n in range(4):

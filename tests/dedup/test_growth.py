@@ -141,7 +141,9 @@ def run(workspace: Workspace, **given):
     return deduplicate(workspace, DedupSettings(threshold=0.7, **given), RunnerOptions(), quiet=True)
 
 
-@pytest.mark.parametrize(("partitions", "taken"), [(1_000_000, (0, 1, 2, 4)), (60, (0, 2))])
+@pytest.mark.parametrize(
+    ("partitions", "taken"), [pytest.param(1_000_000, (0, 1, 2, 4), marks=pytest.mark.slow), (60, (0, 2))]
+)
 def test_a_workspace_that_grows_shrinks_and_changes_is_the_one_made_from_scratch(
     tmp_path, monkeypatch, compared, partitions, taken
 ):

@@ -254,7 +254,7 @@ def test_two_workers_decide_the_same_bytes(corpus):
     assert files_of(one, "semantic", "decisions/semantic") == files_of(two, "semantic", "decisions/semantic")
 
 
-@pytest.mark.parametrize("crash", [0, 2])
+@pytest.mark.parametrize("crash", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_crash_anywhere_is_completed_by_the_same_command(corpus, crashing, crash):
     whole, crashed = (workspace_with_vectors(corpus, at=at) for at in ("whole", "crashed"))
     run(whole, prune="prototypes", share=0.4)

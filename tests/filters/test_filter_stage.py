@@ -203,6 +203,7 @@ def test_line_rules_and_masks_edit_the_text_and_record_what_they_took(tmp_path, 
     assert space.table("edits/filter").manifest() is None
 
 
+@pytest.mark.slow
 def test_masked_texts_are_the_same_for_any_shards_workers_and_order(tmp_path, document_writer):
     path = tmp_path / "mask.yaml"
     path.write_text("name: m\nmask: [email, ip, phone]\nmask_key: a secret\nrules: []\n")

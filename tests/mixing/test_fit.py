@@ -104,6 +104,7 @@ def test_cross_validation_gives_the_weight_to_the_member_that_predicts():
         assert target.cv["ensemble"]["spearman"] >= target.cv["linear"]["spearman"]
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_nothing():
     one, two = (fit_swarm(swarm(40), ["linear", "gp_sqrt"], jobs=jobs) for jobs in (1, 2))
     assert (one.predict(mixtures(9)) == two.predict(mixtures(9))).all()

@@ -121,6 +121,7 @@ def test_what_was_killed_is_completed_to_the_same_bytes(mixed, workspace, tmp_pa
     assert "swarm-0000.parquet" not in trained
 
 
+@pytest.mark.slow
 def test_a_price_a_bound_and_a_prior_decide_without_training_anything_again(mixed, tmp_path):
     workspace, summary = mixed
     copy = copied(workspace, tmp_path)
@@ -189,6 +190,7 @@ def swarm_rows(workspace):
     return [row for row in rows if row["step"] == 4]
 
 
+@pytest.mark.slow
 def test_later_rounds_add_mixtures_that_the_first_chose_and_resume_to_the_same_bytes(workspace, tmp_path):
     copy = copied(workspace, tmp_path)
     asked = settings(mixtures=14, rounds=2, target={"long": 1.0})

@@ -79,13 +79,16 @@ def by_models(folder: Path, workspace: Path, workers: int) -> list[str]:
     said = [
         done("extract", inputs / "a.jsonl", inputs / "deep", *where, "--source", "web", "--language-model", "none"),
         done("filter", "--rules", inputs / "rules.yaml", *where),
-        done("score", "color", *wanted, "--settings", folder / "color.yaml", *where),
     ]
+    color = ("score", "color", *wanted, "--settings", folder / "color.yaml", *where)
+    if not (workspace / "commits" / "semantic.json").exists():
+        said.append(done(*color))  # of all documents; semantic needs its model
     model = ("--model", workspace / "proxies" / "color" / "prior.safetensors")
     tokenizer = ("--tokenizer", workspace / "proxies" / "color" / "tokenizer.json")
     return [
         *said,
         done("semantic", *model, "--epsilon", "0.0001", "--components", "0", *where),
+        done(*color),  # of those that semantic left
         done("tag", "--domain", "suffix", *where),
         done("score", "rds", *wanted, *tokenizer, "--model", f"prior={model[1]}", *where),
         done("select", "--by", "color", "--share", "0.7", *where),

@@ -225,6 +225,7 @@ def test_the_stage_decides_every_document_and_edits_some(workspace):
     assert run(workspace)["skipped"]
 
 
+@pytest.mark.slow
 def test_a_lost_shard_is_made_again_with_the_same_bytes_by_any_number_of_workers(workspace):
     run(workspace)
     path = Path(workspace.table("decisions/refine").shard_url("a.parquet"))

@@ -373,6 +373,7 @@ def test_a_share_of_documents_is_drawn_by_id():
     assert {id for id in ids if drawn(id, 0.25)} < half
 
 
+@pytest.mark.slow
 def test_a_killed_run_repeats_no_finished_request_and_ends_with_the_same_bytes(make_documents, rewriter):
     shards = {f"{name}.parquet": passages(20 * at, 20) for at, name in enumerate("abc")}
     calm, killed = make_documents(shards, "calm"), make_documents(shards, "killed")

@@ -260,6 +260,7 @@ def test_mixture_units_made_of_tags_replace_the_domain_for_later_stages(workspac
     assert "domains" not in inputs(workspace, "tokenize")
 
 
+@pytest.mark.slow
 def test_a_model_can_be_conditioned_on_tags(workspace, engine):
     run(workspace, engine=engine, sample=80, taxonomies=("topic",), domain=("topic",))
     tokenize(workspace, TokenizeSettings(metadata="domain", vocab_size=400), RunnerOptions(), quiet=True)

@@ -60,6 +60,7 @@ def loader_targets(loader, name):
     return (text + POOL[name].documents) / text * POOL[name].tokens
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0.05, 1), min_size=3, max_size=3))
 def test_whole_steps_of_each_length_leave_the_shares_what_they_were(weights):
     loader = Loader(POOL, [Phase(1.0, dict(zip("abc", weights, strict=True)), 16, "decompose")], 64_000, 640)

@@ -80,6 +80,7 @@ def test_a_run_stopped_after_its_last_checkpoint_still_gets_its_card(run, pool, 
     assert run(pool, held, tmp_path, steps=12)[1] == card
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_run_that_the_same_command_completes(run, pool, held, tmp_path):
     program = textwrap.dedent(
         """

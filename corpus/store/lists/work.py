@@ -14,6 +14,7 @@ from .rows import BLOCK, INLINE, NamedRows, by_name, digest_bytes, digest_text, 
 FROM = "from:"  # column of the content of the shard, of the item's own name, of the table after it
 MORE = "more"  # JSON of whatever else it was made from, null where that is nothing
 STAMP = pa.field("stamp", pa.binary())
+ROW = json.JSONEncoder(default=bytes.hex).encode
 
 
 @dataclass(frozen=True)
@@ -183,5 +184,5 @@ def _fingerprint(table: pa.Table) -> str:
     """32 hex digits over all rows."""
     digest = hashlib.blake2b(digest_size=16)
     for batch in table.to_batches(max_chunksize=BLOCK):
-        digest.update("".join(f"{json.dumps(row, default=bytes.hex)}\n" for row in batch.to_pylist()).encode())
+        digest.update("".join(f"{ROW(row)}\n" for row in batch.to_pylist()).encode())
     return digest.hexdigest()
