@@ -17,6 +17,7 @@ from ..corpus.store.errors import WorkspaceError
 from ..corpus.store.workspace import Workspace
 from ..proxy_models.fleets.fleet import FleetSettings, train_fleet
 from ..proxy_models.fleets.pool import DomainPool, TokenPool
+from ..training.data.round_trip import check_round_trip
 from ..training.data.shards import open_tokens
 from ..training.transformer import flops_per_token
 from .online import ADO, doremi, nats_per_bit, own_pool, train_online
@@ -86,7 +87,12 @@ def open_pool(
         return pool
     facts = open_tokens(workspace, pool.names[0], "train").facts
     tokenizer = tokenizer_of(workspace, facts)
-    found = [held_out(name, halves(read_items(path))[half], tokenizer, facts, half_tokens) for name, path in files]
+    found = []
+    for name, path in files:
+        items = read_items(path)
+        texts = [item.context + item.continuations[item.gold] for item in items]
+        check_round_trip(tokenizer.to_str(), tokenizer, {name: texts}, "the tokenizer of the workspace")
+        found.append(held_out(name, halves(items)[half], tokenizer, facts, half_tokens))
     return pool.measured_on(*pool.heldout, *found)
 
 

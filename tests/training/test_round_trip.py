@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from gristmill.corpus.store.errors import RequestError
 from gristmill.training.data.round_trip import check_round_trip, lossless, lost_bytes, measure_of
 from gristmill.training.data.tokenizer import BOS, load_tokenizer, train_tokenizer
+from gristmill.training.targets import Item, Target
 
 LATIN, GREEK = "the quick brown fox jumps over the lazy dog", "\u03b1\u03b2\u03b3 \u03b4\u03b5\u03b6"
 OWN = train_tokenizer([LATIN] * 5, 300)
@@ -131,3 +132,11 @@ def test_bytes_give_every_text_back(text):
 def test_what_is_lost_is_counted_in_bytes_whatever_the_order(kept, gone):
     assert lost_bytes(kept + gone, kept) == len(gone.encode("utf-8", "surrogatepass"))
     assert lost_bytes(kept, (kept + gone)[::-1]) == 0
+
+
+def test_a_target_that_the_tokenizer_loses_is_refused_by_its_name():
+    text = made("unknown")
+    target = Target("greek", (Item(LATIN[:9], (" x", GREEK), 1),), True)
+    with pytest.raises(RequestError, match=r"tokenizer\.json loses text: .*% of greek"):
+        check_round_trip(text, load_tokenizer(text), {target.name: target.texts()}, "tokenizer.json")
+    check_round_trip(text, load_tokenizer(text), {"latin": [LATIN]}, "tokenizer.json")

@@ -71,7 +71,7 @@ def lost_bytes(before: str, after: str) -> int:
 
 
 def check_round_trip(text: str, tokenizer: Tokenizer, samples: Mapping[str, Sequence[str]], where: str) -> None:
-    """Refuse a tokenizer that loses text of a domain. samples: domain -> some of its texts."""
+    """Refuse a tokenizer that loses text of a domain, or of a target. samples: its name -> some of its texts."""
     measure, lossy = measure_of(text, tokenizer), []
     for domain, texts in sorted(samples.items()):
         encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
