@@ -21,6 +21,7 @@ from ..corpus.store.shards import checksum, filesystem
 from ..corpus.store.workspace import Workspace
 from ..training.data.overlap import Overlap, held_out_overlap
 from . import audit_shards
+from .audit_runs import damaged_checkpoints
 from .audit_tokens import other_tokens
 
 
@@ -57,6 +58,7 @@ def audit(workspace: Workspace, targets: Sequence[str] = ()) -> dict[str, Any]:
     findings += false_manifests(workspace)
     findings += found(audit_shards.strays(workspace, held))
     findings += found(audit_shards.unfinished_work(workspace, held))
+    findings += found(damaged_checkpoints(workspace))
     if not damaged:  # counting rows of damaged shards would only repeat the finding
         findings += rows_counted(workspace, held, checked)
         findings += targets_trained_on(workspace, targets, checked)
