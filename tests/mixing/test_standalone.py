@@ -120,7 +120,7 @@ def test_a_bound_that_no_mixture_keeps_is_told_or_refused(tables, capsys):
         (["--target", "the_pile_z"], "no target"),
         (["--regressor", "gp_sqr"], "did you mean gp_sqrt"),
         (["--evaluate-mixtures", "x.csv"], "go together"),
-        (["--mixtures", "absent.csv"], "no file absent.csv"),
+        (["--mixtures", "absent.csv"], "absent.csv cannot be read: No such file"),
         (["--ceiling", "the_pile_a"], "expected NAME=NUMBER"),
     ],
 )
