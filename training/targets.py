@@ -55,6 +55,10 @@ class Target:
     items: tuple[Item, ...]
     choices: bool
 
+    def texts(self) -> list[str]:
+        """Each context with its right continuation."""
+        return [item.context + item.continuations[item.gold] for item in self.items]
+
 
 FORMATS = (("query", "choices", "gold"), ("context", "continuation"), ("context", "chain_of_thought", "answer"))
 
