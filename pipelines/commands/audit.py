@@ -8,9 +8,15 @@ import typer
 from ...corpus.store.errors import RequestError
 from .options import JsonOption, WorkspaceOption, open_workspace
 
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", help="file of a target task: how much of it is trained on; may be repeated"),
+]
+
 
 def audit(
     workspace: WorkspaceOption,
+    target: Targets = None,
     removed: Annotated[
         bool, typer.Option("--removed", help="prove instead that nothing of what was removed on request is left")
     ] = False,
@@ -22,7 +28,8 @@ def audit(
     """Prove that a workspace is whole.
 
     Recomputes every checksum, compares the fingerprints that stages recorded with what is there, counts documents
-    in and out of every stage, and checks that every cluster has one survivor. Exit 1 where anything is found.
+    in and out of every stage, checks that every cluster has one survivor, and looks for held-out documents, and for
+    items of --target files, in what is trained on. Exit 1 where anything is found.
     With --removed it proves absence: no table, text, reply or stray file holds what was removed, and the log of
     removals is whole and signed; runs and recipes that had read it are named.
 
@@ -38,7 +45,7 @@ def audit(
     else:
         from ..audit import audit as run_audit
 
-        result = run_audit(place)
+        result = run_audit(place, target or ())
     if json:
         typer.echo(json_format.dumps(result))
     else:

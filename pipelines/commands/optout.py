@@ -58,7 +58,8 @@ def opt_out(
 
     Example: gristmill opt-out optout.txt example.org --workspace W
     """
-    from ...corpus.removals import OptOut, parse, read_lines
+    from ...corpus.given_files import given_lines, read_given
+    from ...corpus.removals import OptOut, parse
     from ..removals.asked import found_by_signals, found_by_text
     from ..removals.request import covered, remove_on_request
 
@@ -75,7 +76,7 @@ def opt_out(
     else:
         lines: list[str] = []
         for entry in entries or ():
-            lines += read_lines(entry) if os.path.isfile(entry) else [entry]
+            lines += given_lines(read_given(entry)) if os.path.isfile(entry) else [entry]
         named = ", ".join(entries or ())[:80]
         asked = parse(lines, named)
         if not asked:
@@ -144,7 +145,8 @@ def remove(
     """Remove inputs from a workspace: just what came from them, in every table.
 
     The files themselves are not touched and need not be there any more. A name without a slash is a source's, if there
-    is one. Tokenizers and models stay as they are fitted; recipes and runs made before are named, not touched.
+    is one. Tokenizers and models stay as they are fitted; recipes, runs and written folders made before are named, not
+    touched.
 
     Example: gristmill remove crawl/news.jsonl --workspace W --dry-run
     """
@@ -160,7 +162,9 @@ def remove(
             typer.echo(f"remove: {line}")
         for stage, why in summary.get("left", {}).items():
             typer.echo(f"remove: {stage} was not run again ({why}); run: gristmill {stage} --workspace {workspace} ...")
-    if summary.get("left"):
+        for out, command in summary.get("written", {}).items():
+            typer.echo(f"remove: {out} was written from documents that are no more; run: {command}")
+    if summary.get("left") or summary.get("written"):
         raise typer.Exit(1)  # something made from what was removed is still there
 
 

@@ -17,7 +17,7 @@ from .parts import ListPart, fault_of_parts, parts_of, read_parts, write_parts
 
 INLINE = 4000  # what a commit lists itself
 BLOCK = 16_384  # rows that are made into objects at a time
-HELD = 192 << 20  # bytes
+HELD = 512 << 20  # bytes
 DIGEST, NO_DIGEST = re.compile(r"[0-9a-f]{32}"), b"no digest of 32 digits: "
 _READ: "OrderedDict[tuple[str, tuple[ListPart, ...]], pa.Table]" = OrderedDict()
 
