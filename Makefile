@@ -49,6 +49,9 @@ check: $(READY) linked
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell -L ist --skip docs/reference,docs/_build README.md CONTRIBUTING.md CHANGELOG.md DECISIONS.md docs
+	$(BIN)/python docs/spelling.py
+	$(BIN)/python docs/claims.py --check
+	$(BIN)/python docs/pictures.py --check
 	$(BIN)/pyright
 	$(BIN)/pyright --project .ci/strict.json
 

@@ -41,7 +41,7 @@ def texts(count: int) -> list[str]:
         files = sorted(str(path) for path in (DATA / "warc").rglob("*.warc.gz"))
         if files:
             workspace = gm.Workspace(folder, workers=2)
-            workspace.extract(files, domain="web")
+            workspace.extract(*files, domain="web")
             found += workspace.sql("select text from documents order by id").to_arrow_table()["text"].to_pylist()
     found = found[: count // 2]
     paths = sorted((DATA / "domains").glob("*.parquet"))

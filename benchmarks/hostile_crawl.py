@@ -151,8 +151,8 @@ def bodies(draw: random.Random) -> Drawn:
     if draw.random() < 0.5:
         extra += "Transfer-Encoding: chunked\r\n"
         if stored != "decoded":
-            at = draw.randrange(1, len(body))
-            body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:at], body[at:])) + b"0\r\n\r\n"
+            at, end = draw.randrange(1, len(body)), draw.choice([b"\r\n", b"\n"])
+            body = b"".join(b"%x%s%s%s" % (len(one), end, one, end) for one in (body[:at], body[at:])) + b"0" + end * 2
     elif stored == "decoded":
         page = f"{draw.randrange(10**4)}\n{page}"
         body = page.encode()
@@ -161,7 +161,8 @@ def bodies(draw: random.Random) -> Drawn:
         body = body[: draw.randrange(10, len(body) - 9)]
     extra += draw.choice(["", "Content-Length: 7\r\n", "Content-Length: 99999\r\n"])
     other = text(draw)
-    data = warc(http(body, extra=extra), 1) + warc(http(other.encode()), 2)
+    early = draw.choice([b"", b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"])
+    data = warc(early + http(body, extra=extra), 1) + warc(http(other.encode()), 2)
     return Drawn(data, "warc", [page, other], [other] if hurt else [page, other])
 
 
@@ -178,6 +179,12 @@ LETTERS = {
     "utf-32": "Привет всем кто читает",
     "iso-2022-jp": "昨日は晴れでしたが今日は雪が降って",
 }
+TOLD = {
+    "euc-kr",
+    "shift_jis",
+    "gb18030",
+    "iso-8859-7",
+}  # told apart without a declaration too
 
 
 def charsets(draw: random.Random) -> Drawn:
@@ -187,7 +194,8 @@ def charsets(draw: random.Random) -> Drawn:
         words = list(LETTERS[label])
         page = "".join(draw.choice(words) for _ in range(200)).strip() + LETTERS[label]
         pages.append(" ".join(page.split()))
-        records.append(warc(http(pages[-1].encode(label), f"text/plain; charset={label}"), n))
+        declared = label if draw.random() < 0.7 or label not in TOLD else draw.choice(["utf-8", "x-unknown"])
+        records.append(warc(http(pages[-1].encode(label), f"text/plain; charset={declared}"), n))
     return Drawn(b"".join(map(pack_gzip, records)), "warc", pages, pages)
 
 
@@ -324,6 +332,7 @@ def judged(got: list[str], told: int, drawn: Drawn) -> dict[str, int]:
 
 def main() -> int:
     report = Report("hostile_crawl")
+    report(f"seeds from {SEED:,}:")
     logging.disable(logging.CRITICAL)  # warcio's warnings: it is counted, not read
     peers: dict[str, Callable[[bytes], list[str]]] = {"FastWARC": fastwarc}
     try:

@@ -23,6 +23,15 @@ RESULTS = Path(__file__).parent / "results"
 MOST_SECONDS, MOST_BYTES, LEFT = 120.0, 2 << 30, 10
 
 
+BEGAN = time.monotonic()
+
+
+def used() -> dict:
+    """What this process has taken until now."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"seconds": time.monotonic() - BEGAN, "cpu": time.process_time(), "bytes": peak}
+
+
 def name_of(number: int) -> str:
     return f"crawl-{number:012x}.parquet"
 
@@ -123,6 +132,7 @@ def step(folder: str, what: str) -> dict:
     parts, items = engine._parts(mapped, plan, kind(), False)
     if what == "plan":
         assert len(items) == len(parts[0].made)
+        spent = used()
         # put what it will make, but the last ten, in force: the next steps find it done
         documents = space.table("documents").finished("test").record.shards
         os.makedirs(f"{folder}/mapped")
@@ -137,7 +147,7 @@ def step(folder: str, what: str) -> dict:
             Commit(stage="mapped", command="mapped", version=1, generation=1, previous="", tables={"mapped": record},
                    inputs={}, work=work.done())
         )  # fmt: skip
-        return {"told": f"{len(items):,} to do"}
+        return {"told": f"{len(items):,} to do", **spent}
     assert what == "plan again"
     return {"told": f"{len(items):,} to do"}
 
@@ -149,11 +159,8 @@ def main() -> int:
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.step:
-        began = time.monotonic()
         found = make(asked.step[0], asked.shards) if asked.step[1] == "make" else step(*asked.step)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        cpu = time.process_time()
-        sys.stdout.write(json.dumps({"seconds": time.monotonic() - began, "cpu": cpu, "bytes": peak, **(found or {})}))
+        sys.stdout.write(json.dumps({**used(), **(found or {})}))
         return 0
     lines, good = [], True
     with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:

@@ -56,49 +56,37 @@ def make_workspace(folder: Path):
     import numpy as np
 
     from gristmill.corpus.store import schema
-    from gristmill.corpus.store.commits import Manifest
-    from gristmill.corpus.store.shards import Shard, committed, open_shard
+    from gristmill.corpus.store.made import put_files, put_shards, put_table
+    from gristmill.corpus.store.shards import open_file
     from gristmill.corpus.store.workspace import Workspace
     from gristmill.training.data.shards import TokenFacts, TokenRows, table_name, write_tokens
+    from gristmill.training.data.tokenizer import train_tokenizer
 
     workspace = Workspace(str(folder))
     workspace.create()
     facts = TokenFacts("0" * 64, 4000, 0, None)
+    told = {"tokenizer": "0" * 64, "vocab_size": 4000, "bos": 0, "eos": None}
     draw, documents = np.random.default_rng(0), []
     for number, (name, length) in enumerate(LENGTHS.items()):
-        table, shards = workspace.table(table_name(name)), []
+        shards, splits = [], {}
         for split, count in (("train", 600_000 // length), ("heldout", 20)):
             rows = TokenRows()
             for i in range(count):
                 id = f"{number:02d}{split == 'train':d}{i:029d}"
                 size = int(draw.integers(length // 2, length * 3 // 2))
                 rows.append(id, np.full(size, 1000 * (number + 1), np.uint16), 4 * size, 0)
-                row = {"id": id, "text": " ".join([name] * size), "url": None, "source": "s", "domain": name}
-                documents += [row] if split == "train" else []
-            url = table.shard_url(f"{split}-part.arrow")
-            shards.append(write_tokens(url, rows, facts, "made", rows.totals()))
-        details = {"tokenizer": "0" * 64, "vocab_size": 4000, "bos": 0, "eos": None}
-        table.write_manifest(_manifest(Manifest, table.name, "tokenize", {"heldout": 0.0}, shards, details))
-    table = workspace.table("documents")
-    with open_shard(table.shard_url("part.parquet"), schema.DOCUMENTS, "made") as writer:
-        writer.write_rows(documents)
-    shard = committed(table.shard_url("part.parquet"), "made")
-    assert isinstance(shard, Shard)
-    table.write_manifest(_manifest(Manifest, "documents", "extract", {}, [shard], {}))
+                text = " ".join([name] * size)
+                documents.append({"id": id, "text": text, "url": None, "source": "s", "domain": name})
+            with open_file(workspace.table(table_name(name)).url, f"{split}-part.arrow") as out:
+                out.rows = write_tokens(out.path, rows, facts)
+                out.counts = {f"{split}_{key}": value for key, value in rows.totals().items()}
+            shards.append(out.shard)
+            splits[split] = rows.totals()
+        put_shards(workspace, table_name(name), shards, stage="tokenize", details=told | splits)
+    text = train_tokenizer([" ".join(LENGTHS)], 300)  # of the folder that Megatron is given; no token is made by it
+    put_files(workspace, "tokenizer", {"tokenizer.json": text.encode()}, stage="tokenizer", details=told)
+    put_table(workspace, "documents", schema.DOCUMENTS, {"part.parquet": documents}, stage="extract")
     return workspace
-
-
-def _manifest(kind, table, stage, settings, shards, details):
-    return kind(
-        table=table,
-        stage=stage,
-        version=1,
-        settings=settings,
-        inputs={},
-        shards=tuple(shards),
-        counts={},
-        details=details,
-    )
 
 
 def export_all(folder: Path) -> None:

@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from .store.errors import RequestError
 
@@ -97,7 +97,7 @@ def _extensions(group: str, _: str) -> Mapping[str, Extension]:
 @cache
 def _entry_points() -> metadata.EntryPoints:
     """Those of every installed package: they are read once, which takes as long as a small command."""
-    return metadata.entry_points()
+    return cast(metadata.EntryPoints, metadata.entry_points())
 
 
 def added(group: str, own: Iterable[str]) -> dict[str, Any]:

@@ -54,4 +54,9 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _number)
 
 def load_yaml(text: str | bytes) -> Any:
     """What a YAML text says; yaml.YAMLError where it is none."""
-    return yaml.load(text, _Loader)
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested deeper than can be read") from error
+    except (ValueError, LookupError, ArithmeticError) as error:  # a number or date that Python cannot hold
+        raise yaml.YAMLError(f"a value in it cannot be read: {error}") from error

@@ -90,20 +90,6 @@ def _is_host(entry: str) -> bool:
     return ":" in host or HOST.fullmatch(host) is not None
 
 
-def read_lines(path: str) -> list[str]:
-    """The lines of a list file; a RequestError names a line that is not UTF-8."""
-    lines = []
-    with open(path, "rb") as file:
-        for number, line in enumerate(file.read().splitlines(), 1):
-            try:
-                lines.append(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except UnicodeDecodeError as error:
-                raise RequestError(
-                    f"{path}, line {number}: not UTF-8: {line[:60]!r}; convert the file first"
-                ) from error
-    return lines
-
-
 def read_optout(workspace: Workspace) -> OptOut:
     """The entries that the workspace honours."""
     fs, path = filesystem(workspace.path(PLACE))

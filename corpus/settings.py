@@ -5,7 +5,7 @@ call can be recorded with what lay there.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -27,6 +27,10 @@ Folder = Annotated[str, Outside(folder=True)]
 Elsewhere = Annotated[str, Outside(folder=True, content=False)]
 
 
+# kinds of sources, as the public summary of training content tells them apart; a Common Crawl release is a dataset
+Section = Literal["public-dataset", "licensed", "private", "crawl", "user", "synthetic", "other"]
+
+
 class Input(BaseModel, frozen=True, extra="forbid"):
     """Some files that belong together: one source, one domain."""
 
@@ -34,3 +38,8 @@ class Input(BaseModel, frozen=True, extra="forbid"):
     source: str | None = Field(default=None, description="name of the input; default: of its file or folder")
     domain: str | None = Field(default=None, description="mixture unit of its documents; default: the source")
     format: str = Field(default="auto", description="warc, jsonl, parquet, arrow, html or text; auto goes by the name")
+    section: Section | None = Field(
+        default=None,
+        description="kind of source: public-dataset, licensed, private (of third parties), crawl (of one's own), user, "
+        "synthetic, other; default: not declared",
+    )

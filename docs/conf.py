@@ -20,6 +20,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"gristmill {release}"
 html_show_sourcelink = False
+html_static_path, html_css_files = ["_static"], ["site.css"]
 nitpicky = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

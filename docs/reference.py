@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import typer
 from pydantic import BaseModel
+from tables import TABLES
 from typer.main import get_command
 
-from gristmill.corpus.store import schema
+from gristmill.calls import methods
 from gristmill.filters.rule_sets import bundled, load_rules
+from gristmill.filters.signals.definitions import DEFINITIONS
+from gristmill.filters.signals.families import FAMILIES
 from gristmill.pipelines.cli import command_names, load_command
 from gristmill.pipelines.engine.listing import listed
 from gristmill.pipelines.engine.record import StageRecord
@@ -116,7 +118,7 @@ def parts() -> str:
     """Signals, rule sets, scores, exporters, readers and stages, as `gristmill list` names them."""
     about = {
         "stages": "What runs, in this order.",
-        "signals": "Families of measurements: their columns, and whose definition they follow.",
+        "signals": "Families of measurements and their columns. The formula of each is on [its own page](signals.md).",
         "rules": "Rule sets that come along.",
         "scores": "What `gristmill score` computes; a larger score is better.",
         "exporters": "Trainers whose form `gristmill recipe export --to` writes.",
@@ -141,15 +143,43 @@ def rules() -> str:
     return "\n".join(pieces)
 
 
+def signals() -> str:
+    """Every signal: the source of its family, and the formula of each column."""
+    pieces = [
+        "# Signals\n\nA family of signals is one struct column of the view `signals`, and a signal is a field of it: "
+        '`s."gopher@paper".word_count`. In a formula `a / b` is a ratio. It is null where b is zero, and every signal '
+        "of a text that is null is null. A family's version rises when the same text gives another value.\n"
+    ]
+    for name, family in FAMILIES.items():
+        told = DEFINITIONS[name]
+        rows = ((code(one.name), code(one.type), told.columns.get(one.name, "")) for one in family.type)
+        if "*" in told.columns:
+            names = ", ".join(code(one.name) for one in family.type)
+            rows = iter([(names, code(family.type[0].type), told.columns["*"])])
+        head = f"## {name}\n\n**Source:** {told.source}. Version {family.version}.\n\n{told.pieces}\n"
+        pieces.append(f"{head}\n{table(('column', 'type', 'formula'), rows)}")
+    return "\n".join(pieces)
+
+
 def tables() -> str:
-    """The tables of a workspace: who writes them, and the columns of those that have one schema."""
-    pieces = ["# Tables\n\nA workspace is a folder of tables: Parquet, keyed by `id`, and Arrow for tokens.\n"]
-    rows = [(code(name), written_by(found), read_by(name)) for name, found in sorted(writers().items())]
-    pieces.append(table(("table", "written by", "read by"), rows))
-    for name, value in vars(schema).items():
-        if isinstance(value, pa.Schema):
-            columns = ((code(field.name), code(field.type), "" if field.nullable else "never null") for field in value)
-            pieces.append(f"## {name.lower()}\n\n{table(('column', 'type', ''), columns)}")
+    """The tables of a workspace: who writes and reads them, and their columns."""
+    pieces = [
+        "# Tables\n\nA workspace is a folder of tables: Parquet, keyed by `id`, and Arrow for tokens. A name that ends "
+        "with a slash is a folder of tables, such as one for each stage that decides.\n"
+    ]
+    rows = [
+        (code(name), f"written by {written_by(found)}", f"read by {readers}" if (readers := read_by(name)) else "")
+        for name, found in sorted(writers().items())
+    ]
+    pieces.append(table(("table", "by whom", "for whom"), rows))
+    for one in TABLES:
+        columns = ((code(name), code(kind), said) for name, kind, said in one.rows())
+        pieces.append(f"## {one.name}\n\n{one.about}\n\n{table(('column', 'type', 'what it is'), columns)}")
+    pieces.append(
+        "## Tables whose columns are yours\n\n`columns/` holds the columns that documents came with, as they came. "
+        "`signals/` holds a table for each family, see [Signals](signals.md). `scores/` holds a table for each method, "
+        "`embeddings` a vector of 32-bit floats for each document, `runs/` the metrics and checkpoints of training.\n"
+    )
     return "\n".join(pieces)
 
 
@@ -179,6 +209,7 @@ Written from the program at each build.
 commands
 settings
 parts
+signals
 rules
 tables
 library
@@ -192,6 +223,10 @@ LIBRARY = """# The library
 .. automodule:: gristmill
 .. autoclass:: gristmill.Workspace
    :members:
+.. autoclass:: gristmill.Documents
+   :members:
+.. autoclass:: gristmill.Result
+   :members:
 .. autoclass:: gristmill.Recipe
    :members:
 .. autofunction:: gristmill.extract
@@ -202,14 +237,26 @@ LIBRARY = """# The library
 .. autofunction:: gristmill.duplicates
 .. autofunction:: gristmill.fit_mixture
 ```
+
+## A method for each command
+
+A workspace has a method for each stage, made from its record. It takes the fields of the [settings](settings.md) as
+keyword arguments, and `force`, `refit`, `keep_generations` and `workers` beside them.
+
 """
+
+
+def library() -> str:
+    """The public face from its docstrings, and the methods that are made from records."""
+    rows = ((code(f"ws.{name}(...)"), record.title, code(record.example)) for name, record in methods().items())
+    return LIBRARY + table(("method", "what it does", "on the command line"), rows)
 
 
 def write_reference(folder: Path) -> None:
     """Write every page of the reference into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"index": INDEX, "library": LIBRARY, "commands": commands(), "settings": settings(), "parts": parts(),
-             "rules": rules(), "tables": tables()}  # fmt: skip
+    pages = {"index": INDEX, "library": library(), "commands": commands(), "settings": settings(), "parts": parts(),
+             "signals": signals(), "rules": rules(), "tables": tables()}  # fmt: skip
     for name, text in pages.items():
         path = folder / f"{name}.md"
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -20,12 +20,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ..corpus.readers.texts import read_rows
 from ..corpus.store.errors import MissingExtra, RequestError, WorkspaceError, unknown_name
 from ..corpus.store.shards import checksum, filesystem, replacing
 
@@ -216,17 +216,16 @@ def model_checksum(path: str) -> str:
 
 
 def read_texts(path: str) -> list[str]:
-    """Texts of a file: the column `text` of Parquet, the field `text` of JSON lines, else one text a line."""
-    fs, plain = filesystem(path)
-    if not fs.exists(plain):
-        raise RequestError(f"{path} does not exist")
-    with fs.open(plain, "rb") as file:
-        if path.endswith(".parquet"):
-            return [text for text in pq.read_table(file, columns=["text"])["text"].to_pylist() if text]
-        lines = [line.decode() for line in cast(bytes, file.read()).splitlines() if line.strip()]
-    if not path.endswith((".jsonl", ".json")):
-        return lines
-    rows = [json.loads(line) for line in lines]
-    if missing := [number for number, row in enumerate(rows, 1) if not isinstance(row.get("text"), str)]:
-        raise RequestError(f"{path}: line {missing[0]} has no text in the field `text`")
-    return [row["text"] for row in rows]
+    """Texts of a file: the column `text` of Parquet, the field `text` of JSON lines, else one text a line.
+
+    They are in the form that documents are in; RequestErrors name the file and the row that cannot be read.
+    """
+    found: list[str] = []
+    for row in read_rows(path, "texts"):
+        if isinstance(row.content, str):
+            found.extend(line for line in row.content.split("\n") if line.strip())
+        elif isinstance(text := row.content.get("text"), str):
+            found.append(text)
+        elif text is not None or "text" not in row.content:
+            raise RequestError(f"texts {row.place} has no text in the field `text`")
+    return [text for text in found if text.strip()]

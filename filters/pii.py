@@ -58,7 +58,8 @@ _NATIVE_EMAIL = re.compile(  # the name before the @ in another script, or in La
     rf"|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{{1,16}}@(?:{_LABEL}\.){{1,9}}(?:{_NATIVE})"
 )
 _IPV4 = re.compile(r"(?<![A-Za-z0-9.+-])(?<![A-Za-z]/)(?:\d{1,3}\.){3}\d{1,3}(?![A-Za-z0-9-]|\.\d|/\d\d\d)")
-_IPV6 = re.compile(r"(?<![A-Za-z0-9:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{1,34}(?<=[0-9A-Fa-f:])(?![A-Za-z0-9:]|\.\d)")
+_IPV6 = re.compile(r"(?<![A-Za-z0-9.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{1,34}(?<=[0-9A-Fa-f:])(?![A-Za-z0-9:]|\.\d)")
+_GROUP_BEFORE = re.compile(r"(?:::|(?:^|[^A-Za-z0-9])[0-9A-Fa-f]{1,4}:)$")  # groups before it
 _VERSION = re.compile(
     r"(?:version|versions|versi\u00f3n|vers\u00e3o|versione|versie|wersja|verze|verzi\u00f3|s\u00fcr\u00fcm|versi|"
     r"phi\u00ean b\u1ea3n|ver|release|released|build|"
@@ -234,7 +235,9 @@ _RESOLVERS = {"8.8.4.4", "1.0.0.1", "1.1.1.2", "1.1.1.3", "4.2.2.1", "4.2.2.2", 
 def _is_address(text: str, start: int, end: int) -> bool:
     """Whether a dotted number or a row of hexadecimal ones is a public address, and no version or identifier."""
     given = text[start:end]
-    if _VERSION.search(text, max(0, start - 16), start):
+    if _VERSION.search(text, max(0, start - 16), start) or (
+        ":" in given and text[start - 1 : start] == ":" and _GROUP_BEFORE.search(text, max(0, start - 6), start)
+    ):
         return False
     try:
         address = ipaddress.ip_address(given)

@@ -8,6 +8,7 @@ import importlib.resources
 import os
 from typing import Any
 
+from ..corpus.given_files import read_given
 from ..corpus.plain_yaml import load_yaml
 from ..corpus.store.errors import RequestError, unknown_name
 
@@ -26,8 +27,7 @@ def rule_text(name: str) -> str:
         return (importlib.resources.files(f"{__package__}.rules") / f"{name}.yaml").read_text(encoding="utf-8")
     if not os.path.exists(name):
         raise unknown_name("rule set", name, bundled(), "--rules")
-    with open(name, encoding="utf-8") as file:
-        return file.read()
+    return read_given(name, f"--rules {name}")
 
 
 def expanded(values: dict[str, Any], within: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from .settings import RuleSet as RuleSet
 from .signals.families import EXTRA, Family, all_families
 from .signals.lines import LINE_COLUMNS
 
-_DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license")
+_DOCUMENT_NAMES = ("id", "url", "host", "source", "domain", "title", "language", "license", "license_class")
 DOCUMENT_COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(_DOCUMENT_NAMES, pa.string()),
     "language_score": pa.float64(),

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..corpus.given_files import given_lines, read_given
 from ..corpus.hosts import host_of, split_url
 from ..corpus.store.errors import RequestError
 from ..corpus.store.shards import checksum, fingerprint
@@ -40,20 +41,10 @@ class HostList:
 
 def list_lines(path: str) -> Iterator[tuple[int, str]]:
     """(number, line) of a list file, but for blank lines and comments."""
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file.read().splitlines(), 1):
-                try:
-                    entry = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                except UnicodeDecodeError as error:
-                    raise RequestError(
-                        f"URL list {path}, line {number}: not UTF-8: {line[:60]!r}; convert the file, as by "
-                        f"iconv -f latin1 -t utf8"
-                    ) from error
-                if entry and not entry.startswith("#"):
-                    yield number, entry
-    except OSError as error:
-        raise RequestError(f"URL list {path}: {error.strerror}") from error
+    for number, line in enumerate(given_lines(read_given(path, f"URL list {path}")), 1):
+        entry = line.strip()
+        if entry and not entry.startswith("#"):
+            yield number, entry
 
 
 def read_hosts(path: str) -> HostList:

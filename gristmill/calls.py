@@ -76,7 +76,8 @@ def call(workspace: "Workspace", record: "StageRecord", given: tuple[Any, ...], 
         if not positional:
             raise RequestError(f"{record.words} takes named arguments alone")
         many = positional[0].path[0] in model.model_fields and _is_list(positional[0].kind)
-        asked[positional[0].path[0]] = [_text(one) for one in given] if many else _text(given[0])
+        every = [one for several in given for one in (several if isinstance(several, list | tuple) else [several])]
+        asked[positional[0].path[0]] = [_text(one) for one in every] if many else _text(given[0])
     values: dict[str, Any] = {}
     beside: dict[str, Any] = {}
     for name, value in asked.items():

@@ -7,7 +7,7 @@ The methods of stages are made from their records, those of plug-ins too: `ws.fi
 import difflib
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gristmill.calls import Result, call, methods
@@ -117,11 +117,12 @@ class Workspace:
 
         return status_of(self.held)
 
-    def audit(self) -> dict[str, Any]:
-        """{findings, checked}: a workspace that is whole has no finding."""
+    def audit(self, target: Sequence[str] = ()) -> dict[str, Any]:
+        """{findings, checked}: a workspace that is whole has no finding. `target`: files of target tasks, of which
+        it is found out how much is trained on."""
         from gristmill.pipelines.audit import audit
 
-        return audit(self.held)
+        return audit(self.held, target)
 
     def report(self, output: str | None = None) -> dict[str, Any]:
         """Write the HTML page."""
@@ -132,7 +133,8 @@ class Workspace:
     def opt_out(self, *entries: str, rebuild: bool = True) -> Result:
         """Remove documents by id, URL or host, now and in every later extraction."""
         from gristmill.corpus.removals import parse
-        from gristmill.pipelines.stages.opt_out import opt_out
+        from gristmill.pipelines.removals.request import remove_on_request
 
-        summary = opt_out(self.held, parse(entries, "opt_out"), self.runner(), quiet=self.quiet, rebuild=rebuild)
+        asked = parse(entries, "opt_out")
+        summary = remove_on_request(self.held, asked, "list", self.runner(), quiet=self.quiet, rebuild=rebuild)
         return Result(self, [summary], f"opt-out: removed {summary['removed']:,} documents\n")

@@ -12,19 +12,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tokenizers import Tokenizer as TextTokenizer
 
 from ..corpus.store.errors import WorkspaceError
-from ..corpus.store.shards import filesystem
 from ..corpus.store.workspace import Workspace
 from ..proxy_models.fleets.fleet import FleetSettings, train_fleet
 from ..proxy_models.fleets.pool import DomainPool, TokenPool
-from ..training.data.shards import TokenFacts, open_tokens
-from ..training.data.tokenizer import load_tokenizer, token_facts
+from ..training.data.round_trip import check_round_trip
+from ..training.data.shards import open_tokens
 from ..training.transformer import flops_per_token
 from .online import ADO, doremi, nats_per_bit, own_pool, train_online
 from .swarm import Swarm
-from .target_files import HALF_TOKENS, SEARCHED, halves, held_out, read_items, told_of
+from .target_files import HALF_TOKENS, SEARCHED, halves, held_out, read_items, tokenizer_of, told_of
 from .two_phase import branches, phase_steps
 
 ONLINE = {"doremi": 2, "ado": 1}  # mixtures that a policy finds on proxies -> how many proxies it takes
@@ -87,23 +85,15 @@ def open_pool(
     pool = TokenPool.from_workspace(workspace, heldout_tokens=heldout_tokens, required=())
     if not files:
         return pool
-    tokenizer, facts = tokenizer_of(workspace, pool)
-    found = [held_out(name, halves(read_items(path))[half], tokenizer, facts, half_tokens) for name, path in files]
-    return pool.measured_on(*pool.heldout, *found)
-
-
-def tokenizer_of(workspace: Workspace, pool: TokenPool) -> tuple[TextTokenizer, TokenFacts]:
-    """The workspace's tokenizer. WorkspaceError where it is another than the one that the tokens were made with."""
     facts = open_tokens(workspace, pool.names[0], "train").facts
-    path = workspace.path("tokenizer", "tokenizer.json")
-    fs, place = filesystem(path)
-    if not fs.exists(place):
-        raise WorkspaceError(f"{path} is gone; a target that is a file has to be cut by it: run tokenize --force")
-    with fs.open(place, "rb") as file:
-        text = bytes(file.read()).decode()  # type: ignore[arg-type]
-    if token_facts(text).tokenizer != facts.tokenizer:
-        raise WorkspaceError(f"{path} is not the tokenizer that the tokens were made with; run tokenize --force")
-    return load_tokenizer(text), facts
+    tokenizer = tokenizer_of(workspace, facts)
+    found = []
+    for name, path in files:
+        items = read_items(path)
+        texts = [item.context + item.continuations[item.gold] for item in items]
+        check_round_trip(tokenizer.to_str(), tokenizer, {name: texts}, "the tokenizer of the workspace")
+        found.append(held_out(name, halves(items)[half], tokenizer, facts, half_tokens))
+    return pool.measured_on(*pool.heldout, *found)
 
 
 def target_files(
@@ -112,7 +102,8 @@ def target_files(
     """What a report says of each target file: its items, and what is measured of each half."""
     if not files:
         return {}
-    tokenizer, facts = tokenizer_of(workspace, pool)
+    facts = open_tokens(workspace, pool.names[0], "train").facts
+    tokenizer = tokenizer_of(workspace, facts)
     told = {}
     for name, path in files.items():
         items = read_items(path)

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from ..corpus.plain_yaml import load_yaml
+from ..corpus.given_files import read_yaml
 from ..corpus.store.errors import RequestError
 from ..corpus.store.shards import filesystem, fingerprint, replacing
 
@@ -78,7 +78,9 @@ class Evidence(BaseModel, frozen=True, extra="forbid"):
     fresh: dict[str, Any] = {}  # the same again with fresh seeds, where validation chose
     card: dict[str, Any] = {}  # how surely its order against others holds in a larger model, noise of each target
     verdict: str = ""
-    overlap: dict[str, dict[str, int]] = {}  # held-out documents of each domain, and those that are trained on
+    overlap: dict[
+        str, dict[str, int]
+    ] = {}  # held-out texts of each domain and target file, and those that are trained on
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -236,13 +238,9 @@ def rounded(shares: Mapping[str, float], decimals: int = 6) -> dict[str, float]:
 def load_recipe(path: str) -> Recipe:
     """Read and validate a recipe. Raises RequestError that names the file, the place and what would be right."""
     fs, inner = filesystem(str(path))
-    try:
-        with fs.open(inner, "rb") as file:
-            content = load_yaml(file.read())
-    except FileNotFoundError as error:
-        raise RequestError(f"no recipe at {path}; gristmill mix writes WORKSPACE/mixture/recipe.yaml") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path} is not YAML: {error}") from error
+    if not fs.exists(inner):
+        raise RequestError(f"no recipe at {path}; gristmill mix writes WORKSPACE/mixture/recipe.yaml")
+    content = read_yaml(str(path))
     if not isinstance(content, dict):
         raise RequestError(f"{path} is not a recipe: expected keys such as total_tokens, domains and phases")
     try:

@@ -11,10 +11,10 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
+from ..corpus.given_files import read_given
 from ..corpus.store.errors import RequestError, unknown_name
-from ..corpus.store.shards import filesystem
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,7 @@ class CsvTable:
 
 def read_csv(path: str) -> CsvTable:
     """The table in a CSV file, cells as they stand, names and cells without white space around them."""
-    fs, inner = filesystem(path)
-    if not fs.exists(inner):
-        raise RequestError(f"no file {path}")
-    with fs.open(inner, "rb") as file:
-        try:
-            text = cast(bytes, file.read()).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise RequestError(f"{path} is not UTF-8 text: {error}") from error
+    text = read_given(path)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, lines = [], []
     try:

@@ -17,9 +17,13 @@ from tokenizers import Tokenizer
 
 from ..corpus.readers.text_names import stem
 from ..corpus.readers.texts import TextRow, read_rows
-from ..corpus.store.errors import RequestError
+from ..corpus.store.errors import RequestError, WorkspaceError
+from ..corpus.store.shards import filesystem
+from ..corpus.store.workspace import Workspace
 from ..proxy_models.fleets.pool import HeldOutTokens
-from ..training.data.shards import TokenFacts
+from ..training.data.overlap import Overlap, overlap
+from ..training.data.shards import TokenFacts, domains, open_tokens
+from ..training.data.tokenizer import load_tokenizer, token_facts
 from ..training.targets import FORMATS, Item, encode_pairs, item_of
 from .settings import HALF_TOKENS as HALF_TOKENS
 
@@ -28,10 +32,7 @@ SEARCHED, JUDGED = "searched", "judged"
 
 def read_items(path: str, option: str = "--target") -> list[Item]:
     """The different items of a file, in the order of the hash of what they say."""
-    rows = read_rows(path, option)
-    keys = _form(rows, path, option)
-    found = {_said(item): item for row in rows if (item := _item(row, keys, option)) is not None}
-    items = [item for _, item in sorted(found.items())]
+    items = all_items(path, option)
     empty = [half for half, part in halves(items).items() if not part]
     if empty:
         raise RequestError(
@@ -39,6 +40,43 @@ def read_items(path: str, option: str = "--target") -> list[Item]:
             f"by and the other judges, so it takes more items"
         )
     return items
+
+
+def all_items(path: str, option: str = "--target") -> list[Item]:
+    """The same, however few there are."""
+    rows = read_rows(path, option)
+    keys = _form(rows, path, option)
+    found = {_said(item): item for row in rows if (item := _item(row, keys, option)) is not None}
+    return [item for _, item in sorted(found.items())]
+
+
+def trained_on(workspace: Workspace, files: Mapping[str, str]) -> dict[str, Overlap]:
+    """Name of a target -> how much of its file (name -> path) stands in what the workspace trains on: of a text all of
+    it, of a question the question with its right answer. Empty without files or tokens."""
+    names = domains(workspace)
+    if not files or not names:
+        return {}
+    train = [open_tokens(workspace, name) for name in names]
+    tokenizer = tokenizer_of(workspace, train[0].facts)
+    found = {}
+    for name, path in files.items():
+        texts = [item.context + item.continuations[item.gold] for item in all_items(path)]
+        encoded = tokenizer.encode_batch_fast([text.strip() for text in texts], add_special_tokens=False)
+        found[name] = overlap([np.array(one.ids, np.int64) for one in encoded], train)
+    return found
+
+
+def tokenizer_of(workspace: Workspace, facts: TokenFacts) -> Tokenizer:
+    """The workspace's tokenizer. WorkspaceError where it is another than the one that the tokens were made with."""
+    path = workspace.path("tokenizer", "tokenizer.json")
+    fs, place = filesystem(path)
+    if not fs.exists(place):
+        raise WorkspaceError(f"{path} is gone; a target that is a file has to be cut by it: run tokenize --force")
+    with fs.open(place, "rb") as file:
+        text = bytes(file.read()).decode()  # type: ignore[arg-type]
+    if token_facts(text).tokenizer != facts.tokenizer:
+        raise WorkspaceError(f"{path} is not the tokenizer that the tokens were made with; run tokenize --force")
+    return load_tokenizer(text)
 
 
 def _said(item: Item) -> str:

@@ -20,10 +20,11 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).resolve().parent
 
 
-def execute(notebook: Path, workspace: Path, timeout: int = 300) -> nbformat.NotebookNode:
+def execute(notebook: Path, workspace: Path, timeout: int = 1800) -> nbformat.NotebookNode:
     """The notebook with fresh outputs; the file is not touched. Raises what a cell raised."""
     content = nbformat.read(notebook, as_version=4)
-    environment = {**os.environ, "GRISTMILL_WORKSPACE": str(workspace.resolve())}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "PATH": path, "GRISTMILL_WORKSPACE": str(workspace.resolve())}
     with tempfile.TemporaryDirectory() as sockets:  # not TCP ports, which other users of the machine could reach
         manager = KernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
         try:

@@ -5,7 +5,7 @@ is compared with what the stage before it kept. Changes nothing.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -21,6 +21,7 @@ from ..corpus.store.shards import checksum, filesystem
 from ..corpus.store.workspace import Workspace
 from ..training.data.overlap import Overlap, held_out_overlap
 from . import audit_shards
+from .audit_runs import damaged_checkpoints
 from .audit_tokens import other_tokens
 
 
@@ -32,8 +33,11 @@ class Finding(BaseModel, frozen=True):
     message: str
 
 
-def audit(workspace: Workspace) -> dict[str, Any]:
-    """Run every check. Returns {findings: [...], checked: {check: how many things were looked at}}."""
+def audit(workspace: Workspace, targets: Sequence[str] = ()) -> dict[str, Any]:
+    """Run every check. Returns {findings: [...], checked: {check: how many things were looked at}}.
+
+    targets  files of texts or items that models are to be measured on: how much of each is trained on is looked at
+    """
     held, broken = told_apart(workspace.url)
     findings = [Finding(check="commit", where=stage, message=why) for stage, why in broken.items()]
     findings += found(audit_shards.damaged_shards(workspace, held))
@@ -54,8 +58,10 @@ def audit(workspace: Workspace) -> dict[str, Any]:
     findings += false_manifests(workspace)
     findings += found(audit_shards.strays(workspace, held))
     findings += found(audit_shards.unfinished_work(workspace, held))
+    findings += found(damaged_checkpoints(workspace))
     if not damaged:  # counting rows of damaged shards would only repeat the finding
         findings += rows_counted(workspace, held, checked)
+        findings += targets_trained_on(workspace, targets, checked)
     return {"findings": [finding.model_dump() for finding in findings], "checked": checked}
 
 
@@ -96,6 +102,23 @@ def leaks(found: dict[str, Overlap]) -> Iterator[Finding]:
                 f"least nearly; run: gristmill dedup, then gristmill tokenize --force"
             )
             yield Finding(check="held out", where=f"tokens/{domain}", message=message)
+
+
+def targets_trained_on(workspace: Workspace, targets: Sequence[str], checked: dict[str, int]) -> Iterator[Finding]:
+    """Target files of which items stand in training text, word for word or nearly."""
+    if not targets or not workspace.is_local:
+        return
+    from ..mixing.target_files import trained_on
+
+    found = trained_on(workspace, {path: path for path in targets})
+    checked["items of targets"] = sum(one.documents for one in found.values())
+    for path, one in found.items():
+        if one.nearly:
+            message = (
+                f"{one.nearly} of {one.documents} items stand in training text at least nearly, {one.exactly} of them "
+                f"as whole documents; run: gristmill decontaminate {path}, then the stages after it"
+            )
+            yield Finding(check="target", where=path, message=message)
 
 
 def stale_results(workspace: Workspace) -> Iterator[Finding]:

@@ -39,6 +39,8 @@ COMMANDS = {
     "sql": ("sql", "Query a workspace with SQL."),
     "report": ("report", "Write one self-contained HTML page on a workspace."),
     "audit": ("audit", "Prove that a workspace is whole."),
+    "card": ("evidence.card", "Write the dataset card, Croissant and the public summary of training content."),
+    "trace": ("evidence.trace", "Print the way of one document: from its byte in the input to the steps that read it."),
     "status": ("status", "Say of each stage whether it is done, stale, unfinished or was never run."),
     "list": ("listing", "List the stages, signals, rule sets, scores, exporters or readers there are."),
     "show": ("listing", "Show a rule set as it stands."),

@@ -99,6 +99,11 @@ def read_model(path: str, name: str) -> bytes:
     told = json.loads(cast(bytes, fs.cat_file(state)))
     if "config" not in told or "tokenizer" not in told.get("fingerprints", {}):
         raise RequestError(f"--model {name}: {state} does not tell the model's shape and its tokenizer")
+    if (told.get("reading") or {}).get("metadata"):
+        raise RequestError(
+            f"--model {name}: {state} says that its run ended on documents behind their metadata, and texts are read "
+            f"alone here; end the run on plain ones (conditioning: cooldown)"
+        )
     model = Transformer(TransformerConfig(**told["config"]))
     model.load_state_dict(load(data))
     return ProxyModel(model, told["fingerprints"]["tokenizer"]).to_bytes()

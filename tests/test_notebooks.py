@@ -1,5 +1,6 @@
 """The notebooks run on a workspace that the real stages made, and are stored with outputs fit for publication."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -19,6 +20,8 @@ from .pipelines.small_crawl import write_small_crawl
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 FIRST_LOOK = FOLDER / "first_look.ipynb"
+PICTURES = {"first_look": 2, "own_filter": 2, "tables_to_recipe": 2}
+MOST_BYTES = 120_000  # of a stored notebook
 
 
 executor = module_of(FOLDER / "execute.py")
@@ -65,12 +68,46 @@ def test_the_first_look_runs_on_a_small_workspace_and_shows_its_funnel_and_mixtu
     assert FIRST_LOOK.read_bytes() == before
 
 
-def test_every_stored_cell_was_executed_in_order_and_shows_nothing_private():
-    content = nbformat.read(FIRST_LOOK, as_version=4)
+@pytest.mark.slow
+def test_a_filter_of_ones_own_goes_from_signal_to_evidence_in_an_empty_folder(tmp_path):
+    content = executor.execute(FOLDER / "own_filter.ipynb", tmp_path)
+    assert list(executor.blemishes(content, tmp_path)) == []
+    told = printed(content)
+    assert "keyword_list" in told
+    assert told.count("bits per byte, spread over seeds") == 2
+    assert "gain by the filter, seed by seed" in told
+
+
+@pytest.mark.slow
+def test_two_tables_become_a_recipe_that_keeps_to_its_caps_and_is_exported(tmp_path):
+    content = executor.execute(FOLDER / "tables_to_recipe.ipynb", tmp_path)
+    assert list(executor.blemishes(content, tmp_path)) == []
+    told = printed(content)
+    assert "trainer: megatron" in told
+    requested = re.findall(r"requested ([\d.]+)  realised ([\d.]+)", told)
+    assert len(requested) == 4
+    assert all(float(asked) == pytest.approx(float(got), abs=0.001) for asked, got in requested)
+    shares = dict(re.findall(r"^(books|maths) +requested ([\d.]+)", told, re.MULTILINE))
+    assert float(shares["books"]) <= 0.2401
+    assert float(shares["maths"]) <= 0.1601
+    losses = {name.strip(): float(loss) for name, loss in re.findall(r"^(.+?)true loss ([\d.]+)$", told, re.MULTILINE)}
+    assert losses["fitted, at most four epochs"] < losses["natural"]
+
+
+def test_there_are_three_notebooks():
+    assert {path.stem for path in FOLDER.glob("*.ipynb")} == set(PICTURES)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_stored_cell_was_executed_in_order_and_shows_nothing_private(name):
+    path = FOLDER / f"{name}.ipynb"
+    content = nbformat.read(path, as_version=4)
     cells = [cell for cell in content.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    assert pictures(content) == 2
+    assert pictures(content) == PICTURES[name]
     assert list(executor.blemishes(content, Path("demo"))) == []
+    assert "/tmp/" not in printed(content)
+    assert path.stat().st_size < MOST_BYTES
 
 
 def test_outputs_with_an_error_a_warning_or_a_path_of_this_machine_are_not_stored(tmp_path, capsys):

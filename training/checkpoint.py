@@ -1,13 +1,15 @@
 """Checkpoints: a folder of `model.safetensors`, `optimizer.safetensors` and `state.json`, there whole or not at all.
 
 Written under a temporary name, synced and renamed; the last few are kept. `Writer` copies the tensors and writes in a
-thread of its own, so training goes on. Refuses to load a folder whose files are incomplete.
+thread of its own, so training goes on. The state bears checksums of the tensors' files and a seal of its own: a folder
+whose files are incomplete, or are not what was written, is refused.
 """
 
 import json
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,11 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..corpus.store.errors import WorkspaceError
-from ..corpus.store.shards import sync
+from ..corpus.store.shards import checksum, fingerprint, sync
 from .run_folder import CHECKPOINTS
 from .transformer import ReadingMode, Transformer, TransformerConfig
 
 MODEL, OPTIMISER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+FILES, SEAL = "files", "seal"  # in the state: checksums of the other files, and the fingerprint of the rest of it
 
 
 def save(folder: str, model: dict[str, Tensor], optimiser: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -32,8 +35,10 @@ def save(folder: str, model: dict[str, Tensor], optimiser: dict[str, Tensor], st
         os.makedirs(scratch)
         save_file(model, f"{scratch}/{MODEL}")
         save_file(optimiser, f"{scratch}/{OPTIMISER}")
+        files = {name: checksum(f"{scratch}/{name}") for name in (MODEL, OPTIMISER)}
+        sealed = json.loads(json.dumps({**state, FILES: files}))  # as it will be read
         with open(f"{scratch}/{STATE}", "w", encoding="utf-8") as file:
-            json.dump(state, file, sort_keys=True)
+            json.dump({**sealed, SEAL: fingerprint(sealed)}, file, sort_keys=True)
         for name in (MODEL, OPTIMISER, STATE):
             sync(f"{scratch}/{name}")
         shutil.rmtree(folder, ignore_errors=True)
@@ -57,6 +62,9 @@ def load(folder: str) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, A
     """Model, optimiser and state of a checkpoint, of the newest one where `folder` is that of a run."""
     folder = newest(folder)
     state = load_state(folder)
+    why = next(damage(folder, state), None)
+    if why is not None:
+        raise WorkspaceError(f"{folder} is not a whole checkpoint: {why}; remove it and run again")
     try:
         return load_file(f"{folder}/{MODEL}"), load_file(f"{folder}/{OPTIMISER}"), state
     except (OSError, ValueError, SafetensorError) as error:
@@ -67,9 +75,23 @@ def load_state(folder: str) -> dict[str, Any]:
     """The state of the checkpoint in this very folder, without its tensors."""
     try:
         with open(f"{folder}/{STATE}", encoding="utf-8") as file:
-            return json.load(file)
+            state = json.load(file)
     except (OSError, ValueError) as error:
         raise WorkspaceError(f"{folder} is not a whole checkpoint: {error}; remove it and run again") from error
+    seal = state.pop(SEAL, None)
+    if seal is not None and seal != fingerprint(state):
+        raise WorkspaceError(f"{folder} is not a whole checkpoint: {STATE} was changed; remove it and run again")
+    return state
+
+
+def damage(folder: str, state: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the files of tensors; those of a checkpoint without checksums are not looked at."""
+    for name, stated in state.get(FILES, {}).items():
+        try:
+            if checksum(f"{folder}/{name}") != stated:
+                yield f"{name} is not what was written"
+        except OSError as error:
+            yield str(error)
 
 
 def load_model(folder: str) -> tuple[Transformer, dict[str, Any]]:

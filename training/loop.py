@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..corpus.store.errors import RequestError, WorkspaceError
-from . import checkpoint, schedules
+from . import checkpoint, run_folder, schedules
 from .data.loader import Loader
 from .data.online import Online
 from .data.prefetch import Prefetcher, Prepared
@@ -80,8 +80,7 @@ class Run:
         probe: Probe | None = None,
         online: Online | None = None,
     ) -> None:
-        self.loader, self.settings, self.folder, self.held_out = loader, settings, folder, held_out
-        self.online = online
+        self.loader, self.settings, self.folder, self.held_out, self.online = loader, settings, folder, held_out, online
         self.ranks, self.device, self.quiet, self.probe = found, device, quiet, probe
         self.model = model.to(device)
         model.compute_dtype = pick_dtype(settings.dtype, device)
@@ -103,10 +102,9 @@ class Run:
         self.flops = flops_per_token(model.config, max(phase.seq_len for phase in loader.phases))
         self.checkpoints = checkpoint.Writer(f"{folder}/{CHECKPOINTS}", settings.keep)
         # all that the loop remembers; saved with every checkpoint
-        self.step, self.offset, self.rolled_back = 0, 0, 0
+        self.step, self.offset, self.rolled_back, self.seconds = 0, 0, 0, 0.0
         self.window: list[float] = []
         self.counts = np.zeros(len(loader.names), np.int64)
-        self.seconds = 0.0
 
     # ---- the run
 
@@ -175,9 +173,11 @@ class Run:
 
     def due_at_all(self) -> bool:
         """Whether this step is reported, evaluated or saved: each by an interval of its own."""
-        settings = self.settings
-        evaluates = settings.evaluate_every and self.held_out and self.due(settings.evaluate_every)
-        return bool(evaluates) or self.due(settings.log_every) or self.due(settings.checkpoint_every)
+        return self.evaluates() or self.due(self.settings.log_every) or self.due(self.settings.checkpoint_every)
+
+    def evaluates(self) -> bool:
+        """Whether held-out text and targets, where there are any, are measured after this step."""
+        return bool(self.held_out or self.probe) and self.due(self.settings.evaluate_every or self.loader.steps)
 
     def sound(self) -> bool:
         """Whether all weights and moments are finite, on every rank: only then they are worth going back to."""
@@ -309,9 +309,9 @@ class Run:
         return None
 
     def evaluate_and_save(self) -> None:
-        every = self.settings.evaluate_every
-        if self.held_out and (self.step == self.loader.steps or (every and self.step % every == 0)):
-            self.line["bits_per_byte"] = bits_per_byte(self.module, self.held_out)
+        if self.evaluates():
+            if self.held_out:
+                self.line["bits_per_byte"] = bits_per_byte(self.module, self.held_out)
             if self.probe is not None:
                 self.line["targets"] = self.probe(self.module)
         self.metrics.write(self.line, self.loader.steps)
@@ -392,9 +392,7 @@ class Run:
         finished = read_json(card) if before == said else None
         self.ranks.barrier()
         if self.ranks.leads and before != said:
-            if os.path.exists(card):
-                os.remove(card)
-            write_json(path, said)
+            run_folder.begin_run(self.folder, said, self.loader)
         if found:
             self.restore(found[-1])
         return finished

@@ -1,16 +1,22 @@
 """The folder of a run: its settings and its card, and the refusal to mix two runs in one folder.
 
-`settings.json` says how the run began and under which fingerprints; `run_card.json` is there when it ended.
+`settings.json` says how the run began and under which fingerprints, `stream.json` what it reads, by phases and domains,
+so that any step can be found again; `run_card.json` is there when it ended.
 """
 
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from ..corpus.store.shards import replacing
 
+if TYPE_CHECKING:
+    from .data.loader import Loader
+
 SETTINGS, CARD, METRICS, CHECKPOINTS = "settings.json", "run_card.json", "metrics.jsonl", "checkpoints"
+STREAM = "stream.json"
 
 
 def refusal(folder: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -53,6 +59,27 @@ def changes_that_cannot_be(
     if state.get("online") and list(state.get("domains", loader.names)) != list(loader.names):
         found.append("its shares move over other domains")
     return found
+
+
+def begin_run(folder: str, said: Mapping[str, Any], loader: "Loader") -> None:
+    """Write down how a run begins. What an earlier run in the folder ended with goes."""
+    card = f"{folder}/{CARD}"
+    if os.path.exists(card):
+        os.remove(card)
+    write_json(f"{folder}/{STREAM}", stream_of(loader))
+    write_json(f"{folder}/{SETTINGS}", said)
+
+
+def stream_of(loader: "Loader") -> dict[str, Any]:
+    """What a loader of the same stream is made of again; `data` are the fingerprints of its domains' tokens."""
+    return {
+        "phases": [asdict(phase) for phase in loader.phases],
+        "total_tokens": loader.steps * loader.batch_tokens,
+        "batch_tokens": loader.batch_tokens,
+        "seed": loader.seed,
+        "stream": loader.fingerprint,
+        "data": {name: domain.fingerprint for name, domain in loader.domains.items()},
+    }
 
 
 def read_json(path: str) -> Any:

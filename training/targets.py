@@ -30,6 +30,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
+from ..corpus.given_files import given_lines, read_given
 from ..corpus.store.errors import RequestError
 from ..corpus.text.normalising import as_documents_are
 from .data.packing import IGNORED
@@ -55,6 +56,10 @@ class Target:
     items: tuple[Item, ...]
     choices: bool
 
+    def texts(self) -> list[str]:
+        """Each context with its right continuation."""
+        return [item.context + item.continuations[item.gold] for item in self.items]
+
 
 FORMATS = (("query", "choices", "gold"), ("context", "continuation"), ("context", "chain_of_thought", "answer"))
 
@@ -62,13 +67,8 @@ FORMATS = (("query", "choices", "gold"), ("context", "continuation"), ("context"
 def load_target(path: str, limit: int | None = None) -> Target:
     """Read a target file; its name is that of the file. `limit`: of its items, all of which are checked."""
     name = os.path.splitext(os.path.basename(path))[0]
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = [(number, line.strip()) for number, line in enumerate(file.read().split("\n"), 1) if line.strip()]
-    except FileNotFoundError as error:
-        raise RequestError(f"target {path}: there is no such file") from error
-    except UnicodeDecodeError as error:
-        raise RequestError(f"target {path} is not UTF-8 text: {error}") from error
+    text = read_given(path, f"target {path}")
+    lines = [(number, line.strip()) for number, line in enumerate(given_lines(text), 1) if line.strip()]
     if not lines:
         raise RequestError(f"target {path} is empty")
     if path.endswith(".txt"):
@@ -88,7 +88,7 @@ def load_target(path: str, limit: int | None = None) -> Target:
 def _object(where: str, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"{where} is not JSON: {error}") from error
     if not isinstance(row, dict):
         raise RequestError(f"{where} is no JSON object")

@@ -24,6 +24,8 @@ MAGIC = {
 }
 
 
+DICTIONARY = b"\x5d\x2a\x4d\x18"  # begins a frame that holds the dictionary of the others
+LARGEST_DICTIONARY = 64 << 20  # bytes
 SKIPPABLE = b"\x2a\x4d\x18"  # of zstd and lz4, after a byte 0x50 to 0x5f: a frame without content, its size behind it
 
 
@@ -40,10 +42,11 @@ class _Zstd:
     """zstandard's object with a bounded step. It takes no limit itself, so that it is fed by pieces which grow while
     little comes of them: 32 bytes may hold ten blocks, each of 128 KiB."""
 
-    def __init__(self) -> None:
+    def __init__(self, dictionary: Any = None) -> None:
         import zstandard
 
-        self._inner = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj()
+        inner = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=LARGEST_WINDOW)
+        self._inner = inner.decompressobj()
         self._held = b""
         self._step = SMALLEST_STEP
 
@@ -96,12 +99,38 @@ class _Stepwise:
         return self._inner.decompress(data, limit)
 
 
-def decompressor(name: str) -> Any:
+def dictionary_of(file: IO[bytes]) -> Any:
+    """The dictionary that a zstd file begins with, which its frames are read by; None where it begins with none.
+
+    It lies in a skippable frame of a number of its own, as it is or as a frame of zstd, as in `.warc.zst` (IIPC, WARC
+    files compressed by Zstandard). The file stands anywhere afterwards. One that is damaged or too large is none; the
+    frames that ask for it are then damaged to us.
+    """
+    import zstandard
+
+    file.seek(0)
+    head = file.read(8)
+    size = int.from_bytes(head[4:], "little")
+    if not head.startswith(DICTIONARY) or size > LARGEST_DICTIONARY:
+        return None
+    data = file.read(size)
+    if data.startswith(MAGIC["zstd"]):
+        inner = _Zstd()
+        try:
+            data = inner.decompress(data, LARGEST_DICTIONARY)
+        except zstandard.ZstdError:
+            return None
+        if not inner.eof:
+            return None
+    return zstandard.ZstdCompressionDict(data) if data else None
+
+
+def decompressor(name: str, dictionary: Any = None) -> Any:
     """A fresh decompressor with zlib's interface: decompress(data, limit), eof, unused_data, unconsumed_tail."""
     if name == "gzip":
         return zlib.decompressobj(31)
     if name == "zstd":
-        return _Zstd()
+        return _Zstd(dictionary)
     if name == "bzip2":
         return _Stepwise(bz2.BZ2Decompressor())
     if name == "xz":

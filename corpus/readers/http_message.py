@@ -8,6 +8,7 @@ page; one that would decode to more than `limit` bytes raises `TooLarge` before 
 are not believed: the record has its own.
 """
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,13 @@ from .compression import DAMAGED, decompressor
 from .warc import parse_fields
 
 STATUS = re.compile(rb"\s*(?:HTTPX?|ICY)(?:/[\d.]*)?[ \t]+(\d{3})\b", re.IGNORECASE)
+INTERIM = (b"100", b"102", b"103")  # a reply before the reply: Continue, Processing, Early Hints
 MARKUP = re.compile(rb"<[a-zA-Z!/?]")
 BLANK = re.compile(rb"\n\r*\n")
 CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 BARE_CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+LAST = 4 << 10  # bytes at the end of a body that hold its last chunk and what follows it
+LAST_CHUNK = re.compile(rb"\n[ \t]*0+[ \t]*(?:;[^\r\n]*)?\r?\n(?:[!-9;-~]+:[^\r\n]*\r?\n)*(?:\r?\n)*\Z")
 TRAILERS = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r?\n){0,100}(?:\r?\n|\Z)")
 PARAMETERS = re.compile(r"[;,]")
 CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
@@ -61,10 +65,14 @@ def parse_response(content: bytes, limit: int, cut: bool = False) -> Response:
     """
     if not STATUS.match(content[:64]):
         return Response(None, {}, content)
-    content = content.lstrip(b"\r\n\t ")
-    end = BLANK.search(content)
-    head, body = (content[: end.start()], content[end.end() :]) if end else (content, b"")
-    status = STATUS.match(head)
+    while True:
+        content = content.lstrip(b"\r\n\t ")
+        end = BLANK.search(content)
+        head, body = (content[: end.start()], content[end.end() :]) if end else (content, b"")
+        status = STATUS.match(head)
+        if not status or status[1] not in INTERIM or not STATUS.match(body[:64]):
+            break
+        content = body
     fields = parse_fields(head, joined=("content-encoding", "transfer-encoding"))
     transfer, codings = _listed(fields, "transfer-encoding"), _listed(fields, "content-encoding")
     if "chunked" in transfer:
@@ -84,8 +92,23 @@ def _listed(fields: dict[str, str], name: str) -> list[str]:
 def unchunk(body: bytes, cut: bool = False, bare: bool = False) -> bytes:
     """The body without its chunk lines; a body that was stored without them is returned as it is.
 
-    `bare`: line feeds alone end lines here. ValueError where chunks begin and do not end.
+    `bare`: line feeds alone end lines here. They do so too where that makes chunks of all of the body and carriage
+    returns do not. ValueError where chunks begin and do not end.
     """
+    failed = None
+    try:
+        data = _unchunk(body, cut, bare)
+    except ValueError as error:
+        data, failed = body, error
+    if data is body and not bare and LAST_CHUNK.search(body[-LAST:]):
+        with contextlib.suppress(ValueError):
+            data = _unchunk(body, False, True)
+    if data is body and failed:
+        raise failed
+    return data
+
+
+def _unchunk(body: bytes, cut: bool, bare: bool) -> bytes:
     line = BARE_CHUNK if bare else CHUNK
     parts: list[bytes] = []
     place = len(body) - len(body.lstrip(b"\r\n"))

@@ -12,6 +12,7 @@ import gzip
 import os
 import re
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,6 +21,7 @@ from urllib.parse import quote_from_bytes
 import fsspec
 
 from ..extensions import added, extensions
+from ..given_files import decoded, given_lines
 from ..settings import Input as Input
 from ..store.errors import MissingExtra, RequestError, unknown_name
 from ..store.shards import SPELLED, filesystem, spelled, unspelled
@@ -263,8 +265,11 @@ def _listed(path: str) -> Iterator[Found]:
     with fsspec.open(path, "rb") as file:
         data = file.read()  # type: ignore[union-attr]
     if codec(data[:8]) == "gzip":
-        data = gzip.decompress(data)
-    entries = [line.strip() for line in data.decode().splitlines() if line.strip()]
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise RequestError(f"input {path}: the list of paths is damaged: {error}") from error
+    entries = [line.strip() for line in given_lines(decoded(data, f"input {path}")) if line.strip()]
     if not entries:
         raise RequestError(f"input {path}: the list of paths is empty")
     elsewhere = [entry for entry in entries if "://" in entry or os.path.isabs(entry)]

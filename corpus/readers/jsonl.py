@@ -22,6 +22,7 @@ from .rows import record_of
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
 BARE_END = re.compile(rb"[,\]\n]")  # of a value that is no string, object or array
 SPACE = b" \t\r\n"
+BETWEEN = ",\x1e"  # what may stand between two rows; the record separator is that of JSON text sequences (RFC 7464)
 WINDOW = 64 << 10
 DECODER = json.JSONDecoder()
 FIRST = 8 << 20  # bytes of a first line that is read to its end
@@ -84,7 +85,12 @@ class JsonLines:
             self._count(1)
             return
         rows = list(self._rows(line, place))
-        if rows and rows[-1].get("unended") and line.lstrip()[:1] in (b"{", b"[") and (longer := self._longer(size)):
+        if (
+            rows
+            and rows[-1].get("unended")
+            and line.lstrip(SPACE + BETWEEN.encode())[:1] in (b"{", b"[")
+            and (longer := self._longer(size))
+        ):
             size, line = len(longer), longer
             rows = list(self._rows(line, place))
         stream.skip(size)
@@ -179,7 +185,7 @@ class JsonLines:
             why = f"invalid UTF-8: {error.reason} at byte {error.start} of the line"
             yield {"place": place, "error": why, "body": data[:200]}
             return
-        at = _space(text, 0)
+        at = _space(text, 0, BETWEEN)
         shift = len(text[:at].encode())
         while at < len(text):
             try:
@@ -195,7 +201,7 @@ class JsonLines:
             elif not isinstance(value, list) or value or len(data.strip()) > 2:
                 error = f"not a JSON object but {type(value).__name__}"
                 yield {"place": place + shift, "error": error, "body": data[:200]}
-            begun, at = at, _space(text, stop, ",")
+            begun, at = at, _space(text, stop, BETWEEN)
             shift += len(text[begun:at].encode())
 
     def _record(self, value: dict[str, Any], text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import IO, Any, cast
 
 from ..store.shards import filesystem
-from .compression import MAGIC, decompressor, errors, is_skippable, said
+from .compression import MAGIC, decompressor, dictionary_of, errors, is_skippable, said
 
 BLOCK = 256 << 10
 HEAD = 4 << 10  # compressed bytes by which the beginning of a member is judged
@@ -48,6 +48,7 @@ class Members:
         self._breaks: deque[tuple[int, str | None]] = (
             deque()
         )  # where a later member begins (None), or bytes are missing
+        self._dictionary = dictionary_of(file) if compression == "zstd" else None
         file.seek(start)
 
     def place(self) -> tuple[int, int]:
@@ -196,7 +197,7 @@ class Members:
     def seek_member(self, opens: Callable[[bytes], bool]) -> None:
         """Before anything is read: go to the next member whose content begins as `opens` says, or to the end."""
         while True:
-            found = next_member(self._raw, str(self.compression), opens)
+            found = next_member(self._raw, str(self.compression), opens, self._dictionary)
             keep = self._raw[found:] if found >= 0 else self._raw[-HEAD:]
             self._raw_at += len(self._raw) - len(keep)
             self._raw = keep
@@ -277,7 +278,7 @@ class Members:
         self._raw, self._raw_at = self._raw[size:], self._raw_at + size
 
     def _begin(self) -> None:
-        self._object = decompressor(str(self.compression))
+        self._object = decompressor(str(self.compression), self._dictionary)
         self._starts.append((self._filled, self._raw_at))
         self._breaks.append((self._filled, None))
 
@@ -299,7 +300,7 @@ class Members:
         self._raw, self._raw_at = self._raw[1:], self._raw_at + 1
         while True:
             opens = self.opens if self._raw_at < again else None
-            found = next_member(self._raw, str(self.compression), opens)
+            found = next_member(self._raw, str(self.compression), opens, self._dictionary)
             if found >= 0:
                 self._raw, self._raw_at, self._end = self._raw[found:], self._raw_at + found, False
                 break
@@ -317,7 +318,7 @@ class Members:
         self._breaks.append((self._filled, why))
 
 
-def next_member(data: bytes, name: str, opens: Callable[[bytes], bool] | None = None) -> int:
+def next_member(data: bytes, name: str, opens: Callable[[bytes], bool] | None = None, dictionary: Any = None) -> int:
     """Distance to the next place where a member opens (with bytes that `opens` takes), -1 if there is none in `data`.
 
     What lies in the last `HEAD` bytes may need more of the file to be told.
@@ -325,7 +326,7 @@ def next_member(data: bytes, name: str, opens: Callable[[bytes], bool] | None = 
     at = -1
     while (at := data.find(MAGIC[name], at + 1)) >= 0:
         try:
-            first = decompressor(name).decompress(data[at : at + HEAD], LINE if opens else 64)
+            first = decompressor(name, dictionary).decompress(data[at : at + HEAD], LINE if opens else 64)
             if first and (opens is None or opens(first)):
                 return at
         except errors():

@@ -18,6 +18,7 @@ LOOKED_AT = 1000  # rows of a JSONL file
 class Naming:
     """Names of columns; None: looked for under its usual names. `keep` and `drop` choose of the users' own columns."""
 
+    id: str | None = None
     text: str | None = None
     url: str | None = None
     date: str | None = None
@@ -31,7 +32,9 @@ class Naming:
     @property
     def named(self) -> dict[str, str]:
         """option -> the column that it names, of those that were given."""
-        own = {f"--{one.name}-column": getattr(self, one.name) for one in fields(self)[:7]}
+        own = {
+            f"--{one.name}-column": getattr(self, one.name) for one in fields(self) if one.name not in ("keep", "drop")
+        }
         return {option: name for option, name in own.items() if name is not None}
 
     def refuse(self, there: Iterable[str], path: str) -> None:

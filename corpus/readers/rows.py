@@ -41,6 +41,8 @@ def record_of(row: dict[str, Any], naming: Naming) -> dict[str, Any]:
     lacking = next((name for name in naming.named.values() if name not in row), None)
     if lacking is not None:
         return {"error": f"the row has no column {lacking}"}
+    if naming.id is not None and row[naming.id] in (None, ""):
+        return {"error": f"no id: column {naming.id} is empty"}
     texts = (naming.text,) if naming.text is not None else TEXT_COLUMNS
     name = next((c for c in texts if row.get(c) is not None), None)
     markup = name is None and naming.text is None and row.get("html") is not None

@@ -16,6 +16,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..given_files import decoded
 from ..store.errors import RequestError
 from ..store.shards import filesystem
 from ..text.normalising import as_documents_are
@@ -51,13 +52,7 @@ def read_rows(
     if data.startswith(b"PAR1"):
         rows = list(_parquet(data, path, option))
     else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise RequestError(f"{option} {path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-        if "\0" in text:
-            raise RequestError(f"{option} {path} is no text: it holds zero bytes")
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        text = decoded(data, f"{option} {path}").replace("\r\n", "\n").replace("\r", "\n")
         if objects is None:
             objects = bare_name(path).endswith(OBJECTS)
         rows = list(_objects(text, path, option) if objects else _paragraphs(text, path))
@@ -92,7 +87,7 @@ def _objects(text: str, path: str, option: str) -> Iterator[TextRow]:
     if text.lstrip().startswith("["):
         try:
             whole = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RequestError(f"{option} {path} is not JSON: {error}") from error
         listed = [(f"{path} entry {number}", row) for number, row in enumerate(whole, 1)]
     else:

@@ -27,6 +27,7 @@ from .soundness import is_sound
 from .workspace import Workspace
 
 CATALOG = "catalog.duckdb"
+NO_ROW = "select null::varchar as id"
 EMPTY = {  # tables that answer queries before any stage has written them
     "documents": schema.DOCUMENTS,
     "decisions": schema.DECISIONS,
@@ -42,14 +43,24 @@ KINDS = {  # nested columns of those tables
 }
 
 
+MOST_FILES = 250_000  # of a table that a client of the catalog can be asked to list: a kilobyte of memory each
+
+
 def refresh_catalog(workspace: Workspace) -> None:
-    """Write the catalog anew from the manifests. Only local workspaces carry one; others are opened in memory."""
+    """Write the catalog anew from the manifests. Only local workspaces carry one; others are opened in memory.
+
+    DuckDB lists every file of a view whenever that is made or opened: where a table has more than `MOST_FILES`, the
+    views say so, and `gristmill sql` answers in their place.
+    """
     if not workspace.is_local:
         return
+    crowded = _crowded(workspace)
     with replacing(workspace.path(CATALOG)) as scratch, tempfile.TemporaryDirectory() as folder:
         made = os.path.join(folder, CATALOG)  # DuckDB cannot make a file below a folder with `?` in its name
         with duckdb.connect(made) as connection:
             for statement in view_statements(workspace):
+                if crowded:
+                    statement = _view(_name_of(statement), NO_ROW, crowded)
                 _make(connection, statement)
         shutil.copyfile(made, scratch)
 
@@ -153,7 +164,7 @@ def view_statements(workspace: Workspace, stale: bool = False) -> Iterator[str]:
         if made:
             yield _view(name, made, None)
         elif gone:
-            yield _view(name, "select null::varchar as id", why[gone[0]])
+            yield _view(name, NO_ROW, why[gone[0]])
     for name in EMPTY:
         if name in ("decisions", "failures"):
             continue
@@ -174,9 +185,25 @@ def _make(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
     try:
         connection.execute(statement)
     except duckdb.Error as error:
-        name = statement.split('"')[1]
         why = f"a file that this view reads is lost or damaged ({str(error).splitlines()[0]}); run: gristmill audit"
-        connection.execute(_view(name, "select null::varchar as id", why))
+        connection.execute(_view(_name_of(statement), NO_ROW, why))
+
+
+def _name_of(statement: str) -> str:
+    """The view that a statement makes."""
+    return statement.split('"')[1]
+
+
+def _crowded(workspace: Workspace) -> str:
+    """Why the catalog has no view of this workspace; "" where it has."""
+    for table in workspace.tables():
+        count = len(table.finished("the catalog").shards)
+        if count > MOST_FILES:
+            return (
+                f"{table.name}/ has {count:,} files, more than a catalog can list; "
+                f"run: gristmill sql --workspace {workspace.url}"
+            )
+    return ""
 
 
 def _view(name: str, select: str, stale: str | None) -> str:

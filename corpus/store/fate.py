@@ -188,13 +188,16 @@ def beside_documents(manifests: Mapping[str, Manifest]) -> Iterator[tuple[str, d
             found = {table: manifest.by_name.get(shard.name) for table, manifest in manifests.items()}
             yield shard.name, {t: (s.file, s.content, s.rows) for t, s in found.items() if s is not None}
         return
-    lists = {table: ShardList.of(manifest.shards) for table, manifest in manifests.items()}
-    names = documents.table["name"].combine_chunks()
-    places = {t: pc.index_in(names, value_set=own.table["name"].combine_chunks()) for t, own in lists.items()}
+    columns = {  # held here: a list that lies in parts may be forgotten and read again between two blocks
+        table: ShardList.of(manifest.shards).table.select(["name", "file", "content", "rows"])
+        for table, manifest in manifests.items()
+    }
+    names = columns[BEFORE]["name"].combine_chunks()
+    places = {t: pc.index_in(names, value_set=own["name"].combine_chunks()) for t, own in columns.items()}
     for at in range(0, len(documents), BLOCK):
         blocks = {}
-        for table, own in lists.items():
-            rows = own.table.select(["file", "content", "rows"]).take(places[table].slice(at, BLOCK))
+        for table, own in columns.items():
+            rows = own.select(["file", "content", "rows"]).take(places[table].slice(at, BLOCK))
             blocks[table] = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
         for row, name in enumerate(names.slice(at, BLOCK).to_pylist()):
             yield name, {t: (f, digest_text(c), n) for t, own in blocks.items() for f, c, n in (own[row],) if f}

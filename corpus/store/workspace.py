@@ -37,7 +37,7 @@ from .commits import (
 )
 from .errors import RequestError, WorkspaceError
 from .lists.parts import PARTS
-from .lists.shards import ShardList, files_beyond
+from .lists.shards import ShardList, facts_of, files_beyond
 from .puts import Conflict, Version, put, put_if, read
 from .shards import Shard, checksum, filesystem, read_batches, replacing
 from .soundness import NAMED
@@ -298,10 +298,12 @@ class Workspace:
     def _strays(self, commit: Commit, table: str) -> set[str]:
         """Files of ours in a table's folder that no commit names."""
         shards = commit.tables[table].shards
-        there = {f for f in self.table(table).listed() if NAMED.fullmatch(f) or TEMPORARY.fullmatch(f)}
-        there -= _files_among(there, table, commit) | {shard.name for shard in _named(table, shards)}
+        there = self.table(table).listed()
+        _discard(there, table, commit)  # first: what is left is little
+        there = {file for file in there if NAMED.fullmatch(file) or TEMPORARY.fullmatch(file)}
+        there -= {shard.name for shard in _named(table, shards)}
         for own in self.kept() if there else ():
-            there -= _files_among(there, table, own)
+            _discard(there, table, own)
         return there
 
     def retire(self, stage: str) -> bool:
@@ -330,6 +332,13 @@ def _named(table: str, shards: Sequence[Shard]) -> list[Shard]:
 def _within(files: set[str], table: str) -> set[str]:
     """Names of those files that lie in a table's folder."""
     return {file.rpartition("/")[2] for file in files if file.rpartition("/")[0] == table}
+
+
+def _discard(names: set[str], table: str, commit: Commit) -> None:
+    """Take out the names of files that a commit has in a table."""
+    shards = commit.tables[table].shards if table in commit.tables else ()
+    for _, file, _ in facts_of(shards):
+        names.discard(file)
 
 
 def _files_among(names: set[str], table: str, commit: Commit) -> set[str]:

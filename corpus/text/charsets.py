@@ -88,6 +88,50 @@ def decoded_as_declared(body: bytes, name: str | None) -> str | None:
     return None
 
 
+def fits(body: bytes, label: str | None) -> bool:
+    """Whether the bytes can be text in the charset that a label means: all but one character in fifty of it."""
+    name = codec_of(label)
+    if name is None or decoded_as_declared(body, name) is not None:
+        return name is not None
+    text = body.decode(name, "replace")
+    return text.count("\ufffd") * 50 <= len(text)
+
+
+def detected(body: bytes) -> str | None:
+    """The charset that bytes look like which are no UTF-8; None where that cannot be told.
+
+    Korean looks like UTF-8 to the detector of resiliparse.
+    """
+    found = detect_encoding(body)
+    if codec_of(found) != "utf-8":
+        return found
+    beyond = [char for char in body[:SAMPLE].decode("cp949", "replace") if char > "\x7f"]
+    korean = sum("\uac00" <= char <= "\ud7a3" for char in beyond)
+    return "cp949" if korean >= 10 and korean * 5 >= 4 * len(beyond) else None
+
+
+SAMPLE = 64 << 10  # bytes by which a charset or binary data are told
+
+
+def nearly_utf8(body: bytes) -> str | None:
+    """The text of UTF-8 with a few damaged characters among many of several bytes, each replaced; None for all others.
+
+    Other charsets than UTF-8 that are read as such are damaged at nearly every character beyond ASCII.
+    """
+    text = body.decode("utf-8", "replace")
+    damaged = text.count("\ufffd")
+    longer = _longer(body) - damaged
+    return text if longer >= 20 and damaged * 50 <= longer else None
+
+
+def _longer(body: bytes) -> int:
+    """Bytes that would begin a character of several bytes in UTF-8."""
+    return len(body.translate(None, _BELOW_LEADS))
+
+
+_BELOW_LEADS = bytes(range(0xC0))
+
+
 def marked_or_wide(body: bytes, charset: str | None) -> str | None:
     """The text of bytes whose mark, or whose declared wide or 7-bit charset, says more than that they are valid UTF-8;
     None for all others."""
@@ -112,7 +156,7 @@ def decode_text(body: bytes, charset: str | None = None) -> str | None:
     """A plain text file as text, None where it is binary."""
     text = marked_or_wide(body, charset)
     if text is None:
-        text = body.decode() if is_utf8(body) else _by_charset(body, charset)
+        text = body.decode() if is_utf8(body) else nearly_utf8(body) or _by_charset(body, charset)
     return None if text is None or "\0" in text else text
 
 
@@ -123,13 +167,15 @@ def _by_charset(body: bytes, charset: str | None) -> str | None:
         return text
     if name is not None:
         text = body.decode(name, "replace")
-        if text.count("\ufffd") * 50 <= len(text):
-            return text
-    sample = body[: 64 << 10]
+        damaged = text.count("\ufffd")
+        if damaged * 50 <= len(text):
+            few = name == "utf-8" and damaged > _longer(body) - damaged  # too few letters to tell another charset by
+            return body.decode("cp1252", "replace") if few else text
+    sample = body[:SAMPLE]
     odd = sum(byte < 32 and byte not in (9, 10, 12, 13, 27) for byte in sample)
     if odd > len(sample) // 1000:
         return None
-    found = codec_of(detect_encoding(body)) or "cp1252"
+    found = codec_of(detected(body)) or "cp1252"
     text = decoded_as_declared(body, found)
     if text is None:
         damaged = body.decode("utf-8", "replace")

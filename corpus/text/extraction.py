@@ -20,7 +20,7 @@ from ..markdown.rendering import render_markdown
 from ..metadata.page import Sent, Stated, head_metas, stated
 from ..store.errors import MissingExtra, unknown_name
 from .blocks import segment
-from .charsets import codec_of, decoded_as_declared, marked_or_wide, mend
+from .charsets import codec_of, decoded_as_declared, detected, fits, marked_or_wide, mend, nearly_utf8
 from .content import is_content
 from .data_tables import settle_tables
 from .formulas import cut_out, restore
@@ -49,7 +49,8 @@ def check_engine(name: str) -> None:
 
 
 def page_bytes(body: bytes, charset: str | None) -> bytes:
-    """A page as UTF-8. Valid UTF-8 is UTF-8 whatever is declared; else the declared or the detected charset."""
+    """A page as UTF-8. Valid UTF-8, or such with a few damaged letters, is UTF-8 whatever is declared; else the charset
+    that is declared, or that the page states, where its bytes can be text in it; else the one that they look like."""
     wide = marked_or_wide(body, charset)
     if wide is not None:
         return wide.replace("\0", "").encode()
@@ -58,7 +59,10 @@ def page_bytes(body: bytes, charset: str | None) -> bytes:
     declared = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
     if charset and not declared and (other := decoded_as_declared(body, codec_of(charset))) is not None:
         return other.replace("\0", "").encode()  # a charset that the Encoding Standard does not know
-    found = declared or detect_encoding(body, from_html_meta=True) or "utf-8"
+    if (damaged := nearly_utf8(body)) is not None:
+        return damaged.replace("\0", "").encode()
+    stated = declared if fits(body, declared) else detect_encoding(body, from_html_meta=True)
+    found = (stated if fits(body, stated) else detected(body)) or "utf-8"
     text = bytes_to_str(body, found, errors="replace", fallback_encodings=("utf-8", "cp1252"))
     return text.replace("\0", "").encode("utf-8", "replace")
 

@@ -9,7 +9,7 @@ import os
 import yaml
 
 from ...corpus.store.errors import RequestError
-from .frame import Export, ExportJob, begin, positive, spans, used_domains, write_text
+from .frame import Export, ExportJob, begin, positive, say_phases_begin_anew, spans, used_domains, write_text
 from .rows import fixed_rows
 from .token_files import write_mds
 
@@ -34,7 +34,7 @@ def export(job: ExportJob) -> Export:
                     "streams": streams,
                     "epoch_size": samples,
                     "shuffle": True,
-                    "shuffle_seed": job.seed,
+                    "shuffle_seed": job.seed + span.number - 1,  # the same one would begin with the same samples
                     "batching_method": "random",
                     "max_seq_len": seq_len,
                 },
@@ -46,6 +46,9 @@ def export(job: ExportJob) -> Export:
         }
         write_text(job, made, f"phase-{span.number}.yaml", yaml.safe_dump(content, sort_keys=False))
         made.add(shares, shares, shares)
+    if len(job.recipe.phases) > 1:
+        made.notes.append("llm-foundry has no phases: run each file from the last checkpoint")
+        say_phases_begin_anew(job, made, fresh=True)
     if job.workspace is not None:
         for name in used_domains(job):
             source = job.tokens(name)

@@ -301,6 +301,33 @@ def say_small_tables(job: ExportJob, export: Export) -> None:
         )
 
 
+def say_phases_begin_anew(job: ExportJob, export: Export, fresh: bool) -> None:
+    """Note what later phases read again, where the trainer begins every phase at the start of its sources.
+
+    fresh  in another order for each phase, so that what was read before comes back by chance; else the same tokens
+           come first in every phase
+    """
+    before: dict[str, list[float]] = {}
+    begin, said = 0.0, []
+    for number, phase in enumerate(job.recipe.phases, 1):
+        for name, share in positive(phase).items():
+            own = share * (phase.until - begin) * job.recipe.total_tokens / job.recipe.domains[name].tokens_available
+            read = before.setdefault(name, [])
+            unread = math.prod(1 - min(1.0, epochs) for epochs in read) if fresh else 1 - min(1.0, max(read, default=0))
+            again = min(own, 1.0) * (1 - unread) if fresh else min(own, 1.0, max(read, default=0.0))
+            needed = min(own, max(0.0, sum(read) + own - max(1.0, sum(read))))  # also by one that reads on
+            if again > needed + 0.01 * own:
+                said.append(f"{again / own:.0%} of what phase {number} reads of {name}")
+            read.append(own)
+        begin = phase.until
+    if said:
+        order = "in another order" if fresh else "in the same order"
+        export.notes.append(
+            f"{export.trainer} begins its sources anew in every phase, {order}: {', '.join(said)} was read before, "
+            f"while part of it is never read; gristmill train reads on"
+        )
+
+
 def write_text(job: ExportJob, export: Export, name: str, text: str) -> str:
     """Write a settings file of the export."""
     path = job.path(name)

@@ -2,12 +2,14 @@
 
 levanter gives each source int(weight * block) sequences of a block and the remainder to the largest: with the usual
 block of 2,048 a share under 1/2048 silently becomes nothing. The block is chosen so that every share is realised
-within one per cent, up to its limit of 65,535; stages start on block boundaries, and shares beyond that are refused.
+within one per cent, up to its limit of 65,535, and so that stages start on its boundaries where one does; shares beyond
+that are refused.
 """
 
 import gzip
 import json
 import os
+from collections.abc import Sequence
 
 import yaml
 
@@ -31,12 +33,18 @@ def faithful(shares: dict[str, float], block: int) -> bool:
     return all(abs(counts[name] / block - share) <= TOLERANCE * share for name, share in shares.items())
 
 
-def choose_block(phases: list[dict[str, float]], batch: int) -> int:
-    """The smallest multiple of the batch, from the usual block up, that realises every phase's shares."""
-    first = -(-USUAL_BLOCK // batch) * batch
-    for block in range(first, LARGEST_BLOCK + 1, batch):
-        if all(faithful(shares, block) for shares in phases):
-            return block
+def choose_block(phases: list[dict[str, float]], batch: int, starts: Sequence[int] = (), shortest: int = 0) -> int:
+    """The smallest multiple of the batch, from the usual block up and then from there down, that realises every phase's
+    shares: one at which all phases can start, if there is one, else one that the shortest phase holds.
+
+    starts    steps at which later phases begin; shortest: steps of the shortest phase, 0 for a run of one
+    """
+    first = -(-USUAL_BLOCK // batch)
+    blocks = [*range(first, LARGEST_BLOCK // batch + 1), *range(first - 1, 0, -1)]  # in steps
+    exact = [steps for steps in blocks if not any(start % steps for start in starts)]
+    for steps in (*exact, *(steps for steps in blocks if not shortest or steps <= shortest)):
+        if all(faithful(shares, steps * batch) for shares in phases):
+            return steps * batch
     smallest = min(share for shares in phases for share in shares.values())
     raise RequestError(
         f"levanter counts whole sequences in blocks of at most {LARGEST_BLOCK}; a share of {smallest:.3g} cannot be "
@@ -50,7 +58,8 @@ def export(job: ExportJob) -> Export:
     if len({span.phase.seq_len for span in phases}) > 1:
         raise RequestError("levanter has one sequence length a run, and the phases differ in it")
     shares = [positive(span.phase) for span in phases]
-    block = choose_block(shares, job.batch)
+    begins = [span.begin for span in phases[1:]]
+    block = choose_block(shares, job.batch, begins, min(span.steps for span in phases) if begins else 0)
     steps_per_block = block // job.batch
     names = used_domains(job)
     stages = []

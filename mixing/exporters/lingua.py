@@ -15,6 +15,7 @@ from .frame import (
     begin,
     document_weights,
     positive,
+    say_phases_begin_anew,
     say_small_tables,
     spans,
     token_shares,
@@ -43,6 +44,12 @@ def export(job: ExportJob) -> Export:
         write_text(job, made, f"phase-{span.number}.yaml", yaml.safe_dump(content, sort_keys=False))
         made.add(shares, scaled, token_shares(job.recipe, weights))
     made.notes.append(f"batch_size is the batch of all processes: divide {job.batch} by their number")
+    if len(job.recipe.phases) > 1:
+        made.notes.append(
+            "a checkpoint of lingua holds the sources and weights it was made with and goes on with those: start each "
+            "later phase in a dump_dir of its own, with checkpoint.init_ckpt_path"
+        )
+        say_phases_begin_anew(job, made, fresh=False)
     say_small_tables(job, made)
     if job.workspace is not None:
         for name in used_domains(job):

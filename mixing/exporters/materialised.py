@@ -13,23 +13,25 @@ import pyarrow.parquet as pq
 
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import replacing
-from .frame import Export, ExportJob, begin, need_held_out, used_domains
+from .frame import RANKS, Export, ExportJob, begin, need_held_out, used_domains
 from .rows import MixedStream
 from .token_files import write_litdata, write_modded, write_nanogpt
 
 MODDED_TOKENS = 100_000_000  # of a file
+MODDED_AHEAD = 2  # a step is read only where the file has one token more than its targets
 NANOCHAT_CHARS = 250_000_000
 NANOCHAT_GROUP = 1024
 
 
-def stream(job: ExportJob) -> tuple[MixedStream, Iterator[tuple[str, np.ndarray]]]:
-    """The stream of the whole run, and its documents in order."""
+def stream(job: ExportJob, total: int | None = None) -> tuple[MixedStream, Iterator[tuple[str, np.ndarray]]]:
+    """The stream of the whole run, of the recipe's tokens or of `total`, and its documents in order."""
+    tokens = total or job.recipe.total_tokens
     mixed = MixedStream({name: job.tokens(name) for name in used_domains(job)}, job.seed)
 
     def documents() -> Iterator[tuple[str, np.ndarray]]:
         done = 0
         for phase in job.recipe.phases:
-            upto = round(phase.until * job.recipe.total_tokens)
+            upto = round(phase.until * tokens)
             yield from mixed.take(phase.shares, upto - done)
             done = upto
 
@@ -51,22 +53,36 @@ def nanogpt(job: ExportJob) -> Export:
 def modded(job: ExportJob) -> Export:
     made = _begin(job, "modded_nanogpt")
     need_held_out(job, made)
-    mixed, documents = stream(job)
-    size = min(MODDED_TOKENS, -(-job.recipe.total_tokens // 2))  # its loader wants two training files at least
-    for number, part in enumerate(_chunks((tokens for _, tokens in documents), size), 1):
+    step = job.batch * job.recipe.phases[0].seq_len
+    steps = round(job.recipe.total_tokens / step)
+    if steps < 2:  # its loader wants two training files at least
+        raise RequestError(
+            f"modded-nanogpt reads two files of a step at least, and {job.recipe.total_tokens} tokens are fewer than "
+            f"two steps of {job.batch} sequences of {job.recipe.phases[0].seq_len}; lower --batch"
+        )
+    mixed, documents = stream(job, steps * step + MODDED_AHEAD)
+    size = step * min(max(1, MODDED_TOKENS // step), -(-steps // 2))
+    for number, part in enumerate(_chunks((tokens for _, tokens in documents), size, ahead=MODDED_AHEAD), 1):
         name = f"gristmill_train_{number:06d}.bin"
         write_modded(job.path(name), part, _vocabulary(job))
         made.files.append(name)
     write_modded(job.path("gristmill_val_000000.bin"), np.concatenate(list(_heldout(job))), _vocabulary(job))
     made.files.append("gristmill_val_000000.bin")
+    made.notes.append(
+        f"the files hold {steps} steps of {step} tokens for a loader that reads on (align_to_bos=False); one that "
+        f"begins at documents skips what is longer than its max_seq_len, and stops where the files end"
+    )
     return _finish(job, made, mixed)
 
 
 def litdata(job: ExportJob) -> Export:
     made = _begin(job, "litdata")
-    seq_len = job.recipe.phases[0].seq_len
+    lengths = sorted({phase.seq_len for phase in job.recipe.phases})
+    if len(lengths) > 1:
+        raise RequestError(f"litdata reads blocks of one length, and the phases have {lengths}; export two recipes")
+    seq_len = lengths[0]
     need_held_out(job, made, seq_len + 1)
-    mixed, documents = stream(job)
+    mixed, documents = stream(job, job.recipe.total_tokens // seq_len * (seq_len + 1))  # a block has one token more
     blocks = _chunks((tokens for _, tokens in documents), seq_len + 1, whole=True)
     kind = job.tokens(used_domains(job)[0]).facts.dtype
     write_litdata(job.path("train"), blocks, kind)
@@ -95,6 +111,8 @@ def nanochat(job: ExportJob) -> Export:
         number += 1
     held = [row["text"] for name in used_domains(job) for row in job.texts(name, "heldout")]
     made.files.append(_write_nanochat(job, number, held))
+    if len(held) < RANKS:
+        made.notes.append(f"nanochat gives each rank texts of its own and {len(held)} are held out: use no more ranks")
     made.notes.append("nanochat crops documents when it packs: long-document domains lose the most tokens")
     return _finish(job, made, mixed)
 
@@ -124,7 +142,7 @@ def _write_nanochat(job: ExportJob, number: int, rows: list[str]) -> str:
         pq.write_table(
             table,
             scratch,
-            row_group_size=NANOCHAT_GROUP,
+            row_group_size=max(1, min(NANOCHAT_GROUP, len(rows) // RANKS)),  # ranks take groups in turn
             use_dictionary=False,
             compression="zstd",
             compression_level=3,
@@ -149,19 +167,23 @@ def _heldout(job: ExportJob) -> Iterator[np.ndarray]:
         yield from (held.document(i) for i in range(held.documents))
 
 
-def _chunks(documents: Iterator[np.ndarray], size: int, whole: bool = False) -> Iterator[np.ndarray]:
-    """Documents end to end, in pieces of `size` tokens; the last may be shorter, or is left out (`whole`)."""
+def _chunks(documents: Iterator[np.ndarray], size: int, whole: bool = False, ahead: int = 0) -> Iterator[np.ndarray]:
+    """Documents end to end, in pieces of `size` tokens; the last may be shorter, or is left out (`whole`).
+
+    ahead  tokens that end a piece and begin the next one too; what is left in the end is no piece where it is no more
+    """
     held: list[np.ndarray] = []
     length = 0
     for document in documents:
         held.append(document)
         length += len(document)
-        if length >= size:
-            flat = np.concatenate(held)
-            for first in range(0, length - length % size, size):
-                yield flat[first : first + size]
-            held, length = [flat[length - length % size :]], length % size
-    if length and not whole:
+        if length >= size + ahead:
+            flat, first = np.concatenate(held), 0
+            while length - first >= size + ahead:
+                yield flat[first : first + size + ahead]
+                first += size
+            held, length = [flat[first:]], length - first
+    if length > ahead and not whole:
         yield np.concatenate(held)
 
 

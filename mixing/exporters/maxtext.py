@@ -5,7 +5,18 @@ integers with the smallest at 100; the realised shares are computed by that rule
 refuses them.
 """
 
-from .frame import Export, ExportJob, begin, document_weights, positive, spans, token_shares, used_domains, write_json
+from .frame import (
+    Export,
+    ExportJob,
+    begin,
+    document_weights,
+    positive,
+    say_small_tables,
+    spans,
+    token_shares,
+    used_domains,
+    write_json,
+)
 from .levanter import write_jsonl
 
 
@@ -30,6 +41,7 @@ def export(job: ExportJob) -> Export:
     made.notes.append("MaxText reads ArrayRecord files of documents; make them from the JSON lines under data/")
     if len(job.recipe.phases) > 1:
         made.notes.append("for the next phase resume with its JSON: MaxText reads the file anew at every start")
+    say_small_tables(job, made)  # a host reads every so manieth record
     if job.workspace is not None:
         for name in used_domains(job):
             write_jsonl(job, f"{name}.jsonl.gz", name)

@@ -1,7 +1,8 @@
 """Megatron-LM, and through the same files NeMo and Megatron-Bridge. Unit: fixed-length samples, that is tokens.
 
 Per phase an arguments file (`--data-args-path`) and a per-split JSON (`--per-split-data-args-path`); more than one
-phase also gets the iterations at which Megatron must save, exit and be started with the next file. Zero weights are
+phase also gets the iterations at which Megatron must save, exit and be started with the next file, under a seed of
+its own: with the same one it would begin every phase with the same samples. Zero weights are
 left out (Megatron asserts), as are held-out files without a document, which it cannot map; weights are plain decimals
 and paths are never numbers (its parser tells a weight from a path by trying). Refuses a share that would be less than
 one sample of its phase.
@@ -21,6 +22,7 @@ from .frame import (
     decimals,
     held_domains,
     positive,
+    say_phases_begin_anew,
     spans,
     used_domains,
     write_json,
@@ -49,6 +51,7 @@ def export(job: ExportJob) -> Export:
         write_json(job, made, f"phase-{span.number}.json", {"train": blend, "valid": valid, "test": []})
         made.add(shares, {name: float(text) for name, text in weights.items()}, shares)
     os.chmod(write_text(job, made, "run.sh", _driver(job, made)), 0o755)
+    say_phases_begin_anew(job, made, fresh=True)
     if any(span.phase.seq_len != phases[0].phase.seq_len for span in phases):
         made.notes.append("phases differ in --seq-length: run.sh passes each its own")
     if job.workspace is not None:
@@ -111,6 +114,6 @@ def _driver(job: ExportJob, made: Export) -> str:
             f'${{LAUNCHER:-torchrun}} "${{MEGATRON:-pretrain_gpt.py}}" "$@"{tokenizer} '
             f'--data-args-path "$here/phase-{span.number}.args" '
             f"--seq-length {span.phase.seq_len} --global-batch-size {job.batch} "
-            f"--train-iters {phases[-1].end}{transition} --seed {job.seed + 1}"
+            f"--train-iters {phases[-1].end}{transition} --seed {job.seed + span.number}"
         )
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ import os
 import yaml
 
 from ...corpus.store.errors import RequestError
-from .frame import Export, ExportJob, begin, positive, spans, used_domains, write_text
+from .frame import Export, ExportJob, begin, positive, say_phases_begin_anew, spans, used_domains, write_text
 from .token_files import write_raw
 
 
@@ -48,7 +48,7 @@ def export(job: ExportJob) -> Export:
         made.add(shares, shares, rounded_up(shares, requested, span.phase.seq_len))
     if len(recipe.phases) > 1:
         made.notes.append("one file per phase: start the next from the last checkpoint with its file")
-        made.notes.append("each phase reads its sources from their beginning: repetition is counted within a phase")
+        say_phases_begin_anew(job, made, fresh=False)
     if job.workspace is not None:
         for name in used_domains(job):
             source = job.tokens(name)

@@ -6,7 +6,17 @@ packed rows. Grain turns weights into integers with the smallest at 100; realise
 """
 
 from ...corpus.store.errors import RequestError, unknown_name
-from .frame import Export, ExportJob, begin, positive, say_small_tables, spans, used_domains, write_text
+from .frame import (
+    Export,
+    ExportJob,
+    begin,
+    positive,
+    say_phases_begin_anew,
+    say_small_tables,
+    spans,
+    used_domains,
+    write_text,
+)
 from .hf import write_texts
 from .maxtext import grain_proportions
 
@@ -116,6 +126,7 @@ def export(job: ExportJob) -> Export:
     made.notes.append("sources are sorted by name: torchtitan seeds them by place, so inserting one reseeds the later")
     if len(weights) > 1:
         made.notes.append("torchtitan has no phases: run each for its STEPS, from the last checkpoint")
+        say_phases_begin_anew(job, made, fresh=dialect == "main")  # the older one's seed shuffles the draw of sources
     say_small_tables(job, made)
     if job.workspace is not None:
         for name in used_domains(job):

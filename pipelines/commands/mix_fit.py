@@ -1,6 +1,7 @@
 """`gristmill mix fit`: fit a mixture on CSV files of mixtures and losses."""
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -109,7 +110,15 @@ def fit_lines(told: dict[str, Any]) -> str:
         lines.append(f"{name}: predicted {row['predicted']:.4f}, at most {row['at_most']:.4f} asked{kept}")
     shares = sorted(proposal["shares"].items(), key=lambda item: -item[1])
     lines += [f"  {name} {share:.4f}" for name, share in shares if share > 0]
-    gain = proposal["gain"]
-    proven = "" if gain["proven"] else "; the interval holds 0, so the gain is not proven"
-    lines.append(f"gain over the prior {gain['value']:.4f} [{gain['low']:.4f}, {gain['high']:.4f}]{proven}")
+    lines.append(gain_line(proposal["gain"]))
     return "\n".join(lines) + "\n"
+
+
+def gain_line(gain: Mapping[str, Any]) -> str:
+    """What the proposal gains over the prior, and whether that is proven; the prior itself may break the bounds."""
+    said = f"gain over the prior {gain['value']:.4f} [{gain['low']:.4f}, {gain['high']:.4f}]"
+    if gain["proven"]:
+        return said
+    if gain["high"] < 0:
+        return f"{said}; the fit holds the proposal to be worse than the prior, which need not keep to the bounds"
+    return f"{said}; the interval holds 0, so the gain is not proven"

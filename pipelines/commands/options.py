@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from ...corpus.plain_yaml import load_yaml
+from ...corpus.given_files import read_yaml
 from ...corpus.store.errors import RequestError
 from ..printing import printed
 
@@ -72,10 +70,7 @@ def settings_of(model: type[M], /, **values: Any) -> M:
 
 def settings_file(path: str) -> dict[str, Any]:
     """What a YAML file says of a stage's settings; the options of the command go before it."""
-    try:
-        content = load_yaml(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise RequestError(f"--settings {path} cannot be read: {error}") from error
+    content = read_yaml(path, f"--settings {path}")
     if not isinstance(content, dict):
         raise RequestError(f"--settings {path} must be a mapping of settings")
     return content

@@ -1,12 +1,14 @@
 """`gristmill opt-out`, `gristmill remove` and `gristmill language-model`."""
 
+import json as json_format
 import os
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from ...corpus.store.errors import RequestError
-from .options import JsonOption, WorkersOption, WorkspaceOption, open_workspace, runner_options, show
+from .options import JsonOption, RefitOption, WorkersOption, WorkspaceOption, open_workspace, runner_options, show
 
 RebuildOption = Annotated[
     bool, typer.Option(help="run every stage that made something from documents again, as it was run")
@@ -15,46 +17,118 @@ RebuildOption = Annotated[
 
 def opt_out(
     context: typer.Context,
-    entries: Annotated[list[str], typer.Argument(help="files with a list, or ids, URLs and hosts themselves")],
     workspace: WorkspaceOption,
+    entries: Annotated[
+        list[str] | None, typer.Argument(help="files with a list, or ids, URLs and hosts themselves")
+    ] = None,
+    robots: Annotated[
+        list[str] | None,
+        typer.Option(help="folder of WARC files, or table of records, whose robots.txt and other signals are applied"),
+    ] = None,
+    agents: Annotated[
+        str | None, typer.Option(help="--robots: product tokens, with commas; default: those who collect to train")
+    ] = None,
+    signals: Annotated[
+        str | None,
+        typer.Option(
+            help="--robots: robots, content-signal, content-usage, ai.txt, tdm, noai, noindex; default: all but noindex"
+        ),
+    ] = None,
+    then: Annotated[
+        bool, typer.Option("--then", help="--robots: what a site said when a page was captured, not what it said last")
+    ] = False,
+    text: Annotated[
+        list[str] | None, typer.Option(help="file with a text: documents that are near to it or hold it are removed")
+    ] = None,
+    similarity: Annotated[
+        float, typer.Option(min=0.05, max=1, help="--text: least Jaccard similarity, or share of the text that is held")
+    ] = 0.8,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list what would fall, and change nothing")] = False,
+    sign: Annotated[str | None, typer.Option(help="private SSH key that signs the head of the log of removals")] = None,
     rebuild: RebuildOption = True,
+    refit: RefitOption = False,
     json: JsonOption = False,
     workers: WorkersOption = 1,
 ) -> None:
     """Remove the documents of those who asked to be left out, now and in every later extraction.
 
-    What was removed, and why, is logged in removed/. Results of training made before are named, not touched.
+    What was removed, and why, is logged in removed/, and as keyed hashes in a chain under removals/. Tokenizers and
+    models stay as they are fitted unless --refit is given; results of training made before are named, not touched.
+    Documents that --robots or --text find stay out by their ids: run it again when the corpus has grown.
 
     Example: gristmill opt-out optout.txt example.org --workspace W
     """
-    from ...corpus.removals import parse, read_lines
-    from ..stages.opt_out import opt_out as honour
+    from ...corpus.given_files import given_lines, read_given
+    from ...corpus.removals import OptOut, parse
+    from ..removals.asked import found_by_signals, found_by_text
+    from ..removals.request import covered, remove_on_request
 
-    lines: list[str] = []
-    for entry in entries:
-        if os.path.isfile(entry):
-            lines += read_lines(entry)
-        else:
-            lines.append(entry)
-    asked = parse(lines, ", ".join(entries)[:80])
-    if not asked:
-        raise RequestError(f"{', '.join(entries)[:80]}: the list has no entry")
-    summary = honour(open_workspace(workspace), asked, runner_options(context, workers), quiet=json, rebuild=rebuild)
+    given = [bool(entries), bool(robots), bool(text)]
+    if sum(given) != 1:
+        raise RequestError("give a list of entries, or --robots, or --text: each is a request of its own in the log")
+    place = open_workspace(workspace)
+    why: dict[str, str] = {}
+    asked, about = OptOut(), []
+    if robots:
+        why, about = found_by_signals(place, robots, agents, signals, then)
+    elif text:
+        why, about = found_by_text(place, text, similarity, not dry_run)
+    else:
+        lines: list[str] = []
+        for entry in entries or ():
+            lines += given_lines(read_given(entry)) if os.path.isfile(entry) else [entry]
+        named = ", ".join(entries or ())[:80]
+        asked = parse(lines, named)
+        if not asked:
+            raise RequestError(f"{named}: the list has no entry")
+    kind = "robots" if robots else "text" if text else "list"
+    if dry_run:
+        _would_fall(covered(place, asked, why), about, json)
+        return
+    options = runner_options(context, workers)
+    summary = remove_on_request(place, asked, kind, options, why, json, rebuild, refit, sign) | {"about": about}
     show(summary, json)
     if not json:
-        typer.echo(f"opt-out: removed {summary['removed']:,} documents, rebuilt {', '.join(summary['rebuilt']) or '-'}")
-        for stage, why in summary["left"].items():
-            typer.echo(
-                f"opt-out: {stage} was not run again ({why}); run: gristmill {stage} --workspace {workspace} ..."
-            )
-        for table, rows in summary["holding"].items():
-            typer.echo(f"opt-out: {table}/ still holds {rows:,} rows of removed documents; run its stage again")
-        for place, command in summary["written"].items():
-            typer.echo(f"opt-out: {place} was written from documents that are no more; run: {command}")
-        if summary["stale"]:
-            typer.echo(f"opt-out: made from removed documents and left as they are: {', '.join(summary['stale'])}")
+        for line in (
+            *(f"{', '.join(f'{k} {v}' for k, v in row.items())}" for row in about),
+            *_done(summary, workspace),
+        ):
+            typer.echo(f"opt-out: {line}")
     if rebuild and (summary["left"] or summary["holding"] or summary["written"]):
         raise typer.Exit(1)  # removed text is still held somewhere
+
+
+def _would_fall(falling: dict, about: list, json: bool) -> None:
+    """What a request would remove."""
+    if json:
+        typer.echo(json_format.dumps({"dry_run": True, "documents": falling, "about": about}, default=str))
+        return
+    for row in about:
+        typer.echo(f"opt-out: {', '.join(f'{key} {value}' for key, value in row.items())}")
+    for id, row in sorted(falling.items(), key=lambda item: (item[1]["entry"], item[0])):
+        typer.echo(f"{id}  {row['url'] or '-'}  {row['entry']}")
+    typer.echo(f"opt-out: would remove {len(falling):,} documents")
+
+
+def _done(summary: dict, workspace: str) -> Iterator[str]:
+    """What was removed, and what still holds it, for a person."""
+    yield f"removed {summary['removed']:,} documents, rebuilt {', '.join(summary['rebuilt']) or '-'}"
+    if summary["log"]:
+        yield f"entry {summary['log']['number']} of the log of removals, {summary['log']['hash']}"
+    elif "://" in workspace and summary["removed"]:
+        yield "this removal is in removed/ alone: the log of removals is kept on local disks"
+    for one in summary["trained"]:
+        exactly = "read" if one["exact"] else "may have read"
+        count = "some" if one["documents"] is None else f"{one['documents']:,}"
+        yield f"the {one['kind']} {one['name']} {exactly} {count} of them"
+    for stage, why in summary["left"].items():
+        yield f"{stage} was not run again ({why}); run: gristmill {stage} --workspace {workspace} ..."
+    for table, rows in summary["holding"].items():
+        yield f"{table}/ still holds {rows:,} rows of removed documents; run its stage again"
+    for place, command in summary["written"].items():
+        yield f"{place} was written from documents that are no more; run: {command}"
+    if summary["stale"]:
+        yield f"made from removed documents and left as they are: {', '.join(summary['stale'])}"
 
 
 def remove(
@@ -71,7 +145,8 @@ def remove(
     """Remove inputs from a workspace: just what came from them, in every table.
 
     The files themselves are not touched and need not be there any more. A name without a slash is a source's, if there
-    is one. Tokenizers and models stay as they are fitted; recipes and runs made before are named, not touched.
+    is one. Tokenizers and models stay as they are fitted; recipes, runs and written folders made before are named, not
+    touched.
 
     Example: gristmill remove crawl/news.jsonl --workspace W --dry-run
     """
@@ -87,7 +162,9 @@ def remove(
             typer.echo(f"remove: {line}")
         for stage, why in summary.get("left", {}).items():
             typer.echo(f"remove: {stage} was not run again ({why}); run: gristmill {stage} --workspace {workspace} ...")
-    if summary.get("left"):
+        for out, command in summary.get("written", {}).items():
+            typer.echo(f"remove: {out} was written from documents that are no more; run: {command}")
+    if summary.get("left") or summary.get("written"):
         raise typer.Exit(1)  # something made from what was removed is still there
 
 

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from ...corpus import extensions
+from ...corpus.given_files import read_given
 from ...corpus.plain_yaml import RepeatedKey, load_yaml
 from ...corpus.planning.ledger import read_ledger
 from ...corpus.readers.inputs import resolve
@@ -188,11 +189,7 @@ def left_out(settings: RunFile) -> list[str]:
 
 def load_settings(path: str | Path) -> RunFile:
     """Read a settings file. RequestError for a missing file, YAML that is none, and every key or value that is off."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    values = parsed(text, str(path))
+    values = parsed(read_given(str(path)), str(path))
     values = {name: {} if value is None and name in records() else value for name, value in values.items()}
     mistakes: list[str] = []
     values = expanded(values, (), mistakes)

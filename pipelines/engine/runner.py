@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ...corpus.store.errors import NO_ROOM, RequestError, WorkspaceError
-from .beam import PipelineOptions, PipelineRunner, beam
+from .beam import PipelineOptions, PipelineRunner, beam, outside_of_ipython
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RunnerOptions:
 def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) -> None:
     """Build the graph on a fresh pipeline and run it to its end. Raises what a worker raised."""
     runner, arguments = _runner(options)
-    with _held_log() as log:
+    with _held_log() as log, outside_of_ipython():
         try:
             pipeline = beam.Pipeline(runner=runner, options=PipelineOptions(list(arguments)))
         except (ValueError, ImportError, AttributeError, TypeError) as error:

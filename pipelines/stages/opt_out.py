@@ -8,7 +8,7 @@ stale, not touched.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -45,19 +45,30 @@ Covers = Callable[[str, str | None], str | None]  # id, url -> the entry that co
 
 
 def opt_out(
-    workspace: Workspace, asked: OptOut, options: RunnerOptions, quiet: bool = False, rebuild: bool = True
+    workspace: Workspace,
+    asked: OptOut,
+    options: RunnerOptions,
+    quiet: bool = False,
+    rebuild: bool = True,
+    why: Mapping[str, str] | None = None,
+    refit: bool = True,
 ) -> dict[str, Any]:
     """Honour a list. Returns what was removed, which stages were run again, which results are stale for good, and which
-    places `write` wrote such documents to, with the command that takes them out."""
+    places `write` wrote such documents to, with the command that takes them out.
+
+    why    id -> what is told of documents that were found otherwise than by the list
+    refit  fit tokenizers and models anew, too; else they stay as they are, fitted with what was removed
+    """
     workspace.table("documents").finished("opt-out")
     with writing(workspace, "opt-out"):
-        removed = _remove(workspace, add_optout(workspace, asked))
+        ids = asked.ids | frozenset(why or ())
+        removed = _remove(workspace, add_optout(workspace, replace(asked, ids=ids)), dict(why or {}))
     gone = _gone(workspace)
     held = holding(workspace, gone)
     rebuilt: list[str] = []
     left: dict[str, str] = {}
     if rebuild and (removed or held):
-        rebuilt, left = _rebuilt(workspace, options, quiet)
+        rebuilt, left = _rebuilt(workspace, options, quiet, refit)
         held = holding(workspace, gone)
     stale = [table.name for table in workspace.tables() if table.name.split("/")[0] in ("mixture", "runs")]
     return {
@@ -75,26 +86,28 @@ def opt_out(
     }
 
 
-def _rebuilt(workspace: Workspace, options: RunnerOptions, quiet: bool) -> tuple[list[str], dict[str, str]]:
+def _rebuilt(
+    workspace: Workspace, options: RunnerOptions, quiet: bool, refit: bool
+) -> tuple[list[str], dict[str, str]]:
     """Run the stages again; replies that none of them asks for any more are forgotten."""
     cache = cache_path(workspace, None) if workspace.is_local else None
     if cache is not None:
         set_aside(cache)
-    rebuilt, left = rebuild_stages(workspace, options, quiet)
+    rebuilt, left = rebuild_stages(workspace, options, quiet, refit=refit)
     if cache is not None and not left:
         drop_aside(cache)
     refresh_catalog(workspace)
     return rebuilt, left
 
 
-def _remove(workspace: Workspace, whole: OptOut) -> int:
+def _remove(workspace: Workspace, whole: OptOut, why: dict[str, str]) -> int:
     """The next generation of extraction, without what the list covers. Documents removed."""
     held = workspace.commit_of(EXTRACT)
     assert held is not None
     before = _entries(workspace)
     changes = _Changes(workspace, held)
-    found = changes.without(whole.covers)
-    children = _children(workspace, {**before, **found})
+    found = changes.without(lambda id, url: why.get(id) or whole.covers(id, url))
+    children = children_of(workspace, {**before, **found})
     if children:
         found |= changes.without(lambda id, url: children.get(id))
     if found:
@@ -105,7 +118,7 @@ def _remove(workspace: Workspace, whole: OptOut) -> int:
     return len(found)
 
 
-def _children(workspace: Workspace, parents: dict[str, str]) -> dict[str, str]:
+def children_of(workspace: Workspace, parents: dict[str, str]) -> dict[str, str]:
     """id -> entry of the documents that were rewritten from removed ones."""
     if workspace.table("lineage").manifest() is None:
         return {}

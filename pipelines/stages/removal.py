@@ -34,6 +34,7 @@ from ..engine.stage import Plan
 from .extract.cutting import cut_shard
 from .extract.planned import Task, work_on
 from .extract.stage import TABLES, details
+from .write.stale import stale_places
 
 EXTRACT = "extract"
 PLACE = "plans/removal.json"  # names that were removed, until every stage followed
@@ -60,7 +61,8 @@ def remove(
     """Remove inputs by their places, their paths or the names of their sources.
 
     `again` runs every stage again that made something from documents; `dry_run` changes nothing and tells what would
-    go. Returns {files, documents, failures, shards: {dropped, cut}, rebuilt or would_run, left, stale}.
+    go. Returns {files, documents, failures, shards: {dropped, cut}, rebuilt or would_run, left, stale, written: places
+    that `write` wrote such documents to, with the command that takes them out}.
     """
     workspace.table("documents").finished("remove")
     if dry_run:
@@ -82,7 +84,8 @@ def remove(
     refresh_catalog(workspace)
     stale = [table.name for table in workspace.tables() if table.name.split("/")[0] in ("mixture", "runs")]
     counts = workspace.table("documents").finished("remove").counts
-    return told | {"rebuilt": rebuilt, "left": left, "stale": stale, "tables": {"documents": counts}}
+    found = {"rebuilt": rebuilt, "left": left, "stale": stale, "written": stale_places(workspace)}
+    return told | found | {"tables": {"documents": counts}}
 
 
 def _planned(workspace: Workspace, named: Sequence[str]) -> Removal:

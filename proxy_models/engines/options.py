@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from ...corpus.plain_yaml import load_yaml
+from ...corpus.given_files import read_yaml
 from ...corpus.store.errors import RequestError
 
 
@@ -40,13 +40,7 @@ class EngineOptions(BaseModel, frozen=True, extra="forbid"):
 
 def read_engine(file: str) -> dict[str, Any]:
     """Engine settings from a YAML file. RequestError for one that cannot be read or is no mapping."""
-    import yaml
-
-    try:
-        with open(file, encoding="utf-8") as opened:
-            read = load_yaml(opened.read())
-    except (OSError, yaml.YAMLError) as error:
-        raise RequestError(f"--engine {file} cannot be read: {error}") from error
+    read = read_yaml(file, f"--engine {file}")
     if not isinstance(read, dict):
         raise RequestError(f"--engine {file} holds {type(read).__name__}, not a mapping of settings")
     return read

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from ...corpus.given_files import read_given
 from ...corpus.plain_yaml import load_yaml
 from ...corpus.store.errors import RequestError, unknown_name
 from ...corpus.store.shards import fingerprint
@@ -58,11 +59,7 @@ def load_styles(names: Sequence[str], file: str | None = None) -> dict[str, Styl
     """The named styles, in order of names; the user's file may add styles and replace bundled ones."""
     known = bundled_styles()
     if file is not None:
-        try:
-            with open(file, encoding="utf-8") as opened:
-                known |= styles_of(opened.read(), file)
-        except OSError as error:
-            raise RequestError(f"--styles {file} cannot be read: {error}") from error
+        known |= styles_of(read_given(file, f"--styles {file}"), file)
     for name in names:
         if name not in known:
             raise unknown_name("style", name, known, file or "")

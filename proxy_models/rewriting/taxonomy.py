@@ -12,6 +12,7 @@ from importlib import resources
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from ...corpus.given_files import read_given
 from ...corpus.plain_yaml import load_yaml
 from ...corpus.store.errors import RequestError, unknown_name
 from ..engines.engine import Request
@@ -51,11 +52,7 @@ def load_taxonomies(names: Sequence[str], file: str | None = None) -> dict[str, 
     """The named taxonomies, in order of names."""
     known = dict(_bundled())
     if file is not None:
-        try:
-            with open(file, encoding="utf-8") as opened:
-                known |= _read(opened.read(), file)
-        except OSError as error:
-            raise RequestError(f"--taxonomies {file} cannot be read: {error}") from error
+        known |= _read(read_given(file, f"--taxonomies {file}"), file)
     for name in names:
         if name not in known:
             raise unknown_name("taxonomy", name, known, file or "")

@@ -90,3 +90,42 @@ def test_mended_text_can_be_written_and_changes_nothing_but_surrogates(text: str
 
 def test_a_lone_surrogate_becomes_one_replacement_and_a_pair_its_character():
     assert mend("a\ud83db\udc00c\ud83d\ude00d\ud83d") == "a\ufffdb\ufffdc\U0001f600d\ufffd"
+
+
+LOOKS = "koi8-r windows-1251 iso-8859-7 euc-kr shift_jis euc-jp gbk big5 windows-1255 windows-1256 iso-8859-2".split()
+
+
+@pytest.mark.parametrize("label", LOOKS)
+@pytest.mark.parametrize("declared", ["utf-8", None])
+def test_what_cannot_be_in_the_declared_charset_is_read_in_the_one_that_it_looks_like(label, declared):
+    text = next(text for other, text in reversed(DRAWN) if other == label) * 8
+    body = text.encode(label, "ignore")
+    text = body.decode(label)
+    assert decode_text(body, declared) == text
+    assert page_bytes(b"<p>" + body, declared).decode() == "<p>" + text
+    stated = b'<meta charset="' + label.encode() + b'"><p>'
+    assert page_bytes(stated + body, declared).decode().endswith("<p>" + text)
+
+
+@pytest.mark.parametrize("language", ["è una città più bella", "naïve café façade", "süß und größer"])
+def test_a_few_letters_of_latin_1_under_utf8_are_letters(language):
+    text = "A long line of words that are the same in every charset there is. " * 5 + language
+    assert decode_text(text.encode("latin-1"), "utf-8") == text
+    assert page_bytes(f"<p>{text}".encode("latin-1"), "utf-8").decode() == "<p>" + text
+
+
+@given(
+    st.integers(0, 3000), st.sampled_from([b"\xff", b"\xa0", b"\xd0", b""]), st.sampled_from([*LOOKS, "utf-8", None])
+)
+@settings(max_examples=100, deadline=None)
+def test_a_few_damaged_letters_make_no_other_charset_of_utf8(at, put, declared):
+    text = "Съешь же ещё этих мягких французских булок, да выпей чаю. " * 30
+    body = text.encode()
+    body = body[:at] + put + body[at + 1 :]
+    for got in (decode_text(body, declared), page_bytes(b"<p>" + body, declared).decode()[3:]):
+        assert got is not None
+        assert (
+            sum(a == b for a, b in zip(got, text, strict=False))
+            + sum(a == b for a, b in zip(reversed(got), reversed(text), strict=False))
+            >= len(text) - 4
+        )

@@ -114,3 +114,23 @@ def test_a_file_that_is_cut_short_or_damaged_is_told_and_its_rows_are_the_files_
     if "checksum" in pack or pack in ("gzip", "bzip2", "xz") or len(packed) == at:
         assert [one for one in whole if one not in texts] == []
     assert len(whole) == len(texts) or any(one.error for one in found)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_frames_are_read_by_the_dictionary_that_their_file_begins_with(tmp_path: Path, packed: bool):
+    rows = [row(f"The ferry left harbour {n} before the lamps were lit.") for n in range(400)]
+    dictionary = zstandard.train_dictionary(2000, rows)
+    pack = zstandard.ZstdCompressor(dict_data=dictionary)
+    frames = [pack.compress(one) for one in rows[:50]]
+    data = dictionary.as_bytes()
+    data = zstandard.compress(data) if packed else data
+    head = b"\x5d\x2a\x4d\x18" + len(data).to_bytes(4, "little") + data
+    assert [raw.error for raw in read(tmp_path / "a.zst", head + b"".join(frames))] == [None] * 50
+    frames[20] = frames[20][:-9] + bytes(9)
+    found = read(tmp_path / "b.zst", head + b"".join(frames))
+    assert sum(raw.error is None for raw in found) == 49
+    assert sum(raw.error is not None for raw in found) == 1
+    for lost in (b"", head[:8] + b"\0" * len(data)):  # no dictionary, another one
+        told = [raw.error for raw in read(tmp_path / "c.zst", lost + b"".join(frames))]
+        assert told
+        assert all(told)

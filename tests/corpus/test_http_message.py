@@ -42,13 +42,13 @@ ENCODERS = {
 }
 
 
-def chunked(data: bytes, sizes: list[int], end: bytes = b"0\r\n\r\n") -> bytes:
+def chunked(data: bytes, sizes: list[int], end: bytes = b"0\r\n\r\n", lines: bytes = b"\r\n") -> bytes:
     parts, at = [], 0
     for size in [*sizes, len(data)]:
         part = data[at : at + size]
         at += size
-        parts += [b"%x;name=value\r\n%s\r\n" % (len(part), part)] if part else []
-    return b"".join(parts) + end
+        parts += [b"%x;name=value%s%s%s" % (len(part), lines, part, lines)] if part else []
+    return b"".join(parts) + end.replace(b"\r\n", lines)
 
 
 def response(body: bytes, **fields: str) -> bytes:
@@ -63,13 +63,16 @@ def response(body: bytes, **fields: str) -> bytes:
     st.sampled_from([b"", b"\r\n", b"\n"]),
     st.sampled_from(["", "5", "999999", "none"]),
     st.booleans(),
+    st.sampled_from([b"\r\n", b"\n"]),
 )
 @settings(max_examples=250, deadline=None)
-def test_codings_in_any_order_with_any_stored_decoded_give_the_page(coded, sizes, chunks, stray, length, decoded):
+def test_codings_in_any_order_with_any_stored_decoded_give_the_page(
+    coded, sizes, chunks, stray, length, decoded, lines
+):
     body = PAGE
     for name in coded:
         body = body if decoded else ENCODERS[name][1](body)
-    body = chunked(body, sizes) if chunks == "yes" else body
+    body = chunked(body, sizes, lines=lines) if chunks == "yes" else body
     fields = {"Content_Type": "text/html", "Content_Length": length}
     if coded:
         fields["Content_Encoding"] = ", ".join(ENCODERS[name][0] for name in coded)
@@ -155,3 +158,23 @@ def test_a_coding_that_nobody_knows_is_refused_unless_the_body_is_text(coding: s
     if coding in ("compress", "dcb"):
         with pytest.raises(ValueError, match="it is not"):
             parse_response(response(b"\x1f\x9d\x90\0\1\2\3" * 50, Content_Encoding=coding), 1 << 20)
+
+
+@pytest.mark.parametrize("lines", [b"\r\n", b"\n"])
+def test_a_text_in_chunks_holds_none_of_their_lines_however_those_end(lines):
+    text = b"The ferry left the harbour before the lamps were lit.\n0\nNobody saw it go.\n"
+    for sizes in ([], [20], [1, 1, 30]):
+        body = chunked(text, sizes, lines=lines)
+        assert parse_response(response(body, Transfer_Encoding="chunked"), 1 << 20).body == text
+
+
+@pytest.mark.parametrize("first", ["100 Continue", "102 Processing", "103 Early Hints\r\nLink: </a.css>"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_reply_before_the_reply_is_none(first, times):
+    content = f"HTTP/1.1 {first}\r\n\r\n".encode() * times + response(PAGE, Content_Type="text/html")
+    got = parse_response(content, 1 << 20)
+    assert (got.status, got.content_type, got.body) == (200, "text/html", PAGE)
+    alone = parse_response(f"HTTP/1.1 {first}\r\n\r\n".encode(), 1 << 20)
+    assert alone.status == int(first[:3])
+    quoted = parse_response(response(b"HTTP/1.1 200 OK is the first line.", Content_Type="text/plain"), 1 << 20)
+    assert quoted.body == b"HTTP/1.1 200 OK is the first line."

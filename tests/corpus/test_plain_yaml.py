@@ -37,6 +37,14 @@ def test_a_name_that_stands_twice_is_refused():
 
 
 @pytest.mark.parametrize(
+    "text", ["[" * 10**5, "a: " + "9" * 5000, "!!int x", '!!int ""', "!!timestamp 2024-13-45", "!!float x"]
+)
+def test_what_cannot_be_held_is_no_yaml(text):
+    with pytest.raises(yaml.YAMLError):
+        load_yaml(text)
+
+
+@pytest.mark.parametrize(
     "threshold", ["yes", "no", "on", "true", "12:30", "0x1F", ".nan", ".inf", "{default: off}", "many"]
 )
 def test_a_threshold_that_is_no_number_is_refused_by_what_was_written(tmp_path, threshold):

@@ -53,6 +53,9 @@ SHAPES = {
     "one after another": lambda made: "".join(json.dumps(one) for one in made),
     "with commas between": lambda made: ",\n".join(json.dumps(one) for one in made),
     "with empty lines": lambda made: "\n\n \n".join(json.dumps(one) for one in made),
+    "with commas before": lambda made: "\n,".join(json.dumps(one) for one in made),
+    "a text sequence": lambda made: "".join(f"\x1e{json.dumps(one)}\n" for one in made),
+    "a text sequence over lines": lambda made: "".join(f"\x1e{json.dumps(one, indent=1)}\n" for one in made),
 }
 
 

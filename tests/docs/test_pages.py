@@ -4,6 +4,7 @@ what the benchmarks printed."""
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,14 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-execute, claims = module_of(DOCS / "execute.py"), module_of(DOCS / "claims.py")
+execute, claims, pictures, spelling = (
+    module_of(DOCS / f"{name}.py") for name in ("execute", "claims", "pictures", "spelling")
+)
 # options of other programs that pages name: Beam's runners, Dask, Dolma, our benchmarks
-OF_OTHERS = {"--dask_client_address", "--help", "--host", "--no-dashboard", "--nthreads", "--nworkers", "--port",
-             "--profile", "--project", "--region", "--rounds", "--taggers", "--temp_location", "--version"}  # fmt: skip
+OF_OTHERS = {"--constraint", "--dask_client_address", "--documents", "--experiment", "--help", "--host",
+             "--ignore_existing", "--no-dashboard", "--nthreads", "--nworkers", "--port", "--processes",
+             "--profile", "--project", "--region", "--rounds", "--taggers", "--temp_location",
+             "--tokenizer_name_or_path", "--version"}  # fmt: skip
 WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if "reference" not in path.parts]
 
 
@@ -94,15 +99,89 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "gristmill mix" in (tmp_path / "reference" / "commands.html").read_text()
 
 
-def test_every_link_between_files_leads_somewhere():
+LINKED = [*WRITTEN, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+REFERENCE = {"commands", "index", "library", "parts", "rules", "settings", "signals", "tables"}  # written at the build
+
+
+def heads(page: Path) -> set[str]:
+    """Anchors of a page, as GitHub and MyST make them of its headings."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head).strip().lower().replace(" ", "-") for head in found}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.stem)
+def test_every_link_of_a_page_leads_somewhere(page):
     lost = []
-    for page in [*WRITTEN, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
-        for target in re.findall(r"\]\(([^)#:]+\.(?:md|py|ipynb|yaml|svg|png))", page.read_text(encoding="utf-8")):
-            if "reference/" not in target and not (page.parent / target).exists():
-                lost.append(f"{page.name}: {target}")
+    for target in re.findall(
+        r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    ):
+        place, _, anchor = target.partition("#")
+        if target.startswith(("http:", "https:", "mailto:")):
+            continue
+        path = page.parent / place if place else page
+        if path.parent.name == "reference" and path.stem in REFERENCE:
+            continue
+        if not path.exists() or (anchor and anchor not in heads(path)):
+            lost.append(target)
     assert lost == []
 
 
-def test_every_image_has_a_text():
-    for page in [*WRITTEN, ROOT / "README.md"]:
-        assert "![](" not in page.read_text(encoding="utf-8"), page
+def test_the_pages_of_the_reference_are_those_that_links_may_name():
+    text = (DOCS / "reference.py").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"toctree\}.*?\n\n(.*?)```", text, re.DOTALL)
+    assert {*listed.split(), "index"} == REFERENCE
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.stem)
+def test_every_image_has_a_text_that_says_what_it_shows(page):
+    text = page.read_text(encoding="utf-8")
+    told = re.findall(r"!\[(.*?)\]\(", text, re.DOTALL)
+    for block in re.findall(r"^```\{(?:image|figure)\}.*?^```$", text, re.DOTALL | re.MULTILINE):
+        told += re.findall(r"^:alt: (.+)$", block, re.MULTILINE) or [""]
+    assert all(len(one.split()) >= 5 for one in told), told
+
+
+def test_the_pictures_are_what_the_code_draws_and_tell_it_in_words():
+    for name, drawn in (("house", pictures.house()), ("road", pictures.road())):
+        path = pictures.FOLDER / f"{name}.svg"
+        assert path.read_text(encoding="utf-8") == drawn, "run docs/pictures.py"
+        assert "<title" in drawn
+        assert "<desc" in drawn
+
+
+def test_the_picture_of_the_house_knows_every_room_and_the_road_every_stage_that_its_text_names():
+    page = (DOCS / "concepts" / "house-and-road.md").read_text(encoding="utf-8")
+    house, road = re.findall(r"^:alt: (.+)$", page, re.MULTILINE)
+    assert all(room in house for room in pictures.ROOMS if room != "gristmill")
+    stages = pictures.stages()
+    assert [
+        found for found in re.findall(r"\w+", road.partition(": ")[2].partition(", each")[0]) if found != "and"
+    ] == [record.name for record in stages]
+    deciding = re.findall(r"\w+", road.rpartition("writes. ")[2].lower())
+    assert [word for word in deciding if word not in ("and", "decide")] == [r.name for r in stages if r.decides]
+
+
+def test_no_word_of_a_page_is_misspelt():
+    assert list(spelling.findings()) == []
+
+
+def test_a_misspelt_word_is_found_and_code_is_left_alone():
+    found = spelling.words("A sentense with `tokn`, a [link](docs/pagge.md) and\n```\nbloc\n```\n")
+    assert {"sentense", "with", "link"} <= found
+    assert not {"tokn", "pagge", "bloc"} & found
+    assert spelling.SpellChecker().unknown(found) == {"sentense"}
+
+
+def test_the_extras_that_the_page_on_installing_names_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    page = (DOCS / "install.md").read_text(encoding="utf-8")
+    named = {name for row in re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    for job in (DOCS / "jobs").glob("*.md"):
+        named |= set(re.findall(r"'\.\[(\w+)\]'", job.read_text(encoding="utf-8")))
+    assert named
+    assert named <= set(extras)
+
+
+def test_each_job_says_what_has_to_be_installed():
+    for page in (DOCS / "jobs").glob("*.md"):
+        assert page.stem == "index" or "see [Install](../install.md)" in page.read_text(encoding="utf-8"), page

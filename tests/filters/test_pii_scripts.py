@@ -10,6 +10,7 @@ from gristmill.filters.pii import KINDS, find
 DATA = {
     "email": "jane.roe@example.org",
     "ip": "91.198.174.192",
+    "ip of version 6": "2a02:ec80:300:ed1a::1",
     "phone": "+49 30 901820",
     "iban": "DE89 3704 0044 0532 0130 00",
     "card": "4111 1111 1111 1111",
@@ -60,9 +61,9 @@ AROUND = [
 def test_data_are_found_beside_letters_of_every_script_and_inside_all_punctuation(script, kind):
     before, after = SCRIPTS[script]
     for around in AROUND:
-        piece = around.format(DATA[kind])
+        piece, named = around.format(DATA[kind]), kind.partition(" ")[0]
         for text in (f"{before}{piece}{after}", f"{piece}{after}", f"{before}{piece}", piece):
-            assert [(span.kind, text[span.start : span.end]) for span in find(text)] == [(kind, DATA[kind])], text
+            assert [(span.kind, text[span.start : span.end]) for span in find(text)] == [(named, DATA[kind])], text
 
 
 FORMS = [
@@ -72,6 +73,9 @@ FORMS = [
     ("card", "378282246310005", "{} exp 01/29"),
     ("card", "４１１１１１１１１１１１１１１１", "番号{}です"),
     ("ip", "2606:4700::6810:84e5", "the host is {}."),
+    ("ip", "2606:4700::6810:84e5", "IP:{}"),
+    ("ip", "2606:4700::6810:84e5", "[{}]:443"),
+    ("ip", "2606:4700::6810:84e5", "addressed:{}/64"),
     ("ip", "8.8.8.8", "http://{}/index"),
     ("ip", "91.198.174.192", "from {}:443,"),
     ("email", "info@müller.de", "an {} schreiben"),

@@ -117,7 +117,7 @@ def test_methods_are_the_commands_and_results_what_they_print(tmp_path: Path):
 def test_documents_come_in_the_form_that_is_asked_for(tmp_path: Path):
     rows = corpus(tmp_path / "a.jsonl", 6)
     ws = gm.Workspace(tmp_path / "w", quiet=True)
-    ws.extract(tmp_path / "a.jsonl", sandbox=False, language_model=None)
+    ws.extract([tmp_path / "a.jsonl"], sandbox=False, language_model=None)
     documents = ws.documents()
     assert len(documents) == 6
     assert documents.to_arrow()["extra"].to_pylist() == [{"id": row["id"], "quality": row["quality"]} for row in rows]

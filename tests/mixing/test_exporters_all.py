@@ -220,9 +220,10 @@ def test_modded_nanogpt_headers_count_the_tokens_and_phases_keep_their_order(tmp
         tokens = np.fromfile(folder / name, "<u2", offset=1024)
         assert list(header[:3]) == [20240520, 1, len(tokens)]
         parts.append(tokens)
-    both = np.concatenate(parts)
+    assert (parts[0][-2:] == parts[1][:2]).all()  # its loader asks for a token more than it reads of a file
+    both = np.concatenate([parts[0][:-2], parts[1]])
     bos = np.flatnonzero(both == 0)
-    assert len(both) == 150_000
+    assert len(both) == 586 * 8 * 32 + 2  # whole steps
     assert np.diff(bos[bos < 70_000]).mean() < np.diff(bos[bos > 80_000]).mean() / 5
 
 

@@ -92,7 +92,7 @@ def test_a_share_of_less_than_half_a_document_is_refused_by_its_name(load):
         load([RecipePhase(until=1.0, seq_len=32, shares=shares)], 1000)
 
 
-@pytest.mark.parametrize("to", ["lingua", "torchtitan"])
+@pytest.mark.parametrize("to", ["lingua", "torchtitan", "maxtext"])
 def test_tables_smaller_than_the_ranks_that_read_them_are_said(tmp_path, to):
     domains = {"few": (1000, 500.0), "many": (10**6, 500.0)}
     facts = {

@@ -11,6 +11,7 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.recipe import load_recipe
 from gristmill.mixing.swarm import match_target, plain, read_swarm
 from gristmill.pipelines.cli import main
+from gristmill.pipelines.commands.mix_fit import gain_line
 from gristmill.pipelines.commands.parsing import shares
 
 DOMAINS = ("a", "b", "c")
@@ -119,7 +120,7 @@ def test_a_bound_that_no_mixture_keeps_is_told_or_refused(tables, capsys):
         (["--target", "the_pile_z"], "no target"),
         (["--regressor", "gp_sqr"], "did you mean gp_sqrt"),
         (["--evaluate-mixtures", "x.csv"], "go together"),
-        (["--mixtures", "absent.csv"], "no file absent.csv"),
+        (["--mixtures", "absent.csv"], "absent.csv cannot be read: No such file"),
         (["--ceiling", "the_pile_a"], "expected NAME=NUMBER"),
     ],
 )
@@ -200,3 +201,14 @@ def test_a_fit_writes_its_plots_its_card_and_a_recipe_that_exporters_take(tmp_pa
     with pytest.raises(SystemExit) as ended:
         main([*ask, "--output", str(out), "--domains", domains])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.1, 0.3, "]"), (-0.1, 0.3, "the interval holds 0"), (0.0, 0.1, "the interval holds 0"),
+     (-0.1, 0.0, "the interval holds 0"), (-0.3, -0.1, "worse than the prior")],
+)  # fmt: skip
+def test_the_gain_is_said_to_be_proven_open_or_a_loss(low, high, said):
+    line = gain_line({"value": (low + high) / 2, "low": low, "high": high, "proven": low > 0})
+    assert said in line
+    assert ("holds 0" in line) == (low <= 0 <= high)

@@ -14,8 +14,9 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.mixing.proxies import open_pool
 from gristmill.mixing.recipe import load_recipe
-from gristmill.mixing.target_files import JUDGED, SEARCHED, halves, read_items
+from gristmill.mixing.target_files import JUDGED, SEARCHED, halves, read_items, trained_on
 from gristmill.mixing.target_names import target_entry, targets_of
+from gristmill.pipelines.audit import targets_trained_on
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
 from gristmill.pipelines.stages.mix.bounds import MixSettings, mix_inputs
@@ -170,3 +171,30 @@ def test_targets_are_checked_before_anything_runs(workspace, tmp_path, monkeypat
     questions(tmp_path / "long.jsonl")
     with pytest.raises(RequestError, match=message):
         mix_inputs(workspace, MixSettings.model_validate({**SETTINGS, "target": target}))
+
+
+def test_items_of_a_target_that_are_trained_on_are_found_and_told_by_audit(tmp_path, workspace):
+    from gristmill.mixing.exporters.frame import ExportJob
+    from gristmill.mixing.proxies import domain_facts
+    from gristmill.mixing.recipe import RecipePhase, make_recipe
+
+    phases = [RecipePhase(until=1.0, seq_len=32, shares={"long": 1.0})]
+    recipe = make_recipe(total_tokens=1000, domains=domain_facts(workspace, ["long"]), phases=phases)
+    seen = [row["text"] for row in itertools.islice(ExportJob(recipe, str(tmp_path), workspace).texts("long"), 3)]
+    own = [f"Nobody in the village had seen comet number {n} twice before the lamps were lit." for n in range(4)]
+    parts = [" ".join(text.split()[100:180]) for text in seen[1:]]  # out of the middle of documents
+    rows = [{"text": text} for text in [seen[0], *parts, *own]]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (one,) = trained_on(workspace, {"t": str(tmp_path / "t.jsonl")}).values()
+    assert (one.documents, one.exactly, one.nearly) == (7, 1, 3)
+    checked = {}
+    (finding,) = targets_trained_on(workspace, [str(tmp_path / "t.jsonl")], checked)
+    assert "3 of 7 items stand in training text" in finding.message
+    assert checked == {"items of targets": 7}
+    asked = [{"query": " ".join(part.split()[:60]), "choices": ["no", " ".join(part.split()[60:])], "gold": 1}
+             for part in parts]  # fmt: skip
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    (one,) = trained_on(workspace, {"q": str(tmp_path / "q.jsonl")}).values()
+    assert one.nearly == 2
+    (tmp_path / "n.jsonl").write_text(json.dumps({"text": own[0]}) + "\n")
+    assert not list(targets_trained_on(workspace, [str(tmp_path / "n.jsonl")], checked))

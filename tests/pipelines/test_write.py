@@ -1,5 +1,6 @@
 """Documents out: the rows that came in, in their own columns, text as the stages left it."""
 
+import contextlib
 import datetime
 import decimal
 import gzip
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gristmill.corpus.readers.inputs import Input
 from gristmill.corpus.removals import parse
@@ -21,16 +23,20 @@ from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings
 from gristmill.filters.settings import LineRules, Rule, RuleSet
 from gristmill.pipelines.audit import audit
+from gristmill.pipelines.cli import main
 from gristmill.pipelines.engine.invocation import Checking
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.dedup.stage import deduplicate
 from gristmill.pipelines.stages.extract.checks import check as check_extract
+from gristmill.pipelines.stages.extract.settings import COLUMNS
 from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
 from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.pipelines.stages.opt_out import opt_out
+from gristmill.pipelines.stages.removal import remove
 from gristmill.pipelines.stages.write.checks import check as check_write
 from gristmill.pipelines.stages.write.settings import WriteSettings
 from gristmill.pipelines.stages.write.stage import run_write
+from gristmill.pipelines.stages.write.stale import stale_places
 
 ONE = RunnerOptions()
 PROSE = (
@@ -250,6 +256,28 @@ def test_an_opt_out_names_the_places_that_still_hold_what_was_removed(tmp_path: 
     assert opt_out(workspace, parse(["h3.example"], "list"), ONE, quiet=True)["written"] == {}
 
 
+def test_a_removal_names_them_too_with_the_settings_that_they_were_written_by(tmp_path: Path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of(ord(name))))
+    workspace = Workspace(str(tmp_path / "w"))
+    extracted(workspace, tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    out = str(tmp_path / "out")
+    written(workspace, tmp_path / "out", domain=("test",), columns=("quality", "text"), shard_size=1500)
+    command = (
+        f"gristmill write {out} --format jsonl --domain test --columns quality --columns text --shard-size 1500 "
+        f"--workspace {workspace.url}"
+    )
+    assert "written" not in remove(workspace, [str(tmp_path / "a.jsonl")], ONE, quiet=True, dry_run=True)
+    with pytest.raises(SystemExit) as ended:
+        main(["remove", str(tmp_path / "a.jsonl"), "--workspace", workspace.url])
+    assert ended.value.code == 1
+    assert f"remove: {out} was written from documents that are no more; run: {command}" in capsys.readouterr().out
+    with contextlib.suppress(SystemExit):
+        main(command.split()[1:])
+    assert len(lines(tmp_path / "out")) == 8
+    assert stale_places(workspace) == {}
+
+
 def test_writing_goes_on_where_files_are_gone_and_follows_growth(tmp_path: Path):
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of(ord(name))))
@@ -284,6 +312,8 @@ def test_columns_are_chosen_left_out_and_refused_with_the_nearest_name(tmp_path:
         ({"text_column": "txt"}, "text"),
         ({"url_column": "metta"}, "meta"),
         ({"keep_columns": ("tag",)}, "tags"),
+        ({"drop_columns": ("qualty",)}, "quality"),
+        *(({f"{kind}_column": "qualty"}, "quality") for kind in COLUMNS),
     ):
         with pytest.raises(RequestError, match=f"did you mean {named}"):
             check_extract(Checking(ExtractSettings(inputs=inputs, **asked), workspace, {}))
@@ -307,6 +337,32 @@ def test_rows_that_lack_a_named_column_are_failures_and_domains_may_be_columns(t
         assert catalog.execute("select text, domain from documents").fetchall() == [(PROSE, "law")]
         errors = [error for (error,) in catalog.execute("select error from failures order by all").fetchall()]
     assert errors == ["column kind names no domain", "the row has no column txt"]
+
+
+def test_the_users_id_of_a_row_is_kept_whatever_else_is_and_a_row_without_one_is_a_failure(tmp_path: Path):
+    rows = [
+        {"key": "a-1", "text": PROSE, "k": 1},
+        {"key": 7, "text": PROSE + " Again.", "k": 2},
+        {"key": None, "text": PROSE},
+        {"key": "", "text": PROSE},
+        {"text": PROSE},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    workspace = Workspace(str(tmp_path / "w"))
+    asked = {"id_column": "key", "keep_columns": ("text",)}
+    counts = extracted(workspace, tmp_path / "a.jsonl", **asked)["tables"]["documents"]
+    assert (counts["kept"], counts["failed"]) == (2, 3)
+    written(workspace, tmp_path / "out")
+    found = [json.loads(line) for line in lines(tmp_path / "out")]
+    assert sorted(found, key=lambda row: str(row["key"])) == [
+        {"key": 7, "text": PROSE + " Again."},
+        {"key": "a-1", "text": PROSE},
+    ]
+    with open_catalog(workspace) as catalog:
+        errors = [error for (error,) in catalog.execute("select error from failures order by all").fetchall()]
+    assert errors == ["no id: column key is empty", "no id: column key is empty", "the row has no column key"]
+    with pytest.raises(ValidationError, match="column key is the id of a row, which is kept"):
+        ExtractSettings(id_column="key", drop_columns=("key",))
 
 
 def test_a_page_in_a_row_is_given_back_with_its_text_beside_it(tmp_path: Path):

@@ -1,6 +1,8 @@
 """Models that `gristmill train` trained score documents as well as proxies do."""
 
 import hashlib
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,6 +48,17 @@ def test_a_run_and_its_checkpoints_are_models_of_a_pair(trained):
     theirs = load_model(f"{run}/checkpoints/step-00000006")[0].state_dict()
     assert all(torch.equal(own[name], theirs[name]) for name in theirs)
     assert score(workspace, ScoreSettings(method="pair", models=models), RunnerOptions(), quiet=True)["skipped"]
+
+
+def test_a_model_that_reads_documents_behind_their_metadata_is_refused(trained):
+    _, run = trained
+    path = Path(run, "checkpoints", "step-00000006", "state.json")
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {"reading": {"document_mask": True, "metadata": False}}))
+    assert read_model(run, "late")
+    path.write_text(json.dumps(told | {"reading": {"document_mask": False, "metadata": True}}))
+    with pytest.raises(RequestError, match="ended on documents behind their metadata"):
+        read_model(run, "late")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

@@ -1,7 +1,5 @@
 """A checkpoint in the format of transformers computes what it computes here."""
 
-import json
-
 import pytest
 import torch
 
@@ -88,9 +86,9 @@ def test_another_tokenizer_a_folder_that_is_there_and_an_unknown_precision_are_r
 
 def test_the_card_says_how_the_model_read(tmp_path, tokenizer):
     trained(tmp_path / "run", tokenizer, n_heads=4, n_kv_heads=4)
-    state = json.loads((tmp_path / "run" / "state.json").read_text())
-    state["reading"] = {"document_mask": True, "metadata": True}
-    (tmp_path / "run" / "state.json").write_text(json.dumps(state))
+    model, optimiser, state = checkpoint.load(str(tmp_path / "run"))
+    reading = {"document_mask": True, "metadata": True}
+    checkpoint.save(str(tmp_path / "run"), model, optimiser, {**state, "reading": reading})
     export(str(tmp_path / "run"), str(tmp_path / "out"), tokenizer)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "attention stayed within documents" in card

@@ -266,6 +266,17 @@ def test_each_interval_is_kept_whatever_the_others_are(run, pool, held, tmp_path
     assert checkpoint.steps(f"{tmp_path}/checkpoints")[-1] == 20
 
 
+def test_targets_are_measured_where_no_text_is_held_out(run, pool, tmp_path):
+    def score(model):
+        return {"quiz": {"accuracy": 0.5}}
+
+    _, card = run(pool, {}, tmp_path, steps=8, evaluate_every=4, log_every=8, probe=score)
+    told = [line["step"] for line in read_metrics(f"{tmp_path}/metrics.jsonl") if "targets" in line]
+    assert told == [4, 8]
+    assert card["targets"] == {"quiz": {"accuracy": 0.5}}
+    assert card["bits_per_byte"] == {}
+
+
 def test_a_step_without_a_counted_token_has_no_loss_and_does_not_end_the_run(run, pool, held, tmp_path):
     silent = {"loss_weights": {"ones": 0.0, "twos": 0.0, "threes": 0.0}}
     for changes in ({}, {"reweighting": {"strategy": "linupper", "warmup": 0.0}}, {"z_loss": 0.1, "micro_tokens": 64}):

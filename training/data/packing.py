@@ -149,9 +149,9 @@ def fill_stream(rows, places, segments, starts, begins, stream, cut, masked, bos
             segment = np.searchsorted(starts, begins[doc], side="right") - 1
             tokens, base = segments[segment], begins[doc] - starts[segment]
             local, last = position - stream[doc], stream[doc + 1] - stream[doc]
-            quiet = 1 + masked[doc]  # local positions 1 .. quiet - 1 are prefix
+            quiet, shift = 1 + masked[doc], cut[doc]  # local positions 1 .. quiet - 1 are prefix
             while local < last and at <= length:
-                token = np.int64(tokens[base + (local + cut[doc] if local > 0 else 0)])
+                token = np.int64(tokens[base + (local + shift if local > 0 else 0)])
                 if at < length:
                     ids[r, at] = token
                     if len(documents):
@@ -194,19 +194,19 @@ def fill_pieces(
             doc = piece_doc[piece]
             segment = np.searchsorted(starts, begins[doc], side="right") - 1
             tokens, base = segments[segment], begins[doc] - starts[segment]
-            quiet = 1 + masked[doc]
+            quiet, shift, last = max(1 + masked[doc], fresh[piece]), cut[doc], lengths[doc]  # read once, not a token
             for j in range(size[piece]):
                 local = begin[piece] + j
-                if local == 0 or local == lengths[doc] or (j == 0 and not true_head):
+                if local == 0 or local == last or (j == 0 and not true_head):
                     token = np.int64(bos)
                 else:
-                    token = np.int64(tokens[base + local + cut[doc]])
+                    token = np.int64(tokens[base + local + shift])
                 if at < length:
                     ids[r, at] = token
                     if len(documents):
                         documents[r, at] = piece
                 if at > 0:
-                    targets[r, at - 1] = IGNORED if j == 0 or local < quiet or local < fresh[piece] else token
+                    targets[r, at - 1] = IGNORED if j == 0 or local < quiet else token
                 at += 1
         pad(r, at, bos, ids, targets, documents)
 

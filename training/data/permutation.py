@@ -54,6 +54,24 @@ def permute(i, n, key):  # int64 in [0, n), int64, uint64 -> int64 in [0, n)
 
 
 @compiled
+def unpermute(i, n, key):  # what permute undoes: unpermute(permute(i, n, key), n, key) == i
+    if n <= 1:
+        return np.int64(0)
+    half = np.uint64(1)
+    while (np.uint64(1) << (half + half)) < np.uint64(n):
+        half += np.uint64(1)
+    low = (np.uint64(1) << half) - np.uint64(1)
+    x = np.uint64(i)
+    while True:
+        left, right = x >> half, x & low
+        for r in range(ROUNDS):
+            left, right = right ^ (mix(left ^ derive(key, ROUNDS - 1 - r)) & low), left
+        x = (left << half) | right
+        if x < np.uint64(n):
+            return np.int64(x)
+
+
+@compiled
 def permute_all(n, key):  # the whole permutation, for tests and small tables
     out = np.empty(n, np.int64)
     for i in range(n):

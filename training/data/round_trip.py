@@ -28,8 +28,14 @@ REMOVE = {
 
 def lossless(text: str) -> bool:
     """Whether the tokenizer of this `tokenizer.json` gives every text back by construction: bytes are its alphabet, all
-    of them are in its vocabulary, and nothing is normalised or removed before."""
+    of them are in its vocabulary and merged, never looked up as words; nothing is normalised or removed before, and no
+    added token takes white space beside it."""
     told = json.loads(text)
+    model = told.get("model", {})
+    if model.get("type", "BPE") != "BPE" or model.get("end_of_word_suffix") or model.get("continuing_subword_prefix"):
+        return False
+    if any(token.get("lstrip") or token.get("rstrip") for token in told.get("added_tokens") or ()):
+        return False
     before = told.get("pre_tokenizer") or {}
     steps = before.get("pretokenizers", [before])
     kinds = {step.get("type") for step in steps}
@@ -37,7 +43,7 @@ def lossless(text: str) -> bool:
         return False
     if any(step.get("behavior") == "Removed" for step in steps):
         return False
-    vocabulary = told.get("model", {}).get("vocab", {})
+    vocabulary = model.get("vocab", {})
     return isinstance(vocabulary, dict) and set(pre_tokenizers.ByteLevel.alphabet()) <= vocabulary.keys()
 
 
@@ -65,7 +71,7 @@ def lost_bytes(before: str, after: str) -> int:
 
 
 def check_round_trip(text: str, tokenizer: Tokenizer, samples: Mapping[str, Sequence[str]], where: str) -> None:
-    """Refuse a tokenizer that loses text of a domain. samples: domain -> some of its texts."""
+    """Refuse a tokenizer that loses text of a domain, or of a target. samples: its name -> some of its texts."""
     measure, lossy = measure_of(text, tokenizer), []
     for domain, texts in sorted(samples.items()):
         encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)

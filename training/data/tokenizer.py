@@ -1,7 +1,8 @@
 """The tokenizer: byte-level BPE trained on a sample of the corpus, or any `tokenizer.json`.
 
 Training is deterministic: the sample is sorted, and merges of equal count are broken by token id. Text never becomes a
-special token: a document that contains the characters of `<|bos|>` is encoded as ordinary text.
+special token: a document that contains the characters of `<|bos|>` is encoded as ordinary text. A file's own
+truncation, padding and merge dropout are left out: a document is all of its tokens, the same ones each time.
 Refuses a tokenizer file in which no token can start a document.
 """
 
@@ -45,6 +46,10 @@ def load_tokenizer(text: str, where: str = "tokenizer") -> Tokenizer:
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    if getattr(
+        tokenizer.model, "dropout", None
+    ):  # merges left out at random are for training it: equal texts, equal tokens
+        tokenizer.model.dropout = None  # type: ignore[attr-defined]
     return tokenizer
 
 

@@ -21,10 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ....corpus.given_files import given_lines, read_given
 from ....corpus.store import fate
-from ....corpus.store.errors import RequestError, WorkspaceError, unknown_name
+from ....corpus.store.errors import WorkspaceError, unknown_name
 from ....corpus.store.schema import DECISIONS, DOCUMENTS
-from ....corpus.store.shards import filesystem, fingerprint, read_batches
+from ....corpus.store.shards import fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from ....filters.balancing import Concepts, cap_for_tail_share, count, draw, keeps
 from ...engine.chain import chain_before
@@ -66,12 +67,7 @@ def run_balance(
 
 def load_concepts(path: str) -> Concepts:
     """The concepts of a file; a RequestError where it cannot be read or holds none."""
-    fs, place = filesystem(path)
-    try:
-        with fs.open(place, "r", encoding="utf-8") as file:
-            return Concepts(str(file.read()).splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"--concepts {path}: {error}") from error
+    return Concepts(given_lines(read_given(path, f"--concepts {path}")))
 
 
 @lru_cache(maxsize=2)

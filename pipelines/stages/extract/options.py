@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from ....corpus.settings import Section
+
 
 class ExtractOptions(BaseModel, frozen=True, extra="forbid"):
     """Of the one input that a command line names; a settings file lists inputs, each with these."""
@@ -11,6 +13,9 @@ class ExtractOptions(BaseModel, frozen=True, extra="forbid"):
     source: str | None = Field(default=None, description="name of the input; default: of its file or folder")
     domain: str | None = Field(default=None, description="mixture unit of its documents; default: the source")
     format: str = Field(default="auto", description="warc, jsonl, parquet, arrow, html, text; auto goes by the name")
+    section: Section | None = Field(
+        default=None, description="kind of source, for cards: public-dataset, licensed, crawl, …; default: not declared"
+    )
 
 
 def gather(values: dict[str, Any], options: ExtractOptions) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ....corpus.planning.growth import Planned, extend
 from ....corpus.planning.ledger import Ledger, Lot, ledger_bytes, ledger_written, read_ledger, write_ledger
+from ....corpus.planning.sections import add_sections, declared, read_sections
 from ....corpus.readers.inputs import Source, resolved
 from ....corpus.store.commits import Commit
 from ....corpus.store.errors import RequestError, WorkspaceError
@@ -25,11 +26,13 @@ class Asked:
 
     named    (what was named, its files), in the order of the call
     before   the ledger as it was written down when this was planned, None where there was none
+    sections source -> section that the call declares
     """
 
     named: list[tuple[str, list[Source]]]
     planned: Planned
     before: bytes | None
+    sections: Mapping[str, str]
 
     @property
     def ledger(self) -> Ledger:
@@ -39,12 +42,14 @@ class Asked:
         """Write the ledger down, for whoever holds the workspace; WorkspaceError where another was faster."""
         if ledger_written(workspace) != self.before:
             raise WorkspaceError(f"another run added inputs to {workspace.url} meanwhile; run the command again")
-        if self.changes(workspace):
+        add_sections(workspace, self.sections)
+        if ledger_bytes(workspace, self.ledger) != self.before:
             write_ledger(workspace, self.ledger)
 
     def changes(self, workspace: Workspace) -> bool:
-        """Whether the ledger is another than the one that is written down."""
-        return ledger_bytes(workspace, self.ledger) != self.before
+        """Whether the ledger, or what sources are declared as, is another than what is written down."""
+        held = read_sections(workspace)
+        return ledger_bytes(workspace, self.ledger) != self.before or {**held, **self.sections} != held
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def planned(workspace: Workspace, settings: ExtractSettings) -> Asked:
     found = extend(workspace, read_ledger(workspace), ordered, settings.shard_bytes, settings.keep_versions)
     if not found.ledger.lots and not found.replaced:
         raise RequestError("no input was given, and the workspace has none to finish")
-    return Asked(named, found, before)
+    return Asked(named, found, before, declared(settings.inputs, named))
 
 
 def tasks(plan: Plan[ExtractSettings], ledger: Ledger) -> list[Work]:

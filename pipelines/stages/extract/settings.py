@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from ....corpus.languages.tags import COVERED
 from ....corpus.settings import OWN, File, Input
@@ -10,7 +10,7 @@ from ....corpus.settings import OWN, File, Input
 if TYPE_CHECKING:
     from ....corpus.readers.naming import Naming
 
-COLUMNS = ("text", "url", "date", "title", "language", "license", "domain")
+COLUMNS = ("id", "text", "url", "date", "title", "language", "license", "domain")
 
 
 class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
@@ -29,6 +29,10 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
         default=None,
         description="column of JSONL, Parquet and Arrow rows that holds the text; "
         "default: text, content, raw_content, body, else html",
+    )
+    id_column: str | None = Field(
+        default=None,
+        description="column that holds your own id of a row: kept whatever else is, and a row without one is a failure",
     )
     url_column: str | None = Field(default=None, description="column that holds the URL; default: url")
     date_column: str | None = Field(
@@ -70,4 +74,16 @@ class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
         from ....corpus.readers.naming import Naming
 
         names = {kind: getattr(self, f"{kind}_column") for kind in COLUMNS}
-        return Naming(**names, keep=self.keep_columns, drop=self.drop_columns)
+        return Naming(**names, keep=self.kept, drop=self.drop_columns)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The columns to keep, the id of a row among them; none: all."""
+        own = () if self.id_column is None or self.id_column in self.keep_columns else (self.id_column,)
+        return (*self.keep_columns, *own) if self.keep_columns else ()
+
+    @model_validator(mode="after")
+    def _id_is_kept(self) -> "ExtractSettings":
+        if self.id_column is not None and self.id_column in self.drop_columns:
+            raise ValueError(f"column {self.id_column} is the id of a row, which is kept; leave it out of drop_columns")
+        return self

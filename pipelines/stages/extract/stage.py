@@ -137,7 +137,7 @@ def process(plan: Plan[ExtractSettings], work: Work) -> Iterator[Report]:
         aside = Aside(failures, captures, tally)
         own = ColumnsWriter(
             lambda table, kind: stack.enter_context(plan.writer(table, lot.name, kind)),
-            plan.settings.keep_columns,
+            plan.settings.kept,
             plan.settings.drop_columns,
         )
         documents.write_rows(_documents(plan.settings, lot, aside, own, read_optout(plan.workspace)))
@@ -364,7 +364,7 @@ def run_asked(
 
 EXTRACT = Stage(
     "extract",
-    6,
+    7,
     TABLES,
     checked,
     graph,

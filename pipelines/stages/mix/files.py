@@ -19,6 +19,7 @@ from ....mixing.handover import same_mixtures, settled
 from ....mixing.proxies import ONLINE, domain_facts, fleet_flops
 from ....mixing.recipe import Evidence, Recipe, RecipePhase, Tokenizer, dump_recipe, make_recipe
 from ....mixing.tables import as_json, plain_values
+from ....mixing.target_files import trained_on
 from ....mixing.verdict import FITTED, TWO_PHASE, Choice, Decision, two_phase_predicted, validate
 from ....proxy_models.fleets.pool import TokenPool
 from ....training.data.overlap import held_out_overlap
@@ -211,7 +212,10 @@ def recipe_of(
         fresh=validation.get("fresh", {}),
         card=card,
         verdict=validation["verdict"],
-        overlap={name: vars(one) for name, one in held_out_overlap(plan.workspace).items() if name in pool.names},
+        overlap={
+            **{name: vars(one) for name, one in held_out_overlap(plan.workspace).items() if name in pool.names},
+            **{name: vars(one) for name, one in trained_on(plan.workspace, plan.settings.target_files).items()},
+        },
     )
     return make_recipe(
         name=f"{len(pool.names)} domains",

@@ -274,7 +274,7 @@ def write(items: Iterator[Any], plan: Plan) -> Iterator[Any]:
 
 mix = Stage(
     "mix",
-    3,
+    4,  # targets that are files are brought into the form of documents
     (MIXTURE, WAVES),
     mix_inputs,
     mix_graph,

@@ -61,7 +61,7 @@ def fit_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
     return Stage(
         name=f"proxies/{settings.table}",
         command=f"score {settings.method}",
-        version=1,
+        version=2,  # targets are brought into the form of documents
         tables=(f"proxies/{settings.table}",),
         inputs=fit_inputs,
         graph=fit_graph,

@@ -2,9 +2,10 @@
 
 A document, its rewritings (by `lineage/`) and its near-duplicates, in whatever source or domain, are one group, and a
 group is held out or not by one draw: the hash of its smallest id. Near-duplicates are looked for where they may be: not
-where `dedup` has compared every document with every other. They share a band of MinHash (14 bands of 8 rows over words
-in fives, as in FineWeb: 0.97 of the pairs at a Jaccard similarity of 0.85), and are not verified, since a group too
-large costs nothing. A group that would take more than half of what is held out is trained on.
+where `dedup` has compared every document with every other and left none that are as alike. They share a band of MinHash
+(14 bands of 8 rows over words in fives, as in FineWeb: 0.97 of the pairs at a Jaccard similarity of 0.85), and are not
+verified, since a group too large costs nothing. A group that would take more than half of what is held out is trained
+on.
 
 `groups/` holds id -> group of the documents that are not alone; a document on its own is drawn by its own id. Refuses
 nothing.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 LINEAGE, GROUPS, FILE = "lineage", "groups", "groups.parquet"
 BANDS = preset("fineweb")
 SEED = 1
+COMPARED = 0.8  # Jaccard similarity from which dedup must have joined documents for nothing to be looked for here
 LEAST = 16  # documents that a group may always have
 SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("group", pa.string(), nullable=False)])
 
@@ -52,7 +54,9 @@ def compared(workspace: Workspace) -> bool:
     manifest = workspace.table("decisions/dedup").manifest()
     if manifest is None:
         return False
-    return manifest.settings.get("scope") == "global" and bool(manifest.settings.get("minhash"))
+    told = manifest.settings
+    alike = told.get("threshold", 1.0) <= COMPARED and told.get("measure", "jaccard") == "jaccard"
+    return told.get("scope") == "global" and bool(told.get("minhash")) and alike
 
 
 def groups_graph(pipeline: "beam.Pipeline", plan: Plan[TokenizeSettings]) -> "beam.PCollection":
@@ -114,7 +118,7 @@ def _rewritings(plan: Plan[TokenizeSettings]) -> Iterator[list[str]]:
 GROUPS_STAGE: Stage[TokenizeSettings] = Stage(
     name=GROUPS,
     command="tokenize",
-    version=1,
+    version=2,  # near-duplicates that dedup left are looked for
     tables=(GROUPS,),
     inputs=groups_inputs,
     graph=groups_graph,

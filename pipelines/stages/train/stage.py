@@ -22,6 +22,7 @@ from ....mixing.recipe import Recipe, load_recipe
 from ....training import checkpoint
 from ....training.data.loader import Loader, Phase
 from ....training.data.online import Online, stretches
+from ....training.data.round_trip import check_round_trip
 from ....training.data.shards import TokenDomain, TokenFacts, domains, open_tokens
 from ....training.data.tokenizer import load_tokenizer
 from ....training.evaluation import HeldOut, held_out_rows
@@ -135,8 +136,10 @@ def probe(workspace: Workspace, targets: Sequence[str], items: int, facts: Token
     if not targets:
         return None
     path = workspace.table("tokenizer").shard_url("tokenizer.json")
-    tokenizer = load_tokenizer(read_file(path).decode(), path)
+    text = read_file(path).decode()
+    tokenizer = load_tokenizer(text, path)
     loaded = [load_target(target, items) for target in targets]
+    check_round_trip(text, tokenizer, {target.name: target.texts() for target in loaded}, path)
     return lambda model: {target.name: score(model, target, tokenizer, facts, length) for target in loaded}
 
 

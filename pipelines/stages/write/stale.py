@@ -1,5 +1,7 @@
 """Places that `write` wrote to and that hold what the workspace does not: documents that were removed since."""
 
+import shlex
+
 from ....corpus.store.calls import asked_again
 from ....corpus.store.errors import WorkspaceError
 from ....corpus.store.workspace import Workspace
@@ -27,5 +29,20 @@ def stale_places(workspace: Workspace) -> dict[str, str]:
             asked = asked_again(commit.call, WriteSettings, workspace.url)
         except WorkspaceError:
             continue  # the folder is not there any more
-        found[asked.output] = f"gristmill write {asked.output} --format {asked.format} --workspace {workspace.url}"
+        found[asked.output] = " ".join(
+            ("gristmill write", *map(shlex.quote, words(asked)), "--workspace", workspace.url)
+        )
     return found
+
+
+def words(asked: WriteSettings) -> list[str]:
+    """The arguments of the command that asks for these settings."""
+    told = [asked.output, "--format", asked.format]
+    for name, field in WriteSettings.model_fields.items():
+        value = getattr(asked, name)
+        if name in ("output", "format") or value == field.default:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        told += [option] if value is True else [w for one in (value if isinstance(value, tuple) else (value,))
+                                                for w in (option, str(one))]  # fmt: skip
+    return told

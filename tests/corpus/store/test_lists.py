@@ -3,10 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.corpus.store import catalog
 from gristmill.corpus.store import commits as held
 from gristmill.corpus.store.catalog import open_catalog
 from gristmill.corpus.store.commits import Commit, Made, TableRecord, manifest_of, told_apart, without_items
@@ -150,6 +152,23 @@ def test_sources_and_views_are_the_same_of_long_lists_as_of_short_ones(tmp_path:
                 answers.append(connection.sql(query).fetchall())
         assert answers[0] == answers[1]
         assert answers[0]
+
+
+def test_a_catalog_of_more_files_than_a_client_can_list_says_what_answers_instead(tmp_path: Path, monkeypatch):
+    space = Workspace(str(tmp_path / "w"))
+    put_chain(space, 9)
+    monkeypatch.setattr(catalog, "MOST_FILES", 8)
+    catalog.refresh_catalog(space)
+    with duckdb.connect(f"{space.url}/catalog.duckdb", read_only=True) as connection:
+        for query in ("from documents", "select count(*) from curated"):
+            with pytest.raises(duckdb.Error, match="has 9 files, more than a catalog can list; run: gristmill sql"):
+                connection.sql(query).fetchall()
+    with open_catalog(space, query="from documents") as connection:
+        assert connection.sql("select count(distinct id) from documents").fetchall()[0][0] > 0
+    monkeypatch.setattr(catalog, "MOST_FILES", 9)
+    catalog.refresh_catalog(space)
+    with duckdb.connect(f"{space.url}/catalog.duckdb", read_only=True) as connection:
+        assert connection.sql("select count(distinct id) from documents").fetchall()[0][0] > 0
 
 
 def test_what_changed_behind_a_long_list_of_work_is_told(long_from, tmp_path: Path):

@@ -1,0 +1,1 @@
+"""Commands of evidence: `trace` and `card`."""

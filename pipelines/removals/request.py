@@ -1,0 +1,134 @@
+"""A request to be left out, from end to end: what falls, what had read it, the log, and the removal itself.
+
+The line of the log is written before the first document goes, so that a removal that was killed is on record; the same
+call completes it and adds no second line. Refuses a request that names nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...corpus.removals import OptOut
+from ...corpus.store.errors import RequestError
+from ...corpus.store.workspace import Workspace
+from ..engine.leases import writing
+from ..engine.runner import RunnerOptions
+from ..stages.opt_out import children_of, opt_out
+from .log import Hashes, append, entries, hashed, keyed, secret
+from .pieces import chosen_pieces, wholes
+from .trained import trained_on
+
+
+def covered(workspace: Workspace, asked: OptOut, why: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """id -> {url, language, entry} of every document that falls, those included that were rewritten from others."""
+    found: dict[str, dict[str, Any]] = {}
+    rest: dict[str, dict[str, Any]] = {}
+    workspace.table("documents").finished("opt-out")
+    children = workspace.table("lineage").manifest() is not None
+    for batch in workspace.table("documents").read(["id", "url", "language"]):
+        for row in batch.to_pylist():
+            entry = why.get(row["id"]) or asked.covers(row["id"], row["url"])
+            if entry:
+                found[row["id"]] = {"url": row["url"], "language": row["language"], "entry": entry}
+            elif children:
+                rest[row["id"]] = row
+    more = children_of(workspace, {id: row["entry"] for id, row in found.items()}) if children else {}
+    for id, entry in more.items():
+        if id in rest:
+            found[id] = {"url": rest[id]["url"], "language": rest[id]["language"], "entry": entry}
+    return found
+
+
+def remove_on_request(
+    workspace: Workspace,
+    asked: OptOut,
+    kind: str,
+    options: RunnerOptions,
+    why: Mapping[str, str] | None = None,
+    quiet: bool = False,
+    rebuild: bool = True,
+    refit: bool = False,
+    sign: str | None = None,
+) -> dict[str, Any]:
+    """Honour a request: the summary of `opt_out`, with `log` (the line that was added, if any) and `trained`.
+
+    kind  list, robots or text
+    why   id -> why it falls, of documents that were found otherwise than by the list
+    sign  a private SSH key that signs the head of the log
+    """
+    reasons = dict(why or {})
+    line = None
+    if sign is not None and not workspace.is_local:
+        raise RequestError(f"--sign: {workspace.url} is on a store; the log of removals is kept on local disks alone")
+    trained: list[dict[str, Any]] = []
+    if workspace.is_local:
+        falling = covered(workspace, asked, reasons)
+        with writing(workspace, "opt-out"):
+            if falling and not _logged(workspace, falling):
+                trained = trained_on(workspace, falling)
+                line = append(
+                    workspace,
+                    _line(workspace, kind, falling, trained),
+                    _hashes(workspace, asked, falling, reasons, kind),
+                    sign,
+                )
+    summary = opt_out(workspace, asked, options, quiet=quiet, rebuild=rebuild, why=reasons, refit=refit)
+    return summary | {"log": line, "trained": trained}
+
+
+def _logged(workspace: Workspace, falling: Mapping[str, Any]) -> bool:
+    """Whether the log has every one of these documents already: an earlier call was killed."""
+    key = secret(workspace)
+    if key is None or not entries(workspace):
+        return False
+    known = hashed(workspace, ("id",))["id"]
+    return all(keyed(key, "id", id.encode()) in known for id in falling)
+
+
+def _line(workspace: Workspace, kind: str, falling: Mapping[str, Any], trained: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the log says of a removal in the clear."""
+    fitted = [
+        f"{name}/{shard.name} {shard.checksum}"
+        for commit in workspace.commits().values()
+        if commit.fitted
+        for name, table in sorted(commit.tables.items())
+        for shard in table.shards
+    ]
+    return {
+        "kind": kind,
+        "documents": len(falling),
+        "of": workspace.table("documents").finished("opt-out").fingerprint,
+        "trained": trained,
+        "fitted": fitted,
+    }
+
+
+def _hashes(
+    workspace: Workspace, asked: OptOut, falling: Mapping[str, Any], reasons: Mapping[str, str], kind: str
+) -> Hashes:
+    """Of the request, the ids and the texts. Where it names a text, all of that; where it names documents, what no
+    other document says as well: the same words elsewhere are not what was asked for."""
+    key = secret(workspace, make=True)
+    assert key is not None
+    hashes = Hashes(key)
+    for entry in {*asked.entries(), *reasons.values()}:
+        hashes.add("request", entry.encode())
+    wanted = pa.array(sorted(falling), pa.string())
+    for id in falling:
+        hashes.add("id", id.encode())
+    found: dict[str, set[bytes]] = {"text": set(), "piece": set()}
+    rest: dict[str, set[bytes]] = {"text": set(), "piece": set()}
+    for batch in workspace.table("documents").read(["id", "text"]):
+        gone = pc.is_in(batch["id"], value_set=wanted)
+        for falls in (True, False) if kind != "text" else (True,):
+            own = batch.filter(gone if falls else pc.invert(gone))["text"]
+            if len(own):
+                into = found if falls else rest
+                into["text"].update(wholes(own))
+                into["piece"].update(piece.tobytes() for pieces in chosen_pieces(own) for piece in pieces)
+    for name, what in found.items():
+        for one in what - rest[name]:
+            hashes.add(name, one)
+    return hashes
