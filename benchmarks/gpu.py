@@ -175,7 +175,9 @@ def checklist() -> int:
     owners = importlib.metadata.packages_distributions()
     own = {name.split(".")[0] for name in sys.modules} - {"gristmill", "benchmarks"}
     packages = sorted({owner for name in own for owner in owners.get(name, ())})
-    print("Python 3.12 and torch 2.11 with its Triton are there; copy the tree, and wheels of what `pip show` lacks of:")
+    print(
+        "Python 3.12 and torch 2.11 with its Triton are there; copy the tree, and wheels of what `pip show` lacks of:"
+    )
     print("  " + " ".join(f"{name}=={importlib.metadata.version(name)}" for name in packages if name != "torch"))
     print("  (--platform manylinux_2_28_x86_64 --python-version 3.12 --only-binary=:all: --no-deps, into wheels/)")
     wheels = sum(path.stat().st_size for path in (root / "wheels").glob("*.whl"))

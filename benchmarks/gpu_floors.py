@@ -114,7 +114,9 @@ def loop_step(name: str, length: int, rows: int) -> tuple[Traffic, Transformer]:
 def weight_casts(told: Traffic, model: Transformer) -> float:
     """Seconds that casting weights, and their gradients back, takes in a micro-batch."""
     shapes = {tuple(own) for p in model.parameters() for own in (p.shape, p.shape[::-1])}
-    return sum(moved for (name, shape), moved in told.shapes.items() if name == "_to_copy" and shape in shapes) / BANDWIDTH
+    return (
+        sum(moved for (name, shape), moved in told.shapes.items() if name == "_to_copy" and shape in shapes) / BANDWIDTH
+    )
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -131,7 +133,13 @@ def fleets_table() -> str:
         ways += [(how, fleet_step(sequences, own).total / (MODELS * tokens)) for how, own in (
             ("torch's operations", False), ("with the two kernels", True))]  # fmt: skip
         rows += [
-            (f"{tokens:,}", how, f"{moved / 1e3:,.0f}", f"{BANDWIDTH / moved / 1e6:.1f}", f"{PRODUCTS / flops / 1e6:.0f}")
+            (
+                f"{tokens:,}",
+                how,
+                f"{moved / 1e3:,.0f}",
+                f"{BANDWIDTH / moved / 1e6:.1f}",
+                f"{PRODUCTS / flops / 1e6:.0f}",
+            )
             for how, moved in ways
         ]
     return table(

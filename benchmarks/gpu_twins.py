@@ -13,6 +13,7 @@ Where the CPU stands in, a kernel of the GPU has no twin and is left out by name
 generating code.
 """
 
+import contextlib
 import functools
 import json
 import sys
@@ -126,10 +127,8 @@ def fleet_resumed(device: str) -> tuple[Any, Any]:
             raise InterruptedError
 
     with tempfile.TemporaryDirectory() as folder:
-        try:
+        with contextlib.suppress(InterruptedError):
             train_fleet(pool(), mixtures, settings, checkpoint=folder, after=dies)
-        except InterruptedError:
-            pass
         resumed = train_fleet(pool(), mixtures, settings, checkpoint=folder)
     whole = train_fleet(pool(), mixtures, FLEET.model_copy(update={"group": 2, "device": "cpu"}))
     return resumed.bits_per_byte, whole.bits_per_byte
@@ -323,7 +322,8 @@ def cases(device: str) -> dict[str, tuple[str, Callable[[str], tuple[Any, Any]]]
     for dtype in ("float32", "bfloat16"):
         variants: dict[str, dict[str, Any]] = {
             "plain": {}, "micro-batches": {"micro_tokens": 64}, "compiled": {"compile": True},
-            "document mask": {"document_mask": True}, "document mask, compiled": {"document_mask": True, "compile": True},
+            "document mask": {"document_mask": True},
+            "document mask, compiled": {"document_mask": True, "compile": True},
             "z-loss": {"z_loss": 1e-3},
             "reweighting": {"reweighting": {"strategy": "linupper", "warmup": 0.1}},
             "reweighting, micro-batches": {"reweighting": {"strategy": "linupper", "warmup": 0.1}, "micro_tokens": 64},

@@ -36,8 +36,15 @@ def _rows(logits: Tensor, targets: Tensor, gradient: bool) -> Tensor:
     rows = logits.view(-1, vocab)
     nll = torch.empty(logits.shape[:-1], dtype=torch.float32, device=logits.device)
     block = min(ROW, 1 << (vocab - 1).bit_length())
-    _cross_entropy[(len(rows),)](
-        rows, targets.reshape(-1).contiguous(), nll, rows.stride(0), VOCAB=vocab, GRADIENT=gradient, BLOCK=block, num_warps=8
+    _cross_entropy[(len(rows),)](  # type: ignore[index]
+        rows,
+        targets.reshape(-1).contiguous(),
+        nll,
+        rows.stride(0),
+        VOCAB=vocab,
+        GRADIENT=gradient,
+        BLOCK=block,
+        num_warps=8,
     )
     return nll
 
@@ -59,7 +66,7 @@ def adamw(
     for i, weight in enumerate(weights):
         size = weight[0].numel()
         decay = update.weight_decay if update.decays[i] else 0.0
-        _adamw[(-(-size // BLOCK), len(weight))](
+        _adamw[(-(-size // BLOCK), len(weight))](  # type: ignore[index]
             weight.detach(), gradients[i].contiguous(), state.first[i], state.second[i], rates, lives, scales,
             corrections, size, 1 - update.beta1, update.beta2, 1 - update.beta2, update.epsilon, decay, BLOCK=BLOCK,
         )  # fmt: skip
@@ -67,7 +74,7 @@ def adamw(
 
 @triton.jit
 def _cross_entropy(
-    logits, targets, nll, stride, VOCAB: tl.constexpr, GRADIENT: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
+    logits, targets, nll, stride, VOCAB: tl.constexpr, GRADIENT: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
     """One row: its normaliser under a running maximum, then its gradient in place."""
     row = tl.program_id(0).to(tl.int64)
@@ -98,7 +105,7 @@ def _cross_entropy(
 @triton.jit
 def _adamw(
     weight, gradient, first, second, rates, alive, scales, corrections, size, less1, beta2, less2, epsilon, decay,
-    BLOCK: tl.constexpr,  # noqa: N803
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """A block of one model's part of one weight."""
     k = tl.program_id(1)

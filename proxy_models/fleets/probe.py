@@ -39,7 +39,7 @@ def fits(pool: TokenPool, settings, models: int) -> int:
 
 
 def probe(pool: TokenPool, mixtures: np.ndarray, settings, seeds: list[int], most: int) -> tuple[int, str]:
-    """The fastest group size of 1, and those of SIZES up to `most`, and the reason as a sentence with the measured rates.
+    """The fastest group size of 1, and those of SIZES up to `most`, and the reason with the measured rates.
 
     Costs about `STEPS` + 1 steps of each candidate: skipped, for one model at a time, where nothing can be gained.
     """
