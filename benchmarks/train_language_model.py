@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from gristmill.corpus.languages.identification import model as language_model
+from gristmill.corpus.languages import model as language_model
 from gristmill.corpus.languages.model import LanguageIdentifier, folding, ngrams, predict, row_of, shipped, table
 
 from ._extraction_pages import Report

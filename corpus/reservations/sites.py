@@ -152,7 +152,7 @@ class Sites:
     def _look(self, scheme: str, netloc: str, kind: str, captured: datetime | None) -> Answer | None:
         for other in (scheme, "https" if scheme == "http" else "http"):
             for path in (path for path, own in FILES.items() if own == kind):
-                place = f"{other}://{netloc}{path}"
+                place, answer = f"{other}://{netloc}{path}", None
                 for _ in range(HOPS + 1):
                     answer = self._at(place, captured)
                     if answer is None or not 300 <= answer.status < 400 or not answer.location:

@@ -117,7 +117,7 @@ def test_a_share_that_gets_no_row_is_refused_by_its_name():
 @pytest.mark.parametrize("packing", ["concat", "bestfit"])
 def test_an_epoch_has_every_token_once_and_the_next_one_another_order(packing):
     loader = Loader({"b": POOL["b"]}, [Phase(1.0, {"b": 1}, 16, packing)], 16 * 400, 16, seed=2)
-    part = loader._parts[0][0]
+    part = loader.parts[0][0]
     rows = len(loader.rows("b", part.packing))
     draws = {}
     for number in range(part.stretch.rows):
@@ -139,7 +139,7 @@ def test_no_row_of_an_epoch_is_missing_or_read_twice(packing, fraction, best, se
     pool = {name: replace(domain, quality=np.arange(domain.documents) % 7.0) for name, domain in POOL.items()}
     phase = Phase(1.0, {"b": 2, "c": 1}, 16, packing, subset={"b": fraction}, best=best)
     loader = Loader(pool, [phase], 30_000, 160, seed)
-    for part in loader._parts[0]:
+    for part in loader.parts[0]:
         rows = np.arange(part.stretch.rows)
         domains, draws = part.stretch.locate(rows)
         read = loader.read(0, part, rows, documents=True)
@@ -213,7 +213,7 @@ def test_mixtures_with_common_domains_read_them_in_the_same_order():
 
     def rows_of_b(loader):
         draws = {}
-        part = loader._parts[0][0]
+        part = loader.parts[0][0]
         for row in range(part.stretch.rows):
             d, draw = part.stretch.locate(np.array([row]))
             if loader.names[int(d[0])] == "b":

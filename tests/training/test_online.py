@@ -145,7 +145,7 @@ def test_new_shares_are_drawn_from_the_next_stretch_on_and_told(pool, tmp_path):
 def test_every_row_of_a_domain_is_drawn_once_before_any_is_drawn_again(pool):
     moving = online(pool, Swap(), steps=12, every=4)
     moving.reach(0, 11)
-    draws = [part.stretch.locate(np.arange(part.stretch.rows)) for (part,) in moving.loader._parts]
+    draws = [part.stretch.locate(np.arange(part.stretch.rows)) for (part,) in moving.loader.parts]
     for domain in range(3):
         drawn = np.concatenate([numbers[domains == domain] for domains, numbers in draws])
         assert sorted(drawn) == list(range(len(drawn)))

@@ -192,14 +192,14 @@ class Loader:
 
     def forget(self) -> None:
         """No phase is planned; `plan_next` begins with the first."""
-        self._parts: list[list[Part]] = []
-        self._orders: list[np.ndarray] = []  # decompose: (steps,) the bucket of each step; else empty
+        self.parts: list[list[Part]] = []
+        self.orders: list[np.ndarray] = []  # decompose: (steps,) the bucket of each step; else empty
         self._seen: list[np.ndarray] = []  # decompose: (buckets, steps + 1) steps of a bucket before each step
         self._before: dict[tuple[str, str, int, float], int] = {}  # draws of a domain's rows by the phases planned
 
     def plan_next(self, shares: Mapping[str, float]) -> None:
         """Plan the first phase that is not planned yet, under these shares; domains stay those the run began with."""
-        number = len(self._parts)
+        number = len(self.parts)
         phase = replace(self.phases[number], shares=dict(shares))
         self.phases = (*self.phases[:number], phase, *self.phases[number + 1 :])
         self._plan_phase(phase)
@@ -207,7 +207,7 @@ class Loader:
     @property
     def planned_steps(self) -> int:
         """Steps that can be read."""
-        return int(self.ends[len(self._parts) - 1]) if self._parts else 0
+        return int(self.ends[len(self.parts) - 1]) if self.parts else 0
 
     def _fingerprint(self) -> str:
         """Of everything that decides the stream as it begins: a run resumes only under the same one."""
@@ -232,7 +232,7 @@ class Loader:
         return self._rows[name, packing, best]
 
     def _plan_phase(self, phase: Phase) -> None:
-        number = len(self._parts)
+        number = len(self.parts)
         steps = self.ends[number] - (self.ends[number - 1] if number else 0)
         shares = np.array([phase.shares.get(name, 0.0) for name in self.names])
         fractions = np.array([phase.subset.get(name, 1.0) for name in self.names])
@@ -275,18 +275,18 @@ class Loader:
                 made.before[d] = self._before.get(cell, 0)
                 self._before[cell] = int(made.before[d] + made.draws[d])
             parts.append(Part(packing, made, subset, sources[k]))
-        self._parts.append(parts)
-        self._orders.append(order)
+        self.parts.append(parts)
+        self.orders.append(order)
         self._seen.append(seen)
 
     def _refuse_shares_without_a_row(self, phase: Phase) -> None:
-        parts = self._parts[-1]
+        parts = self.parts[-1]
         drawn = np.sum([part.stretch.draws for part in parts], 0)
         rows = sum(part.stretch.rows for part in parts)
         lost = [name for d, name in enumerate(self.names) if phase.shares.get(name, 0.0) > 0 and drawn[d] == 0]
         if lost:
             raise RequestError(
-                f"phase {len(self._parts)} has {rows} rows of {phase.seq_len} tokens, in which the share of "
+                f"phase {len(self.parts)} has {rows} rows of {phase.seq_len} tokens, in which the share of "
                 f"{', '.join(lost)} gets no row; use more tokens, shorter rows, or drop the domain"
             )
 
@@ -296,10 +296,10 @@ class Loader:
             raise IndexError(f"of {self.steps} steps {self.planned_steps} are planned, asked for step {step}")
         number = int(np.searchsorted(self.ends, step, side="right"))
         local = step - (self.ends[number - 1] if number else 0)
-        part = self._parts[number][0]
-        if len(self._orders[number]):
-            bucket = int(self._orders[number][local])
-            part, local = self._parts[number][bucket], int(self._seen[number][bucket][local])
+        part = self.parts[number][0]
+        if len(self.orders[number]):
+            bucket = int(self.orders[number][local])
+            part, local = self.parts[number][bucket], int(self._seen[number][bucket][local])
         count = self.batch_tokens // part.packing.seq_len
         if count % world:
             raise RequestError(
@@ -348,7 +348,7 @@ class Loader:
         """
         report = []
         total = dict.fromkeys(self.names, 0.0)
-        for number, (phase, parts) in enumerate(zip(self.phases, self._parts, strict=False)):
+        for number, (phase, parts) in enumerate(zip(self.phases, self.parts, strict=False)):
             tokens = np.zeros(len(self.names), np.int64)
             epochs, passes = np.zeros(len(self.names)), np.zeros(len(self.names))
             for part in parts:

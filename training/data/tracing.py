@@ -41,7 +41,7 @@ def readings(loader: Loader, name: str, document: int) -> list[TokenReading]:
     if name not in loader.names:
         return []
     d = loader.names.index(name)
-    return sorted(one for number in range(len(loader._parts)) for one in _of_phase(loader, number, d, document))
+    return sorted(one for number in range(len(loader.parts)) for one in _of_phase(loader, number, d, document))
 
 
 def rows_of(rows: Rows, document: int) -> list[tuple[int, int, int]]:
@@ -64,7 +64,7 @@ def rows_of(rows: Rows, document: int) -> list[tuple[int, int, int]]:
 
 def _of_phase(loader: Loader, number: int, d: int, document: int) -> Iterator[TokenReading]:
     begin = int(loader.ends[number - 1]) if number else 0
-    for bucket, part in enumerate(loader._parts[number]):
+    for bucket, part in enumerate(loader.parts[number]):
         source = part.sources[d]
         if source is None or not len(source):
             continue
@@ -73,8 +73,8 @@ def _of_phase(loader: Loader, number: int, d: int, document: int) -> Iterator[To
             for epoch, place in _draws(loader, part, d, row):
                 count = loader.batch_tokens // part.packing.seq_len
                 step = place // count
-                if len(loader._orders[number]):
-                    step = int(np.flatnonzero(loader._orders[number] == bucket)[step])
+                if len(loader.orders[number]):
+                    step = int(np.flatnonzero(loader.orders[number] == bucket)[step])
                 yield TokenReading(
                     begin + step, place % count, number + 1, epoch, row, part.packing.seq_len, first, last
                 )
