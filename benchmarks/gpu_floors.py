@@ -161,7 +161,8 @@ def loop_table() -> str:
             f"{(told.total / BANDWIDTH - casts) * 1e3:.1f}", f"{optimiser * 1e3:.2f}",
         ))  # fmt: skip
     return table((
-        "model", "tokens a micro-batch", "products, ms", "casts of weights and their gradients, ms", "gradient of the head in float32, ms",
+        "model", "tokens a micro-batch", "products, ms", "casts of weights and their gradients, ms",
+        "gradient of the head in float32, ms",
         "all else, not fused, ms", "AdamW, ms a step",
     ), rows)  # fmt: skip
 
