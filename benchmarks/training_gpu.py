@@ -2,8 +2,8 @@
 
 Beside each, in the same run, a minimal loop written here in the manner of nanoGPT: the same model under autocast,
 full logits through cross_entropy, fused AdamW, no loader (one batch stays on the device), compiled as the case is; and
-at d12 one in the published habits of nanochat (`_nanochat_style`), against which tokens/s are to be 1.1 times. Attention
-is SDPA's in all of them: by the kernel that it chooses, and for ours once more by cuDNN's.
+at d12 one in the published habits of nanochat (`_nanochat_style`), against which tokens/s are to be 1.1 times.
+Attention is SDPA's in all of them: by the kernel that it chooses, and for ours once more by cuDNN's.
 MFU counts 6 FLOPs per matrix parameter and 12 L H E T for attention over the peak of `training.devices`; the rate of an
 8192^3 bfloat16 product measured here is printed beside it, since no kernel runs faster than that.
 
