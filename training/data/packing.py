@@ -149,17 +149,25 @@ def fill_stream(rows, places, segments, starts, begins, stream, cut, masked, bos
             segment = np.searchsorted(starts, begins[doc], side="right") - 1
             tokens, base = segments[segment], begins[doc] - starts[segment]
             local, last = position - stream[doc], stream[doc + 1] - stream[doc]
-            quiet, shift = 1 + masked[doc], cut[doc]  # local positions 1 .. quiet - 1 are prefix
-            while local < last and at <= length:
-                token = np.int64(tokens[base + (local + shift if local > 0 else 0)])
+            count = min(last - local, length + 1 - at)  # of this document in this row, the last as a target alone
+            begin = at
+            if local == 0:
+                head = np.int64(tokens[base])
                 if at < length:
-                    ids[r, at] = token
-                    if len(documents):
-                        documents[r, at] = doc
+                    ids[r, at] = head
                 if at > 0:
-                    silent = (local > 0 and local < quiet) or (local == 0 and skip_bos)
-                    targets[r, at - 1] = IGNORED if silent else token
-                at, local, position = at + 1, local + 1, position + 1
+                    targets[r, at - 1] = IGNORED if skip_bos else head
+                begin += 1
+            first = base + cut[doc] + local - at + begin
+            rest = tokens[first : first + at + count - begin]
+            for j in range(min(len(rest), length - begin)):
+                ids[r, begin + j] = rest[j]
+            loud = at + 1 + masked[doc] - local - begin  # what comes before it is prefix
+            for j in range(1 if begin == 0 else 0, len(rest)):
+                targets[r, begin + j - 1] = np.int64(rest[j]) if j >= loud else IGNORED
+            if len(documents):
+                documents[r, at : min(at + count, length)] = doc
+            at, position = at + count, position + count
             doc += 1
         pad(r, at, bos, ids, targets, documents)
         if position == end and 0 < at <= length and not skip_bos:
