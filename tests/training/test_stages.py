@@ -205,7 +205,13 @@ def test_a_recipe_is_trained_in_its_phases_and_leaves_a_run(shared, tmp_path):
     assert [row["requested"] for row in card["plan"]] == [0.0, 1.0, 0.5, 0.5]
     assert card["bits_per_byte"].keys() == {"zoo", "kitchen"}
     folder = shared.path("runs/first")
-    assert sorted(os.listdir(folder)) == ["checkpoints", "metrics.jsonl", "run_card.json", "settings.json"]
+    assert sorted(os.listdir(folder)) == [
+        "checkpoints",
+        "metrics.jsonl",
+        "run_card.json",
+        "settings.json",
+        "stream.json",
+    ]
     assert sorted(os.listdir(f"{folder}/checkpoints/step-00000032")) == [
         "model.safetensors", "optimizer.safetensors", "state.json",
     ]  # fmt: skip
