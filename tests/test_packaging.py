@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.metadata
+import importlib.util
 import re
 import subprocess
 import sys
@@ -127,9 +128,14 @@ def test_no_module_imports_another_in_a_circle_not_even_late_or_for_its_types():
     assert left == {}
 
 
+TRITON = "proxy_models.fleets.gpu_kernels"  # what is compiled for a GPU
+
+
 def test_every_module_imports():
-    loaded = [importlib.import_module(f"gristmill.{name}").__name__ for name in modules()]
-    assert len(set(loaded)) == len(modules())
+    there = [name for name in modules() if name != TRITON or importlib.util.find_spec("triton")]
+    loaded = [importlib.import_module(f"gristmill.{name}").__name__ for name in there]
+    assert len(set(loaded)) == len(there)
+    assert TRITON in modules()
 
 
 def test_the_wheel_brings_every_package_there_is():
@@ -159,7 +165,7 @@ def sources() -> list[Path]:
 
 def test_every_library_that_is_imported_is_declared():
     core, extras = declared()
-    known = core | set().union(*extras.values())
+    known = core | set().union(*extras.values()) | {"triton"}  # torch's builds for GPUs bring it
     bring = importlib.metadata.packages_distributions()
     missing = set()
     for path in sources():

@@ -66,7 +66,7 @@ def test_large_files_are_read_by_ranges(tmp_path: Path):
         assert all(asked and asked.startswith("bytes=") for asked in store.asked)
 
 
-@pytest.mark.parametrize("protocol", ["s3", "gs"])
+@pytest.mark.parametrize("protocol", [pytest.param("s3", marks=pytest.mark.slow), "gs"])
 def test_a_workspace_on_a_store_is_filled_decided_audited_and_opted_out_of(tmp_path: Path, protocol: str):
     rows = tmp_path / "a.jsonl"
     rows.write_bytes(jsonl([{"text": f"{PROSE} {n}", "url": f"https://h{n % 3}.example/{n}"} for n in range(9)]))

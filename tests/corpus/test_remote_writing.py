@@ -56,7 +56,7 @@ def workspace(tmp_path_factory) -> Workspace:
     return made
 
 
-@pytest.mark.parametrize("format", ["jsonl.gz", "parquet"])
+@pytest.mark.parametrize("format", [pytest.param("jsonl.gz", marks=pytest.mark.slow), "parquet"])
 def test_a_killed_writing_to_a_store_is_ended_by_the_same_command(workspace, tmp_path, format):
     asked = {"format": format, "shard_size": 400}
     local = str(tmp_path / "local")

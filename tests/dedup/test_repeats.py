@@ -233,7 +233,13 @@ def test_other_partitions_of_the_key_space_cut_the_same(corpus, monkeypatch):
     assert texts_of(one) == texts_of(other) != texts_of(one, "dedup")
 
 
-@pytest.mark.parametrize("settings", [{"lines": 3}, {"lines": 3, "unit": "paragraph"}, {"substrings": 20}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lines": 3},
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ({"lines": 3, "unit": "paragraph"}, {"substrings": 20})),
+    ],
+)
 def test_no_kind_of_repeat_depends_on_order_or_shards(corpus, settings):
     rows = repeating()
     one, other = corpus(rows, shards=1, at="one"), corpus(rows, shards=4, order=list(range(8, -1, -1)), at="other")

@@ -149,6 +149,7 @@ def test_every_stage_is_run_again_and_the_result_is_that_of_a_corpus_without_the
     assert (again["removed"], again["rebuilt"]) == (0, [])
 
 
+@pytest.mark.slow
 def test_what_was_rewritten_from_a_removed_document_goes_with_it_and_no_engine_is_asked_again(road: Road, chat_server):
     space = road.extracted("space")
     run_rewrite(space, RewriteSettings(engine=road.engine), RunnerOptions(), quiet=True)
@@ -183,7 +184,9 @@ def test_a_rebuilding_that_was_killed_is_completed_by_the_next_opt_out(road: Roa
     assert holding(space, pa.array(sorted(ids(space, "removed")))) == {}
 
 
-@pytest.mark.parametrize(("change", "why"), [("gone", "is gone"), ("other", "was changed since")])
+@pytest.mark.parametrize(
+    ("change", "why"), [pytest.param("gone", "is gone", marks=pytest.mark.slow), ("other", "was changed since")]
+)
 def test_a_file_that_is_gone_or_another_is_named_and_what_follows_is_left(road: Road, change: str, why: str):
     space, exam = road.extracted("space"), road.folder / "exam.jsonl"
     run_filter(space, FilterSettings(rules=str(road.folder / "early.yaml")), RunnerOptions(), quiet=True)
