@@ -21,8 +21,8 @@ execute, claims, pictures, spelling = (
 )
 # options of other programs that pages name: Beam's runners, Dask, Dolma, our benchmarks
 OF_OTHERS = {"--constraint", "--dask_client_address", "--documents", "--experiment", "--help", "--host",
-             "--checklist", "--ignore_existing", "--no-dashboard", "--out", "--nthreads", "--nworkers", "--port", "--processes",
-             "--profile", "--project", "--region", "--rounds", "--taggers", "--temp_location",
+             "--checklist", "--ignore_existing", "--no-dashboard", "--out", "--nthreads", "--nworkers", "--port",
+             "--processes", "--profile", "--project", "--region", "--rounds", "--taggers", "--temp_location",
              "--tokenizer_name_or_path", "--version"}  # fmt: skip
 WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if "reference" not in path.parts]
 
