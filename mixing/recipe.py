@@ -78,9 +78,8 @@ class Evidence(BaseModel, frozen=True, extra="forbid"):
     fresh: dict[str, Any] = {}  # the same again with fresh seeds, where validation chose
     card: dict[str, Any] = {}  # how surely its order against others holds in a larger model, noise of each target
     verdict: str = ""
-    overlap: dict[
-        str, dict[str, int]
-    ] = {}  # held-out texts of each domain and target file, and those that are trained on
+    # held-out texts of each domain and target file, and those that are trained on
+    overlap: dict[str, dict[str, int]] = {}
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 
 from ..corpus.store.errors import WorkspaceError
 from ..corpus.store.workspace import Workspace
-from ..training.run_folder import CHECKPOINTS
+from ..training.run_folder import CHECKPOINTS, RUNS
 from .audit_shards import Found
-
-RUNS = "runs"
 
 
 def damaged_checkpoints(workspace: Workspace) -> Iterator[Found]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SETTINGS, CARD, METRICS, CHECKPOINTS = "settings.json", "run_card.json", "metrics.jsonl", "checkpoints"
 STREAM = "stream.json"
+RUNS = "runs"  # the folder of a workspace that they lie in
 
 
 def refusal(folder: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

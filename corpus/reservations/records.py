@@ -22,7 +22,7 @@ from ..readers.warc import Record, opens, read_records
 from ..sql import literal, no_pattern
 from ..store.errors import RequestError
 from .robots import LIMIT, trains
-from .sites import HOPS, Answer, Sites, address, site_file
+from .sites import HOPS, Answer, Sites, address, directives, site_file
 
 HEAD = 64 << 10  # bytes of a page in which its meta elements are looked for
 PAGE_LIMIT = 16 << 20
@@ -107,7 +107,7 @@ def page_signals(response: Response) -> dict[str, bool]:
                 words += f", {value}"
             elif name == "tdm-reservation":
                 tdm = value  # the page itself goes before the field
-    said = {part.rpartition(":")[2].strip().lower() for part in words.split(",")}
+    said = directives(words)
     found |= {kind: True for kind in ("noai", "noindex") if kind in said}
     if tdm is not None and tdm.strip() in ("0", "1"):
         found["tdm"] = tdm.strip() == "1"

@@ -105,7 +105,7 @@ class Sites:
         """
         for kind in signals:
             if kind in ("noai", "noindex"):
-                said = _directives(page) if page else set()
+                said = directives(page) if page else set()
                 if kind in said:
                     return f"{kind}: said by the page {url}"
             elif kind == "ai.txt":
@@ -191,7 +191,7 @@ def _order(answer: Answer) -> str:
     return answer.date.isoformat() if answer.date else ""
 
 
-def _directives(text: str) -> set[str]:
+def directives(text: str) -> set[str]:
     """What a page says to all robots: words of `noai, nofollow`; those for a named robot count as well."""
     return {part.rpartition(":")[2].strip().lower() for part in text.split(",")}
 

@@ -255,7 +255,7 @@ class Workspace:
             if commit and table in commit.tables:
                 gone |= self._strays(commit, table)
             for own in held if gone else ():
-                gone -= _files_among(gone, table, own)
+                _discard(gone, own, table)
             for own in current if gone else ():
                 gone -= (
                     {shard.name for shard in _named(table, own.tables[table].shards)} if table in own.tables else set()
@@ -292,18 +292,18 @@ class Workspace:
         left = set(files)
         for commit in [*commits(self.url).values(), *self.kept()] if files else ():
             for table in commit.tables:
-                left -= {f"{table}/{file}" for file in _files_among(_within(left, table), table, commit)}
+                _discard(left, commit, table, f"{table}/")
         return left
 
     def _strays(self, commit: Commit, table: str) -> set[str]:
         """Files of ours in a table's folder that no commit names."""
         shards = commit.tables[table].shards
         there = self.table(table).listed()
-        _discard(there, table, commit)  # first: what is left is little
+        _discard(there, commit, table)  # first: what is left is little
         there = {file for file in there if NAMED.fullmatch(file) or TEMPORARY.fullmatch(file)}
         there -= {shard.name for shard in _named(table, shards)}
         for own in self.kept() if there else ():
-            _discard(there, table, own)
+            _discard(there, own, table)
         return there
 
     def retire(self, stage: str) -> bool:
@@ -329,21 +329,7 @@ def _named(table: str, shards: Sequence[Shard]) -> list[Shard]:
     return [shard for shard in shards if is_named(table, shard)]
 
 
-def _within(files: set[str], table: str) -> set[str]:
-    """Names of those files that lie in a table's folder."""
-    return {file.rpartition("/")[2] for file in files if file.rpartition("/")[0] == table}
-
-
-def _discard(names: set[str], table: str, commit: Commit) -> None:
-    """Take out the names of files that a commit has in a table."""
-    shards = commit.tables[table].shards if table in commit.tables else ()
-    for _, file, _ in facts_of(shards):
-        names.discard(file)
-
-
-def _files_among(names: set[str], table: str, commit: Commit) -> set[str]:
-    """Those of these names that a commit has in a table."""
-    shards = commit.tables[table].shards if table in commit.tables else ()
-    if isinstance(shards, ShardList):
-        return {file for (file,) in shards.columns(["file"]) if file in names}
-    return {shard.file for shard in shards if shard.file in names}
+def _discard(names: set[str], commit: Commit, table: str, before: str = "") -> None:
+    """Take out the names of files that a commit has in a table; `before` stands before each in the set."""
+    for _, file, _ in facts_of(commit.tables[table].shards if table in commit.tables else ()):
+        names.discard(before + file)

@@ -14,10 +14,10 @@ from ...corpus.store.workspace import Workspace
 from ...mixing.recipe import load_recipe
 from ...training.data.loader import Loader, Phase
 from ...training.data.shards import TokenDomain, domains, open_tokens
-from ...training.run_folder import CARD, STREAM, read_json, stream_of
+from ...training.run_folder import CARD, RUNS, STREAM, read_json, stream_of
 from ..stages.train.phases import plan_phases
 from ..stages.train.settings import TrainSettings
-from ..stages.train.stage import RUNS, run_name, runs
+from ..stages.train.stage import run_name, runs
 
 
 @dataclass(frozen=True)

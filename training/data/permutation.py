@@ -35,13 +35,19 @@ def derive(key, number):  # a key for each number (an epoch, a block) under a ke
     return mix(np.uint64(key) + np.uint64(0x9E3779B97F4A7C15) * (np.uint64(number) + np.uint64(1)))
 
 
+@partial(compiled, inline="always")
+def half_bits(n):  # int64 -> uint64: the fewest bits of which twice as many count to n, at least one
+    half = np.uint64(1)
+    while (np.uint64(1) << (half + half)) < np.uint64(n):
+        half += np.uint64(1)
+    return half
+
+
 @compiled
 def permute(i, n, key):  # int64 in [0, n), int64, uint64 -> int64 in [0, n)
     if n <= 1:
         return np.int64(0)
-    half = np.uint64(1)
-    while (np.uint64(1) << (half + half)) < np.uint64(n):
-        half += np.uint64(1)
+    half = half_bits(n)
     low = (np.uint64(1) << half) - np.uint64(1)
     x = np.uint64(i)
     while True:
@@ -57,9 +63,7 @@ def permute(i, n, key):  # int64 in [0, n), int64, uint64 -> int64 in [0, n)
 def unpermute(i, n, key):  # what permute undoes: unpermute(permute(i, n, key), n, key) == i
     if n <= 1:
         return np.int64(0)
-    half = np.uint64(1)
-    while (np.uint64(1) << (half + half)) < np.uint64(n):
-        half += np.uint64(1)
+    half = half_bits(n)
     low = (np.uint64(1) << half) - np.uint64(1)
     x = np.uint64(i)
     while True:

@@ -17,10 +17,10 @@ from ....training.branches import Ensemble
 from ....training.data.shards import TokenFacts, domains, open_tokens
 from ....training.devices import pick_device
 from ....training.evaluation import bits_per_byte
-from ....training.run_folder import CHECKPOINTS
+from ....training.run_folder import CHECKPOINTS, RUNS
 from ....training.transformer import Transformer
 from .model_places import read_file
-from .stage import RUNS, held_out, probe
+from .stage import held_out, probe
 
 
 def measure(

@@ -27,15 +27,13 @@ from ....training.data.shards import TokenDomain, TokenFacts, domains, open_toke
 from ....training.data.tokenizer import load_tokenizer
 from ....training.evaluation import HeldOut, held_out_rows
 from ....training.loop import Probe, pretrain
-from ....training.run_folder import CHECKPOINTS
+from ....training.run_folder import CHECKPOINTS, RUNS
 from ....training.targets import load_target, score
 from ....training.transformer import PLAIN, ReadingMode, Transformer, size
 from .model_places import read_file
 from .phases import Changes, arranged, check_caps, plan_phases, with_quality
 from .settings import Shape as Shape
 from .settings import TrainSettings as TrainSettings
-
-RUNS = "runs"
 
 
 def run_name(name: str) -> str:
