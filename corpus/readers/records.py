@@ -86,7 +86,16 @@ class Raw:
 
 
 def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
-    """The records of a piece, in file order."""
+    """The records of a piece, in file order; a file that holds none is told."""
+    nothing = True
+    for raw in _read_piece(piece, reading):
+        nothing = False
+        yield raw
+    if nothing and piece.start == 0 and (piece.end is None or piece.end >= piece.size):
+        yield Raw(0, error="the file holds no record", counted=False)
+
+
+def _read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
     try:
         file = open_bytes(piece.place)
     except FileNotFoundError:
