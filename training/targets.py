@@ -20,7 +20,6 @@ that is no JSON object, by its number.
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +30,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from ..corpus.given_files import given_lines, read_given
+from ..corpus.readers.text_names import bare_name, stem
 from ..corpus.store.errors import RequestError
 from ..corpus.text.normalising import as_documents_are
 from .data.packing import IGNORED
@@ -66,12 +66,12 @@ FORMATS = (("query", "choices", "gold"), ("context", "continuation"), ("context"
 
 def load_target(path: str, limit: int | None = None) -> Target:
     """Read a target file; its name is that of the file. `limit`: of its items, all of which are checked."""
-    name = os.path.splitext(os.path.basename(path))[0]
+    name = stem(path)
     text = read_given(path, f"target {path}")
     lines = [(number, line.strip()) for number, line in enumerate(given_lines(text), 1) if line.strip()]
     if not lines:
         raise RequestError(f"target {path} is empty")
-    if path.endswith(".txt"):
+    if bare_name(path).endswith(".txt"):
         return Target(name, tuple(Item("", (as_documents_are(line),)) for _, line in lines[:limit]), False)
     rows = [(f"target {path}, line {number}", line) for number, line in lines]
     read = [(where, _object(where, line)) for where, line in rows]

@@ -20,8 +20,7 @@ from ..given_files import decoded
 from ..store.errors import RequestError
 from ..store.shards import filesystem
 from ..text.normalising import as_documents_are
-from .compression import DAMAGED, codec_of
-from .members import Members
+from .members import decompressed
 from .text_names import OBJECTS, bare_name
 
 GAP = re.compile(r"\n[ \t\f\v]*\n\s*")  # between paragraphs
@@ -48,7 +47,7 @@ def read_rows(
     if not fs.exists(place) or fs.isdir(place):
         raise RequestError(f"{option} {path}: there is no such file")
     with fs.open(place, "rb") as file:
-        data = _decompressed(cast(Any, file), f"{option} {path}")
+        data = decompressed(cast(Any, file), f"{option} {path}")
     if data.startswith(b"PAR1"):
         rows = list(_parquet(data, path, option))
     else:
@@ -59,19 +58,6 @@ def read_rows(
     if not rows:
         raise RequestError(f"{option} {path}: no text in it")
     return [TextRow(row.place, as_documents_are(row.content, repair)) for row in rows]
-
-
-def _decompressed(file: Any, where: str) -> bytes:
-    compression = codec_of(file)
-    stream, parts = Members(file, 0, compression), []
-    try:
-        while part := stream.read(BLOCK):
-            parts.append(part)
-    except (DAMAGED, EOFError, OSError) as error:
-        raise RequestError(f"{where} is damaged: {error}") from error
-    if stream.damage:
-        raise RequestError(f"{where} is damaged: {stream.damage[0][1]}")
-    return b"".join(parts)
 
 
 def _parquet(data: bytes, path: str, option: str) -> Iterator[TextRow]:
