@@ -173,13 +173,15 @@ class Compiled:
         self._connection.register("nothing", self.schema.empty_table())
         try:
             self._connection.execute(f"select 1 from nothing where ({value})::double is null").fetchall()
-            self._connection.execute(
-                f"select * from (select *, {column} from nothing) where ({keep})::boolean and value_{place} > 0"
-            ).fetchall()
+            kind = self._connection.execute(
+                f"describe select ({keep}) as keep from (select *, {column} from nothing) where value_{place} > 0"
+            ).fetchall()[0][1]
         except duckdb.Error as error:
             raise RequestError(f"{where}: {str(error).splitlines()[0]}") from error
         finally:
             self._connection.unregister("nothing")
+        if kind != "BOOLEAN":
+            raise RequestError(f"{where}: keep is to be true or false, such as value >= threshold, and not {kind}")
         return column, keep, limit
 
     def _check_names(self, sql: str, own: set[str], where: str) -> None:
