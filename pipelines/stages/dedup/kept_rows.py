@@ -10,7 +10,7 @@ from ....dedup.verification import ROWS, SHINGLES, ipc_batches
 from ...engine.graph import Process, Report, Work
 from ...engine.held.rows import cut, entering, in_order, others, read_rows
 from ...engine.stage import Plan
-from .sets import SetWriter, shingles_name
+from .sets import SetWriter, shingles_name, signature_schema
 
 
 def keep_signed(plan: Plan, item: Work, process: Process) -> Iterator[Report]:
@@ -28,9 +28,9 @@ def keep_signed(plan: Plan, item: Work, process: Process) -> Iterator[Report]:
         signed.append(read_rows(plan, "signatures", made["signatures"]))
         sets.append(_sets(plan, made["shingles"]))
     whole, place = pa.concat_tables(sets), _places(ids, signed)
-    schema = before.schema.remove_metadata()
+    schema = signature_schema(len(plan.settings.exact), plan.recorded["num_perm"])
     with plan.writer("signatures", item.name, schema, ["source", "domain", "crawl"]) as out:
-        rows = in_order(ids, signed)
+        rows = in_order(ids, signed).cast(schema)
         for batch in cut(rows, sizes):
             out.write_batch(batch)
         with plan.file("shingles", shingles_name(item.name)) as beside, SetWriter(beside.path) as writer:

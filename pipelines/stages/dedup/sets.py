@@ -1,4 +1,5 @@
-"""Shards of `shingles/`: sets of shingle hashes as Arrow IPC files, so that verification can pick documents out."""
+"""Shards of `signatures/` as tables, and of `shingles/` as Arrow IPC files, so that verification can pick documents out
+of them."""
 
 from typing import Any
 
@@ -6,6 +7,23 @@ import numpy as np
 import pyarrow as pa
 
 from ....dedup.verification import ROWS, SHINGLES
+
+
+def signature_schema(exact: int, num_perm: int) -> pa.Schema:
+    """Columns of signatures/: one `key_<n>` for each exact key."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            *((f"key_{n}", pa.binary(16)) for n in range(exact)),
+            ("date", pa.timestamp("s", tz="UTC")),
+            pa.field("length", pa.int64(), nullable=False),  # bytes of text
+            ("source", pa.string()),
+            ("domain", pa.string()),
+            ("crawl", pa.string()),
+            pa.field("shingles", pa.int64(), nullable=False),
+            pa.field("signature", pa.list_(pa.uint32(), num_perm), nullable=False),
+        ]
+    )
 
 
 def shingles_name(shard: str) -> str:

@@ -23,26 +23,10 @@ from ...engine.stage import Plan, Stage
 from .kept_rows import keep_signed
 from .sets import SetWriter as SetWriter
 from .sets import shingles_name as shingles_name
+from .sets import signature_schema
 
 STAGE = "dedup"
 TABLES = ("signatures", "shingles")
-
-
-def signature_schema(exact: int, num_perm: int) -> pa.Schema:
-    """Columns of signatures/: one `key_<n>` for each exact key."""
-    return pa.schema(
-        [
-            pa.field("id", pa.string(), nullable=False),
-            *((f"key_{n}", pa.binary(16)) for n in range(exact)),
-            ("date", pa.timestamp("s", tz="UTC")),
-            pa.field("length", pa.int64(), nullable=False),  # bytes of text
-            ("source", pa.string()),
-            ("domain", pa.string()),
-            ("crawl", pa.string()),
-            pa.field("shingles", pa.int64(), nullable=False),
-            pa.field("signature", pa.list_(pa.uint32(), num_perm), nullable=False),
-        ]
-    )
 
 
 def items(plan: Plan[DedupSettings]) -> Iterable[Work]:
