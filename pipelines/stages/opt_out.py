@@ -213,6 +213,8 @@ class _Changes:
                 write_rows_left(left, out)
             if out.rows:
                 self._put(table, name, replace(out.shard, item=old.item), old)
+            else:
+                self.workspace.remove(f"{table}/{out.shard.file}")  # no commit will name it
 
     def _count(self, name: str, dropped: int) -> None:
         shard = self.shards["documents"][name]
