@@ -26,7 +26,7 @@ from . import graph as verbs
 from .beam import beam
 from .graph import Keep, Pending, Report, Work
 from .held.agreement import Agreement, note
-from .held.parts import Count, Part, agreeing
+from .held.parts import Count, HeldPart, agreeing
 from .leases import writing
 from .progress import Progress
 from .room import say_room
@@ -215,7 +215,7 @@ def _settle(stage: Stage[S], plan: Plan[S], commits: list[Commit]) -> None:
 
 def _parts(
     stage: Stage[S], plan: Plan[S], settings: S, mend: bool, rows: Agreement
-) -> tuple[list[Part], Sequence[Work]]:
+) -> tuple[list[HeldPart], Sequence[Work]]:
     """The commits of the run, and the work items that at least one of them lacks."""
     named = stage.parts(settings) if stage.parts else {stage.name: stage.tables}
     counts = [Count(stage, plan, name, tables, mend, rows) for name, tables in named.items()]
@@ -230,7 +230,7 @@ def _parts(
     return [count.part() for count in counts], items
 
 
-def _fresh(stage: Stage[S], plan: Plan[S], part: Part, options: RunnerOptions) -> bool:
+def _fresh(stage: Stage[S], plan: Plan[S], part: HeldPart, options: RunnerOptions) -> bool:
     if part.held is None or part.damaged or not part.same(plan):
         return False
     if stage.fitted and not options.refit:  # the corpus may change behind it, not the files that were named
@@ -246,7 +246,7 @@ def _files(inputs: Mapping[str, str]) -> dict[str, str]:
 
 
 def _commit(
-    stage: Stage[S], plan: Plan[S], part: Part, made: list[Report], findings: list[dict[str, Any]], call: Call
+    stage: Stage[S], plan: Plan[S], part: HeldPart, made: list[Report], findings: list[dict[str, Any]], call: Call
 ) -> Commit:
     """The next generation of one result, validated."""
     shards: dict[str, Sequence[Shard]] = dict.fromkeys(part.tables, ())
@@ -292,7 +292,7 @@ def _clean(workspace: Workspace, name: str) -> None:
     verbs.forget(workspace, name)
 
 
-def _refusal(part: Part, plan: Plan[S]) -> str:
+def _refusal(part: HeldPart, plan: Plan[S]) -> str:
     """Name each setting that differs, with both values, and what --force would do."""
     assert part.held is not None
     for table in part.tables or tuple(part.held.tables):

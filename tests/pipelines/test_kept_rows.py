@@ -19,7 +19,7 @@ from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.graph import Report, Work
 from gristmill.pipelines.engine.held.agreement import PLACE, Agreement, note
-from gristmill.pipelines.engine.held.rows import KeepById
+from gristmill.pipelines.engine.held.rows import KeepById, documents
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import Plan
 from gristmill.pipelines.removals.absence import differences
@@ -56,9 +56,9 @@ def test_rows_that_were_made_stay_and_others_are_made_in_the_order_of_documents(
     tmp_path_factory, before: list[str], now: list[str], rows: int
 ):
     folder = str(tmp_path_factory.mktemp("kept"))
-    with open_shard(f"{folder}/documents", "a.parquet", ROW) as documents:
-        documents.write_rows({"id": id, "value": 0} for id in now)
-    source = ShardSource("a.parquet", f"{folder}/documents/{documents.shard.file}")
+    with open_shard(f"{folder}/documents", "a.parquet", ROW) as out:
+        out.write_rows({"id": id, "value": 0} for id in now)
+    source = ShardSource("a.parquet", f"{folder}/documents/{out.shard.file}")
     asked: list[str] = []
 
     def process(plan: Plan, item: Work) -> Iterator[Report]:
@@ -68,7 +68,7 @@ def test_rows_that_were_made_stay_and_others_are_made_in_the_order_of_documents(
     plan = Plan("made", 1, Workspace(folder), None, {}, {})
     held = written(folder, "a.parquet", before, 1)
     item = Work("a.parquet", {}, source, held=(held,))
-    ((table, shard),) = KeepById(lambda table: {"documents": len(table)}, rows)(plan, item, process)
+    ((table, shard),) = KeepById(documents, rows)(plan, item, process)
     found = [row for batch in read_batches(f"{folder}/{table}/{shard.file}") for row in batch.to_pylist()]
     assert found == [{"id": id, "value": 1 if id in before else 2} for id in now]
     assert asked == [id for id in now if id not in before]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Part:
+class HeldPart:
     """One commit of a run: its tables, what is in force, and the items of that which stay."""
 
     name: str
@@ -96,8 +96,8 @@ class Count:
         self.files = self.files or _Files(held)
         return tuple(self.files.of(item.name))
 
-    def part(self) -> Part:
-        return Part(self.name, self.tables, self.held, self.kept, self.made.done(), bool(self.lost))
+    def part(self) -> HeldPart:
+        return HeldPart(self.name, self.tables, self.held, self.kept, self.made.done(), bool(self.lost))
 
 
 def by_document(stage: "Stage[Any]", plan: "Plan[Any]", held: Commit | None, tables: Collection[str]) -> bool:
@@ -137,7 +137,7 @@ def lost(workspace: Workspace, held: Commit, mend: bool) -> frozenset[str]:
 
 
 def agreeing(
-    stage: "Stage[Any]", plan: "Plan[Any]", part: Part, made: "list[Report]", rows: Agreement
+    stage: "Stage[Any]", plan: "Plan[Any]", part: HeldPart, made: "list[Report]", rows: Agreement
 ) -> Iterator[Pair]:
     """(content before, content now) of the shards of a result by document that agree."""
     held = part.held

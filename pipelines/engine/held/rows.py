@@ -16,7 +16,7 @@ from ....corpus.store.soundness import opened
 from ..graph import Process, Report, Work
 from ..stage import Plan
 
-Counts = Callable[[pa.Table], Mapping[str, int]]
+Counts = Callable[[pa.Table, int], Mapping[str, int]]
 ROWS = 4096  # that a stage reads at once, unless it says otherwise
 
 
@@ -39,9 +39,14 @@ def others(item: Work, ids: pa.Array, known: pa.Array) -> Work | None:
 
 
 def in_order(ids: pa.Array, tables: list[pa.Table]) -> pa.Table:
-    """The rows of these ids, in their order."""
+    """The rows of these ids, in their order; ids that have none are passed over."""
     rows = pa.concat_tables(tables).combine_chunks()
-    return rows.take(pc.index_in(ids, value_set=rows["id"].combine_chunks()))
+    return rows.take(pc.index_in(ids, value_set=rows["id"].combine_chunks()).drop_null())
+
+
+def documents(rows: pa.Table, entered: int) -> dict[str, int]:
+    """What a stage counts that has a row for each document."""
+    return {"documents": len(rows)}
 
 
 def cut(rows: pa.Table, sizes: list[int]) -> Iterator[pa.RecordBatch]:
@@ -54,9 +59,9 @@ def cut(rows: pa.Table, sizes: list[int]) -> Iterator[pa.RecordBatch]:
 
 @dataclass(frozen=True)
 class KeepById:
-    """How a stage keeps rows whose tables are Parquet with one row for each document that enters.
+    """How a stage keeps rows whose tables are Parquet with at most one row for each document that enters.
 
-    counts  a shard's rows -> what the stage counts of them
+    counts  a shard's rows, documents that enter -> what the stage counts of them
     rows    documents that it reads at once
     """
 
@@ -77,5 +82,5 @@ class KeepById:
             with plan.writer(table, item.name, before.schema.remove_metadata()) as out:
                 for batch in cut(rows, sizes):
                     out.write_batch(batch)
-                out.counts |= self.counts(rows)
+                out.counts |= self.counts(rows, len(ids))
             yield table, out.shard

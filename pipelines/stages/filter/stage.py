@@ -27,7 +27,7 @@ from ....filters.signals import by_language
 from ....filters.signals.families import EXTRA, Family, families, measure_batch
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
-from ...engine.held.rows import KeepById
+from ...engine.held.rows import KeepById, documents
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from ..tag.columns import FAMILY, learnt
@@ -111,12 +111,8 @@ def measure_stage(names: tuple[str, ...], known: dict[str, Family]) -> Stage[Mea
         recorded=lambda settings: {},
         recorded_of=lambda settings, table: known[table.removeprefix("signals/")].recorded,
         by_document=True,
-        keep=KeepById(_counted, READ),
+        keep=KeepById(documents, READ),
     )
-
-
-def _counted(rows: pa.Table) -> dict[str, int]:
-    return {"documents": len(rows)}
 
 
 def _items(plan: Plan[Any], tables: Sequence[str]) -> Iterator[Work]:

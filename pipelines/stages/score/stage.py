@@ -203,7 +203,7 @@ def score_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
     )
 
 
-def _counted(rows: pa.Table) -> dict[str, int]:
+def _counted(rows: pa.Table, entered: int) -> dict[str, int]:
     counts = {"documents": len(rows), "unscored": rows["score"].null_count, "tokens": 0}
     if "n_tokens" in rows.schema.names:
         counts["tokens"] = pc.sum(rows["n_tokens"]).as_py() or 0
@@ -246,7 +246,7 @@ def score_shard(plan: Plan[ScoreSettings], work: Work, scorer: Scorer) -> Iterat
         for documents in work.documents.read(["id", "text"]):
             for rows in scorer.score(documents["id"].to_pylist(), documents["text"].to_pylist()):
                 out.write_batch(rows)
-                counts.update(_counted(pa.Table.from_batches([rows])))
+                counts.update(_counted(pa.Table.from_batches([rows]), rows.num_rows))
         out.counts |= {"documents": 0, "unscored": 0, "tokens": 0} | counts
     yield table, out.shard
 
