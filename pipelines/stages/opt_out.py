@@ -67,7 +67,7 @@ def opt_out(
         ids = asked.ids | frozenset(why or ())
         removed = _remove(workspace, add_optout(workspace, replace(asked, ids=ids)), dict(why or {}))
     gone = _gone(workspace)
-    held = holding(workspace, gone)
+    held = holding(workspace, gone) if not (removed and rebuild) else {}
     rebuilt: list[str] = []
     left: dict[str, str] = {}
     if rebuild and (removed or held):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -34,8 +35,8 @@ def keep_signed(plan: Plan, item: Work, process: Process) -> Iterator[Report]:
         for batch in cut(rows, sizes):
             out.write_batch(batch)
         with plan.file("shingles", shingles_name(item.name)) as beside, SetWriter(beside.path) as writer:
-            for at in range(0, len(place), ROWS):
-                block = whole.take(place[at : at + ROWS]).combine_chunks()
+            for first, length in _runs(place):
+                block = whole.slice(first, length).combine_chunks()
                 lists = block["hashes"].combine_chunks()
                 offsets = lists.offsets.to_numpy() - lists.offsets[0].as_py()
                 writer.write(block["rank"].to_numpy(), offsets, lists.flatten().to_numpy())
@@ -50,6 +51,15 @@ def _places(ids: pa.Array, signed: list[pa.Table]) -> pa.Array:
     """Rows of the shingle sets, which lie as the signatures do."""
     known = pa.concat_tables([rows.select(["id"]) for rows in signed])["id"].combine_chunks()
     return pc.index_in(ids, value_set=known)
+
+
+def _runs(place: pa.Array) -> Iterator[tuple[int, int]]:
+    """(first row, rows) of stretches of rows that follow each other, none too long to be held."""
+    rows = place.to_numpy()
+    begins = np.r_[0, np.flatnonzero(np.diff(rows) != 1) + 1, len(rows)] if len(rows) else np.zeros(1, np.int64)
+    for begin, end in zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True):
+        for at in range(begin, end, 8 * ROWS):
+            yield int(rows[at]), min(8 * ROWS, end - at)
 
 
 def _sets(plan: Plan, shard: Shard) -> pa.Table:

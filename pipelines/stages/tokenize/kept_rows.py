@@ -38,6 +38,7 @@ def keep_tokens(plan: Plan[Any], item: Work, process: Process) -> Iterator[Repor
             yield from process(plan, item)
             return
         rows = pa.concat_tables([rows, _rows(plan, made, facts)])
+    rows = rows.combine_chunks()  # once: rows are taken out of them many times
     places = pc.index_in(ids, value_set=rows["id"].combine_chunks()).to_numpy()
     held = drawn(groups, plan.settings.heldout, count)
     apart = np.fromiter(map(held, ids.to_pylist()), np.bool_, len(ids))
