@@ -238,7 +238,8 @@ def done_or(plan: Any, item: Work, process: Process) -> list[Report]:
     if found is None and item.lasting:
         found = _in_force(plan, item)
     if found is None:
-        made = plan.keep(plan, item, process) if item.held else process(plan, item)
+        kept = bool(item.held) and _there(plan.workspace, item.held)
+        made = plan.keep(plan, item, process) if kept else process(plan, item)
         found = [(table, replace(shard, item=item.key)) for table, shard in made]
         record(plan.workspace, plan.stage, item.stamp, found)
     return found

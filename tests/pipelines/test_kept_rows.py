@@ -17,7 +17,7 @@ from gristmill.corpus.store.shards import open_shard, read_batches
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings
 from gristmill.pipelines.audit import audit
-from gristmill.pipelines.engine.graph import Report, Work
+from gristmill.pipelines.engine.graph import Report, Work, done_or
 from gristmill.pipelines.engine.held.agreement import PLACE, Agreement, note
 from gristmill.pipelines.engine.held.rows import KeepById, documents
 from gristmill.pipelines.engine.runner import RunnerOptions
@@ -73,6 +73,17 @@ def test_rows_that_were_made_stay_and_others_are_made_in_the_order_of_documents(
     assert found == [{"id": id, "value": 1 if id in before else 2} for id in now]
     assert asked == [id for id in now if id not in before]
     assert (shard == held[1]) == (before == now)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_rows_are_kept_from_files_that_are_as_they_were_put(tmp_path: Path, damaged: bool):
+    folder = str(tmp_path)
+    held, fresh = written(folder, "a.parquet", IDS[:3], 1), written(folder, "b.parquet", IDS, 2)
+    if damaged:
+        Path(folder, "made", held[1].file).write_bytes(b"cut short")
+    plan = Plan("made", 1, Workspace(folder), None, {}, {}, keep=lambda plan, item, process: iter(item.held))
+    found = done_or(plan, Work("a.parquet", {}, stamp="0", held=(held,)), lambda plan, item: iter([fresh]))
+    assert [shard.file for _, shard in found] == [(fresh if damaged else held)[1].file]
 
 
 @given(
