@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.removals import add_optout, parse
 from gristmill.corpus.settings import Input
 from gristmill.corpus.store.fate import ShardSource
+from gristmill.corpus.store.schema import DOCUMENTS
 from gristmill.corpus.store.shards import open_shard, read_batches
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings
@@ -24,6 +25,8 @@ from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import Plan
 from gristmill.pipelines.removals.absence import differences
 from gristmill.pipelines.stages import opt_out as module
+from gristmill.pipelines.stages.dedup.kept_rows import keep_signed
+from gristmill.pipelines.stages.dedup.signatures import sign
 from gristmill.pipelines.stages.dedup.stage import deduplicate
 from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
 from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
@@ -84,6 +87,25 @@ def test_rows_are_kept_from_files_that_are_as_they_were_put(tmp_path: Path, dama
     plan = Plan("made", 1, Workspace(folder), None, {}, {}, keep=lambda plan, item, process: iter(item.held))
     found = done_or(plan, Work("a.parquet", {}, stamp="0", held=(held,)), lambda plan, item: iter([fresh]))
     assert [shard.file for _, shard in found] == [(fresh if damaged else held)[1].file]
+
+
+@settings(max_examples=10)
+@given(before=SUBSETS, now=SUBSETS)
+def test_signatures_that_are_kept_are_those_that_signing_gives(tmp_path_factory, before: list[str], now: list[str]):
+    folder = str(tmp_path_factory.mktemp("signed"))
+    asked = DedupSettings(num_perm=16, bands=4)
+    plan = Plan("signatures", 1, Workspace(folder), asked, asked.signing(), {})
+
+    def work(ids: list[str], held: tuple[Report, ...] = ()) -> Work:
+        with open_shard(f"{folder}/documents", "a.parquet", DOCUMENTS) as out:
+            out.write_rows({"id": id, "text": passage(IDS.index(id)), "source": "s", "domain": "d"} for id in ids)
+        return Work("a.parquet", {}, ShardSource("a.parquet", f"{folder}/documents/{out.shard.file}"), held=held)
+
+    held = tuple(sign(plan, work(before)))
+    kept = dict(keep_signed(plan, work(now, held), sign))
+    for table, shard in sign(plan, work(now)):
+        assert (kept[table].content, kept[table].rows) == (shard.content, shard.rows)
+        assert dict(kept[table].counts) == dict(shard.counts)
 
 
 @given(
