@@ -14,7 +14,7 @@ from ....corpus.store.errors import RequestError
 from ....corpus.store.workspace import Workspace
 from ....training import checkpoint
 from ....training.branches import Ensemble
-from ....training.data.shards import TokenFacts, domains, open_tokens
+from ....training.data.shards import TokenFacts, demand_fresh, domains, open_tokens
 from ....training.devices import pick_device
 from ....training.evaluation import bits_per_byte
 from ....training.run_folder import CHECKPOINTS, RUNS
@@ -40,6 +40,7 @@ def measure(
     names = domains(workspace)
     if not names:
         raise RequestError(f"{workspace.url} has no token shards; run: gristmill tokenize --workspace {workspace.url}")
+    demand_fresh(workspace, "checkpoints measure")
     facts = open_tokens(workspace, names[0]).facts
     if ensemble:
         chosen = [[checkpoint.newest(folder) for folder in folders]]
