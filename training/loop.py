@@ -23,7 +23,7 @@ from .data.prefetch import Prefetcher, Prepared
 from .devices import mfu, pick_device, pick_dtype
 from .distributed import Ranks, full, like, ranks, wrap
 from .evaluation import HeldOut, bits_per_byte
-from .loggers.metrics import Metrics, read_metrics
+from .loggers.metrics import Metrics, last_report
 from .loop_settings import FREE, LoopSettings
 from .objectives.distillation import TEACHER, Cache, soft_targets, teach
 from .objectives.loss import chunk_terms, compiled_terms
@@ -118,7 +118,7 @@ class Run:
         boards = (self.settings.boards, self.settings.project, told)
         self.metrics = Metrics(self.folder, self.step, self.ranks.leads, self.quiet, *boards)
         if self.step == self.loader.steps:  # stopped after the last checkpoint, before the card
-            self.line = read_metrics(f"{self.folder}/{METRICS}")[-1]
+            self.line = last_report(f"{self.folder}/{METRICS}", self.step)
         if self.step == 0:
             if not self.sound():
                 raise RequestError("the weights that the run would start from are not all finite")
@@ -381,12 +381,12 @@ class Run:
         path, card = f"{self.folder}/{SETTINGS}", f"{self.folder}/{CARD}"
         os.makedirs(self.checkpoints.folder, exist_ok=True)
         before = read_json(path)
-        if before is not None and before != said and not force:
-            raise RequestError(refusal(self.folder, before, said))
         found = checkpoint.steps(self.checkpoints.folder)
-        if found and before is not None:
+        if before != said and (found or before) and not force:
+            raise RequestError(refusal(self.folder, before, said))
+        if found:
             state = checkpoint.load_state(checkpoint.path(self.checkpoints.folder, found[-1]))
-            changed = changes_that_cannot_be(before, said, state, self.model.config, self.loader)
+            changed = changes_that_cannot_be(before or said, said, state, self.model.config, self.loader)
             if changed:
                 raise RequestError(f"the run in {self.folder} cannot go on: {'; '.join(changed)}; use another --name")
         finished = read_json(card) if before == said else None

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,6 +44,13 @@ def made(tmp_path_factory):
     put_table(workspace, "documents", DOCUMENTS, {"a.parquet": rows}, stage="extract")
     tokenize(workspace, TokenizeSettings(vocab_size=300, heldout=0.2), RunnerOptions(workers=1), quiet=True)
     return workspace
+
+
+@pytest.fixture(scope="module")
+def ended(made, tmp_path_factory):
+    """The folder of a run that ended."""
+    train(made, asked(made, tmp_path_factory.mktemp("ended"), "ended"), quiet=True)
+    return made.path("runs", "ended")
 
 
 def recipe(workspace, path, **more):
@@ -111,6 +120,26 @@ def test_a_recipe_for_other_tokens_is_not_exported_with_these(made, tmp_path):
             export_recipe("megatron", ExportJob(load_recipe(path), str(tmp_path / name), made, batch=4))
     path = recipe(made, tmp_path / "own.yaml")
     assert export_recipe("megatron", ExportJob(load_recipe(path), str(tmp_path / "own"), made, batch=4)).files
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda run: (run / "settings.json").unlink(), "holds checkpoints and no settings.json"),
+        (lambda run: (run / "settings.json").write_text('{"settings'), "settings.json is damaged"),
+        (lambda run: (run / "run_card.json").write_text('{"steps'), "run_card.json is damaged"),
+        (lambda run: [(run / n).unlink() for n in ("run_card.json", "metrics.jsonl")], "says nothing of step 16"),
+        (lambda run: (run / "metrics.jsonl").write_text('{"step": 1\n{}\n') and (run / "run_card.json").unlink(),
+         "metrics.jsonl line 1 is damaged"),
+    ],
+)  # fmt: skip
+def test_a_run_whose_papers_are_lost_or_damaged_is_refused_in_words(made, ended, tmp_path, damage, said):
+    run = Path(made.path("runs", "damaged"))
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(ended, run)
+    damage(run)
+    with pytest.raises((RequestError, WorkspaceError), match=said):
+        train(made, asked(made, tmp_path, "damaged"), quiet=True)
 
 
 def test_tokens_of_documents_that_a_later_decision_drops_are_neither_trained_on_nor_measured_nor_exported(
