@@ -1,4 +1,4 @@
-"""Every number that a stage can be asked for is a finite one: nan passes any check by < and >, infinity most of them."""
+"""Numbers that a stage can be asked for are finite: nan passes any check by < and >, infinity most of them."""
 
 import math
 import types
