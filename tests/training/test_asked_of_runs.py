@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.made import put_table
@@ -140,6 +141,25 @@ def test_a_run_whose_papers_are_lost_or_damaged_is_refused_in_words(made, ended,
     damage(run)
     with pytest.raises((RequestError, WorkspaceError), match=said):
         train(made, asked(made, tmp_path, "damaged"), quiet=True)
+
+
+def test_a_run_of_less_than_half_a_step_is_refused_and_caps_are_of_what_is_read(made, tmp_path):
+    with pytest.raises(RequestError, match="less than half a step of 4,096"):
+        train(made, asked(made, tmp_path, tokens=1024, batch_tokens=4096), quiet=True)
+    whole = {name: open_tokens(made, name).tokens for name in WORDS}
+    path = recipe(made, tmp_path / "capped.yaml")
+    capped = yaml.safe_load(Path(path).read_text())
+    for name, told in capped["domains"].items():
+        told.update(max_epochs=1024 / 2 / whole[name] * 1.01, share=None, epochs=None)
+    Path(path).write_text(yaml.safe_dump(capped))
+    with pytest.raises(RequestError, match="a run of 1280 tokens reads it"):
+        train(made, asked(made, tmp_path, recipe=path, batch_tokens=640), quiet=True)  # 1,024 tokens are two steps
+
+
+def test_measures_on_the_way_are_refused_where_there_is_nothing_to_measure_by(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("gristmill.pipelines.stages.train.stage.held_out", lambda *asked: {})
+    with pytest.raises(RequestError, match="no text is held out and no target given"):
+        train(made, asked(made, tmp_path, "bare", loop={"evaluate_every": 4}), quiet=True)
 
 
 def test_tokens_of_documents_that_a_later_decision_drops_are_neither_trained_on_nor_measured_nor_exported(

@@ -68,8 +68,14 @@ def train(
     available = {name: domain.tokens for name, domain in pool.items()}
     total = settings.tokens or recipe.total_tokens
     phases = plan_phases(recipe, total, available, settings)
+    steps = round(total / settings.batch_tokens)
+    if steps < 1:
+        raise RequestError(
+            f"a run of {total:,} tokens is less than half a step of {settings.batch_tokens:,}, and would read a whole "
+            f"one; use a smaller --batch-tokens"
+        )
     if settings.online is None:  # shares that move keep the caps as they go
-        check_caps(recipe, phases, total, available)
+        check_caps(recipe, phases, steps * settings.batch_tokens, available)
     loader, online = data_of(recipe, settings, pool, phases, total)
     longest = max(phase.seq_len for phase in phases)
     facts = next(iter(pool.values())).facts
@@ -85,6 +91,11 @@ def train(
     reading = ReadingMode(loop.document_mask, phases[-1].metadata)
     measured = held_out(workspace, pool, settings.evaluation_tokens, longest, reading)
     scores = probe(workspace, settings.targets, settings.target_items, facts, longest)
+    if loop.evaluate_every and not measured and scores is None:
+        raise RequestError(
+            f"loop.evaluate_every asks for measures every {loop.evaluate_every} steps, and no text is held out and no "
+            f"target given: run gristmill tokenize with --heldout, or name targets"
+        )
     card = pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores, online)
     files = [checksum(target) for target in settings.targets]
     return as_asked(folder, card, measured, scores, [*files, settings.target_items] if files else [])
