@@ -43,6 +43,7 @@ def merge(folders: Sequence[str], output: str, weights: Sequence[float] | None =
         "config": told[0]["config"],
         "fingerprints": {"tokenizer": told[0]["tokenizer"]},
         "reading": told[0]["reading"],
+        **{key: states[0][key] for key in ("ends",) if key in states[0]},
         "merged": [{"from": newest(folder), "weight": share} for folder, share in zip(folders, shares, strict=True)],
     }
     os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)

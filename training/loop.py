@@ -116,9 +116,9 @@ class Run:
             self.cache = teach(self.settings.teacher, f"{self.folder}/{TEACHER}", self.loader, self.ranks, self.device)
         told = {"steps": self.loader.steps, **vars(self.model.config), **self.settings.model_dump(mode="json")}
         boards = (self.settings.boards, self.settings.project, told)
-        self.metrics = Metrics(self.folder, self.step, self.ranks.leads, self.quiet, *boards)
         if self.step == self.loader.steps:  # stopped after the last checkpoint, before the card
             self.line = last_report(f"{self.folder}/{METRICS}", self.step)
+        self.metrics = Metrics(self.folder, self.step, self.ranks.leads, self.quiet, *boards)
         if self.step == 0:
             if not self.sound():
                 raise RequestError("the weights that the run would start from are not all finite")
@@ -328,6 +328,7 @@ class Run:
             "reading": vars(self.model.reading),
             "batch_tokens": self.loader.batch_tokens,
             "domains": self.loader.names,
+            "ends": next(iter(self.loader.domains.values())).facts.ends,
             "offset": self.offset,
             "rolled_back": self.rolled_back,
             "window": self.window,

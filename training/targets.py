@@ -21,7 +21,7 @@ that is no JSON object, by its number.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -72,7 +72,8 @@ def load_target(path: str, limit: int | None = None) -> Target:
         if not lines:
             raise RequestError(f"target {path}: no text in it")
         return Target(name, tuple(Item("", (as_documents_are(line),)) for line in lines[:limit]), False)
-    read = [(f"target {row.place}", row.content) for row in read_rows(path, "target", objects=True)]
+    rows = read_rows(path, "target", objects=True)
+    read = [(f"target {row.place}", cast(dict[str, Any], row.content)) for row in rows]
     keys = next((keys for keys in FORMATS if set(keys) <= read[0][1].keys()), None)
     if keys is None:
         raise RequestError(

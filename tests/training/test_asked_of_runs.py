@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from gristmill.mixing.recipe import RecipePhase, Tokenizer, load_recipe, make_re
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.mix.bounds import domain_inputs
 from gristmill.pipelines.stages.tokenize.stage import TokenizeSettings, tokenize
-from gristmill.pipelines.stages.train.checkpoints import measure
+from gristmill.pipelines.stages.train.checkpoints import measure, opened
 from gristmill.pipelines.stages.train.stage import TrainSettings, train
+from gristmill.training import checkpoint
 from gristmill.training.branches import merge
 from gristmill.training.data.shards import domains, open_tokens
 
@@ -160,6 +162,14 @@ def test_measures_on_the_way_are_refused_where_there_is_nothing_to_measure_by(ma
     monkeypatch.setattr("gristmill.pipelines.stages.train.stage.held_out", lambda *asked: {})
     with pytest.raises(RequestError, match="no text is held out and no target given"):
         train(made, asked(made, tmp_path, "bare", loop={"evaluate_every": 4}), quiet=True)
+
+
+def test_a_checkpoint_is_not_measured_on_documents_that_begin_otherwise(made, ended):
+    facts = open_tokens(made, "zoo").facts
+    newest = checkpoint.newest(ended)
+    assert opened(newest, facts)[1] == 16
+    with pytest.raises(RequestError, match="start and end with the tokens"):
+        opened(newest, replace(facts, bos=facts.eos, eos=None))
 
 
 def test_tokens_of_documents_that_a_later_decision_drops_are_neither_trained_on_nor_measured_nor_exported(

@@ -42,6 +42,11 @@ class TokenFacts:
     eos: int | None  # None where the tokenizer ends documents with the token that starts them
 
     @property
+    def ends(self) -> list[int | None]:
+        """The tokens that start and end a document, as a checkpoint keeps them."""
+        return [self.bos, self.eos]
+
+    @property
     def dtype(self) -> np.dtype:
         return np.dtype(np.uint16 if self.vocab_size <= 1 << 16 else np.uint32)
 

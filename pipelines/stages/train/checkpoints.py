@@ -83,6 +83,12 @@ def opened(path: str, facts: TokenFacts) -> tuple[Transformer, int]:
     tokenizer = state.get("fingerprints", {}).get("tokenizer", facts.tokenizer)
     if tokenizer != facts.tokenizer:
         raise RequestError(f"{path} reads another tokenizer than the tokens of the workspace")
+    ends = state.get("ends", facts.ends)
+    if ends != facts.ends:
+        raise RequestError(
+            f"{path} was trained on documents that start and end with the tokens {ends}, and those of the workspace "
+            f"start and end with {facts.ends}; tokenize with the --bos and --eos of then"
+        )
     return model.to(pick_device()), state["step"]
 
 
