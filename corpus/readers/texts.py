@@ -43,21 +43,34 @@ def read_rows(
     objects   whether they are objects; by default the name of the file says so
     repair    mend mojibake, as was asked for documents
     """
-    fs, place = filesystem(path)
-    if not fs.exists(place) or fs.isdir(place):
-        raise RequestError(f"{option} {path}: there is no such file")
-    with fs.open(place, "rb") as file:
-        data = decompressed(cast(Any, file), f"{option} {path}")
+    data = _bytes(path, option)
     if data.startswith(b"PAR1"):
         rows = list(_parquet(data, path, option))
     else:
-        text = decoded(data, f"{option} {path}").replace("\r\n", "\n").replace("\r", "\n")
+        text = _text(data, path, option)
         if objects is None:
             objects = bare_name(path).endswith(OBJECTS)
         rows = list(_objects(text, path, option) if objects else _paragraphs(text, path))
     if not rows:
         raise RequestError(f"{option} {path}: no text in it")
     return [TextRow(row.place, as_documents_are(row.content, repair)) for row in rows]
+
+
+def read_text(path: str, option: str = "--target") -> str:
+    """All of a file of plain text, its lines ended by line feeds."""
+    return _text(_bytes(path, option), path, option)
+
+
+def _bytes(path: str, option: str) -> bytes:
+    fs, place = filesystem(path)
+    if not fs.exists(place) or fs.isdir(place):
+        raise RequestError(f"{option} {path}: there is no such file")
+    with fs.open(place, "rb") as file:
+        return decompressed(cast(Any, file), f"{option} {path}")
+
+
+def _text(data: bytes, path: str, option: str) -> str:
+    return decoded(data, f"{option} {path}").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _parquet(data: bytes, path: str, option: str) -> Iterator[TextRow]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from ...corpus.store.commits import Manifest
 from ...corpus.store.errors import RequestError, WorkspaceError
+from ...corpus.store.fate import refuse_stale
 from ...corpus.store.shards import filesystem
 from ...corpus.store.soundness import demand_sound
 from ...corpus.store.workspace import Workspace
@@ -39,6 +40,11 @@ class TokenFacts:
     vocab_size: int
     bos: int
     eos: int | None  # None where the tokenizer ends documents with the token that starts them
+
+    @property
+    def ends(self) -> list[int | None]:
+        """The tokens that start and end a document, as a checkpoint keeps them."""
+        return [self.bos, self.eos]
 
     @property
     def dtype(self) -> np.dtype:
@@ -169,6 +175,12 @@ def domains(workspace: Workspace) -> list[str]:
         table.name.removeprefix(TOKENS_FOLDER) for table in workspace.tables() if table.name.startswith(TOKENS_FOLDER)
     ]
     return sorted(unquote(name) for name in names)
+
+
+def demand_fresh(workspace: Workspace, needed_by: str) -> None:
+    """WorkspaceError where token shards were made from other documents, texts or decisions than there are now."""
+    for domain in domains(workspace):
+        refuse_stale(workspace, table_name(domain), needed_by)
 
 
 @dataclass(frozen=True)
