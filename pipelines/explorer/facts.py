@@ -30,7 +30,7 @@ from ...corpus.store.shards import Shard, filesystem, fingerprint, parquet_schem
 from ...corpus.store.workspace import Workspace
 from ...filters.cuts import cut_lines
 from ..evidence.tokens import tokens_by_document
-from .rules import FilterRules, filter_rules
+from .rules import FilterRules, family_column, filter_rules
 
 VERSION = 1  # raised when the same workspace gives other rows
 ROWS = 100_000  # documents that are read together
@@ -265,11 +265,6 @@ class Facts:
         urls = ", ".join(literal(no_pattern(table.file_url(shard))) for shard in shards)
         more = ", filename = true, file_row_number = true" if numbered else ""
         return f"read_parquet([{urls}], hive_partitioning = false{more})"
-
-
-def family_column(name: str) -> str:
-    """The column of `facts` that holds a family of signals: its name, unless documents have a column of that name."""
-    return f"{name}_signals" if name in (*PLAIN, "domain", "id", "text") else name
 
 
 def _finish(connection: duckdb.DuckDBPyConnection, workspace: Workspace, made: Facts) -> None:

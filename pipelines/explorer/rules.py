@@ -19,7 +19,16 @@ from ...filters.signals.families import EXTRA, Family, extra_family, known_famil
 from ..stages.filter.settings import DecideSettings
 from ..stages.tag.columns import FAMILY, tag_family
 
-ALIASED = ("url",)  # families whose name a column of documents has, too
+TAKEN = frozenset(  # columns of `facts` that are no family of signals
+    "id file place stated_domain domain source host url title language language_score license license_class page_type "
+    "page_type_score date links begins bytes characters fate stage rule value threshold duplicate_of tokens failing "
+    "about_tokens unit tags".split()
+)
+
+
+def family_column(name: str) -> str:
+    """The column of `facts` that holds a family of signals: its name, unless another column has it."""
+    return f"{name}_signals" if name in TAKEN else name
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class FilterRules:
 
     def aliases(self) -> dict[str, str]:
         """Family -> column of `facts` that holds it, where the two have other names and the rules read it."""
-        return {name: f"{name}_signals" for name in ALIASED if name in self.compiled.signals}
+        return {name: family_column(name) for name in self.compiled.signals if name in TAKEN}
 
     def relation(self, of: str = "facts") -> str:
         """`facts` with the columns named as rules name them; the mixture unit is `unit`."""
@@ -61,7 +70,7 @@ class FilterRules:
         """A rule with another threshold; where it has one by language, all of them move by as much as the default."""
         place = self.place(name)
         rule = self.rules[place]
-        limit: float | dict[str, float] = threshold
+        limit: float | dict[str, float] = float(threshold)
         if isinstance(rule.threshold, dict):
             by = threshold - rule.threshold["default"]
             limit = {language: value + by for language, value in rule.threshold.items()}

@@ -21,7 +21,7 @@ from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.fate import deciding
 from ...corpus.store.workspace import Workspace
 from .facts import cache_folder, facts_file, limits, state_of
-from .rules import FilterRules, filter_rules
+from .rules import TAKEN, FilterRules, filter_rules
 
 T = TypeVar("T")
 
@@ -117,7 +117,10 @@ class OpenWorkspace:
             inside = '"."' in sql
             family = sql.split('"')[1]
             if numeric and (inside or sql.strip('"') in plain) and family not in ("kept", "removed"):
-                found[sql.replace('"', "")] = sql
+                name = sql.replace('"', "")
+                if inside and family.removesuffix("_signals") in TAKEN:
+                    name = name.replace("_signals.", ".", 1)
+                found[name] = sql
         return found
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple]]:

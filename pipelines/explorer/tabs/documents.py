@@ -39,7 +39,7 @@ def conditions(view: View) -> tuple[list[str], bool]:
         view.source.own_query(f"select * from facts where ({asked}\n)")
         fine.append(f"({asked}\n)")
     if view.one("q"):
-        ids = found_by_words(view.source, view.one("q"))
+        ids = found_by_words(view.source, view.one("q"))  # the best ones, at most as many as the list can be long
         fine.append(f"id in ({', '.join(map(literal, ids))})" if ids else "false")
     return found + fine, coarse and not fine
 
@@ -128,7 +128,7 @@ def _facets(view: View, chosen: Sequence[str], coarse: bool) -> tuple[str, int]:
     rows = view.rows(
         "facets",
         f"select {', '.join(names)}, grouping({', '.join(names)}) as which, {one}::bigint as documents "
-        f"from {relation}{where(chosen)} group by grouping sets ({sets}, ()) order by documents desc, all",
+        f"from {relation}{where(chosen)} group by grouping sets ({sets}, ()) order by documents desc, {', '.join(names)}",
     )
     whole = (1 << len(names)) - 1
     total = next((row[-1] or 0 for row in rows if row[-2] == whole), 0)
@@ -171,8 +171,8 @@ def _own_facet(view: View, chosen: Sequence[str]) -> str:
         raise RequestError(f"there is no column {column} to count by")
     rows = view.rows(
         f"by {column.replace(chr(34), '')}",
-        f"select {column}::varchar as value, count(*) as documents from facts{where(chosen)} group by value "
-        f"order by documents desc, value limit 50",
+        f"select {column}::varchar as chosen, count(*) as documents from facts{where(chosen)} group by 1 "
+        f"order by documents desc, 1 limit 50",
     )
     asked = view.all("is")
     items = []

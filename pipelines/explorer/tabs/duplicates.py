@@ -86,14 +86,14 @@ def _clusters(view: View, chosen: list[str], sized: list[str]) -> str:
     inside = [f"(scope, cluster) in (select (scope, cluster) from copies{where(chosen)})"] if chosen else []
     rows = view.records(
         "clusters",
-        "select c.scope, c.cluster, members, lowest, methods, survivor, hosts, domains, c.host, c.domain, k.title, k.begins "
+        "select c.scope, c.cluster, members, lowest, methods, c.survivor, hosts, domains, c.host, c.domain, k.title, k.begins "
         f"from (select * from clusters{where([*sized, *inside])} order by members desc, cluster limit {CLUSTERS}) c "
         "left join copies k on k.id = c.survivor order by members desc, c.cluster",
     )
     told = [
         (
             link(view.link(f"cluster/{row['cluster']}"), (row["title"] or row["begins"] or row["cluster"])[:80], "item"),
-            row["host"] if row["hosts"] == 1 else f"{count(row['hosts'])} hosts",
+            row["host"] if row["hosts"] == 1 else f"{count(row['hosts'])} hosts" if row["hosts"] else "–",
             row["domain"] if row["domains"] == 1 else f"{count(row['domains'])} domains",
             row["methods"],
             count(row["members"]),
