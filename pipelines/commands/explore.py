@@ -12,13 +12,16 @@ from .options import WorkspaceOption, open_workspace
 def explore(
     workspace: WorkspaceOption,
     beside: Annotated[
-        list[str] | None, typer.Option("--beside", help="workspace whose runs and recipe are shown as well; may be repeated")
+        list[str] | None,
+        typer.Option("--beside", help="workspace whose runs and recipe are shown as well; may be repeated"),
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="port on 127.0.0.1; 0: one that is free")] = 0,
     static: Annotated[
         str | None, typer.Option("--static", help="write the pages into this folder instead, for a sample of documents")
     ] = None,
-    documents: Annotated[int, typer.Option("--documents", min=0, help="--static: pages of single documents at most")] = 200,
+    documents: Annotated[
+        int, typer.Option("--documents", min=0, help="--static: pages of single documents at most")
+    ] = 200,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="open the address in a browser")] = False,
 ) -> None:
     """Look at a workspace in a browser: documents, signals and decisions.

@@ -200,7 +200,9 @@ def _losses(sides: list[Side]) -> list[dict[str, Any]]:
     found = []
     with duckdb.connect() as nothing:
         for which, side in zip("ab", sides, strict=True):
-            source = ReportSource(side.workspace, {one.name: one.finished("compare") for one in side.workspace.tables()}, nothing)
+            source = ReportSource(
+                side.workspace, {one.name: one.finished("compare") for one in side.workspace.tables()}, nothing
+            )
             for name, log in models.metrics(source).items():
                 held = [line["bits_per_byte"] for line in log if line.get("bits_per_byte")]
                 losses = [line["loss"] for line in log if line.get("loss") is not None]

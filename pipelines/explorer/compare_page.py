@@ -122,7 +122,8 @@ def _shares(told: dict[str, Any], first: str, second: str) -> str:
     body += table(("domain", *names, *names, "points"), rows, groups=groups)
     if told["recipes"]:
         listed = [
-            (row["domain"], *(", ".join(percent(share) for share in row[name]) for name in "ab")) for row in told["recipes"]
+            (row["domain"], *(", ".join(percent(share) for share in row[name]) for name in "ab"))
+            for row in told["recipes"]
         ]
         body += "<h3>Recipes</h3>" + table(("domain", *names), listed)
     return body
@@ -140,4 +141,8 @@ def _losses(told: dict[str, Any], first: str, second: str) -> str:
         )
         for row in told["losses"]
     ]
-    return table(("workspace", "of", "name", "tokens", "last loss", "bits per byte"), rows, words=3, most=200) if rows else ""
+    return (
+        table(("workspace", "of", "name", "tokens", "last loss", "bits per byte"), rows, words=3, most=200)
+        if rows
+        else ""
+    )

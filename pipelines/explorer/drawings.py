@@ -69,7 +69,7 @@ def histogram(
     describe: str,
 ) -> str:
     """Stacked columns of bins (low, high, value of each named series), and vertical lines (place, words)."""
-    height, left, top = 250, 62, 26
+    height, left, top = 262, 62, 38
     base = height - 48
     low, high = bins[0][0], bins[-1][1]
     across = Scale(low, high, left, WIDTH - 20)
@@ -97,7 +97,7 @@ def histogram(
             kind = "limit" if index == 0 else "limit moved"
             body.append(f'<line x1="{x:.1f}" y1="{top - 6}" x2="{x:.1f}" y2="{base}" class="{kind}"/>')
             anchor = "end" if x > WIDTH - 160 else "start"
-            body.append(text(x + (-5 if anchor == "end" else 5), top - 10 + 12 * (index % 2), words, "note", anchor))
+            body.append(text(x + (-5 if anchor == "end" else 5), top - 24 + 14 * (index % 2), words, "note", anchor))
     body.append(text((left + WIDTH - 20) / 2, height - 8, title, "title", "middle"))
     return svg(height, describe, body)
 
@@ -182,7 +182,9 @@ def parallel(
         kind = f"run good{min(4, int(good * 5))}"
         body.append(f'<path d="{path(run)}" class="{kind}"><title>{escape(tip)}</title></path>')
     for index, (name, run) in enumerate(marked):
-        drawn = f'<path d="{path(run)}" class="curve k{index % SERIES}"{dash(index)}><title>{escape(name)}</title></path>'
+        drawn = (
+            f'<path d="{path(run)}" class="curve k{index % SERIES}"{dash(index)}><title>{escape(name)}</title></path>'
+        )
         body.append(drawn)
     return svg(height, describe, body)
 
@@ -201,7 +203,9 @@ def intervals(
         y = 8 + 26 * place + 13
         body += [row_label(left - 10, y + 4, label), line(scale(begin), y, scale(end), y, "spread k0")]
         tip = f"{label}: {number(middle)}, from {number(begin)} to {number(end)}"
-        body.append(f'<circle cx="{scale(middle):.1f}" cy="{y}" r="4.5" class="f0"><title>{escape(tip)}</title></circle>')
+        body.append(
+            f'<circle cx="{scale(middle):.1f}" cy="{y}" r="4.5" class="f0"><title>{escape(tip)}</title></circle>'
+        )
         if measured is not None:
             said = escape(f"{label}: measured {number(measured)}")
             body.append(

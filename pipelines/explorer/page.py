@@ -4,10 +4,11 @@ Everything that comes from a workspace goes through `report.text.escape`. Pages 
 own: both are files of the package, so that the policy of the server can forbid all others.
 """
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 
-from ..report.text import Html, bar, escape, percent
+from ..report.text import Html, escape, percent
 from .view import View
 
 TABS = {  # path -> title, in the order of the keys 1, 2, …
@@ -42,7 +43,7 @@ def page(view: View, title: str, body: str, base: str, head: str = "") -> str:
         f'<li><a href="{path}" data-key="{number}"{" aria-current=page" if path == tab else ""}>{escape(name)}</a></li>'
         for number, (path, name) in enumerate(TABS.items(), 1)
     )
-    linked = f'<link rel="stylesheet" href="explorer.css"><script src="explorer.js" defer></script>'
+    linked = '<link rel="icon" href="data:,"><link rel="stylesheet" href="explorer.css"><script src="explorer.js" defer></script>'
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="same-origin">'
@@ -51,10 +52,11 @@ def page(view: View, title: str, body: str, base: str, head: str = "") -> str:
         f'<a class="skip" href="{view.link()}#main">Skip to the content</a>'
         f"<header><p class=place>{escape(view.source.name)}</p><nav aria-label=Tabs><ol>{links}</ol></nav></header>"
         f'<main id="main" tabindex="-1"><h1>{escape(title)}</h1>{stale(view)}{body}{queries(view)}</main>'
-        f"<footer>{FOOTER}</footer></body></html>\n"
+        f"<footer>{WRITTEN if view.static else FOOTER}</footer></body></html>\n"
     )
 
 
+WRITTEN = "Written by gristmill explore --static: a sample of the workspace's documents, without the workspace."
 FOOTER = (
     "Keys: <kbd>1</kbd> to <kbd>8</kbd> tabs, <kbd>j</kbd> and <kbd>k</kbd> next and previous row, <kbd>Enter</kbd> open, "
     "<kbd>/</kbd> search. What is shown is the workspace as it is; a later run is shown when a page is asked for again."
@@ -123,14 +125,11 @@ def hidden(params: dict[str, Sequence[str]], without: Sequence[str]) -> str:
 
 def without_style(html: str) -> str:
     """HTML of the report with the one style attribute that it uses drawn otherwise."""
-    import re
-
     return re.sub(
         r'<span class="bar"><i style="width:([0-9.]+)%"></i></span>',
-        lambda m: f'<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect width="{m[1]}" height="10" class="f0"/></svg>',
+        lambda m: (
+            f'<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
+            f'<rect width="{m[1]}" height="10" class="f0"/></svg>'
+        ),
         html,
     )
-
-
-__all__ = ["TABS", "Html", "bar", "page"]

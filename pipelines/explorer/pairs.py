@@ -103,9 +103,19 @@ def recount(view: View) -> Recount:
     if workspace.table("edges").manifest() is None or "edges" in view.source.stale or not workspace.is_local:
         return Recount(now, asked, wanted, why="The pairs that were compared are not there any more.")
     if asked < now:
-        return Recount(now, asked, wanted, why=f"Below {now:g} pairs were not kept: run gristmill dedup with --threshold {asked:g}.")
+        return Recount(
+            now,
+            asked,
+            wanted,
+            why=f"Below {now:g} pairs were not kept: run gristmill dedup with --threshold {asked:g}.",
+        )
     if wanted != scope and scope != "global":
-        return Recount(now, asked, wanted, why=f"Pairs were compared within the scope {scope} alone; run gristmill dedup with --scope {wanted}.")
+        return Recount(
+            now,
+            asked,
+            wanted,
+            why=f"Pairs were compared within the scope {scope} alone; run gristmill dedup with --scope {wanted}.",
+        )
     a, b, similar, kind, documents = _pairs(workspace, view.source.state)
     stays = (similar >= asked) | (kind > 0)
     if wanted != "global":

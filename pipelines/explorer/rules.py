@@ -108,7 +108,9 @@ class Moved:
 
     def sides(self) -> str:
         """A relation of those of them that change sides: with `side`, 'falls' or 'comes back'."""
-        return f"(select *, case when was then 'falls' else 'comes back' end as side from {self.line()} where was != will)"
+        return (
+            f"(select *, case when was then 'falls' else 'comes back' end as side from {self.line()} where was != will)"
+        )
 
 
 def filter_rules(workspace: Workspace) -> FilterRules | None:

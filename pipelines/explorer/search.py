@@ -106,7 +106,9 @@ def indexed(workspace: Workspace, wait: float = WAIT) -> str:
 def found_by_words(source: OpenWorkspace, words: str) -> list[str]:
     """Ids of the documents that match best, at most `FOUND`: FTS5's syntax, or plain words that all have to occur."""
     with closing(sqlite3.connect(f"file:{quote(indexed(source.workspace))}?mode=ro", uri=True)) as base:
-        query = "select ids.id from words join ids on ids.number = words.rowid where words match ? order by rank limit ?"
+        query = (
+            "select ids.id from words join ids on ids.number = words.rowid where words match ? order by rank limit ?"
+        )
         try:
             rows = base.execute(query, (words, FOUND)).fetchall()
         except sqlite3.OperationalError:

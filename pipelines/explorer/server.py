@@ -33,7 +33,7 @@ TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.pa
 
 
 @dataclass(frozen=True)
-class Answer:
+class PageAnswer:
     """What a request gets."""
 
     status: int
@@ -59,18 +59,18 @@ class Explorer:
                 self.opened = OpenWorkspace(self.workspace, self.beside)
             return self.opened
 
-    def answer(self, path: str, params: Mapping[str, Sequence[str]], base: str = "/", **how: Any) -> Answer:
+    def answer(self, path: str, params: Mapping[str, Sequence[str]], base: str = "/", **how: Any) -> PageAnswer:
         """The page of an address: `funnel`, `document/ID`, …; or the file that it asks for."""
         name, _, rest = path.partition("/")
         if name not in PAGES:
-            return Answer(302, b"", location=f"{base}funnel") if not name else self._lost(path, base)
+            return PageAnswer(302, b"", location=f"{base}funnel") if not name else self._lost(path, base)
         title, make = PAGES[name]
         view = None
         try:
             view = View(self.source(), path, params, **how)
             body = make(view, rest) if rest else make(view)
         except Exported as export:
-            return exported(view.source, export, view.one("format")) if view else Answer(500, b"")
+            return exported(view.source, export, view.one("format")) if view else PageAnswer(500, b"")
         except (RequestError, WorkspaceError) as error:
             return self._failed(view, path, title, str(error), base)
         except ImportError as error:
@@ -78,39 +78,39 @@ class Explorer:
                 raise
             return self._failed(view, path, title, str(MissingExtra(error.name, "train")), base)
         if view.one("part"):
-            return Answer(200, body.encode())
-        return Answer(200, page(view, view.title or title, body, base, **view.frame).encode())
+            return PageAnswer(200, body.encode())
+        return PageAnswer(200, page(view, view.title or title, body, base, **view.frame).encode())
 
-    def _failed(self, view: View | None, path: str, title: str, why: str, base: str) -> Answer:
+    def _failed(self, view: View | None, path: str, title: str, why: str, base: str) -> PageAnswer:
         said = f'<p class="warn" role="alert">{escape(why)}</p>'
         if view is None:
-            return Answer(409, f"<!doctype html><title>{escape(title)}</title>{said}".encode())
+            return PageAnswer(409, f"<!doctype html><title>{escape(title)}</title>{said}".encode())
         view.queries.clear()
-        return Answer(409, (page(view, title, said, base, **view.frame) if not view.one("part") else said).encode())
+        return PageAnswer(409, (page(view, title, said, base, **view.frame) if not view.one("part") else said).encode())
 
-    def _lost(self, path: str, base: str) -> Answer:
+    def _lost(self, path: str, base: str) -> PageAnswer:
         said = f'<!doctype html><title>Not there</title><p>There is no page {escape(path)}. <a href="{escape(base)}">Back</a>'
-        return Answer(404, said.encode())
+        return PageAnswer(404, said.encode())
 
 
-def exported(source: OpenWorkspace, export: Exported, form: str) -> Answer:
+def exported(source: OpenWorkspace, export: Exported, form: str) -> PageAnswer:
     """The rows of a query, or a drawing, as a file."""
     stem = f"{source.name}-{export.name}".replace(" ", "-").replace("/", "-")
     if form == "yaml":
-        return Answer(200, export.drawing.encode(), "application/yaml; charset=utf-8", f"{stem}.yaml")
+        return PageAnswer(200, export.drawing.encode(), "application/yaml; charset=utf-8", f"{stem}.yaml")
     if form == "svg":
         drawing = export.drawing.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
         at = drawing.index(">") + 1
         styled = f"{drawing[:at]}<style>{style_sheet().replace('<', '&lt;')}</style>{drawing[at:]}"
-        return Answer(200, styled.encode(), TYPES[form], f"{stem}.svg")
+        return PageAnswer(200, styled.encode(), TYPES[form], f"{stem}.svg")
     table = source.table(export.sql)
     if form == "csv":
         from ..commands.sql import as_csv, named_apart
 
-        return Answer(200, as_csv(named_apart(table)).encode(), TYPES[form], f"{stem}.csv")
+        return PageAnswer(200, as_csv(named_apart(table)).encode(), TYPES[form], f"{stem}.csv")
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
-    return Answer(200, out.getvalue(), TYPES[form], f"{stem}.parquet")
+    return PageAnswer(200, out.getvalue(), TYPES[form], f"{stem}.parquet")
 
 
 def application(explorer: Explorer, token: str) -> Access:
@@ -123,7 +123,7 @@ def application(explorer: Explorer, token: str) -> Access:
         raise MissingExtra("starlette", "explore") from error
     base = f"/{token}/"
 
-    def answered(answer: Answer) -> "Response":
+    def answered(answer: PageAnswer) -> "Response":
         headers = {"location": answer.location} if answer.location else {}
         if answer.name:
             ascii_name = answer.name.encode("ascii", "replace").decode().replace('"', "?").replace("\\", "?")
@@ -155,7 +155,7 @@ def application(explorer: Explorer, token: str) -> Access:
     return Access(Starlette(routes=routes), token)
 
 
-def saved(explorer: Explorer, form: Mapping[str, Sequence[str]], base: str) -> Answer:
+def saved(explorer: Explorer, form: Mapping[str, Sequence[str]], base: str) -> PageAnswer:
     """Save the rule file that a form asks for, and say where."""
     view = View(explorer.source(), "signals", form)
     try:
@@ -164,11 +164,11 @@ def saved(explorer: Explorer, form: Mapping[str, Sequence[str]], base: str) -> A
     except (RequestError, WorkspaceError) as error:
         said, status = f'<p class="warn" role="alert">{escape(error)}</p>', 409
     back = f'<p><a href="{view.link("signals", signal=view.one("signal"), rule=view.one("rule"), t=view.one("t"))}">Back</a></p>'
-    return Answer(status, page(view, "Rule file", said + back, base).encode())
+    return PageAnswer(status, page(view, "Rule file", said + back, base).encode())
 
 
 def serve(explorer: Explorer, token: str, port: int, told: Any) -> None:
-    """Answer on 127.0.0.1 until interrupted; `told` is called with the address once the port is bound."""
+    """PageAnswer on 127.0.0.1 until interrupted; `told` is called with the address once the port is bound."""
     try:
         import uvicorn
     except ImportError as error:
@@ -187,4 +187,4 @@ def serve(explorer: Explorer, token: str, port: int, told: Any) -> None:
     uvicorn.Server(config).run(sockets=[held])
 
 
-__all__ = ["TABS", "Answer", "Explorer", "application", "serve"]
+__all__ = ["TABS", "Explorer", "PageAnswer", "application", "serve"]

@@ -80,7 +80,11 @@ def _followed(explorer: Explorer, documents: int) -> dict[str, str]:
 def _name(number: int, address: str) -> str:
     """A file name that says what it is of and that no text can lead elsewhere."""
     path = address.split("?")[0]
-    return f"{path}.html" if path in TABS and "?" not in address else f"{re.sub('[^a-z]', '', path.split('/')[0])}-{number}.html"
+    return (
+        f"{path}.html"
+        if path in TABS and "?" not in address
+        else f"{re.sub('[^a-z]', '', path.split('/')[0])}-{number}.html"
+    )
 
 
 def _linked(text: str, names: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from ...corpus.store.errors import RequestError
 from ..report.text import escape
 from .source import OpenWorkspace
 
+
 class Exported(Exception):
     """What was asked for instead of the page: the SQL of a query, or a drawing."""
 

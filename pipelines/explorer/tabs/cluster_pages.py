@@ -24,7 +24,8 @@ def cluster(view: View, name: str = "") -> str:
     if not ID.fullmatch(name) or "copies" not in view.source.tables:
         raise RequestError("a cluster is named by the smallest id of its documents")
     rows = view.records(
-        "members", f"select * from copies where cluster = {literal(name)} order by survivor desc, jaccard desc, id limit {MEMBERS}"
+        "members",
+        f"select * from copies where cluster = {literal(name)} order by survivor desc, jaccard desc, id limit {MEMBERS}",
     )
     if not rows:
         raise RequestError(f"there is no cluster {name}")
@@ -54,7 +55,12 @@ def pair(view: View, names: str = "") -> str:
     if len(ids) != 2 or not all(map(ID.fullmatch, ids)):
         raise RequestError("two documents are compared by their ids: pair/ID/ID")
     listed = ", ".join(map(literal, ids))
-    rows = {row["id"]: row for row in view.records("the two", f"select id, title, url, file, place, fate from facts where id in ({listed})")}
+    rows = {
+        row["id"]: row
+        for row in view.records(
+            "the two", f"select id, title, url, file, place, fate from facts where id in ({listed})"
+        )
+    }
     for one in ids:
         if one not in rows:
             raise RequestError(f"no document of this workspace has the id {one}")
@@ -68,14 +74,18 @@ def pair(view: View, names: str = "") -> str:
     for one, shown in zip(ids, (left, right), strict=True):
         row = rows[one]
         title = link(view.link(f"document/{one}"), row["title"] or row["url"] or one).source
-        columns.append(f'<section><h2>{title}</h2><p class=sub>{escape(row["fate"])} · {escape(one)}</p><pre class="text document" tabindex="0">{shown}</pre></section>')
+        columns.append(
+            f'<section><h2>{title}</h2><p class=sub>{escape(row["fate"])} · {escape(one)}</p><pre class="text document" tabindex="0">{shown}</pre></section>'
+        )
     return body + f'<div class="two">{"".join(columns)}</div>'
 
 
 def similarity(view: View, ids: list[str], texts: list[str]) -> str:
     """The Jaccard similarity that decides, and what is on record."""
     asked = dedup_settings(view.source.workspace)
-    sets = [set(shingle(pa.array([text]), asked["unit"], asked["size"], asked["fold"]).hashes.tolist()) for text in texts]
+    sets = [
+        set(shingle(pa.array([text]), asked["unit"], asked["size"], asked["fold"]).hashes.tolist()) for text in texts
+    ]
     shared, both = len(sets[0] & sets[1]), len(sets[0] | sets[1])
     jaccard = shared / both if both else 0.0
     said = (

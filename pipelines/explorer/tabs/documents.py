@@ -101,11 +101,12 @@ def documents(view: View) -> str:
 def document_row(view: View, row: dict) -> str:
     """One document of a list: how it begins, where it is from, and why it is where it is."""
     first = row["title"] or " ".join((row["begins"] or "").split()) or row["id"]
+    begins = f'<p class="begins">{excerpt(row["begins"] or "", 160)}</p>' if row["title"] else ""
     facts = " · ".join(str(row[name]) for name in ("domain", "language") if row.get(name))
     return (
         f'<article class="row"><h3><a href="{view.link("document/" + row["id"])}" class="item">{escape(first[:160])}</a>'
         f"</h3><p>{fate_of(row)} <span>{escape(facts)} · {size(row['bytes'])}</span></p>"
-        f'<p class="sub">{escape(row["url"] or row["id"])}</p><p class="begins">{excerpt(row["begins"] or "", 160)}</p></article>'
+        f'<p class="sub">{escape(row["url"] or row["id"])}</p>{begins}</article>'
     )
 
 
@@ -147,7 +148,9 @@ def _facet(view: View, name: str, words: str, values: Sequence[tuple]) -> str:
     for value, documents in values[:VALUES]:
         told = NONE if value is None or value == "" else str(value)
         on = told in chosen
-        address = view.link(None, **{name: [one for one in chosen if one != told] if on else [*chosen, told]}, page=None)
+        address = view.link(
+            None, **{name: [one for one in chosen if one != told] if on else [*chosen, told]}, page=None
+        )
         shown = escape("none" if told == NONE else told)
         items.append(
             f'<li><a href="{address}"{" class=on aria-current=true" if on else ""}>{shown}</a> <span>{count(documents)}</span></li>'
@@ -179,7 +182,9 @@ def _own_facet(view: View, chosen: Sequence[str]) -> str:
     for value, documents in rows[: 2 * VALUES]:
         told = f"{column}={NONE if value is None else value}"
         address = view.link(None, **{"is": [*asked, told]}, page=None)
-        items.append(f'<li><a href="{address}">{escape("none" if value is None else value[:60])}</a> <span>{count(documents)}</span></li>')
+        items.append(
+            f'<li><a href="{address}">{escape("none" if value is None else value[:60])}</a> <span>{count(documents)}</span></li>'
+        )
     return form + f"<ul class=own>{''.join(items)}</ul>"
 
 
@@ -189,7 +194,12 @@ def _form(view: View) -> str:
         f'<label>Words <input type="search" name="q" value="{escape(view.one("q"))}" class="search"></label>'
         f'<label>Condition <input name="where" value="{escape(view.one("where"))}" placeholder="bytes > 1000 and host like '
         "'%.org'\"></label>"
-        + choose("sort", "Order", [("", "by id"), ("largest", "largest first"), ("smallest", "smallest first")], view.one("sort"))
+        + choose(
+            "sort",
+            "Order",
+            [("", "by id"), ("largest", "largest first"), ("smallest", "smallest first")],
+            view.one("sort"),
+        )
         + "<button>Find</button></form>"
     )
 
@@ -202,7 +212,9 @@ def _chosen(view: View) -> str:
             if value:
                 left = [one for one in view.all(name) if one != value]
                 away = {name: left} | ({"low": None, "high": None} if name == "signal" else {})
-                items.append(f'<li>{escape(name)}: {escape(value)} <a href="{view.link(None, **away, page=None)}" aria-label="take {escape(name)} away">×</a></li>')
+                items.append(
+                    f'<li>{escape(name)}: {escape(value)} <a href="{view.link(None, **away, page=None)}" aria-label="take {escape(name)} away">×</a></li>'
+                )
     return f'<ul class="chosen">{"".join(items)}</ul>' if items else ""
 
 

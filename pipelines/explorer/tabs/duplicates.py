@@ -92,7 +92,9 @@ def _clusters(view: View, chosen: list[str], sized: list[str]) -> str:
     )
     told = [
         (
-            link(view.link(f"cluster/{row['cluster']}"), (row["title"] or row["begins"] or row["cluster"])[:80], "item"),
+            link(
+                view.link(f"cluster/{row['cluster']}"), (row["title"] or row["begins"] or row["cluster"])[:80], "item"
+            ),
             row["host"] if row["hosts"] == 1 else f"{count(row['hosts'])} hosts" if row["hosts"] else "–",
             row["domain"] if row["domains"] == 1 else f"{count(row['domains'])} domains",
             row["methods"],
@@ -104,5 +106,3 @@ def _clusters(view: View, chosen: list[str], sized: list[str]) -> str:
     title = " of " + ", ".join(view.one(name) for name in ("host", "domain") if view.one(name)) if chosen else ""
     header = ("cluster", "host", "domain", "found by", "documents", "lowest Jaccard")
     return f"<h2>Largest clusters{escape(title)}</h2>" + table(header, told, words=4, most=CLUSTERS)
-
-

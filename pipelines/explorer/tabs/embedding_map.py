@@ -78,7 +78,9 @@ def embedding_map(view: View) -> str:
         tip = f"{' '.join((words or one).split())[:100]} ({name})"
         points.append((x, y, place, tip, view.link(f"document/{one}")))
     said = f"{count(len(ids))} documents by {table}, coloured by {colour.strip(chr(34))}."
-    drawn, bounds = cloud(points, (f"direction 1, {percent(shares[0])}", f"direction 2, {percent(shares[1])}"), said, outline)
+    drawn, bounds = cloud(
+        points, (f"direction 1, {percent(shares[0])}", f"direction 2, {percent(shares[1])}"), said, outline
+    )
     caption = f"{said} The two directions hold {percent(float(shares.sum()))} of all differences. Draw around documents to list them."
     figure = view.figure("map drawn", drawn, caption, legend(shown, "swatch"))
     edges = " ".join(f"{value!r}" for value in bounds)

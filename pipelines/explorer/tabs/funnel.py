@@ -215,9 +215,7 @@ def _pairs(view: View) -> str:
     rules = view.source.rules
     if rules is None:
         return ""
-    rows = view.rows(
-        "pairs of rules", "select a, b, documents from pairs order by documents desc, a, b limit 20"
-    )
+    rows = view.rows("pairs of rules", "select a, b, documents from pairs order by documents desc, a, b limit 20")
     if not rows:
         return ""
     names = [rule.rule for rule in rules.rules]

@@ -4,6 +4,7 @@ Reads the files of the finished `mixture/` and shares the report's sections. Res
 a Gaussian process over the swarm, the same surrogate as the decision card's: nothing is trained or decided here.
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 POINTS = 15  # of a response
 WIDTH = 1.645  # deviations: an interval of 90 %
 CHARTS = 12
+VERDICT = re.compile(r'<p class="verdict">.*?</p>')  # told at the top of the tab
 MARKED = ("natural", "uniform", "fitted")
 
 
@@ -48,7 +50,7 @@ def mixture(view: View) -> str:
     body = warned + _verdict(fit)
     for title, section in (("Shares", models.mixture(source)), ("Measured", models.comparison(source))):
         if section.missing is None:
-            body += f"<h2>{title}</h2>{without_style(section.body)}"
+            body += f"<h2>{title}</h2>{without_style(VERDICT.sub('', section.body))}"
     body += _foretold(view, fit)
     if swarm:
         body += _swarm(view, swarm, fit) + _responses(view, swarm, fit)
@@ -117,7 +119,9 @@ def _swarm(view: View, rows: list[dict[str, Any]], fit: dict[str, Any]) -> str:
     ]
     shares = models.read_parquet(report_source(view), "table.parquet")
     by_name = {(row["mixture"], row["domain"]): row["share"] for row in shares}
-    marked = [(name, [by_name.get((name, one), 0.0) for one in names]) for name in MARKED if (name, names[0]) in by_name]
+    marked = [
+        (name, [by_name.get((name, one), 0.0) for one in names]) for name in MARKED if (name, names[0]) in by_name
+    ]
     told = f"{count(len(final))} runs of the swarm over {len(names)} domains; darker lines reached lower loss on the target."
     drawn = parallel(names, runs, lambda share: f"{100 * share:.0f} %", told, marked)
     above = legend([name for name, _ in marked], "dash") if marked else ""
@@ -151,7 +155,11 @@ def _responses(view: View, rows: list[dict[str, Any]], fit: dict[str, Any]) -> s
             high = [(float(x), float(y)) for x, y in zip(shares, value + WIDTH * deviation, strict=True)]
             series = [(target, middle), ("low", low), ("high", high)]
             drawn = lines(series, (_share, bits), (f"share of {domain}", "bits per byte"), f"{target} along {domain}")
-            charts.append(view.figure(f"response of {target} drawn", drawn, f"{target}: from {bits(value[0])} to {bits(value[-1])}."))
+            charts.append(
+                view.figure(
+                    f"response of {target} drawn", drawn, f"{target}: from {bits(value[0])} to {bits(value[-1])}."
+                )
+            )
     listed = [
         (name, f"{change:+.4f}", f"{change - spread:+.4f} to {change + spread:+.4f}",
          "falls" if change + spread < 0 else "rises" if change - spread > 0 else "not told apart from none")
@@ -200,7 +208,11 @@ def _surrogate(view: View, swarm: "Swarm", target: int) -> Any:
 def _interactions(view: View, swarm: "Swarm", centre: np.ndarray, fit: dict[str, Any]) -> str:
     """What moving two domains together gives beyond moving each alone, on the target."""
     step = np.minimum(0.05, (1 - centre) / 4)
-    weights = [(swarm.targets.index(name), weight) for name, weight in fit["target"].items() if weight and name in swarm.targets]
+    weights = [
+        (swarm.targets.index(name), weight)
+        for name, weight in fit["target"].items()
+        if weight and name in swarm.targets
+    ]
     if not weights or len(centre) > 24:
         return ""
     size = len(centre)
@@ -220,7 +232,11 @@ def _interactions(view: View, swarm: "Swarm", centre: np.ndarray, fit: dict[str,
     found.sort(key=lambda one: -abs(one[0]))
     listed = [(a, b, f"{gain:+.5f}") for gain, a, b in found[:12]]
     note = "Bits per byte on the target that raising both adds to what raising each does; below 0 they help each other."
-    return "<h3>Interactions</h3>" + paragraph(note, "lead") + table(("domain", "with", "beyond each alone"), listed, words=2)
+    return (
+        "<h3>Interactions</h3>"
+        + paragraph(note, "lead")
+        + table(("domain", "with", "beyond each alone"), listed, words=2)
+    )
 
 
 def _recipes(view: View) -> str:
@@ -238,5 +254,8 @@ def _recipes(view: View) -> str:
     header = ["domain"]
     for label, recipe in held:
         header += [f"{label}, until {phase.until:g}" for phase in recipe.phases]
-    rows = [[name, *(percent(phase.shares.get(name, 0.0)) for _, recipe in held for phase in recipe.phases)] for name in names]
+    rows = [
+        [name, *(percent(phase.shares.get(name, 0.0)) for _, recipe in held for phase in recipe.phases)]
+        for name in names
+    ]
     return "<h2>Recipes</h2>" + table(header, rows)

@@ -25,7 +25,9 @@ def runs(view: View) -> str:
     chosen = [name for name in view.all("run") if name in logs] or list(logs)[:MOST]
     body = _form(view, list(logs), chosen, axis) + _table(logs, cards)
     curves = {name: _along(logs[name], axis) for name in chosen}
-    series = [(n, thinned([(x, li["loss"]) for x, li in rows if li.get("loss") is not None])) for n, rows in curves.items()]
+    series = [
+        (n, thinned([(x, li["loss"]) for x, li in rows if li.get("loss") is not None])) for n, rows in curves.items()
+    ]
     series = [(name, curve) for name, curve in series if curve]
     if series:
         drawn = lines(series, (short, number), (AXES[axis], "loss, nats per token"), f"Training loss by {AXES[axis]}")

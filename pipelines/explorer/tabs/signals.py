@@ -88,7 +88,9 @@ def _list(view: View) -> str:
     elif view.source.chain_is_stale:
         body += f'<p class="warn">{escape(view.source.chain_is_stale)}</p>'
     else:
-        body += paragraph(f"No rules: gristmill filter --workspace {view.source.name} has not run, or what it read is gone.")
+        body += paragraph(
+            f"No rules: gristmill filter --workspace {view.source.name} has not run, or what it read is gone."
+        )
     told = [(link(view.link("signals", signal=name), name, "item"), _formula(name)) for name in view.source.signals]
     return body + "<h2>Signals</h2>" + table(("signal", "what it is"), told, words=2, most=1000)
 
@@ -120,7 +122,11 @@ def _form(view: View, name: str, rule: Rule | None) -> str:
         + choose("by", "Colours by", [("", "nothing"), ("domain", "domain"), ("language", "language")], view.one("by"))
         + choose("domain", "Domain", [("", "all"), *((one, one) for one in domains)], view.one("domain"))
         + choose("with", "Beside another signal", [("", "none"), *known], view.one("with"))
-        + (f'<input type="hidden" name="rule" value="{escape(rule.rule)}">' if rule and name not in view.source.signals else "")
+        + (
+            f'<input type="hidden" name="rule" value="{escape(rule.rule)}">'
+            if rule and name not in view.source.signals
+            else ""
+        )
         + f'<button>Show</button> <a href="{view.link("signals")}">all signals</a></form>'
     )
 
@@ -201,7 +207,7 @@ def _slider(view: View, rule: Rule, sql: str) -> str:
     )  # fmt: skip
     return (
         f'<form class="slider" action="signals" data-part="moved">{hidden(dict(view.params), ("t",))}'
-        f'<label>Threshold of <b>{escape(rule.rule)}</b> (kept if {escape(rule.keep)}), now {number(now)}.{by_language}'
+        f"<label>Threshold of <b>{escape(rule.rule)}</b> (kept if {escape(rule.keep)}), now {number(now)}.{by_language}"
         f'<input type="range" name="t" min="{low!r}" max="{high!r}" step="{step!r}" value="{at!r}"></label>'
         f'<label>Number <input type="number" name="t" step="any" value="{at!r}"></label><button>Count</button></form>'
     )
@@ -250,7 +256,13 @@ def _change(view: View, rule: Rule, moved: Moved, now: float, at: float) -> str:
     tokens = None if passed[2] is None else passed[2] + (gain[0][2] or 0) - (gain[1][2] or 0)
     told.append(("pass every rule now", count(passed[0]), "100 %", size(passed[1]), _tokens(passed[2])))
     told.append(("pass every rule then", count(after), percent(after, passed[0]), size(volume), _tokens(tokens)))
-    header = (f"{rule.rule} from {number(now)} to {number(at)}", "documents", "of those that pass", "bytes", "tokens, about")
+    header = (
+        f"{rule.rule} from {number(now)} to {number(at)}",
+        "documents",
+        "of those that pass",
+        "bytes",
+        "tokens, about",
+    )
     note = (
         "Exact, after all rules of the set: a document that another rule drops changes nothing. Later stages, such as "
         "dedup, are not counted again. Tokens of documents that were never tokenized are estimated from the bytes per "
@@ -275,7 +287,7 @@ def _sides(view: View, moved: Moved) -> str:
         )
         shown = "".join(
             f'<div class="near"><p class="measured">{number(row["measured"])}'
-            f'{" · changes sides" if row["was"] != (side == "will") else ""}</p>{document_row(view, row)}</div>'
+            f"{' · changes sides' if row['was'] != (side == 'will') else ''}</p>{document_row(view, row)}</div>"
             for row in rows
         )
         parts.append(f"<section><h3>{words} at this threshold</h3>{shown or paragraph('No document.')}</section>")
