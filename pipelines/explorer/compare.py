@@ -27,7 +27,8 @@ SAMPLES = 3  # documents that are named for each change
 CHANGES = 60  # kinds of change that are told
 SAME = "a.fate = b.fate and a.stage is not distinct from b.stage and a.rule is not distinct from b.rule"
 MATCHED = """
-create temp table matched as with same as (select id as a, id as b, 'id' as how from a.facts semi join b.facts using (id)),
+create temp table matched as with
+same as (select id as a, id as b, 'id' as how from a.facts semi join b.facts using (id)),
 left_a as (select url, min(id) as id from a.facts anti join b.facts using (id) where url is not null
     group by url having count(*) = 1),
 left_b as (select url, min(id) as id from b.facts anti join a.facts using (id) where url is not null
@@ -104,7 +105,8 @@ def _funnel(connection: duckdb.DuckDBPyConnection, sides: list[Side]) -> list[di
 def _documents(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     told = _rows(
         connection,
-        "select count(*) as both, count(*) filter (how = 'id') as by_id, count(*) filter (how = 'address') as by_address "
+        "select count(*) as both, count(*) filter (how = 'id') as by_id, count(*) filter (how = 'address') "
+        "as by_address "
         "from matched",
     )[0]
     for name in "ab":

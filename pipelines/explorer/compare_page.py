@@ -69,7 +69,8 @@ def _funnel(told: dict[str, Any], first: str, second: str) -> str:
         cells = []
         for name in "ab":
             own = row[name]
-            cells += [count(own["in"]), count(own["dropped"]), count(own["kept"]), percent(own["kept"], own["in"])] if own else ["–"] * 4  # fmt: skip
+            told_of = [count(own[n]) for n in ("in", "dropped", "kept")] if own else ["–"] * 3
+            cells += [*told_of, percent(own["kept"], own["in"]) if own else "–"]
         rows.append((row["stage"], *cells))
     header = ("stage", *("in", "dropped", "kept", "of these") * 2)
     return table(header, rows, groups=[("", 1), (first, 4), (second, 4)])

@@ -5,6 +5,7 @@ Like those they take their colours by class from the style sheet, and carry a se
 Refuses nothing: an empty drawing is the caller's case to word.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -109,15 +110,14 @@ def density(
     titles: tuple[str, str],
     describe: str,
 ) -> str:
-    """Cells (column, row, documents) of a grid over (x low, x high, y low, y high); darker is more, by logarithm."""
+    """Cells (column, row, documents) of a grid over (x low, x high, y low, y high); darker is more."""
     height, left, top = 430, 72, 12
     across, up = Scale(bounds[0], bounds[1], left, WIDTH - 20), Scale(bounds[2], bounds[3], height - 50, top)
     wide, tall = (WIDTH - 20 - left) / size[0], (height - 50 - top) / size[1]
     most = max((value for _, _, value in cells), default=1.0)
     body = []
     for column, row, value in cells:
-        shade = max(1, min(SHADES, 1 + int((SHADES - 0.01) * (value.bit_length() - 1) / max(1, int(most).bit_length() - 1)))
-                    if isinstance(value, int) else SHADES)  # fmt: skip
+        shade = 1 + int((SHADES - 0.01) * math.log2(value) / max(1.0, math.log2(most)))
         body.append(
             f'<rect x="{left + column * wide:.1f}" y="{height - 50 - (row + 1) * tall:.1f}" width="{wide:.2f}" '
             f'height="{tall:.2f}" class="shade{shade}"><title>{value:,.0f} documents</title></rect>'

@@ -3,7 +3,7 @@
 Made once for a state of a workspace and kept in the user's cache folder under the fingerprint of that state; the
 workspace is read and never written. The tables:
 
-    facts     every document: where it is from, its first words, its fate, its signals, the filter's rules that it failed
+    facts     every document: where it is from, its first words, its fate, its signals, the filter's rules it failed
     cube      documents, bytes and tokens by domain, source, language, kind of page, licence and fate
     hosts     the same by host
     failed    by filter rule and domain: documents that fail it, and those that fail it alone; pairs that fail together
@@ -281,7 +281,8 @@ def _finish(connection: duckdb.DuckDBPyConnection, workspace: Workspace, made: F
     run(f"create table cube as select {', '.join(GROUPS)}, {sums} from facts group by all order by all")
     run(f"create table hosts as select coalesce(host, '') as host, fate, {sums} from facts group by all "
         "order by documents desc, host")  # fmt: skip
-    run("create table failed as with one as (select unnest(failing) as place, len(failing) = 1 as alone, domain, bytes, "
+    run("create table failed as with one as (select unnest(failing) as place, len(failing) = 1 as alone, "
+"domain, bytes, "
         "about_tokens from facts where len(failing) > 0) select place, domain, count(*) as fails, "
         "count(*) filter (alone) as alone, coalesce(sum(bytes) filter (alone), 0)::bigint as bytes_alone, "
         "sum(about_tokens) filter (alone) as tokens_alone from one group by all order by all")  # fmt: skip

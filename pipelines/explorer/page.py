@@ -43,10 +43,15 @@ def page(view: View, title: str, body: str, base: str, head: str = "") -> str:
         f'<li><a href="{path}" data-key="{number}"{" aria-current=page" if path == tab else ""}>{escape(name)}</a></li>'
         for number, (path, name) in enumerate(TABS.items(), 1)
     )
-    linked = '<link rel="icon" href="data:,"><link rel="stylesheet" href="explorer.css"><script src="explorer.js" defer></script>'
+    linked = (
+        '<link rel="icon" href="data:,"><link rel="stylesheet" '
+        'href="explorer.css"><script '
+        'src="explorer.js" defer></script>'
+    )
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="same-origin">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" '
+        'content="same-origin">'
         f"<title>{escape(title)} · {escape(view.source.name)} · gristmill</title>"
         f'<base href="{escape(base)}">{head or linked}</head><body class="explorer">'
         f'<a class="skip" href="{view.link()}#main">Skip to the content</a>'
@@ -58,7 +63,8 @@ def page(view: View, title: str, body: str, base: str, head: str = "") -> str:
 
 WRITTEN = "Written by gristmill explore --static: a sample of the workspace's documents, without the workspace."
 FOOTER = (
-    "Keys: <kbd>1</kbd> to <kbd>8</kbd> tabs, <kbd>j</kbd> and <kbd>k</kbd> next and previous row, <kbd>Enter</kbd> open, "
+    "Keys: <kbd>1</kbd> to <kbd>8</kbd> tabs, <kbd>j</kbd> and <kbd>k</kbd> next and previous row, "
+    "<kbd>Enter</kbd> open, "
     "<kbd>/</kbd> search. What is shown is the workspace as it is; a later run is shown when a page is asked for again."
 )
 
@@ -86,7 +92,11 @@ def queries(view: View) -> str:
                 f'<a href="{view.link(None, export=name, format="parquet")}" download>Parquet</a>'
             )
         parts.append(f"<li><b>{escape(name)}</b> {links}<pre>{escape(sql)}</pre></li>")
-    return f"<details class=queries><summary>SQL of this page, and its rows as files</summary><ol>{''.join(parts)}</ol></details>"
+    return (
+        "<details class=queries><summary>SQL of this page, and its rows "
+        "as "
+        f"files</summary><ol>{''.join(parts)}</ol></details>"
+    )
 
 
 def share(part: float, whole: float) -> Html:

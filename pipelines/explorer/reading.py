@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -167,7 +168,7 @@ def pieces(text: str, marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
     bounds = sorted({0, len(text), *(min(m.start, len(text)) for m in marks), *(min(m.end, len(text)) for m in marks)})
     begins = sorted(marks, key=lambda mark: mark.start)
     found, open_marks, next_mark = [], [], 0
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         while next_mark < len(begins) and begins[next_mark].start <= start:
             open_marks.append(begins[next_mark])
             next_mark += 1

@@ -19,7 +19,7 @@ from ...corpus.store.workspace import Workspace
 from ..report.text import escape
 from .access import Access
 from .facts import state_of
-from .page import TABS, page, script, style_sheet
+from .page import page, script, style_sheet
 from .saving import save_rules
 from .source import OpenWorkspace
 from .tabs import PAGES
@@ -89,7 +89,11 @@ class Explorer:
         return PageAnswer(409, (page(view, title, said, base, **view.frame) if not view.one("part") else said).encode())
 
     def _lost(self, path: str, base: str) -> PageAnswer:
-        said = f'<!doctype html><title>Not there</title><p>There is no page {escape(path)}. <a href="{escape(base)}">Back</a>'
+        said = (
+            f"<!doctype html><title>Not there</title><p>There is no page {escape(path)}. "
+            "<a "
+            f'href="{escape(base)}">Back</a>'
+        )
         return PageAnswer(404, said.encode())
 
 
@@ -163,7 +167,8 @@ def saved(explorer: Explorer, form: Mapping[str, Sequence[str]], base: str) -> P
         status = 200
     except (RequestError, WorkspaceError) as error:
         said, status = f'<p class="warn" role="alert">{escape(error)}</p>', 409
-    back = f'<p><a href="{view.link("signals", signal=view.one("signal"), rule=view.one("rule"), t=view.one("t"))}">Back</a></p>'
+    again = view.link("signals", signal=view.one("signal"), rule=view.one("rule"), t=view.one("t"))
+    back = f'<p><a href="{again}">Back</a></p>'
     return PageAnswer(status, page(view, "Rule file", said + back, base).encode())
 
 
@@ -185,6 +190,3 @@ def serve(explorer: Explorer, token: str, port: int, told: Any) -> None:
     config = uvicorn.Config(application(explorer, token), log_level="warning", access_log=False, lifespan="off")
     told(f"http://127.0.0.1:{held.getsockname()[1]}/{token}/funnel")
     uvicorn.Server(config).run(sockets=[held])
-
-
-__all__ = ["TABS", "Explorer", "PageAnswer", "application", "serve"]

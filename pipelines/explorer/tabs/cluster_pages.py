@@ -25,7 +25,8 @@ def cluster(view: View, name: str = "") -> str:
         raise RequestError("a cluster is named by the smallest id of its documents")
     rows = view.records(
         "members",
-        f"select * from copies where cluster = {literal(name)} order by survivor desc, jaccard desc, id limit {MEMBERS}",
+        f"select * from copies where cluster = {literal(name)} order by survivor desc, jaccard desc, id limit "
+        f"{MEMBERS}",
     )
     if not rows:
         raise RequestError(f"there is no cluster {name}")
@@ -75,7 +76,8 @@ def pair(view: View, names: str = "") -> str:
         row = rows[one]
         title = link(view.link(f"document/{one}"), row["title"] or row["url"] or one).source
         columns.append(
-            f'<section><h2>{title}</h2><p class=sub>{escape(row["fate"])} · {escape(one)}</p><pre class="text document" tabindex="0">{shown}</pre></section>'
+            f'<section><h2>{title}</h2><p class=sub>{escape(row["fate"])} · {escape(one)}</p><pre class="text '
+            f'document" tabindex="0">{shown}</pre></section>'
         )
     return body + f'<div class="two">{"".join(columns)}</div>'
 
@@ -96,7 +98,8 @@ def similarity(view: View, ids: list[str], texts: list[str]) -> str:
         one, other = map(literal, ids)
         rows = view.rows(
             "on record",
-            f"select id, match, jaccard, method from copies where id = {one} and match = {other} or id = {other} and match = {one}",
+            f"select id, match, jaccard, method from copies where id = {one} and match = {other} or id = {other} "
+            f"and match = {one}",
         )
         for _, _, told, method in rows[:1]:
             said += f" On record, by {method}: {number(told)}."

@@ -156,7 +156,8 @@ def _values(view: View, whole: WholeDocument) -> str:
     inner = f"(select *, {values} from {rules.relation(f'(select * from facts where id = {literal(id)})')})"
     found = view.records("values of the rules", f"select *, {keeps}, {limits} from {inner}")[0]
     below = [
-        f"count(value_{n}) filter (value_{n} < {found[f'value_{n}']!r}) / nullif(count(value_{n}), 0)::double as below_{n}"
+        f"count(value_{n}) filter (value_{n} < {found[f'value_{n}']!r}) / nullif(count(value_{n}), 0)::double "
+        f"as below_{n}"
         if found[f"value_{n}"] is not None
         else f"null as below_{n}"
         for n in range(len(parts))

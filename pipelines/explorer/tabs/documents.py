@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ....corpus.sql import literal
 from ....corpus.store.errors import RequestError
-from ...report.text import Html, count, escape, excerpt, number, paragraph, size
+from ...report.text import count, escape, excerpt, number, paragraph, size
 from ..facts import GROUPS
 from ..page import choose, hidden, link
 from ..search import found_by_words
@@ -104,7 +104,8 @@ def document_row(view: View, row: dict) -> str:
     begins = f'<p class="begins">{excerpt(row["begins"] or "", 160)}</p>' if row["title"] else ""
     facts = " · ".join(str(row[name]) for name in ("domain", "language") if row.get(name))
     return (
-        f'<article class="row"><h3><a href="{view.link("document/" + row["id"])}" class="item">{escape(first[:160])}</a>'
+        f'<article class="row"><h3><a href="{view.link("document/" + row["id"])}" '
+        f'class="item">{escape(first[:160])}</a>'
         f"</h3><p>{fate_of(row)} <span>{escape(facts)} · {size(row['bytes'])}</span></p>"
         f'<p class="sub">{escape(row["url"] or row["id"])}</p>{begins}</article>'
     )
@@ -129,7 +130,8 @@ def _facets(view: View, chosen: Sequence[str], coarse: bool) -> tuple[str, int]:
     rows = view.rows(
         "facets",
         f"select {', '.join(names)}, grouping({', '.join(names)}) as which, {one}::bigint as documents "
-        f"from {relation}{where(chosen)} group by grouping sets ({sets}, ()) order by documents desc, {', '.join(names)}",
+        f"from {relation}{where(chosen)} group by grouping sets ({sets}, ()) order by documents desc, "
+        f"{', '.join(names)}",
     )
     whole = (1 << len(names)) - 1
     total = next((row[-1] or 0 for row in rows if row[-2] == whole), 0)
@@ -153,7 +155,8 @@ def _facet(view: View, name: str, words: str, values: Sequence[tuple]) -> str:
         )
         shown = escape("none" if told == NONE else told)
         items.append(
-            f'<li><a href="{address}"{" class=on aria-current=true" if on else ""}>{shown}</a> <span>{count(documents)}</span></li>'
+            f'<li><a href="{address}"{" class=on aria-current=true" if on else ""}>{shown}</a> '
+            f"<span>{count(documents)}</span></li>"
         )
     more = f"<li>and {count(len(values) - VALUES)} more</li>" if len(values) > VALUES else ""
     return f"<details open><summary>{escape(words)}</summary><ul>{''.join(items)}{more}</ul></details>"
@@ -183,7 +186,8 @@ def _own_facet(view: View, chosen: Sequence[str]) -> str:
         told = f"{column}={NONE if value is None else value}"
         address = view.link(None, **{"is": [*asked, told]}, page=None)
         items.append(
-            f'<li><a href="{address}">{escape("none" if value is None else value[:60])}</a> <span>{count(documents)}</span></li>'
+            f'<li><a href="{address}">{escape("none" if value is None else value[:60])}</a> '
+            f"<span>{count(documents)}</span></li>"
         )
     return form + f"<ul class=own>{''.join(items)}</ul>"
 
@@ -192,7 +196,8 @@ def _form(view: View) -> str:
     return (
         f'<form class="choices" action="documents" role="search">{hidden(dict(view.params), ("q", "where", "sort"))}'
         f'<label>Words <input type="search" name="q" value="{escape(view.one("q"))}" class="search"></label>'
-        f'<label>Condition <input name="where" value="{escape(view.one("where"))}" placeholder="bytes > 1000 and host like '
+        f'<label>Condition <input name="where" value="{escape(view.one("where"))}" placeholder="bytes > 1000 '
+        "and host like "
         "'%.org'\"></label>"
         + choose(
             "sort",
@@ -213,7 +218,8 @@ def _chosen(view: View) -> str:
                 left = [one for one in view.all(name) if one != value]
                 away = {name: left} | ({"low": None, "high": None} if name == "signal" else {})
                 items.append(
-                    f'<li>{escape(name)}: {escape(value)} <a href="{view.link(None, **away, page=None)}" aria-label="take {escape(name)} away">×</a></li>'
+                    f'<li>{escape(name)}: {escape(value)} <a href="{view.link(None, **away, page=None)}" '
+                    f'aria-label="take {escape(name)} away">×</a></li>'
                 )
     return f'<ul class="chosen">{"".join(items)}</ul>' if items else ""
 
@@ -226,6 +232,3 @@ def _pages(view: View, at: int, total: int) -> str:
     if at < last:
         links.append(link(view.link(None, page=at + 1), "next", "next").source)
     return f'<p class="pages">page {count(at)} of {count(last)} {" ".join(links)}</p>'
-
-
-__all__ = ["Html", "document_row", "documents"]

@@ -59,7 +59,8 @@ def _other(view: View) -> str:
     )
     said = told.why or (
         f"At {number(told.asked)} within the scope {told.scope}: {count(told.clusters)} clusters, "
-        f"{count(told.dropped)} documents would be dropped; now {count(told.now)} are. Counted from the pairs that were "
+        f"{count(told.dropped)} documents would be dropped; now {count(told.now)} are. Counted from the pairs "
+        "that were "
         f"compared, so that it is the least that such a run drops; what later stages do is not counted again."
     )
     return f"<h2>What another threshold would change</h2>{form}{paragraph(said)}"
@@ -78,7 +79,10 @@ def _by(view: View) -> str:
             for name, n, gone in rows
         ]
         header = (unit, "in clusters", "dropped", "share dropped")
-        body += f"<details{' open' if unit == 'domain' else ''}><summary>By {unit}</summary>{table(header, told, most=50)}</details>"
+        body += (
+            f"<details{' open' if unit == 'domain' else ''}><summary>By "
+            f"{unit}</summary>{table(header, told, most=50)}</details>"
+        )
     return body
 
 
@@ -86,7 +90,8 @@ def _clusters(view: View, chosen: list[str], sized: list[str]) -> str:
     inside = [f"(scope, cluster) in (select (scope, cluster) from copies{where(chosen)})"] if chosen else []
     rows = view.records(
         "clusters",
-        "select c.scope, c.cluster, members, lowest, methods, c.survivor, hosts, domains, c.host, c.domain, k.title, k.begins "
+        "select c.scope, c.cluster, members, lowest, methods, c.survivor, hosts, domains, c.host, c.domain, "
+        "k.title, k.begins "
         f"from (select * from clusters{where([*sized, *inside])} order by members desc, cluster limit {CLUSTERS}) c "
         "left join copies k on k.id = c.survivor order by members desc, c.cluster",
     )

@@ -81,7 +81,11 @@ def embedding_map(view: View) -> str:
     drawn, bounds = cloud(
         points, (f"direction 1, {percent(shares[0])}", f"direction 2, {percent(shares[1])}"), said, outline
     )
-    caption = f"{said} The two directions hold {percent(float(shares.sum()))} of all differences. Draw around documents to list them."
+    caption = (
+        f"{said} The two directions hold {percent(float(shares.sum()))} of all differences. Draw "
+        "around "
+        "documents to list them."
+    )
     figure = view.figure("map drawn", drawn, caption, legend(shown, "swatch"))
     edges = " ".join(f"{value!r}" for value in bounds)
     body += f'<div id="map" data-bounds="{escape(edges)}" data-here="{view.link(None, lasso=None)}">{figure}</div>'
@@ -159,7 +163,8 @@ def _without_pointer(view: View) -> str:
     """The same for those who draw with no pointer."""
     return (
         f'<form class="choices" action="map"><label>Or give the corners: <input name="lasso" placeholder="x,y x,y x,y">'
-        f'</label><input type="hidden" name="vectors" value="{escape(view.one("vectors"))}"><button>List</button></form>'
+        '</label><input type="hidden" name="vectors" '
+        f'value="{escape(view.one("vectors"))}"><button>List</button></form>'
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...report.charts import legend
-from ...report.text import Html, count, escape, paragraph, percent, size, table
+from ...report.text import count, escape, paragraph, percent, size, table
 from ..drawings import LinkedBar, linked_bars
 from ..page import choose, hidden, link, share
 from ..source import where
@@ -38,7 +38,7 @@ def funnel(view: View) -> str:
 
 
 def _form(view: View) -> str:
-    units = [(name, words) for name, words in UNITS.items()]
+    units = list(UNITS.items())
     domains = [row[0] for row in view.source.rows("select distinct domain from cube order by domain")[1]]
     return (
         f'<form class="choices" action="funnel">{hidden(dict(view.params), ("by", "domain"))}'
@@ -65,7 +65,7 @@ def _stages(view: View, chosen: list[str]) -> str:
             "extract", [(whole, view.link("documents", domain=domain)), (0, "")], f"{count(whole)}, {size(all_bytes)}"
         )
     ]
-    told = [("extract", count(whole), "–", count(whole), percent(1), size(all_bytes))]
+    told: list[tuple[object, ...]] = [("extract", count(whole), "–", count(whole), percent(1), size(all_bytes))]
     for stage in view.source.stages:
         dropped = sum(row[2] for row in rows if row[0] == "dropped" and row[1] == stage)
         gone = sum(row[3] for row in rows if row[0] == "dropped" and row[1] == stage)
@@ -101,11 +101,10 @@ def _units(view: View, chosen: list[str]) -> str:
     by = view.choice("by", list(UNITS), "domain")
     relation = "hosts" if by == "host" and not chosen else "facts" if by == "host" else "cube"
     one = "documents" if relation != "facts" else "1"
-    volume = "bytes" if relation != "facts" else "bytes"
     rows = view.rows(
         f"by {UNITS[by]}",
         f"select coalesce({by}, '') as {by}, sum({one}) filter (fate = 'kept')::bigint as kept, "
-        f"sum({one}) filter (fate <> 'kept')::bigint as dropped, sum({volume})::bigint as bytes, "
+        f"sum({one}) filter (fate <> 'kept')::bigint as dropped, sum(bytes)::bigint as bytes, "
         f"sum(about_tokens)::bigint as about_tokens from {relation}{where(chosen)} group by all "
         f"order by coalesce(dropped, 0) + coalesce(kept, 0) desc, 1 limit 500",
     )
@@ -175,7 +174,8 @@ def _rules(view: View, chosen: list[str]) -> str:
         return ""
     header = ("stage", "rule", "a document", "dropped", "bytes", "fail it", "fail it alone")
     note = (
-        "Dropped: the first rule that a document fails is on record. Fail it: whatever else the document fails. Fail it "
+        "Dropped: the first rule that a document fails is on record. Fail it: whatever else the document "
+        "fails. Fail it "
         "alone: what would come back without this rule."
     )
     body = "<h2>By rule</h2>" + table(header, told, words=3, most=200) + paragraph(note, "lead")
@@ -224,6 +224,3 @@ def _pairs(view: View) -> str:
         for a, b, documents in rows
     ]
     return "<h3>Rules that fail together</h3>" + table(("rule", "and rule", "documents"), told, words=2)
-
-
-__all__ = ["Html", "funnel"]

@@ -122,7 +122,11 @@ def _swarm(view: View, rows: list[dict[str, Any]], fit: dict[str, Any]) -> str:
     marked = [
         (name, [by_name.get((name, one), 0.0) for one in names]) for name in MARKED if (name, names[0]) in by_name
     ]
-    told = f"{count(len(final))} runs of the swarm over {len(names)} domains; darker lines reached lower loss on the target."
+    told = (
+        f"{count(len(final))} runs of the swarm over {len(names)} domains; darker lines reached lower loss "
+        "on "
+        "the target."
+    )
     drawn = parallel(names, runs, lambda share: f"{100 * share:.0f} %", told, marked)
     above = legend([name for name, _ in marked], "dash") if marked else ""
     return "<h2>Swarm</h2>" + view.figure("swarm drawn", drawn, told, above)
@@ -166,7 +170,8 @@ def _responses(view: View, rows: list[dict[str, Any]], fit: dict[str, Any]) -> s
         for name, change, spread in sorted(told, key=lambda one: one[1])
     ]  # fmt: skip
     said = (
-        f"What the loss of each text does when the share of {domain} rises from 0 to {percent(shares[-1])} and the others "
+        f"What the loss of each text does when the share of {domain} rises from 0 to {percent(shares[-1])} "
+        "and the others "
         f"keep their proportions: a Gaussian process over the {count(len(final))} runs, intervals of 90 %."
     )
     header = ("held-out text", "change of bits per byte", "90 % interval", "")
@@ -224,7 +229,8 @@ def _interactions(view: View, swarm: "Swarm", centre: np.ndarray, fit: dict[str,
         rest = 1 - both[a] - both[b]
         both[others] *= rest / both[others].sum() if both[others].sum() > 0 else 0
         rows.append(both / both.sum())
-    value = sum(w * _surrogate(view, swarm, t).predict(np.vstack(rows))[0] for t, w in weights)
+    told = [w * _surrogate(view, swarm, t).predict(np.vstack(rows))[0] for t, w in weights]
+    value = np.sum(told, axis=0)
     found = [
         (value[1 + size + n] - value[1 + a] - value[1 + b] + value[0], swarm.domains[a], swarm.domains[b])
         for n, (a, b) in enumerate(pairs)

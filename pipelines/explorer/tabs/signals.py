@@ -70,7 +70,8 @@ def _list(view: View) -> str:
         names = [rule.rule for rule in rules.rules]
         rows = view.rows(
             "rules that fail",
-            "select place, sum(fails)::bigint as fails, sum(alone)::bigint as alone from failed group by place order by place",
+            "select place, sum(fails)::bigint as fails, sum(alone)::bigint as alone from failed group by place "
+            "order by place",
         )
         counted = {names[place]: (fails, alone) for place, fails, alone in rows}
         told = [
@@ -281,7 +282,8 @@ def _sides(view: View, moved: Moved) -> str:
     for words, side in (("Just kept", "will"), ("Just dropped", "not will")):
         rows = view.records(
             f"{words.lower()} at this threshold",
-            "select id, title, url, domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, begins, "
+            "select id, title, url, domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, "
+            "begins, "
             f"value_{moved.place} as measured, was from {moved.line()} rows{where([side, *_chosen(view)])} "
             f"order by abs(value_{moved.place} - limit_then) nulls last, id limit {EACH_SIDE}",
         )
@@ -320,12 +322,14 @@ def _density(view: View, name: str, sql: str) -> str:
         "density",
         f"select least({wide - 1}, floor((x - {x0!r}) / {(x1 - x0) / wide!r}))::int as across, "
         f"least({tall - 1}, floor((y - {y0!r}) / {(y1 - y0) / tall!r}))::int as up, count(*) as documents from "
-        f"(select ({sql})::double as x, ({second})::double as y from {_relation(view, 'sampled')}{where(_chosen(view))}) "
+        f"(select ({sql})::double as x, ({second})::double as y from "
+        f"{_relation(view, 'sampled')}{where(_chosen(view))}) "
         f"where x between {x0!r} and {x1!r} and y between {y0!r} and {y1!r} group by all order by all",
     )
     related = view.rows(
         "correlation",
-        f"select corr(x, y) as pearson, count(*) as documents from (select ({sql})::double as x, ({second})::double as y "
+        f"select corr(x, y) as pearson, count(*) as documents from (select ({sql})::double as x, "
+        f"({second})::double as y "
         f"from {_relation(view, 'sampled')}{where(_chosen(view))})",
     )[0]
     told = f"{name} beside {other}: Pearson {number(related[0])} over {count(related[1])} documents."

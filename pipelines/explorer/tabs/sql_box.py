@@ -40,7 +40,8 @@ def _cell(view: View, name: str, value: object) -> object:
 def _views(view: View) -> str:
     rows = view.source.rows(
         "select table_name, string_agg(column_name, ', ' order by column_index) as columns from duckdb_columns() "
-        "where schema_name = 'main' and database_name <> 'explorer' and not internal group by table_name order by table_name"
+        "where schema_name = 'main' and database_name <> 'explorer' and not internal group by table_name "
+        "order by table_name"
     )[1]
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(columns[:600])}</dd>" for name, columns in rows)
     return f"<details><summary>Views and their columns</summary><dl class=views>{listed}</dl></details>"
