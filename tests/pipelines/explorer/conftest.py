@@ -45,7 +45,9 @@ def name_of(number: int) -> str:
 def rows_of_documents(draw: random.Random) -> list[dict]:
     rows = []
     for number in range(COUNT):
-        text = " ".join(draw.choice("the mill of grain and stone by water".split()) for _ in range(draw.randint(20, 90)))
+        text = " ".join(
+            draw.choice("the mill of grain and stone by water".split()) for _ in range(draw.randint(20, 90))
+        )
         rows.append(
             {
                 "id": name_of(number),
@@ -88,7 +90,10 @@ def small_workspace(folder: Path, rules: RuleSet = RULES) -> Workspace:
 
     def halves(rows: list[dict]) -> dict[str, list[dict]]:
         first = {name_of(number) for number in range(COUNT // 2)}
-        return {"a.parquet": [r for r in rows if r["id"] in first], "b.parquet": [r for r in rows if r["id"] not in first]}
+        return {
+            "a.parquet": [r for r in rows if r["id"] in first],
+            "b.parquet": [r for r in rows if r["id"] not in first],
+        }
 
     put_table(space, "documents", schema.DOCUMENTS, halves(documents), stage="extract")
     put_table(space, f"signals/{FAMILY}", FAMILIES[FAMILY].schema, halves(signals))
@@ -129,11 +134,15 @@ def small_workspace(folder: Path, rules: RuleSet = RULES) -> Workspace:
              "value": 0.9 if fell else None, "threshold": 0.8 if fell else None, "duplicate_of": gone.get(one)}
         )  # fmt: skip
     chain = inputs(space, "dedup", before=("filter",))
-    put_table(space, "duplicates", schema.DUPLICATES, halves(duplicates), stage="dedup", inputs=chain, after=("filter",))
+    put_table(
+        space, "duplicates", schema.DUPLICATES, halves(duplicates), stage="dedup", inputs=chain, after=("filter",)
+    )
     edits = []
     for row in documents:
         if row["id"] in kept and row["id"] not in gone:
-            edits.append({"id": row["id"], "text": row["text"][10:], "removed": [{"start": 0, "end": 10, "rule": "lines"}]})
+            edits.append(
+                {"id": row["id"], "text": row["text"][10:], "removed": [{"start": 0, "end": 10, "rule": "lines"}]}
+            )
     put_table(space, "edits/dedup", schema.EDITS, halves(edits), stage="dedup", inputs=chain, after=("filter",))
     put_table(space, "decisions/dedup", schema.DECISIONS, halves(fates), stage="dedup", inputs=chain, after=("filter",))
     return space

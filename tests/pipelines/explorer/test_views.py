@@ -97,8 +97,12 @@ def test_a_moved_threshold_is_counted_exactly_after_all_rules_of_the_set(small, 
     moved = source.rules.moved(rule, at)
     counted = dict(source.rows(f"select side, count(*) from {moved.sides()} group by side")[1])
     rows = source.table(f"select * from {source.rules.relation()}")
-    before = dict(zip(*source.rules.compiled.decide(rows, "filter").select(["id", "kept"]).to_pydict().values(), strict=True))
-    after = dict(zip(*compiled(moved.rules)[0].decide(rows, "filter").select(["id", "kept"]).to_pydict().values(), strict=True))
+    before = dict(
+        zip(*source.rules.compiled.decide(rows, "filter").select(["id", "kept"]).to_pydict().values(), strict=True)
+    )
+    after = dict(
+        zip(*compiled(moved.rules)[0].decide(rows, "filter").select(["id", "kept"]).to_pydict().values(), strict=True)
+    )
     assert counted.get("falls", 0) == sum(before[one] and not after[one] for one in before)
     assert counted.get("comes back", 0) == sum(after[one] and not before[one] for one in before)
 
