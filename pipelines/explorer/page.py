@@ -54,7 +54,7 @@ def page(view: View, title: str, body: str, base: str, head: str = "") -> str:
         'content="same-origin">'
         f"<title>{escape(title)} · {escape(view.source.name)} · gristmill</title>"
         f'<base href="{escape(base)}">{head or linked}</head><body class="explorer">'
-        f'<a class="skip" href="{view.link()}#main">Skip to the content</a>'
+        f'<a href="{view.link()}#main" class="skip">Skip to the content</a>'
         f"<header><p class=place>{escape(view.source.name)}</p><nav aria-label=Tabs><ol>{links}</ol></nav></header>"
         f'<main id="main" tabindex="-1"><h1>{escape(title)}</h1>{stale(view)}{body}{queries(view)}</main>'
         f"<footer>{WRITTEN if view.static else FOOTER}</footer></body></html>\n"

@@ -65,7 +65,8 @@ def test_rules_are_counted_alone_and_together_as_a_recount_says(small):
 def test_a_list_holds_just_the_documents_of_its_facets(small):
     (expected,) = asked(
         small.workspace,
-        "select count(*) from decisions join documents using (id) where not kept and rule = 'min_words' and domain = 'web'",
+        "select count(*) from decisions join documents using (id) where not kept and rule = 'min_words' and "
+        "domain = 'web'",
     )
     view = View(small.source(), "documents", {"rule": ["min_words"], "domain": ["web"], "fate": ["dropped"]})
     from gristmill.pipelines.explorer.tabs.documents import documents
