@@ -52,7 +52,7 @@ def mixture(view: View) -> str:
         if section.missing is None:
             body += f"<h2>{title}</h2>{without_style(VERDICT.sub('', section.body))}"
     body += _foretold(view, fit)
-    if swarm:
+    if swarm and "weights" in swarm[0]:
         body += _swarm(view, swarm, fit) + _responses(view, swarm, fit)
     section = models.predictions(source)
     if section.missing is None:

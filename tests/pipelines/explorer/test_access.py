@@ -12,10 +12,13 @@ from gristmill.pipelines.explorer.server import Explorer, application
 from .conftest import name_of, small_workspace
 
 TOKEN = "a-token-of-the-test"
-PAGES = ("funnel", "signals", "documents", "duplicates", "sql", f"document/{name_of(1)}", f"document/{name_of(0)}",
-         "signals?rule=min_words&t=80", "documents?facet=%22title%22", "documents?q=mill", "documents?where=" + "%3Cscript%3E",
-         "sql?sql=select+title,text+from+documents", "sql?sql=%3Cscript%3Ealert(1)%3C/script%3E", "funnel?by=host",
-         f"pair/{name_of(1)}/{name_of(5)}", "signals?signal=%3Cimg+src=x+onerror=alert(1)%3E")  # fmt: skip
+SCRIPT = "%3Cscript%3Ealert(1)%3C/script%3E"
+PAGES = (
+    *("funnel", "signals", "documents", "duplicates", "sql", "funnel?by=host", "signals?rule=min_words&t=80"),
+    *(f"document/{name_of(1)}", f"document/{name_of(0)}", f"pair/{name_of(1)}/{name_of(5)}"),
+    *("documents?facet=%22title%22", "documents?q=mill", f"documents?where={SCRIPT}", f"sql?sql={SCRIPT}"),
+    *("sql?sql=select+title,text+from+documents", "signals?signal=%3Cimg+src=x+onerror=alert(1)%3E"),
+)
 
 
 class Tags(HTMLParser):

@@ -2,6 +2,8 @@
 
 import re
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from gristmill.pipelines.explorer.rules import rules_as_yaml
 from gristmill.pipelines.explorer.server import Explorer
 from gristmill.pipelines.explorer.view import Exported, View
 
+from ..test_report import modelled
 from .conftest import FAMILY, name_of, small_workspace
 
 EVERY = ("funnel", "signals", "documents", "duplicates", "mixture", "runs", "map", "sql")
@@ -251,3 +254,29 @@ def test_an_export_is_asked_for_by_the_name_of_a_query(small):
     with pytest.raises(Exported) as found:
         view.rows("x", "select 1")
     assert found.value.sql == "select 1"
+
+
+@pytest.mark.slow
+def test_the_mixture_tab_tells_which_loss_falls_when_a_share_rises(own_cache, tmp_path):
+    space = modelled(small_workspace(tmp_path))
+    path = space.path("mixture", "swarm.parquet")
+    first = pq.read_table(path).to_pylist()[0]
+    names = sorted(first["losses"])
+    runs = []
+    for n in range(12):
+        share = n / 11
+        losses = {name: (3 - share if place == 0 else 2 + share) for place, name in enumerate(names)}
+        weights = {names[0]: share, names[1]: 1 - share}
+        runs.append(first | {"mixture": f"m{n}", "seed": 0, "losses": losses, "weights": weights, "alive": True})
+    pq.write_table(pa.Table.from_pylist(runs), path)
+    page = words(shown(Explorer(space), "mixture", domain=names[0]))
+    assert re.search(rf"{names[0]} -[01]\.\d+ \S+ to \S+ falls", page)
+    assert re.search(rf"{names[1]} \+[01]\.\d+ \S+ to \S+ rises", page)
+
+
+def test_the_runs_of_another_workspace_are_drawn_beside_those_of_this_one(own_cache, tmp_path):
+    space, other = modelled(small_workspace(tmp_path)), modelled(Workspace(str(tmp_path / "other")))
+    page = shown(Explorer(space, (other,)), "runs")
+    names = set(re.findall(r'name="run" value="([^"]*)"', page))
+    assert {name.removeprefix("other/") for name in names} < names
+    assert "Training loss." in page
