@@ -1,4 +1,4 @@
-"""Claim: on ten million documents every view of the explorer answers in under 1 s after the first, under 1 GB of memory.
+"""Claim: on ten million documents each view of the explorer takes under 1 s after the first, under 1 GB of memory.
 
     python -m benchmarks.explorer [--documents 10000000] [--rules fineweb]
 

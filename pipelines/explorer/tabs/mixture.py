@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....corpus.store.errors import RequestError
-from ....mixing.card import card_lines, pairs_of
 from ....mixing.recipe import load_recipe
-from ....mixing.search.responses import moved
 from ...report import models
 from ...report.charts import legend, lines
 from ...report.curation import ReportSource
@@ -66,6 +64,8 @@ def _verdict(fit: dict[str, Any]) -> str:
     body = f'<p class="verdict">{escape(told["verdict"])}</p>'
     card = fit.get("card")
     if card:
+        from ....mixing.card import card_lines, pairs_of
+
         chosen = fit.get("chosen", "fitted")
         listed = card_lines(chosen, {**card, "pairs": pairs_of(card, chosen)})
         body += f"<h2>Decision card</h2><ul>{''.join(f'<li>{escape(one)}</li>' for one in listed)}</ul>"
@@ -143,6 +143,8 @@ def _responses(view: View, rows: list[dict[str, Any]], fit: dict[str, Any]) -> s
         + choose("domain", "Share of", [(name, name) for name in domains], domain)
         + "<button>Show</button></form>"
     )
+    from ....mixing.search.responses import moved
+
     swarm = swarm_of(final, domains, targets)
     centre = np.array([np.mean([row["weights"][name] for row in final]) for name in domains])
     place = domains.index(domain)
@@ -212,6 +214,8 @@ def _surrogate(view: View, swarm: "Swarm", target: int) -> Any:
 
 def _interactions(view: View, swarm: "Swarm", centre: np.ndarray, fit: dict[str, Any]) -> str:
     """What moving two domains together gives beyond moving each alone, on the target."""
+    from ....mixing.search.responses import moved
+
     step = np.minimum(0.05, (1 - centre) / 4)
     weights = [
         (swarm.targets.index(name), weight)

@@ -158,6 +158,7 @@ def test_words_are_found_in_titles_and_texts_and_a_broken_query_is_taken_as_plai
         found_by_words(source, "\x00")
 
 
+@pytest.mark.slow
 def test_the_index_of_words_is_made_anew_for_other_documents(own_cache, tmp_path):
     from gristmill.corpus.store import schema
 

@@ -94,7 +94,7 @@ def test_a_condition_that_is_no_expression_is_refused_with_what_is_wrong(small):
         assert b'role="alert"' in answer.body
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(rule=st.sampled_from(["min_words", "long_words", "alpha"]), at=st.floats(-5, 130, allow_nan=False))
 def test_a_moved_threshold_is_counted_exactly_after_all_rules_of_the_set(small, rule, at):
     source = small.source()
@@ -236,6 +236,7 @@ def test_a_workspace_without_documents_names_the_command_that_begins(own_cache, 
     assert "gristmill extract INPUT" in shown(Explorer(Workspace(str(tmp_path / "w"))), "funnel")
 
 
+@pytest.mark.slow
 def test_nothing_is_written_to_the_workspace_by_looking_at_it(own_cache, tmp_path):
     space = small_workspace(tmp_path)
 
@@ -274,6 +275,7 @@ def test_the_mixture_tab_tells_which_loss_falls_when_a_share_rises(own_cache, tm
     assert re.search(rf"{names[1]} \+[01]\.\d+ \S+ to \S+ rises", page)
 
 
+@pytest.mark.slow
 def test_the_runs_of_another_workspace_are_drawn_beside_those_of_this_one(own_cache, tmp_path):
     space, other = modelled(small_workspace(tmp_path)), modelled(Workspace(str(tmp_path / "other")))
     page = shown(Explorer(space, (other,)), "runs")
