@@ -206,6 +206,7 @@ def test_keys_lead_through_tabs_and_rows(served, driver):
     driver.find_element("css selector", "body").send_keys("j")
     driver.switch_to.active_element.send_keys(Keys.ENTER)
     until(driver, lambda one: "/document/" in one.current_url)
+    assert "Its way" in text(driver)
 
 
 def test_hostile_documents_do_nothing_and_ask_for_nothing(served, driver):

@@ -94,7 +94,7 @@ def test_a_condition_that_is_no_expression_is_refused_with_what_is_wrong(small):
         assert b'role="alert"' in answer.body
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(rule=st.sampled_from(["min_words", "long_words", "alpha"]), at=st.floats(-5, 130, allow_nan=False))
 def test_a_moved_threshold_is_counted_exactly_after_all_rules_of_the_set(small, rule, at):
     source = small.source()

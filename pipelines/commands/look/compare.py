@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption, open_workspace
+from ..options import JsonOption, open_workspace
 
 
 def compare(
@@ -22,12 +22,12 @@ def compare(
 
     Example: gristmill compare W1 W2 --output changes.html
     """
-    from ..explorer.compare import compare as compared
-    from ..explorer.compare import text_lines
+    from ...explorer.compare import compare as compared
+    from ...explorer.compare import text_lines
 
     told = compared(open_workspace(first), open_workspace(second))
     if output is not None:
-        from ..explorer.compare_page import write_comparison
+        from ...explorer.compare_page import write_comparison
 
         write_comparison(told, output)
     typer.echo(json_format.dumps(told, default=str) if json else "\n".join(text_lines(told)))

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.store.errors import RequestError
-from .options import WorkspaceOption, open_workspace
+from ....corpus.store.errors import RequestError
+from ..options import WorkspaceOption, open_workspace
 
 
 def explore(
@@ -33,12 +33,12 @@ def explore(
 
     Example: gristmill explore --workspace W --static PAGES
     """
-    from ..explorer.access import new_token
-    from ..explorer.server import Explorer, serve
+    from ...explorer.access import new_token
+    from ...explorer.server import Explorer, serve
 
     shown = Explorer(open_workspace(workspace), tuple(open_workspace(url) for url in beside or ()))
     if static is not None:
-        from ..explorer.static import write_pages
+        from ...explorer.static import write_pages
 
         told = write_pages(shown, static, documents)
         sys.stdout.write(f"explore: {told['pages']} pages in {told['output']}; open {told['first']}\n")
