@@ -13,7 +13,7 @@ from selenium.webdriver.chrome.service import Service
 
 FOLDER = Path(__file__).parent / "pictures" / "explorer"
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars".split()
-WIDTH, HEIGHT = 1100, 760
+WIDTH, HEIGHT = 1100, 960
 SHOTS = {
     "funnel": "funnel",
     "signals": "signals?rule=min_words&t=80&by=domain",
