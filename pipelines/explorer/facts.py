@@ -32,7 +32,7 @@ from ...filters.cuts import cut_lines
 from ..evidence.tokens import tokens_by_document
 from .rules import FilterRules, family_column, filter_rules
 
-VERSION = 1  # raised when the same workspace gives other rows
+VERSION = 2  # raised when the same workspace gives other rows
 ROWS = 100_000  # documents that are read together
 SAMPLE = 500_000  # documents from which histograms are drawn
 MEMORY = "600MB"
@@ -150,6 +150,7 @@ class Facts:
         )
         self.rules: FilterRules | None = filter_rules(workspace) if self.decided else None
         self.extra = extra_of(workspace)
+        self.seen = 0  # shards whose rows have their numbers
         self.tables = {table.name: table.finished("explore") for table in workspace.tables()}
 
     def cut(self, group: Sequence[Shard]) -> pa.Table | None:
@@ -167,7 +168,13 @@ class Facts:
     def select(self, group: Sequence[Shard], tokens: bool) -> str:
         """A select of the rows of a group of shards."""
         documents = self.tables["documents"]
-        columns = ["d.id", "parse_filename(d.filename) as file", "d.file_row_number as place", "d.domain stated_domain"]
+        columns = [
+            f"{self._number(group)} as number",
+            "d.id",
+            "parse_filename(d.filename) as file",
+            "d.file_row_number as place",
+            "d.domain stated_domain",
+        ]
         columns += [f"d.{name}" for name in PLAIN]
         columns += ["left(d.text, 160) as begins", "strlen(d.text) as bytes", "length(d.text) as characters"]
         joins = ""
@@ -186,15 +193,25 @@ class Facts:
             joins += " left join cut c on c.id = d.id"
         inner = f"select {', '.join(columns)} from {self._files(documents, group, True)} d{joins}"
         if self.rules is None:
-            return f"select *, null::smallint[] as failing from ({inner})"
+            return f"select *, null::smallint[] as failing, null::smallint as sole from ({inner})"
         values, fails = self.rules.values_and_fails()
         numbered = ", ".join(f"case when {fail} then {place} end" for place, fail in enumerate(fails))
         failing = f"list_filter([{numbered}], lambda x: x is not null)" if fails else "[]"
         measured = ", ".join(["*", *values])
+        sole = "case len(failing) when 0 then -1 when 1 then failing[1] else -2 end::smallint as sole"
         return (
-            f"with i as materialized ({inner}) select i.*, f.failing from i join (select id, {failing}::smallint[] as "
-            f"failing from (select {measured} from {self.rules.relation('i')})) f using (id)"
+            f"with i as materialized ({inner}) select i.*, f.failing, {sole} from i join (select id, "
+            f"{failing}::smallint[] as failing from (select {measured} from {self.rules.relation('i')})) f using (id)"
         )
+
+    def _number(self, group: Sequence[Shard]) -> str:
+        """A number of each row that ascends as the rows lie: place of the shard << 32 | place of the row."""
+        table = self.workspace.table("documents")
+        names = ", ".join(literal(os.path.basename(table.file_url(shard))) for shard in group)
+        base = self.seen
+        self.seen += len(group)
+        place = f"list_position([{names}], parse_filename(d.filename))"
+        return f"({base} + {place})::bigint * 4294967296 + d.file_row_number"
 
     def _fate(self, group: Sequence[Shard]) -> list[str]:
         nothing = ["null::varchar as stage", "null::varchar as rule", "null::double as value"]

@@ -86,7 +86,12 @@ class Places:
         return found
 
 
-def text_of(source: OpenWorkspace, file: str, place: int, column: str = "text") -> str:
+def text_of(source: OpenWorkspace, file: str, place: int) -> str:
+    """The text of one row of a shard of documents."""
+    return cell_of(source, file, place, "text")
+
+
+def cell_of(source: OpenWorkspace, file: str, place: int, column: str) -> Any:
     """A column of one row of a shard of documents, reading just its row group."""
     fs, path = filesystem(f"{source.workspace.table('documents').url}/{file}")
     with fs.open(path, "rb") as held:

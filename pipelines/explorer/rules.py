@@ -20,6 +20,7 @@ from ..stages.filter.settings import DecideSettings
 from ..stages.tag.columns import FAMILY, tag_family
 
 TAKEN = frozenset(  # columns of `facts` that are no family of signals
+    "number sole "
     "id file place stated_domain domain source host url title language language_score license license_class page_type "
     "page_type_score date links begins bytes characters fate stage rule value threshold duplicate_of tokens failing "
     "about_tokens unit tags".split()
@@ -99,8 +100,7 @@ class Moved:
         it kept them (`was`), whether it would (`will`), and the threshold that would be theirs (`limit_then`)."""
         value, old, _ = self.before.compiled.sql[self.place]
         _, new, limit = self.compiled.sql[self.place]
-        others = f"len(failing) = 0 or failing = [{self.place}]"
-        rows = self.before.relation(f"(select * from facts where {others})")
+        rows = self.before.relation(f"(select * from facts where sole in (-1, {self.place}))")
         return (
             f"(select *, ({old}) is true as was, ({new}) is true as will, ({limit})::double as limit_then "
             f"from (select *, {value} from {rows}))"

@@ -9,10 +9,11 @@ from ....corpus.store.catalog import files
 from ....filters.rule_sets import threshold_sql
 from ...report.text import Html, count, escape, number, paragraph, percent, table
 from ..page import link
-from ..reading import Mark, WholeDocument, pieces, read_document
+from ..reading import Mark, WholeDocument, cell_of, pieces, read_document
 from ..view import View
 from .documents import fate_of
 
+FEW = 20_000  # documents among which a value has its place
 SHOWN = 20_000  # characters that are shown at first
 KINDS = {
     "cut": "cut by a stage",
@@ -40,17 +41,13 @@ def _facts(view: View, whole: WholeDocument) -> str:
     told.append(("length", f"{count(row['characters'])} characters, {count(row['bytes'])} bytes"))
     if row.get("tokens") is not None:
         told.append(("tokens", count(row["tokens"])))
-    beside = view.records(
-        "origin and languages", f"select origin, languages from documents where id = {literal(row['id'])}"
-    )
-    if beside:
-        origin = beside[0]["origin"]
-        if origin:
-            told.append(("input", f"{origin['path']} at byte {count(origin['offset'] or 0)}"))
-        candidates = beside[0]["languages"] or []
-        said = ", ".join(f"{one['label']} {percent(one['score'])}" for one in candidates if one["score"] is not None)
-        if said:
-            told.append(("languages", said))
+    origin = cell_of(view.source, row["file"], row["place"], "origin")
+    if origin:
+        told.append(("input", f"{origin['path']} at byte {count(origin['offset'] or 0)}"))
+    candidates = cell_of(view.source, row["file"], row["place"], "languages") or []
+    said = ", ".join(f"{one['label']} {percent(one['score'])}" for one in candidates if one["score"] is not None)
+    if said:
+        told.append(("languages", said))
     told += _lineage(view, row["id"])
     if isinstance(row.get("extra"), dict):
         told += [(name, value) for name, value in row["extra"].items() if value is not None]
@@ -89,22 +86,16 @@ def _way(view: View, row: dict[str, Any]) -> str:
     """What each stage decided, in order."""
     if view.source.chain_is_stale:
         return paragraph(f"Its way cannot be shown: {view.source.chain_is_stale}", "warn")
-    parts = []
+    told: list[tuple[object, ...]] = []
     for stage in view.source.stages:
-        source = files(view.source.workspace, f"decisions/{stage}")
-        if source:
-            parts.append(
-                f"select '{stage}' as stage, kept, rule, value, threshold, duplicate_of from {source} "
-                f"where id = '{row['id']}'"
-            )
-    if not parts:
+        if row["fate"] == "dropped" and row["stage"] == stage:
+            one = row["duplicate_of"]
+            other = link(view.link(f"document/{one}"), one) if one else "–"
+            told.append((stage, "dropped", row["rule"] or "–", other, number(row["value"]), number(row["threshold"])))
+            break
+        told.append((stage, "kept" if row["fate"] != "failed" else "no decision", "–", "–", "–", "–"))
+    if not told:
         return ""
-    rows = view.records("way through the stages", " union all ".join(parts))
-    told = []
-    for one in rows:
-        other = link(view.link(f"document/{one['duplicate_of']}"), one["duplicate_of"]) if one["duplicate_of"] else "–"
-        fate = "kept" if one["kept"] else "dropped"
-        told.append((one["stage"], fate, one["rule"] or "–", other, number(one["value"]), number(one["threshold"])))
     header = ("stage", "fate", "rule", "duplicate of", "value", "threshold")
     return "<h2>Its way</h2>" + table(header, told, words=4)
 
@@ -162,9 +153,12 @@ def _values(view: View, whole: WholeDocument) -> str:
         else f"null as below_{n}"
         for n in range(len(parts))
     ]
+    whole = view.source.rows("select count(*) from sampled")[1][0][0]
+    below_id = f"{min(round(FEW / whole * 16**8), 16**8 - 1):08x}" if whole > FEW else "g"
+    few = f"(select * from sampled where id < '{below_id}')"
     places = view.rows(
-        "place among all documents",
-        f"select {', '.join(below)} from (select {values} from {rules.relation('sampled')})",
+        "place among a sample of documents",
+        f"select {', '.join(below)} from (select {values} from {rules.relation(few)})",
     )[0]
     told = []
     for n, rule in enumerate(rules.rules):

@@ -244,7 +244,7 @@ def _change(view: View, rule: Rule, moved: Moved, now: float, at: float) -> str:
     passed = view.rows(
         "documents that pass every rule",
         "select count(*) as documents, coalesce(sum(bytes), 0)::bigint as bytes, sum(about_tokens) as tokens "
-        f"from {_relation(view, 'facts')}{where(['len(failing) = 0', *only])}",
+        f"from {_relation(view, 'facts')}{where(['sole = -1', *only])}",
     )[0]
     found = {row[0]: row[1:] for row in rows}
     told = []
@@ -280,12 +280,14 @@ def _sides(view: View, moved: Moved) -> str:
     """Documents nearest to the line, on both sides, of those that no other rule drops."""
     parts = []
     for words, side in (("Just kept", "will"), ("Just dropped", "not will")):
+        nearest = (
+            f"select number, value_{moved.place} as measured, was, abs(value_{moved.place} - limit_then) as far "
+            f"from {moved.line()} rows{where([side, *_chosen(view)])} order by far nulls last, number limit {EACH_SIDE}"
+        )
         rows = view.records(
             f"{words.lower()} at this threshold",
-            "select id, title, url, domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, "
-            "begins, "
-            f"value_{moved.place} as measured, was from {moved.line()} rows{where([side, *_chosen(view)])} "
-            f"order by abs(value_{moved.place} - limit_then) nulls last, id limit {EACH_SIDE}",
+            "select id, title, url, f.domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, "
+            f"begins, measured, was from ({nearest}) near join facts f using (number) order by far nulls last, number",
         )
         shown = "".join(
             f'<div class="near"><p class="measured">{number(row["measured"])}'
