@@ -1,6 +1,6 @@
 """Claim: on ten million documents each view of the explorer takes under 1 s after the first, under 1 GB of memory.
 
-    python -m benchmarks.explorer [--documents 10000000] [--rules fineweb]
+    python -m benchmarks.explorer [--documents 10000000]
 
 A workspace of stubs is made in a temporary folder: documents of 40 domains, 20 languages and hosts by Zipf's law; Gopher
 signals drawn from fixed laws; decisions by the rule set itself, over these signals; clusters of duplicates of 2 to 40
