@@ -2,12 +2,11 @@
 
     python -m benchmarks.explorer [--documents 10000000]
 
-A workspace of stubs is made in a temporary folder: documents of 40 domains, 20 languages and hosts by Zipf's law; Gopher
-signals drawn from fixed laws; decisions by the rule set itself, over these signals; clusters of duplicates of 2 to 40
-documents. Each view is asked for twice in a process of its own: the first answer and the second are told apart, and
-what was counted before is not given again (other thresholds, domains and pages are asked for the second time). Memory
-is the peak of that process, with the making of `facts` told apart. The trivial baseline is the same count by SQL over
-the workspace's views.
+A workspace of stubs is made in a temporary folder: documents of 40 domains, 20 languages and hosts by Zipf's law;
+Gopher's signals drawn from fixed laws; decisions by the rule set itself, over these signals; clusters of duplicates.
+Each view is asked for twice in a process of its own, with other thresholds, domains and pages the second time, so that
+no answer is given again. Memory is the peak of that process, with the making of `facts` told apart. The trivial
+baseline is the same count by SQL over the workspace's views.
 """
 
 import argparse
