@@ -115,6 +115,12 @@ class Compiled:
             fields.append(pa.field(family, pa.struct([self._families[family].field(name) for name in columns])))
         return pa.schema(fields)
 
+    @property
+    def sql(self) -> list[tuple[str, str, str]]:
+        """Of each rule, over rows with the columns of `schema`: its value as a column `value_N`, N its place; what has
+        to be true of a row that stays, over such columns; and its threshold."""
+        return list(self._sql)
+
     def first_failing(self, batch: pa.Table) -> np.ndarray:
         """(rows,) int64: the place of the first rule that is not true of a row, -1 where all are."""
         self._connection.register("batch", batch)

@@ -37,6 +37,8 @@ COMMANDS = {
     "checkpoints": ("checkpoints", "Measure checkpoints; average branches; export a model to transformers."),
     "recipe": ("recipe", "Check, compare and export recipes."),
     "sql": ("sql", "Query a workspace with SQL."),
+    "explore": ("look.explore", "Look at a workspace in a browser: documents, signals and decisions."),
+    "compare": ("look.compare", "Tell two workspaces apart: funnels, fates that changed, shares and losses."),
     "report": ("report", "Write one self-contained HTML page on a workspace."),
     "audit": ("audit", "Prove that a workspace is whole."),
     "card": ("evidence.card", "Write the dataset card, Croissant and the public summary of training content."),
