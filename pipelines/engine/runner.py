@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ...corpus.store.errors import NO_ROOM, RequestError, WorkspaceError
+from ..clusters.reach import asked, refuse_what_cannot_run
 from .beam import PipelineOptions, PipelineRunner, beam, outside_of_ipython
 
 
@@ -51,15 +52,16 @@ def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) 
             log.clear()
             raise
         except Exception as error:
-            refused = KeyboardInterrupt() if interrupted(error) else refusal_in(error)
+            refused = KeyboardInterrupt() if interrupted(error) else refusal_in(error) or lost_engine(error)
             if refused is None:
                 raise
             log.clear()
             raise refused from error
 
 
-OWN = {kind.__name__: kind for kind in (RequestError, WorkspaceError)}
-RAISED = re.compile(r"^(?:[\w.]+\.)?(RequestError|WorkspaceError|MissingExtra): (.*)$", re.MULTILINE)
+RAISED = re.compile(r"^(?:[\w.]+\.)?(\w+): ", re.MULTILINE)
+WHERE = re.compile(r"\s*\[while running '")  # what Beam adds to what a step raised
+ON = re.compile(r"\n(?:Traceback \(|\nDuring handling|\nThe above exception)")  # where the next error begins
 FULL = re.compile(rf"^OSError: \[Errno ({'|'.join(map(str, NO_ROOM))})\] (.*)$", re.MULTILINE)
 STOPPED = re.compile(r"^KeyboardInterrupt\b|^Worker subprocess exited with return code -2$", re.MULTILINE)
 
@@ -84,10 +86,48 @@ def refusal_in(error: BaseException) -> Exception | None:
             return WorkspaceError(no_room(seen))
         seen = seen.__cause__ or seen.__context__
     text = str(error)  # from another process only text comes back
-    if found := RAISED.search(text):
-        return OWN.get(found[1], RequestError)(re.split(r" \[while running '", found[2])[0].strip())
+    told = _told(text) or _told(text.replace("\\n", "\n"))  # some job servers hand on a quoted text
+    if told is not None:
+        return told
     found = FULL.search(text)
     return WorkspaceError(no_room(OSError(int(found[1]), found[2].strip()))) if found else None
+
+
+def _told(text: str) -> Exception | None:
+    """The first refusal in a text of tracebacks, whole: it may have several lines."""
+    own = {**dict.fromkeys(_names(RequestError), RequestError), **dict.fromkeys(_names(WorkspaceError), WorkspaceError)}
+    for found in RAISED.finditer(text):
+        if found[1] in own:
+            rest = ON.split(text[found.end() :])[0]
+            tail = WHERE.search(rest)
+            return own[found[1]]((rest[: tail.start()] if tail else rest.split("\n")[0]).strip())
+    return None
+
+
+def _names(kind: type[Exception]) -> list[str]:
+    return [kind.__name__, *(name for below in kind.__subclasses__() for name in _names(below))]
+
+
+def lost_engine(error: BaseException) -> Exception | None:
+    """The sentence for an engine that went away under a graph; None where it was something else."""
+    seen: BaseException | None = error
+    while seen is not None:
+        module, name = type(seen).__module__.split(".")[0], type(seen).__name__
+        if name == "KilledWorker":
+            return WorkspaceError(
+                "one piece of work ended every worker that took it, most often for want of memory; give the workers "
+                "more memory or smaller shards (--shard-bytes); what was finished stays, and the same command goes on"
+            )
+        if module == "distributed" and name in LOST or module == "grpc" and "UNAVAILABLE" in str(seen):
+            return WorkspaceError(
+                f"the connection to the engine was lost ({_line(seen) or name}); what was finished stays, and the "
+                "same command goes on"
+            )
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+LOST = ("CommClosedError", "FutureCancelledError", "CancelledError", "FuturesCancelledError")
 
 
 def no_room(error: OSError) -> str:
@@ -98,7 +138,7 @@ def no_room(error: OSError) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return re.split(r" \[while running '", str(error))[0].strip()
+    return WHERE.split(str(error))[0].strip()
 
 
 def _line(error: BaseException) -> str:
@@ -146,11 +186,16 @@ def _of_a_thread(failed: threading.ExceptHookArgs) -> None:
 
 
 def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str]]:
-    if any(argument.startswith("--runner") for argument in options.beam):
-        if "--runner=DaskRunner" in options.beam:  # Beam does not know it by name
-            from apache_beam.runners.dask.dask_runner import DaskRunner
+    given = asked(options.beam)
+    if given.runner is not None or options.beam:
+        refuse_what_cannot_run(options.beam)
+    if given.dask:  # Beam does not know it by name
+        from apache_beam.runners.dask.dask_runner import DaskRunner
 
-            return DaskRunner(), [argument for argument in options.beam if argument != "--runner=DaskRunner"]
+        # by itself it puts 128 elements into a task: a stage of 100 shards would run on one worker
+        sized = any(word.startswith(("--dask_npartitions", "--dask_partition_size")) for word in given.rest)
+        return DaskRunner(), [*given.rest, *(() if sized else ("--dask_partition_size=1",))]
+    if given.runner is not None:
         return None, options.beam
     # Named outright: in Beam 2.77 `DirectRunner` may pick Prism, which fetches a binary.
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
