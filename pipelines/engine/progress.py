@@ -16,6 +16,7 @@ from ...corpus.store.shards import filesystem
 from ...corpus.store.workspace import Workspace
 from .graph import REPORTS, folder_of
 
+SESSIONS = f"{__package__.rpartition('.')[0]}.clusters.sessions"  # loaded only where there are some
 NOTE, EVERY = "_note", 2.0
 
 
@@ -99,4 +100,12 @@ class Progress:
         if self.total and 0 < shards < self.total:
             left = elapsed / shards * (self.total - shards)
             parts.append(f"{int(left // 60)}:{int(left % 60):02d} left")
+        if workers := _workers():
+            parts.append(workers)
         return ", ".join(parts)
+
+
+def _workers() -> str:
+    """What is known of workers that this process started elsewhere."""
+    sessions = sys.modules.get(SESSIONS)
+    return sessions.at_work() if sessions is not None else ""

@@ -13,10 +13,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...corpus.store.errors import NO_ROOM, RequestError, WorkspaceError
 from ..clusters.reach import asked, refuse_what_cannot_run
+from ..clusters.settings import Cluster
 from .beam import PipelineOptions, PipelineRunner, beam, outside_of_ipython
 
 
@@ -28,6 +29,7 @@ class RunnerOptions:
     beam: tuple[str, ...] = ()
     refit: bool = False  # fit anew what stays in force when its inputs change
     keep: int = 1  # generations of each result that stay, the one in force among them
+    cluster: Cluster | None = None  # the engine that a cluster file names
     mend: bool = False  # look into every file of the result in force, and make anew what is damaged
 
 
@@ -53,6 +55,8 @@ def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) 
             raise
         except Exception as error:
             refused = KeyboardInterrupt() if interrupted(error) else refusal_in(error) or lost_engine(error)
+            if options.cluster is not None and (why := _given_up()) is not None:
+                refused = WorkspaceError(why)
             if refused is None:
                 raise
             log.clear()
@@ -118,7 +122,7 @@ def lost_engine(error: BaseException) -> Exception | None:
                 "one piece of work ended every worker that took it, most often for want of memory; give the workers "
                 "more memory or smaller shards (--shard-bytes); what was finished stays, and the same command goes on"
             )
-        if module == "distributed" and name in LOST or module == "grpc" and "UNAVAILABLE" in str(seen):
+        if (module == "distributed" and name in LOST) or (module == "grpc" and "UNAVAILABLE" in str(seen)):
             return WorkspaceError(
                 f"the connection to the engine was lost ({_line(seen) or name}); what was finished stays, and the "
                 "same command goes on"
@@ -186,6 +190,7 @@ def _of_a_thread(failed: threading.ExceptHookArgs) -> None:
 
 
 def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str]]:
+    options = _of_the_cluster(options)
     given = asked(options.beam)
     if given.runner is not None or options.beam:
         refuse_what_cannot_run(options.beam)
@@ -206,3 +211,21 @@ def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str
     worker = SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m {__package__}.worker")
     # no --direct_running_mode: `multi_processing` would replace the worker by Beam's own, which logs to the terminal
     return FnApiRunner(default_environment=worker), [f"--direct_num_workers={options.workers}", *options.beam]
+
+
+def _of_the_cluster(options: RunnerOptions) -> RunnerOptions:
+    """Local workers or Beam options in place of the cluster, whose workers are started where they are not yet."""
+    if options.cluster is None:
+        return options
+    if options.beam:
+        raise RequestError("a cluster and Beam options after -- are two engines; give one of them")
+    from ..clusters.sessions import options_of
+
+    workers, beam_options = options_of(options.cluster)
+    return replace(options, workers=workers, beam=beam_options, cluster=None)
+
+
+def _given_up() -> str | None:
+    from ..clusters.sessions import failure
+
+    return failure()
