@@ -37,6 +37,7 @@ COMMANDS = {
     "checkpoints": ("checkpoints", "Measure checkpoints; average branches; export a model to transformers."),
     "recipe": ("recipe", "Check, compare and export recipes."),
     "cluster": ("cluster", "Show and check the engine that a cluster file describes."),
+    "submit": ("submit", "Submit a run or a training run as a job of a batch system."),
     "sql": ("sql", "Query a workspace with SQL."),
     "report": ("report", "Write one self-contained HTML page on a workspace."),
     "audit": ("audit", "Prove that a workspace is whole."),

@@ -140,8 +140,10 @@ def tried_out(script: str) -> None:
 
 def words_of(text: str) -> str:
     """What a batch system said, on one line."""
-    lines = [line.replace("sbatch: error:", "").strip() for line in text.splitlines()]
-    return "; ".join(line for line in lines if line and line != "allocation failure:")[-400:] or "it did not say why"
+    lines = [
+        line.replace("sbatch: error:", "").replace("allocation failure:", "").strip() for line in text.splitlines()
+    ]
+    return "; ".join(line for line in lines if line)[-400:] or "it did not say why"
 
 
 def ended_in(logs: str) -> list[int]:
