@@ -38,6 +38,7 @@ COMMANDS = {
     "recipe": ("recipe", "Check, compare and export recipes."),
     "cluster": ("cluster", "Show and check the engine that a cluster file describes."),
     "submit": ("submit", "Submit a run or a training run as a job of a batch system."),
+    "estimate": ("estimate", "Say what a run will cost, from a sample of its inputs."),
     "sql": ("sql", "Query a workspace with SQL."),
     "report": ("report", "Write one self-contained HTML page on a workspace."),
     "audit": ("audit", "Prove that a workspace is whole."),

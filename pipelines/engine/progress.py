@@ -95,7 +95,7 @@ class Progress:
         rows = sum(size[0] for size in self._sizes.values())
         written = sum(size[1] for size in self._sizes.values())
         parts = [f"{self.name}: {shards}{f'/{self.total}' if self.total else ''} shards", f"{rows:,} rows"]
-        if written >= 5e4 * elapsed:  # stages that write next to nothing are not measured in megabytes
+        if written >= 5e4 * elapsed and elapsed > 1:  # stages that write next to nothing are not measured in megabytes
             parts.append(f"{written / elapsed / 1e6:.1f} MB/s")
         if self.total and 0 < shards < self.total:
             left = elapsed / shards * (self.total - shards)

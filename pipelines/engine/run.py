@@ -22,6 +22,7 @@ from ...corpus.readers.inputs import resolve
 from ...corpus.settings import Input
 from ...corpus.store.errors import RequestError, unknown_name
 from ...corpus.store.workspace import Workspace
+from ..clusters.prices import Prices
 from ..clusters.settings import Cluster, cluster_of, read_cluster
 from ..clusters.values import expanded
 from .invocation import Checking, Invocation
@@ -40,6 +41,7 @@ class RunFile(BaseModel, frozen=True, extra="forbid"):
     cluster: dict[str, Any] | str | None = Field(
         default=None, description="the engine that runs the graphs: a cluster file, or what stands in one"
     )
+    prices: Prices = Field(default=Prices(), description="what gristmill estimate counts an hour at")
     plugins: tuple[str, ...] = Field(default=(), description="Python files that add parts of their own")
 
     def sections(self) -> dict[str, Any]:
