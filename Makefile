@@ -9,7 +9,8 @@ LINKED := $(VENV)/linked/gristmill
 
 DEFAULT := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
-SUITE := -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+# files in the order of their names: the files of a few long tests do not come last, one after the other
+SUITE := -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_optimizer.py tests/training
 
 .PHONY: demo test slow determinism instruction-sets explore check format gpu bench docs clean linked

@@ -126,12 +126,12 @@ def map_shards(pipeline: beam.Pipeline, plan: Any, process: Process) -> Any:
 
     process  plan, item -> (table, shard) for each shard that it wrote
     """
-    return _work(pipeline, plan) | f"process {plan.stage}" >> beam.FlatMap(Step(_process, plan.bare, process))
+    return spread(_work(pipeline, plan), f"process {plan.stage}", _process, plan.bare, process)
 
 
 def map_blocks(pipeline: beam.Pipeline, plan: Any, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
     """Work items -> whatever `function(item, plan, *more)` yields for the next verb; nothing is recorded as done."""
-    return _work(pipeline, plan) | f"read {plan.stage}" >> beam.FlatMap(Step(function, plan.bare, *more))
+    return spread(_work(pipeline, plan), f"read {plan.stage}", function, plan.bare, *more)
 
 
 def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> Any:
@@ -139,7 +139,7 @@ def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> Any:
     from apache_beam.ml.inference.base import RunInference
 
     return (
-        _work(pipeline, plan)
+        spread(_work(pipeline, plan), "one by one", _alone)
         | f"process {plan.stage}" >> RunInference(handler)
         | "reports" >> beam.FlatMap(lambda result: result.inference)
     )
@@ -197,18 +197,17 @@ def commit(reports: Any, plan: Any) -> Any:
 
 
 def _work(pipeline: beam.Pipeline, plan: Any) -> Any:
+    """(key, item) of the work items, each under a key of its own, to be `spread`."""
     work = plan.work
     if len(work) <= BLOCK:
-        return pipeline | "work" >> beam.Create(list(work)) | "spread" >> beam.Reshuffle()
+        return pipeline | "work" >> beam.Create(list(enumerate(work)), reshuffle=False)
     pending = work if isinstance(work, Pending) else Pending(work)
-    blocks = [_write_block(plan, number, block) for number, block in enumerate(pending.blocks())]
-    return (
-        pipeline
-        | "blocks" >> beam.Create(blocks)
-        | "spread blocks" >> beam.Reshuffle()
-        | "work" >> beam.FlatMap(_read_block)
-        | "spread" >> beam.Reshuffle()
-    )
+    blocks = [(number, _write_block(plan, number, block)) for number, block in enumerate(pending.blocks())]
+    return spread(pipeline | "blocks" >> beam.Create(blocks, reshuffle=False), "read blocks", _read_block)
+
+
+def _alone(item: Any) -> Iterator[Any]:
+    yield item
 
 
 def _write_block(plan: Any, number: int, work: Sequence[Work]) -> str:
@@ -218,10 +217,12 @@ def _write_block(plan: Any, number: int, work: Sequence[Work]) -> str:
     return url
 
 
-def _read_block(url: str) -> Iterator[Work]:
+def _read_block(url: str) -> Iterator[tuple[str, Work]]:
+    """A block's items, each under a key of its own."""
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
-        yield from pickle.load(cast(IO[bytes], file))
+        for number, item in enumerate(pickle.load(cast(IO[bytes], file))):
+            yield f"{number} {url}", item
 
 
 def _process(item: Work, plan: Any, process: Process) -> Iterator[Report]:

@@ -214,7 +214,8 @@ def test_two_workers_cut_the_same_bytes(corpus):
     assert files_of(one, *CUT) == files_of(two, *CUT)
 
 
-@pytest.mark.parametrize("crash", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (9, 16))])
+@pytest.mark.slow
+@pytest.mark.parametrize("crash", [2, 9, 16])
 def test_a_crash_anywhere_is_completed_by_the_same_command(corpus, crashing, crash):
     whole, crashed = (corpus(repeating(), shards=3, at=at) for at in ("whole", "crashed"))
     run(whole, **ASKED)

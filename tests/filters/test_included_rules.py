@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ ENGLISH = {
 LAST = {"rule": "long_enough", "value": "text.words", "threshold": 60, "keep": "value >= threshold"}
 
 
+@settings(max_examples=25)
 @given(st.sampled_from([name for name in bundled() if name != "fineweb-2"]), st.booleans(), st.booleans())
 def test_the_rules_of_an_included_set_stand_where_it_was_named(name, before, after):
     rules = [*([ENGLISH] if before else []), {"include": name}, *([LAST] if after else [])]

@@ -84,6 +84,14 @@ def test_a_finished_stage_is_skipped(workspace):
     assert first["tables"] == second["tables"] == {"counted": {"in": 5, "kept": 5}}
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_plan_of_several_blocks_gives_what_one_block_gives(workspace, monkeypatch, workers):
+    put_documents(workspace, {f"{name}.parquet": rows for rows, name in enumerate("abcdefg", 1)})
+    monkeypatch.setattr("gristmill.pipelines.engine.graph.BLOCK", 3)
+    run_stage(COUNT, workspace, CountSettings(), RunnerOptions(workers=workers), quiet=True)
+    assert numbers(workspace) == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_other_settings_are_refused_and_the_difference_is_named(workspace):
     run(workspace)
     with pytest.raises(RequestError, match="factor: 1 there, 3 asked"):

@@ -226,6 +226,7 @@ PROGRAM = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 def test_two_ranks_choose_alike_and_as_one_rank_does(pool, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
