@@ -5,6 +5,7 @@
 is held until it is known how it ended: a refusal, a full disk and an interrupt are told in words, without Beam's log.
 """
 
+import errno
 import logging
 import os
 import re
@@ -15,7 +16,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from ...corpus.store.errors import NO_ROOM, RequestError, WorkspaceError
+from ...corpus.store.errors import (
+    NO_ROOM,
+    OF_STORES,
+    RequestError,
+    WorkspaceError,
+    busy_store,
+    of_a_store,
+    refused_by_store,
+)
 from ..clusters.reach import asked, refuse_what_cannot_run
 from ..clusters.settings import Cluster
 from .beam import PipelineOptions, PipelineRunner, beam, outside_of_ipython
@@ -65,6 +74,8 @@ def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) 
 
 RAISED = re.compile(r"^(?:[\w.]+\.)?(\w+): ", re.MULTILINE)
 WHERE = re.compile(r"\s*\[while running '")  # what Beam adds to what a step raised
+STORE = re.compile(rf"^(?:[\w.]+\.)?(?:{'|'.join(OF_STORES)}): (?!\[Errno)(.*)$", re.MULTILINE)
+BUSY = re.compile(rf"(?:^|: )OSError: \[Errno {errno.EBUSY}\] ([^'\n]*?)(?: \[while running '.*)?$", re.MULTILINE)
 ON = re.compile(r"\n(?:Traceback \(|\nDuring handling|\nThe above exception)")  # where the next error begins
 FULL = re.compile(rf"^OSError: \[Errno ({'|'.join(map(str, NO_ROOM))})\] (.*)$", re.MULTILINE)
 STOPPED = re.compile(r"^KeyboardInterrupt\b|^Worker subprocess exited with return code -2$", re.MULTILINE)
@@ -88,11 +99,17 @@ def refusal_in(error: BaseException) -> Exception | None:
             return RequestError(_said(seen)) if isinstance(seen, RequestError) else WorkspaceError(_said(seen))
         if isinstance(seen, OSError) and seen.errno in NO_ROOM:
             return WorkspaceError(no_room(seen))
+        if (store := of_a_store(seen)) is not None:
+            return store
         seen = seen.__cause__ or seen.__context__
     text = str(error)  # from another process only text comes back
     told = _told(text) or _told(text.replace("\\n", "\n"))  # some job servers hand on a quoted text
     if told is not None:
         return told
+    if (store := STORE.search(text)) is not None:
+        return refused_by_store(store[1])
+    if (busy := BUSY.search(text)) is not None:
+        return busy_store(busy[1])
     found = FULL.search(text)
     return WorkspaceError(no_room(OSError(int(found[1]), found[2].strip()))) if found else None
 
