@@ -106,9 +106,7 @@ def _of_workers(cluster: Cluster, asked: CheckSettings, seconds: float) -> tuple
     _, options = sessions.options_of(cluster)
     address = options[1].removeprefix("--dask_client_address=")
     until = time.monotonic() + seconds
-    while not sessions.workers_at(address):
-        if (why := sessions.failure()) is not None:
-            raise RequestError(why)
+    while not _workers(address):
         if time.monotonic() > until:
             return [], [f"{address}: no worker came within {seconds:.0f} seconds; start some, or look at the queue"]
         time.sleep(1)
@@ -131,6 +129,17 @@ def _of_workers(cluster: Cluster, asked: CheckSettings, seconds: float) -> tuple
         if count > 1
     ]
     return [each for each in told.values() if isinstance(each, dict)], faults
+
+
+def _workers(address: str) -> int:
+    """Workers there now. RequestError where they were given up, after which the scheduler is gone."""
+    try:
+        count = sessions.workers_at(address)
+    except OSError as error:
+        raise RequestError(sessions.failure() or f"{address}: the Dask scheduler went away") from error
+    if (why := sessions.failure()) is not None:
+        raise RequestError(why)
+    return count
 
 
 def _by_graphs(cluster: Cluster, workspace: Workspace, asked: CheckSettings) -> tuple[list[dict[str, Any]], list[str]]:

@@ -148,6 +148,7 @@ def lost_engine(error: BaseException) -> Exception | None:
     return None
 
 
+NO_SCHEDULER = "trying to connect to tcp://"
 LOST = ("CommClosedError", "FutureCancelledError", "CancelledError", "FuturesCancelledError")
 
 

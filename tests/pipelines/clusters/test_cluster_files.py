@@ -164,3 +164,10 @@ def test_jobs_that_ended_are_counted_and_quoted(tmp_path):
 def test_the_words_of_slurm_are_told_on_one_line():
     said = words_of("allocation failure:\nsbatch: error: invalid partition specified: x\n")
     assert said == "invalid partition specified: x"
+
+
+def test_every_field_of_a_cluster_file_says_what_it_is():
+    models = {*KINDS.values(), KINDS["slurm"].model_fields["driver"].annotation}
+    silent = [f"{model.__name__}.{name}" for model in models for name, field in model.model_fields.items()  # type: ignore[union-attr]
+              if not field.description]  # fmt: skip
+    assert silent == []
