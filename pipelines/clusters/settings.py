@@ -138,7 +138,7 @@ class KubernetesCluster(WorkersBase, frozen=True):
     """Workers as pods (dask-kubernetes, whose operator has to be installed in the cluster)."""
 
     kind: Literal["kubernetes"] = Field(description="pods of a Kubernetes cluster")
-    image: str = Field(description="container image with gristmill in it, for the scheduler and the workers")
+    image: str = Field(description="container image that holds gristmill, of the scheduler and the workers")
     namespace: str = Field(default="default", description="namespace of the pods")
     cores: float = Field(default=1, gt=0, description="CPUs that a worker asks for")
     gpus: int = Field(default=0, ge=0, description="GPUs of a worker (nvidia.com/gpu)")
