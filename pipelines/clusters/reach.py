@@ -30,7 +30,7 @@ _reached: set[tuple[str, ...]] = set()
 
 
 @dataclass(frozen=True)
-class Asked:
+class BeamOptions:
     """Beam's options, taken apart. `runner` is a name as it was given, None where none was; `rest` goes to Beam."""
 
     runner: str | None
@@ -48,7 +48,7 @@ class Asked:
         return self.name == DASK
 
 
-def asked(options: Sequence[str]) -> Asked:
+def taken_apart(options: Sequence[str]) -> BeamOptions:
     """Take the runner out of Beam's options. RequestError for `--runner` without a name."""
     runner, rest, words = None, [], iter(options)
     for word in words:
@@ -60,7 +60,7 @@ def asked(options: Sequence[str]) -> Asked:
             rest.append(word)
     if runner == "":
         raise RequestError(f"Beam does not take --runner=: name one of {', '.join(runner_names())}")
-    return Asked(runner, tuple(rest))
+    return BeamOptions(runner, tuple(rest))
 
 
 def runner_names() -> list[str]:
@@ -76,7 +76,7 @@ def refuse_what_cannot_run(options: Sequence[str]) -> None:
     given = tuple(options)
     if given in _reached:
         return
-    found = asked(given)
+    found = taken_apart(given)
     name = found.name
     if found.runner is not None and "." not in found.runner and name not in runner_names():
         from ..engine.beam import known_runners
@@ -97,7 +97,7 @@ def refuse_what_cannot_run(options: Sequence[str]) -> None:
     _reached.add(given)
 
 
-def _values(found: Asked) -> argparse.Namespace:
+def _values(found: BeamOptions) -> argparse.Namespace:
     """What Beam makes of the options. RequestError for one that it knows not, which it would pass over."""
     from ..engine.beam import option_parser
 

@@ -27,9 +27,7 @@ RebuildOption = Annotated[
 def opt_out(
     context: typer.Context,
     workspace: WorkspaceOption,
-    entries: Annotated[
-        list[str] | None, typer.Argument(help="files with a list, or ids, URLs and hosts themselves")
-    ] = None,
+    entries: Annotated[list[str] | None, typer.Argument(help="files with a list, or ids, URLs and hosts")] = None,
     robots: Annotated[
         list[str] | None,
         typer.Option(help="folder of WARC files, or table of records, whose robots.txt and other signals are applied"),

@@ -25,7 +25,7 @@ from ...corpus.store.errors import (
     of_a_store,
     refused_by_store,
 )
-from ..clusters.reach import asked, refuse_what_cannot_run
+from ..clusters.reach import refuse_what_cannot_run, taken_apart
 from ..clusters.settings import Cluster
 from .beam import PipelineOptions, PipelineRunner, beam, outside_of_ipython
 
@@ -209,7 +209,7 @@ def _of_a_thread(failed: threading.ExceptHookArgs) -> None:
 
 def _runner(options: RunnerOptions) -> tuple[PipelineRunner | None, Sequence[str]]:
     options = _of_the_cluster(options)
-    given = asked(options.beam)
+    given = taken_apart(options.beam)
     if given.runner is not None or options.beam:
         refuse_what_cannot_run(options.beam)
     if given.dask:  # Beam does not know it by name

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ...corpus.store.errors import RequestError
-from .options import JsonOption
+from ....corpus.store.errors import RequestError
+from ..options import JsonOption
 
 
 def submit(
@@ -32,9 +32,9 @@ def submit(
 
     Example: gristmill submit settings.yaml --cluster slurm.yaml
     """
-    from ..clusters.settings import read_cluster
-    from ..clusters.submission import LOG, run_script, submission_of, train_script
-    from ..engine.run import load_settings
+    from ...clusters.settings import read_cluster
+    from ...clusters.submission import LOG, run_script, submission_of, train_script
+    from ...engine.run import load_settings
 
     training = words[0] == "train"
     rest = list((context.obj or {}).get("beam", ()))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption
+from ..options import JsonOption
 
 cluster = typer.Typer(rich_markup_mode=None, help="Show and check the engine that a cluster file describes.")
 FileArgument = Annotated[str, typer.Argument(help="a cluster file, YAML")]
@@ -17,8 +17,8 @@ def show(file: FileArgument) -> None:
 
     Example: gristmill cluster show slurm.yaml
     """
-    from ..clusters.settings import read_cluster
-    from ..clusters.shown import shown
+    from ...clusters.settings import read_cluster
+    from ...clusters.shown import shown
 
     typer.echo(shown(read_cluster(file)), nl=False)
 
@@ -41,10 +41,10 @@ def check(
 
     Example: gristmill cluster check slurm.yaml --workspace W --input "crawl/*.warc.gz"
     """
-    from ...corpus.settings import Input
-    from ..clusters.examination import check_cluster
-    from ..clusters.settings import read_cluster
-    from .options import open_workspace
+    from ....corpus.settings import Input
+    from ...clusters.examination import check_cluster
+    from ...clusters.settings import read_cluster
+    from ..options import open_workspace
 
     named = [Input(paths=tuple(inputs))] if inputs else []
     found = check_cluster(read_cluster(file), open_workspace(workspace), named, seconds=seconds)

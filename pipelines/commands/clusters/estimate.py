@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import ClusterOption, JsonOption
+from ..options import ClusterOption, JsonOption
 
 
 def estimate(
@@ -22,10 +22,10 @@ def estimate(
 
     Example: gristmill estimate settings.yaml --minutes 1
     """
-    from ..clusters.estimate import estimate as estimate_of
-    from ..clusters.estimate import lines, on_cluster
-    from ..clusters.settings import read_cluster
-    from ..engine.run import load_settings
+    from ...clusters.estimate import estimate as estimate_of
+    from ...clusters.estimate import lines, on_cluster
+    from ...clusters.settings import read_cluster
+    from ...engine.run import load_settings
 
     loaded = load_settings(settings)
     engine = read_cluster(cluster) if cluster is not None else loaded.engine()
