@@ -24,7 +24,7 @@ from .beam import beam
 from .step import Step
 
 BLOCK = 256  # work items that travel in one element or lie in one file
-ELEMENTS = 1024  # of work at least, where there is so much: a runner may give one element to one worker, and no less
+ELEMENTS = 256  # of work at least, where there is so much: a runner may give one element to one worker, and no less
 SPILLED = 16 * BLOCK  # work items that are held in memory
 
 Report = tuple[str, Shard]  # table, shard: what a worker has put in place

@@ -18,7 +18,7 @@ from gristmill.pipelines.engine.graph import (
 
 
 @given(st.integers(0, 10**8))
-def test_there_are_a_thousand_elements_where_there_are_so_many_items(items: int):
+def test_there_are_hundreds_of_elements_where_there_are_so_many_items(items: int):
     each = items_of_an_element(items)
     assert 1 <= each <= BLOCK
     assert -(-items // each) >= min(items, ELEMENTS)
