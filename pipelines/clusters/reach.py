@@ -260,11 +260,18 @@ def _reach_java_server(name: str, values: argparse.Namespace) -> None:
             raise RequestError(
                 f"--runner={name} starts a job server, which needs Java, and there is none here; install it, {instead}"
             )
-    if not jar and not _cached_jar(kind, values) and unreachable("repo.maven.apache.org:443") is not None:
+    if not jar and not _cached_jar(kind, values) and unreachable(*_where_jars_are()) is not None:
         raise RequestError(
             f"--runner={name} needs Beam's job server for {kind.capitalize()}, a jar, and cannot fetch it from here; "
             f"give it as --{kind}_job_server_jar=FILE, {instead}"
         )
+
+
+def _where_jars_are() -> tuple[str, int]:
+    """(address, port) from which Beam fetches its jars."""
+    from apache_beam.utils.subprocess_server import JavaJarServer
+
+    return JavaJarServer.MAVEN_CENTRAL_REPOSITORY, 443
 
 
 def _cached_jar(kind: str, values: argparse.Namespace) -> bool:

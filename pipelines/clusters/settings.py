@@ -42,6 +42,13 @@ def clock(seconds: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
+def long_enough(text: str) -> str:
+    """The text. ValueError for what is no wall time, or one that leaves no time to work."""
+    if seconds_of(text) < 240:
+        raise ValueError("a wall time below four minutes leaves no time to work")
+    return text
+
+
 class ClusterBase(BaseModel, frozen=True, extra="forbid"):
     """What every kind of cluster has."""
 
@@ -85,8 +92,16 @@ class Driver(BaseModel, frozen=True, extra="forbid"):
     memory: str = Field(default="8GB", description="memory of the job")
     wall_time: str = Field(default="24:00:00", description="after which it is queued again and goes on")
 
-    _times = field_validator("wall_time")(lambda text: seconds_of(text) and text)
-    _sizes = field_validator("memory")(lambda text: bytes_of(text) and text)
+    @field_validator("wall_time")
+    @classmethod
+    def _time(cls, text: str) -> str:
+        return long_enough(text)
+
+    @field_validator("memory")
+    @classmethod
+    def _size(cls, text: str) -> str:
+        bytes_of(text)
+        return text
 
 
 class BatchCluster(WorkersBase, frozen=True):
@@ -109,9 +124,7 @@ class BatchCluster(WorkersBase, frozen=True):
     @field_validator("wall_time")
     @classmethod
     def _time(cls, text: str) -> str:
-        if seconds_of(text) < 120:
-            raise ValueError("a wall time below two minutes leaves no time to work")
-        return text
+        return long_enough(text)
 
     @property
     def most_jobs(self) -> int:
@@ -217,4 +230,6 @@ def _complaint(mistake: Any, model: type[BaseModel]) -> str:
     if mistake["type"] == "missing":
         return f"{named} is missing"
     message = mistake["msg"].removeprefix("Value error, ")
-    return f"{named}: {message}, not {mistake['input']!r}" if named and "no " not in message else message
+    if mistake["type"] != "value_error":
+        message += f", not {mistake['input']!r}"
+    return f"{named}: {message}" if named else message

@@ -57,7 +57,8 @@ def test_every_kind_is_read_and_shown():
         ({"kind": "slurm", "driver": {"wall_tim": "1:00"}}, "did you mean wall_time?"),
         ({"kind": "slurm", "memory": "much"}, "'much' is no size; write it as 16GB"),
         ({"kind": "slurm", "wall_time": "tomorrow"}, "is no wall time"),
-        ({"kind": "pbs", "wall_time": "00:01:00"}, "below two minutes"),
+        ({"kind": "pbs", "wall_time": "00:01:00"}, "below four minutes"),
+        ({"kind": "slurm", "driver": {"wall_time": "00:00:00"}}, "below four minutes"),
         ({"kind": "slurm", "least": 9, "most": 3}, "least is 9 and most is 3"),
         ({"kind": "slurm", "per_job": 0}, "per_job"),
         ({"kind": "kubernetes"}, "image is missing"),
@@ -86,7 +87,7 @@ def test_a_wall_time_is_read_as_it_is_written(seconds: int):
     assert seconds_of(clock(seconds)) == seconds
 
 
-@given(st.integers(120, 30 * 86400), st.floats(-1, 1))
+@given(st.integers(240, 30 * 86400), st.floats(-1, 1))
 def test_workers_end_before_their_wall_time_whenever_the_draw_lets_them(seconds: int, draw: float):
     cluster = made("slurm", wall_time=clock(seconds))
     lifetime, stagger = cluster.lifetime
