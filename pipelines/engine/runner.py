@@ -181,6 +181,13 @@ class _Held(logging.Handler):
     def clear(self) -> None:
         self.kept.clear()
 
+    def of_the_root(self, record: logging.LogRecord) -> bool:
+        """A filter of the root logger, by which portable runners hand on what a job server says."""
+        if record.levelno < logging.ERROR:
+            return True
+        self.kept.append(record)
+        return False
+
 
 @contextmanager
 def _held_log() -> Iterator[_Held]:
@@ -190,10 +197,12 @@ def _held_log() -> Iterator[_Held]:
     log.setLevel(logging.ERROR)
     log.addHandler(held)
     log.propagate = False
+    logging.getLogger().addFilter(held.of_the_root)
     threading.excepthook = _of_a_thread
     try:
         yield held
     finally:
+        logging.getLogger().removeFilter(held.of_the_root)
         log.removeHandler(held)
         log.setLevel(level)
         log.propagate = on
