@@ -116,7 +116,7 @@ def _of_workers(cluster: Cluster, asked: CheckSettings, seconds: float) -> tuple
     text = f"(lambda space: (exec({source!r}, space), space['facts'](*{arguments!r}))[1])({{'__name__': 'probe'}})"
     with Client(address, timeout=30, set_as_default=False) as client:
         threads = {name: each["nthreads"] for name, each in client.scheduler_info(n_workers=-1)["workers"].items()}
-        told: Mapping[str, Any] = client.run(eval, text, on_error="return")
+        told: Any = client.run(eval, text, on_error="return")
     faults = [
         f"{name}: it does not answer ({type(each).__name__}: {each}); look at its log"
         for name, each in told.items()

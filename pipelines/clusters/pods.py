@@ -22,13 +22,14 @@ def specification(cluster: KubernetesCluster) -> dict[str, Any]:
     needs: dict[str, Any] = {"cpu": str(cluster.cores), "memory": memory}
     if cluster.gpus:
         needs["nvidia.com/gpu"] = str(cluster.gpus)
+    command: Any = ["dask", "worker", "--nthreads", "1"]  # taken as a list, and declared as text
     spec: dict[str, Any] = make_cluster_spec(
         name=cluster.name,
         image=cluster.image,
         n_workers=cluster.least,
         resources={"requests": needs, "limits": needs},
         env=told,
-        worker_command=["dask", "worker", "--nthreads", "1"],
+        worker_command=command,
     )
     worker = spec["spec"]["worker"]["spec"]
     if cluster.scratch is not None:

@@ -145,7 +145,7 @@ def train_script(made: Submission, arguments: Sequence[str], nodes: int, process
         "--rdzv-backend=c10d", "--rdzv-endpoint=$head:$port", "--rdzv-id=$SLURM_JOB_ID", "--max-restarts=0", "-m",
     ]  # fmt: skip
     words = " ".join(word if "$" in word else shlex.quote(word) for word in command)
-    rest = shlex.join([f"{__package__.rpartition('.')[0]}.cli", *arguments])
+    rest = shlex.join([f"{(__package__ or '').rpartition('.')[0]}.cli", *arguments])
     before = [
         'first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
         'head=$(srun --nodes=1 --ntasks=1 -w "$first" hostname)',

@@ -16,7 +16,7 @@ from ...corpus.store.shards import filesystem
 from ...corpus.store.workspace import Workspace
 from .graph import REPORTS, folder_of
 
-SESSIONS = f"{__package__.rpartition('.')[0]}.clusters.sessions"  # loaded only where there are some
+SESSIONS = f"{(__package__ or '').rpartition('.')[0]}.clusters.sessions"  # loaded only where there are some
 NOTE, EVERY = "_note", 2.0
 
 
