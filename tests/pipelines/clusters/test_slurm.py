@@ -125,7 +125,7 @@ def test_training_on_two_nodes_is_killed_goes_on_and_equals_one_process(tmp_path
     where = ["--cluster", cluster(tmp_path), "--nodes", "2", "--json"]
     held = json.loads(done("submit", *common, *where, "--", *own, "--name", "spread"))
     run, other = tmp_path / "W/runs/spread", tmp_path / "W/runs/alone"
-    until(lambda: bool(checkpoint.steps(str(run / "checkpoints"))), "it did not begin")
+    until(lambda: max(checkpoint.steps(str(run / "checkpoints")), default=0) > 0, "it did not begin")
     subprocess.run(["scontrol", "requeue", held["job"]], check=True)
     until(lambda: (Path(held["folder"]) / "ended").exists(), "it did not end")
     assert (Path(held["folder"]) / "ended").read_text().strip() == "0"
