@@ -1,13 +1,13 @@
 """Small files that people write and point at: lists, settings, styles. Read in one way, refused in one way.
 
 UTF-8 with or without a byte-order mark, UTF-16 and UTF-32 with one (as some editors and shells write), line ends of any
-system. Refuses, as a RequestError that begins with `where`: a file that cannot be opened, text in another encoding (by
-its line), zero bytes, and YAML that is none.
+system, plain or compressed by whatever inputs may be. Refuses, as a RequestError that begins with `where`: a file that
+cannot be opened, a damaged or an archive, text in another encoding (by its line), zero bytes, and YAML that is none.
 """
 
 import codecs
 import re
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import yaml
 
@@ -43,13 +43,14 @@ def decoded(data: bytes, where: str) -> str:
 
 def read_given(path: str, where: str = "") -> str:
     """The text of the file at a path or URL. `where` (by default the path) begins every refusal."""
+    from .readers.members import decompressed
     from .store.shards import filesystem  # brings Arrow, which help and completion go without
 
     where = where or path
     fs, place = filesystem(path)
     try:
         with fs.open(place, "rb") as file:
-            data = cast(bytes, file.read())
+            data = decompressed(cast(IO[bytes], file), where)
     except OSError as error:
         raise RequestError(f"{where} cannot be read: {error.strerror or error}") from error
     return decoded(data, where)

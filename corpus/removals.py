@@ -13,6 +13,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from .hosts import host_of, plain_url, split_url
 from .store.errors import RequestError
 from .store.shards import filesystem, replacing
@@ -20,6 +23,8 @@ from .store.workspace import Workspace
 
 PLACE = "plans/optout.json"
 ID = re.compile(r"[0-9a-f]{32}")
+PLAIN = r"^https?://[a-z0-9-]+(\.[a-z0-9-]+)*(/[A-Za-z0-9/._~-]*)?$"  # addresses that are spelt in one way alone
+KNOWN = r"^https?://[a-z0-9-]+(\.[a-z0-9-]+)*([/?#]|$)"  # those whose host is
 HOST = re.compile(r"(?!-)[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 
 
@@ -52,6 +57,44 @@ class OptOut:
         places = (place + 1 for place, char in enumerate(path) if char == "/")
         return next((path[:place] for place in places if path[:place] in self._folders), None)
 
+    def covering(self, documents: pa.Array, urls: pa.Array) -> dict[int, str]:
+        """Row -> the entry that covers it: `covers` of many documents, (D,) string each, those alone that are covered.
+
+        Looked at one by one are those alone that an entry may cover, by their host or, if spelt in one way alone, by
+        the address.
+        """
+        urls = pc.cast(urls, pa.string())
+        found = dict.fromkeys(_places(pc.is_in(documents, value_set=pa.array(sorted(self.ids), pa.string()))), "")
+        if self.urls or self.hosts or self.folders:
+            plain, known = (pc.fill_null(pc.match_substring_regex(urls, form), False) for form in (PLAIN, KNOWN))
+            bare = pc.replace_substring_regex(urls, r"^https?://(?:www\.)?", "")
+            host = pc.replace_substring_regex(bare, "(?s)[/?#].*", "")
+            bare = pc.if_else(pc.equal(bare, host), pc.binary_join_element_wise(bare, "", "/"), bare)
+            names = pc.unique(host.filter(known)).to_pylist()
+            under = pc.is_in(host, value_set=pa.array([name for name in names if self._holds(name)], pa.string()))
+            beside = pc.is_in(
+                host, value_set=pa.array([name for name in names if name in self._url_hosts], pa.string())
+            )
+            same = pc.is_in(bare, value_set=pa.array(sorted(self.urls), pa.string()))
+            asked = pc.or_(under, pc.if_else(plain, same, beside))
+            found |= dict.fromkeys(_places(pc.and_(pc.is_valid(urls), pc.or_(pc.invert(known), asked))), "")
+        told = {row: self.covers(documents[row].as_py(), urls[row].as_py()) for row in sorted(found)}
+        return {row: entry for row, entry in told.items() if entry is not None}
+
+    def _holds(self, host: str) -> bool:
+        """Whether an address of this host may be covered otherwise than by its own entry."""
+        parts = host.split(".")
+        names = (".".join(parts[cut:]) for cut in range(len(parts)))
+        return host in self._folder_hosts or any(name in self.hosts for name in names)
+
+    @functools.cached_property
+    def _folder_hosts(self) -> frozenset[str]:
+        return frozenset(host_of(folder) for folder in self.folders)
+
+    @functools.cached_property
+    def _url_hosts(self) -> frozenset[str]:
+        return frozenset(host_of(url) for url in self.urls)
+
     @functools.cached_property
     def _folders(self) -> frozenset[str]:
         return frozenset(self.folders)
@@ -79,6 +122,10 @@ def parse(lines: Iterable[str], where: str) -> OptOut:
         else:
             raise RequestError(f"{where}, line {number}: {entry!r} is neither an id, a URL nor a host")
     return OptOut(frozenset(ids), frozenset(hosts), frozenset(urls), tuple(sorted(folders)))
+
+
+def _places(mask: pa.Array) -> list[int]:
+    return pc.indices_nonzero(mask).to_pylist()
 
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")

@@ -15,7 +15,7 @@ from ..corpus.store.errors import RequestError
 SIGNED = ("unit", "size", "fold", "num_perm", "seed", "exact")  # what the bytes of signatures/ and shingles/ depend on
 
 
-class RepeatSettings(BaseModel, frozen=True, extra="forbid"):
+class RepeatSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What repeated text is cut from the documents that survive."""
 
     lines: int | None = Field(
@@ -48,7 +48,7 @@ class RepeatSettings(BaseModel, frozen=True, extra="forbid"):
             raise RequestError(f"dedup: the protected share lies above 0 and up to 1, got {self.protected}")
 
 
-class DedupSettings(BaseModel, frozen=True, extra="forbid"):
+class DedupSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of the dedup stage."""
 
     threshold: float | None = Field(
@@ -175,7 +175,7 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
         }
 
 
-class SemanticSettings(BaseModel, frozen=True, extra="forbid"):
+class SemanticSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of the semantic stage."""
 
     model: Folder | None = Field(

@@ -115,6 +115,12 @@ class Compiled:
             fields.append(pa.field(family, pa.struct([self._families[family].field(name) for name in columns])))
         return pa.schema(fields)
 
+    @property
+    def sql(self) -> list[tuple[str, str, str]]:
+        """Of each rule, over rows with the columns of `schema`: its value as a column `value_N`, N its place; what has
+        to be true of a row that stays, over such columns; and its threshold."""
+        return list(self._sql)
+
     def first_failing(self, batch: pa.Table) -> np.ndarray:
         """(rows,) int64: the place of the first rule that is not true of a row, -1 where all are."""
         self._connection.register("batch", batch)
@@ -173,13 +179,15 @@ class Compiled:
         self._connection.register("nothing", self.schema.empty_table())
         try:
             self._connection.execute(f"select 1 from nothing where ({value})::double is null").fetchall()
-            self._connection.execute(
-                f"select * from (select *, {column} from nothing) where ({keep})::boolean and value_{place} > 0"
-            ).fetchall()
+            kind = self._connection.execute(
+                f"describe select ({keep}) as keep from (select *, {column} from nothing) where value_{place} > 0"
+            ).fetchall()[0][1]
         except duckdb.Error as error:
             raise RequestError(f"{where}: {str(error).splitlines()[0]}") from error
         finally:
             self._connection.unregister("nothing")
+        if kind != "BOOLEAN":
+            raise RequestError(f"{where}: keep is to be true or false, such as value >= threshold, and not {kind}")
         return column, keep, limit
 
     def _check_names(self, sql: str, own: set[str], where: str) -> None:

@@ -69,7 +69,7 @@ def _entry(line: str, where: str) -> tuple[str, list[str] | None]:
     """The form of a line and the hosts that it names; None for a comment."""
     if line.startswith(("!", ";", "//")):
         return "", None
-    if re.fullmatch(r"\[[^\]:]*\]", line) or re.search(r"#[@?$%]?#|^\$|^@ |^server:", line):
+    if re.fullmatch(r"\[[^\]:\"',]*\]", line) or re.search(r"#[@?$%]?#|^\$|^@ |^server:", line):
         return NOTHING, []
     if line.startswith("@@"):
         raise RequestError(f"{where}: {line!r} is an exception; name its site in an allow list")
@@ -92,6 +92,8 @@ def _entry(line: str, where: str) -> tuple[str, list[str] | None]:
 def _single(line: str, where: str) -> tuple[str, list[str]]:
     if line.startswith(("*.", ".")):
         return "wildcard", [_without_star(line)]
+    if _is_network(line):
+        raise RequestError(f"{where}: {line!r} is a range of addresses; a list has hosts, each on a line of its own")
     parts = split_url(line)
     if "*" in line or line.startswith(("/", "|", "^")) or parts is None:
         raise RequestError(f"{where}: {line!r} is a pattern; a list has hosts")
@@ -110,6 +112,11 @@ def _is_address(word: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_network(word: str) -> bool:
+    address, slash, bits = word.partition("/")
+    return bool(slash) and bits.isdigit() and _is_address(address.strip("[]"))
 
 
 def lists_checksum(folder: str) -> str:

@@ -64,7 +64,7 @@ class Tokenizer(BaseModel, frozen=True, extra="forbid"):
     path: str | None = None  # where it was, for a human; the hash decides
 
 
-class Evidence(BaseModel, frozen=True, extra="forbid"):
+class Evidence(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Why this mixture: what was tried, what it predicted and what was measured."""
 
     seed: int
@@ -141,6 +141,20 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def fingerprint(self) -> str:
         """Identifies what is trained: everything except the name and the evidence."""
         return fingerprint(self.model_dump(mode="json", exclude={"name", "evidence"}))
+
+
+def other_tokens(recipe: Recipe, tokenizer: str, shards: Mapping[str, str]) -> list[str]:
+    """In what the tokens of a workspace are not those that a recipe was made for, as sentences' parts.
+
+    tokenizer  its sha256; shards: domain -> fingerprint of its tokens
+    """
+    found = []
+    if recipe.tokenizer is not None and recipe.tokenizer.sha256 != tokenizer:
+        found.append(f"tokenizer: {recipe.tokenizer.sha256[:12]}… in the recipe, {tokenizer[:12]}… in the workspace")
+    for name, expected in sorted(recipe.shards.items()):
+        if name in shards and shards[name] != expected:
+            found.append(f"tokens of {name}: {expected[:12]}… in the recipe, {shards[name][:12]}… here")
+    return found
 
 
 def sum_tolerance(shares: Iterable[float]) -> float:

@@ -16,7 +16,7 @@ HALF_TOKENS = 50_000  # of text that is measured in each half of a target file, 
 FEWEST_POINTS = 4  # measured losses before ADO fits a power law through them
 
 
-class OnlineSettings(BaseModel, frozen=True, extra="forbid"):
+class OnlineSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What moves the shares of a run while it trains, and how often."""
 
     policy: Literal["ado"] = Field(

@@ -40,6 +40,8 @@ COMMANDS = {
     "submit": ("clusters.submit", "Submit a run or a training run as a job of a batch system."),
     "estimate": ("clusters.estimate", "Say what a run will cost, from a sample of its inputs."),
     "sql": ("sql", "Query a workspace with SQL."),
+    "explore": ("look.explore", "Look at a workspace in a browser: documents, signals and decisions."),
+    "compare": ("look.compare", "Tell two workspaces apart: funnels, fates that changed, shares and losses."),
     "report": ("report", "Write one self-contained HTML page on a workspace."),
     "audit": ("audit", "Prove that a workspace is whole."),
     "card": ("evidence.card", "Write the dataset card, Croissant and the public summary of training content."),

@@ -27,7 +27,7 @@ def _schedule(kind: Literal["constant", "cosine", "wsd"], warmup: float) -> Sche
     return Schedule(kind=kind, warmup=warmup, decay=0.2 * (1 - warmup), final=0.1 if kind == "cosine" else 0.0)
 
 
-class FleetSettings(BaseModel, frozen=True, extra="forbid"):
+class FleetSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Shape, budget and update rule, the same for every model of the fleet save the learning rate."""
 
     n_layers: int = Field(default=2, ge=1, description="layers of each model")
@@ -128,7 +128,7 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid"):
         return [f"cuda:{number}" for number in range(self.devices)]
 
 
-class ColorSettings(BaseModel, frozen=True, extra="forbid"):
+class ColorSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How the two models are trained."""
 
     prior: FleetSettings = Field(default=FleetSettings(
@@ -160,7 +160,7 @@ class ZipfitSettings(BaseModel, frozen=True, extra="forbid"):
     level: int = Field(default=6, ge=1, le=9, description="zlib's level")
 
 
-class ScoreSettings(BaseModel, frozen=True, extra="forbid"):
+class ScoreSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What to score with, and for what."""
 
     method: str = Field(

@@ -5,6 +5,7 @@ checkpoint of its own. `Ensemble` keeps them apart and mixes their predictions, 
 came before (the posterior over branches under a uniform prior). Refuses branches of different shapes or vocabularies.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -27,8 +28,8 @@ def merge(folders: Sequence[str], output: str, weights: Sequence[float] | None =
     if len(weights or folders) != len(folders):
         raise RequestError(f"{len(folders)} checkpoints have {len(weights or ())} weights; give one each")
     given = [float(weight) for weight in weights or [1.0] * len(folders)]
-    if min(given) < 0 or sum(given) <= 0:
-        raise RequestError("weights must not be negative, and one must be positive")
+    if not all(weight >= 0 for weight in given) or not 0 < sum(given) < math.inf:
+        raise RequestError("weights must not be negative and must be finite numbers, and one must be positive")
     shares = [weight / sum(given) for weight in given]
     states = [load(folder)[2] for folder in folders]
     told = [{"config": state.get("config"), "tokenizer": state.get("fingerprints", {}).get("tokenizer"),
@@ -42,6 +43,7 @@ def merge(folders: Sequence[str], output: str, weights: Sequence[float] | None =
         "config": told[0]["config"],
         "fingerprints": {"tokenizer": told[0]["tokenizer"]},
         "reading": told[0]["reading"],
+        **{key: states[0][key] for key in ("ends",) if key in states[0]},
         "merged": [{"from": newest(folder), "weight": share} for folder, share in zip(folders, shares, strict=True)],
     }
     os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)

@@ -23,7 +23,7 @@ from .data.prefetch import Prefetcher, Prepared
 from .devices import mfu, pick_device, pick_dtype
 from .distributed import Ranks, full, like, ranks, wrap
 from .evaluation import HeldOut, bits_per_byte
-from .loggers.metrics import Metrics, read_metrics
+from .loggers.metrics import Metrics, last_report
 from .loop_settings import FREE, LoopSettings
 from .objectives.distillation import TEACHER, Cache, soft_targets, teach
 from .objectives.loss import chunk_terms, compiled_terms
@@ -116,9 +116,9 @@ class Run:
             self.cache = teach(self.settings.teacher, f"{self.folder}/{TEACHER}", self.loader, self.ranks, self.device)
         told = {"steps": self.loader.steps, **vars(self.model.config), **self.settings.model_dump(mode="json")}
         boards = (self.settings.boards, self.settings.project, told)
-        self.metrics = Metrics(self.folder, self.step, self.ranks.leads, self.quiet, *boards)
         if self.step == self.loader.steps:  # stopped after the last checkpoint, before the card
-            self.line = read_metrics(f"{self.folder}/{METRICS}")[-1]
+            self.line = last_report(f"{self.folder}/{METRICS}", self.step)
+        self.metrics = Metrics(self.folder, self.step, self.ranks.leads, self.quiet, *boards)
         if self.step == 0:
             if not self.sound():
                 raise RequestError("the weights that the run would start from are not all finite")
@@ -328,6 +328,7 @@ class Run:
             "reading": vars(self.model.reading),
             "batch_tokens": self.loader.batch_tokens,
             "domains": self.loader.names,
+            "ends": next(iter(self.loader.domains.values())).facts.ends,
             "offset": self.offset,
             "rolled_back": self.rolled_back,
             "window": self.window,
@@ -381,12 +382,12 @@ class Run:
         path, card = f"{self.folder}/{SETTINGS}", f"{self.folder}/{CARD}"
         os.makedirs(self.checkpoints.folder, exist_ok=True)
         before = read_json(path)
-        if before is not None and before != said and not force:
-            raise RequestError(refusal(self.folder, before, said))
         found = checkpoint.steps(self.checkpoints.folder)
-        if found and before is not None:
+        if before != said and (found or before) and not force:
+            raise RequestError(refusal(self.folder, before, said))
+        if found:
             state = checkpoint.load_state(checkpoint.path(self.checkpoints.folder, found[-1]))
-            changed = changes_that_cannot_be(before, said, state, self.model.config, self.loader)
+            changed = changes_that_cannot_be(before or said, said, state, self.model.config, self.loader)
             if changed:
                 raise RequestError(f"the run in {self.folder} cannot go on: {'; '.join(changed)}; use another --name")
         finished = read_json(card) if before == said else None

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 
 from .schedules import Schedule
 
@@ -14,7 +14,7 @@ PUBLISHED: dict[str, dict[str, float]] = {
 }
 
 
-class OptimiserSettings(BaseModel, frozen=True, extra="forbid"):
+class OptimiserSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """`rate` is the peak; a schedule multiplies it. The values below are AdamW's, see PUBLISHED for the others."""
 
     name: Literal["adamw", "muon", "lion", "sophia"] = Field(
@@ -43,7 +43,7 @@ class OptimiserSettings(BaseModel, frozen=True, extra="forbid"):
 Strategy = Literal["none", "linupper", "quadratic", "extremes"]
 
 
-class Reweighting(BaseModel, frozen=True, extra="forbid"):
+class Reweighting(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """`warmup` is the fraction of the run with uniform weights; the temperature then falls to `temperature`."""
 
     strategy: Strategy = Field(
@@ -56,7 +56,7 @@ class Reweighting(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class Teacher(BaseModel, frozen=True, extra="forbid"):
+class Teacher(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Who teaches, for how long, and how much its labels count. Published for a 1.5B teacher of a 2.8B student: the
     first 17 % of the steps and k of 10."""
 
@@ -67,7 +67,7 @@ class Teacher(BaseModel, frozen=True, extra="forbid"):
     share: float = Field(default=0.5, ge=0, le=1, description="weight of the teacher's labels beside the true one")
 
 
-class LoopSettings(BaseModel, frozen=True, extra="forbid"):
+class LoopSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How to train; what to train on is the loader's."""
 
     optimiser: OptimiserSettings = Field(default=OptimiserSettings(), description="what updates the weights")
@@ -77,7 +77,7 @@ class LoopSettings(BaseModel, frozen=True, extra="forbid"):
         default=None, ge=1, description="tokens per forward pass and rank; default: the whole step at once"
     )
     z_loss: float = Field(default=0.0, ge=0, description="weight of the squared log-partition in the loss; 0: none")
-    loss_weights: dict[str, float] = Field(
+    loss_weights: dict[str, NonNegativeFloat] = Field(
         default={}, description="domain -> factor of its tokens' loss; 1 where not named"
     )
     document_mask: bool = Field(default=False, description="attention stays within documents")

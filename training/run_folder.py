@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ..corpus.store.errors import WorkspaceError
 from ..corpus.store.shards import replacing
 
 if TYPE_CHECKING:
@@ -20,8 +21,13 @@ STREAM = "stream.json"
 RUNS = "runs"  # the folder of a workspace that they lie in
 
 
-def refusal(folder: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Which settings and fingerprints differ, with both values."""
+def refusal(folder: str, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
+    """Which settings and fingerprints differ, with both values; None before: they are lost."""
+    if before is None:
+        return (
+            f"{folder} holds checkpoints and no {SETTINGS}, so how the run began is not known; use another --name, or "
+            f"--force to go on from its last checkpoint all the same"
+        )
     differ = [
         f"{key}: {before[kind].get(key)} then, {now[kind].get(key)} now"
         for kind in ("settings", "fingerprints")
@@ -84,10 +90,16 @@ def stream_of(loader: "Loader") -> dict[str, Any]:
 
 
 def read_json(path: str) -> Any:
+    """What is in the file, None where there is none. WorkspaceError where it is damaged."""
     if not os.path.exists(path):
         return None
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        try:
+            return json.load(file)
+        except ValueError as error:
+            raise WorkspaceError(
+                f"{path} is damaged ({error}); restore it, remove the folder of the run, or use another --name"
+            ) from error
 
 
 def write_json(path: str, content: Any) -> None:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, model_validator
 EXPONENT = -0.51  # of the power schedule
 
 
-class Schedule(BaseModel, frozen=True, extra="forbid"):
+class Schedule(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Fractions are of the run's steps."""
 
     kind: Literal["constant", "wsd", "cosine", "linear", "power", "infinite"] = Field(

@@ -2,11 +2,11 @@
 
 Formats, told apart by their keys: `query, choices, gold` (multiple choice), `context, continuation` (perplexity of the
 continuation), `context, chain_of_thought, answer` (perplexity of worked solution and answer), and plain text files
-(`.txt`, perplexity of everything, paragraph by paragraph). A continuation stands behind its context and one space,
-unless it or the end of the context has white space already: white space at the end of a context belongs to what
-follows, and context and continuation are encoded together. A choice is scored by the loss of its tokens, by that per
-token, byte and character, and by how much less it costs than without the context; the scores that small models move
-first are bits per byte of the right choice and the margins between it and the best other one.
+(`.txt`, perplexity of everything, line by line); Parquet and compressed files too. A continuation stands behind its
+context and one space, unless it or the end of the context has white space already: white space at the end of a context
+belongs to what follows, and context and continuation are encoded together. A choice is scored by the loss of its
+tokens, by that per token, byte and character, and by how much less it costs than without the context; the scores that
+small models move first are bits per byte of the right choice and the margins between it and the best other one.
 
 The arithmetic is that of lm-evaluation-harness 0.4 (`api/model.py: _encode_pair`, `utils.get_rolling_token_windows`,
 `api/task.py: process_results`): accuracy is its acc, per character acc_norm, per byte acc_bytes, unconditioned
@@ -18,19 +18,19 @@ Refuses a file of none of these formats, and a line whose answer names no choice
 that is no JSON object, by its number.
 """
 
-import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from ..corpus.given_files import given_lines, read_given
+from ..corpus.given_files import given_lines
+from ..corpus.readers.text_names import TEXTS, bare_name, stem
+from ..corpus.readers.texts import read_rows, read_text
 from ..corpus.store.errors import RequestError
 from ..corpus.text.normalising import as_documents_are
 from .data.packing import IGNORED
@@ -66,15 +66,14 @@ FORMATS = (("query", "choices", "gold"), ("context", "continuation"), ("context"
 
 def load_target(path: str, limit: int | None = None) -> Target:
     """Read a target file; its name is that of the file. `limit`: of its items, all of which are checked."""
-    name = os.path.splitext(os.path.basename(path))[0]
-    text = read_given(path, f"target {path}")
-    lines = [(number, line.strip()) for number, line in enumerate(given_lines(text), 1) if line.strip()]
-    if not lines:
-        raise RequestError(f"target {path} is empty")
-    if path.endswith(".txt"):
-        return Target(name, tuple(Item("", (as_documents_are(line),)) for _, line in lines[:limit]), False)
-    rows = [(f"target {path}, line {number}", line) for number, line in lines]
-    read = [(where, _object(where, line)) for where, line in rows]
+    name = stem(path)
+    if bare_name(path).endswith(TEXTS):
+        lines = [line.strip() for line in given_lines(read_text(path, "target")) if line.strip()]
+        if not lines:
+            raise RequestError(f"target {path}: no text in it")
+        return Target(name, tuple(Item("", (as_documents_are(line),)) for line in lines[:limit]), False)
+    rows = read_rows(path, "target", objects=True)
+    read = [(f"target {row.place}", cast(dict[str, Any], row.content)) for row in rows]
     keys = next((keys for keys in FORMATS if set(keys) <= read[0][1].keys()), None)
     if keys is None:
         raise RequestError(
@@ -83,16 +82,6 @@ def load_target(path: str, limit: int | None = None) -> Target:
         )
     items = tuple(item_of(where, row, keys) for where, row in read)
     return Target(name, items[:limit], keys == FORMATS[0])
-
-
-def _object(where: str, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"{where} is not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise RequestError(f"{where} is no JSON object")
-    return as_documents_are(row)
 
 
 def item_of(where: str, row: dict[str, Any], keys: tuple[str, ...]) -> Item:

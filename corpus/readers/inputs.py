@@ -8,24 +8,20 @@ lies.
 """
 
 import glob
-import gzip
 import os
 import re
 import stat
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote_from_bytes
 
-import fsspec
-
 from ..extensions import added, extensions
-from ..given_files import decoded, given_lines
+from ..given_files import given_lines, read_given
 from ..settings import Input as Input
 from ..store.errors import MissingExtra, RequestError, unknown_name
 from ..store.shards import SPELLED, filesystem, spelled, unspelled
-from .compression import codec
+from .text_names import COMPRESSED, bare_name
 
 FORMATS = ("warc", "jsonl", "parquet", "arrow", "html", "text")
 COMMON_CRAWL = "https://data.commoncrawl.org/"
@@ -36,8 +32,7 @@ SUFFIXES = {
     "arrow": (".arrow", ".feather", ".ipc", ".arrows"),
     "html": (".html", ".htm", ".xhtml"),
 }
-COMPRESSED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz")
-PATH_LISTS = (".paths", ".paths.gz", ".paths.txt")
+PATH_LISTS = (".paths", ".paths.txt")
 
 
 @dataclass(frozen=True)
@@ -153,7 +148,7 @@ def _files(path: str) -> Iterator[Found]:
     if "://" not in path:
         yield from _local(path)
         return
-    if path.lower().endswith(PATH_LISTS):
+    if bare_name(path.lower()).endswith(PATH_LISTS):
         yield from _listed(path)
         return
     top = os.path.dirname(bare.rstrip("/"))
@@ -188,7 +183,7 @@ def _local(path: str) -> Iterator[Found]:
     elif os.path.exists(bare):
         if not stat.S_ISREG(os.stat(bare).st_mode):
             raise RequestError(f"input {said}: it is neither a file nor a folder")
-        if bare.lower().endswith(PATH_LISTS):
+        if bare_name(bare.lower()).endswith(PATH_LISTS):
             yield from _listed(bare)
             return
         names = [bare]
@@ -262,14 +257,7 @@ def _listed(path: str) -> Iterator[Found]:
     """
     if "://" not in path and not os.path.isfile(path):
         raise RequestError(f"input {path}: no such file or folder")
-    with fsspec.open(path, "rb") as file:
-        data = file.read()  # type: ignore[union-attr]
-    if codec(data[:8]) == "gzip":
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
-            raise RequestError(f"input {path}: the list of paths is damaged: {error}") from error
-    entries = [line.strip() for line in given_lines(decoded(data, f"input {path}")) if line.strip()]
+    entries = [line.strip() for line in given_lines(read_given(path, f"list of paths {path}")) if line.strip()]
     if not entries:
         raise RequestError(f"input {path}: the list of paths is empty")
     elsewhere = [entry for entry in entries if "://" in entry or os.path.isabs(entry)]

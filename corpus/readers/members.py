@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import IO, Any, cast
 
+from ..store.errors import RequestError
 from ..store.shards import filesystem
-from .compression import MAGIC, decompressor, dictionary_of, errors, is_skippable, said
+from .compression import DAMAGED, MAGIC, codec_of, decompressor, dictionary_of, errors, is_skippable, said
 
 BLOCK = 256 << 10
 HEAD = 4 << 10  # compressed bytes by which the beginning of a member is judged
@@ -24,6 +25,32 @@ def open_bytes(url: str) -> IO[bytes]:
     """A file of any file system, for reading."""
     fs, path = filesystem(url)
     return cast(IO[bytes], fs.open(path, "rb"))
+
+
+def archived(file: IO[bytes], compression: str | None) -> str | None:
+    """What to do with a file that is an archive of files, None where it is none."""
+    file.seek(0)
+    head = Members(file, 0, compression).peek(512)
+    kind = "zip" if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) else "tar" if head[257:262] == b"ustar" else None
+    return f"it is a {kind} archive: unpack it, and name the files in it as inputs" if kind else None
+
+
+def decompressed(file: IO[bytes], where: str) -> bytes:
+    """All of a small file that somebody points at. RequestError, which begins with `where`: it is damaged or an
+    archive of files."""
+    compression = codec_of(file)
+    if archive := archived(file, compression):
+        raise RequestError(f"{where} cannot be read: {archive}")
+    file.seek(0)
+    stream, parts = Members(file, 0, compression), list[bytes]()
+    try:
+        while part := stream.read(BLOCK):
+            parts.append(part)
+    except (DAMAGED, EOFError, OSError) as error:
+        raise RequestError(f"{where} is damaged: {error}") from error
+    if stream.damage:
+        raise RequestError(f"{where} is damaged: {stream.damage[0][1]}")
+    return b"".join(parts)
 
 
 class Members:

@@ -17,7 +17,7 @@ from .dates import parse_date
 from .http_message import Response, TooLarge, parse_response
 from .inputs import FORMATS, sniffed_format
 from .jsonl import begins_row, in_utf8, read_jsonl
-from .members import Members, next_member, open_bytes
+from .members import Members, archived, next_member, open_bytes
 from .naming import Naming
 from .rows import read_arrow, read_parquet
 from .segments import Segments
@@ -86,7 +86,16 @@ class Raw:
 
 
 def read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
-    """The records of a piece, in file order."""
+    """The records of a piece, in file order; a file that holds none is told."""
+    nothing = True
+    for raw in _read_piece(piece, reading):
+        nothing = False
+        yield raw
+    if nothing and piece.start == 0 and (piece.end is None or piece.end >= piece.size):
+        yield Raw(0, error="the file holds no record", counted=False)
+
+
+def _read_piece(piece: Piece, reading: Reading) -> Iterator[Raw]:
     try:
         file = open_bytes(piece.place)
     except FileNotFoundError:
@@ -142,14 +151,6 @@ def _hidden_compression(file: IO[bytes]) -> str | None:
     if opens(head[:4096]):
         return None
     return next((name for name in ("gzip", "zstd") if next_member(head, name, opens) >= 0), None)
-
-
-def archived(file: IO[bytes], compression: str | None) -> str | None:
-    """What to do with a file that is an archive of files, None where it is none."""
-    file.seek(0)
-    head = Members(file, 0, compression).peek(512)
-    kind = "zip" if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) else "tar" if head[257:262] == b"ustar" else None
-    return f"it is a {kind} archive: unpack it, and name the files in it as inputs" if kind else None
 
 
 def _rows(rows: Iterator[dict[str, Any]]) -> Iterator[Raw]:

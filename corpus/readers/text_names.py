@@ -5,7 +5,7 @@ Imports nothing, so that settings can ask.
 
 OBJECTS = (".jsonl", ".ndjson", ".json")
 TEXTS = (".txt", ".md", ".text")
-COMPRESSED = (".gz", ".zst", ".lz4", ".bz2", ".xz")
+COMPRESSED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz")
 
 
 def bare_name(path: str) -> str:

@@ -20,8 +20,7 @@ from ..given_files import decoded
 from ..store.errors import RequestError
 from ..store.shards import filesystem
 from ..text.normalising import as_documents_are
-from .compression import DAMAGED, codec_of
-from .members import Members
+from .members import decompressed
 from .text_names import OBJECTS, bare_name
 
 GAP = re.compile(r"\n[ \t\f\v]*\n\s*")  # between paragraphs
@@ -44,15 +43,11 @@ def read_rows(
     objects   whether they are objects; by default the name of the file says so
     repair    mend mojibake, as was asked for documents
     """
-    fs, place = filesystem(path)
-    if not fs.exists(place) or fs.isdir(place):
-        raise RequestError(f"{option} {path}: there is no such file")
-    with fs.open(place, "rb") as file:
-        data = _decompressed(cast(Any, file), f"{option} {path}")
+    data = _bytes(path, option)
     if data.startswith(b"PAR1"):
         rows = list(_parquet(data, path, option))
     else:
-        text = decoded(data, f"{option} {path}").replace("\r\n", "\n").replace("\r", "\n")
+        text = _text(data, path, option)
         if objects is None:
             objects = bare_name(path).endswith(OBJECTS)
         rows = list(_objects(text, path, option) if objects else _paragraphs(text, path))
@@ -61,17 +56,21 @@ def read_rows(
     return [TextRow(row.place, as_documents_are(row.content, repair)) for row in rows]
 
 
-def _decompressed(file: Any, where: str) -> bytes:
-    compression = codec_of(file)
-    stream, parts = Members(file, 0, compression), []
-    try:
-        while part := stream.read(BLOCK):
-            parts.append(part)
-    except (DAMAGED, EOFError, OSError) as error:
-        raise RequestError(f"{where} is damaged: {error}") from error
-    if stream.damage:
-        raise RequestError(f"{where} is damaged: {stream.damage[0][1]}")
-    return b"".join(parts)
+def read_text(path: str, option: str = "--target") -> str:
+    """All of a file of plain text, its lines ended by line feeds."""
+    return _text(_bytes(path, option), path, option)
+
+
+def _bytes(path: str, option: str) -> bytes:
+    fs, place = filesystem(path)
+    if not fs.exists(place) or fs.isdir(place):
+        raise RequestError(f"{option} {path}: there is no such file")
+    with fs.open(place, "rb") as file:
+        return decompressed(cast(Any, file), f"{option} {path}")
+
+
+def _text(data: bytes, path: str, option: str) -> str:
+    return decoded(data, f"{option} {path}").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _parquet(data: bytes, path: str, option: str) -> Iterator[TextRow]:

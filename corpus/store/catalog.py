@@ -8,7 +8,7 @@ and file names are quoted.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import duckdb
@@ -78,17 +78,24 @@ READS = {  # views over several tables
 
 
 def open_catalog(
-    workspace: Workspace, stale: bool = False, query: str | None = None, damaged: bool = False
+    workspace: Workspace,
+    stale: bool = False,
+    query: str | None = None,
+    damaged: bool = False,
+    first: Sequence[str] = (),
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory connection with every view of the workspace; data outside the workspace cannot be reached.
 
     A view of what was made from something else than what is there now answers with an error that names the command to
     run; with `stale` it answers all the same. WorkspaceError where a file that the query reads (without one: any) is
-    lost or damaged: sizes are compared always, bytes where there are at most `CHECKED`; not with `damaged`.
+    lost or damaged: sizes are compared always, bytes where there are at most `CHECKED`; not with `damaged`. `first` are
+    statements of the caller's own that need what is shut off afterwards: a file to attach, a limit to set.
     """
     if not damaged:
         refuse_damaged(workspace, query)
     connection = duckdb.connect()
+    for statement in first:
+        connection.execute(statement)
     if not workspace.is_local:
         connection.register_filesystem(filesystem(workspace.url)[0])
     for statement in view_statements(workspace, stale):
@@ -146,7 +153,7 @@ def confinement(workspace: Workspace) -> Iterator[str]:
 def view_statements(workspace: Workspace, stale: bool = False) -> Iterator[str]:
     """The statements that make the views, in an order in which each finds what it names."""
     present = {table.name for table in workspace.tables()}
-    why = {} if stale else _stale(workspace)
+    why = {} if stale else stale_tables(workspace)
     extra = extra_of(workspace)
     own = extra.select(workspace) if extra is not None else None
     if own:
@@ -213,7 +220,7 @@ def _view(name: str, select: str, stale: str | None) -> str:
     return f'create or replace view "{name}" as select * from ({select}) where error({literal(stale)})'
 
 
-def _stale(workspace: Workspace) -> dict[str, str]:
+def stale_tables(workspace: Workspace) -> dict[str, str]:
     """table -> why it does not hold any more and what mends it."""
     found = {}
     for commit in workspace.commits().values():

@@ -126,6 +126,7 @@ class ShardSource:
     edits      texts that stages changed, the last edit last
     regrouped  mixture units, where documents were regrouped
     made_from  shard of a table -> fingerprint, of everything above and of the decisions before the last
+    only       ids of the documents that are asked for, of those that are left; None for all
     """
 
     shard: str
@@ -135,6 +136,7 @@ class ShardSource:
     regrouped: str | None = None
     made_from: Mapping[str, str] = field(default_factory=dict)
     rows: int = 0
+    only: pa.Array | None = None
 
     def kept(self) -> pa.Array | None:
         """Ids of the documents that are left; None where no stage has decided."""
@@ -151,6 +153,8 @@ class ShardSource:
         if columns is not None and "id" not in columns:
             raise ValueError("reading documents needs the column id")
         kept = self.kept()
+        if self.only is not None:
+            kept = self.only if kept is None else kept.filter(pc.is_in(kept, value_set=self.only))
         edited = _edited(self.edits) if columns is None or "text" in columns else {}
         units = _column(self.regrouped, "domain") if columns is None or "domain" in columns else {}
         for batch in read_batches(self.documents, columns, rows):

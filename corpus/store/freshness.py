@@ -3,8 +3,9 @@
 A commit says what it was made from: other tables as a whole (`inputs`), and, for stages that map shards, the shards
 behind each work item. A result by document alone (signals, scores, tags, vectors) stays right for every document that
 is left when another stage drops more, so decisions that changed behind it do not make it stale; what makes it stale
-is another text, another artefact, and a document that it never saw. A fitted artefact stays in force until it is
-fitted again.
+is another text, another artefact, and a document that it never saw. What follows from all decisions (decisions further
+down the chain, tokens, written files) is stale too where a stage has decided, edited or regrouped for the first time
+behind it. A fitted artefact stays in force until it is fitted again.
 """
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ from .workspace import Workspace
 
 BEFORE = "documents"  # its shards go with the work items of stages that read it
 BY_DOCUMENT = ("signals/", "scores/", "tags", "embeddings", "labels")  # tables that are joined by id
+OF_THE_CHAIN = ("tokens/", "written/")  # tables that follow from the whole chain, whichever stages it has
+DECISIONS, EDITS, REGROUPED = "decisions/", "edits/", "domains"  # what the chain consists of
 
 
 def reasons(workspace: Workspace, commit: Commit) -> list[str]:
@@ -26,7 +29,7 @@ def reasons(workspace: Workspace, commit: Commit) -> list[str]:
     found = {name for name, made in commit.inputs.items() if _now(workspace, name, made) != made}
     if commit.work:
         found |= _changed_shards(workspace, commit)
-    return sorted(found)
+    return sorted(found | _new_links(workspace, commit))
 
 
 def _now(workspace: Workspace, name: str, recorded: str) -> str | None:
@@ -70,6 +73,52 @@ def _changed_shards(workspace: Workspace, commit: Commit) -> set[str]:
     ):
         changed.add(BEFORE)
     return changed
+
+
+def _new_links(workspace: Workspace, commit: Commit) -> set[str]:
+    """Tables of the chain that say something of documents which this result took as they were without it."""
+    decides = any(table.startswith(DECISIONS) for table in commit.tables)
+    if not decides and not (commit.tables and all(table.startswith(OF_THE_CHAIN) for table in commit.tables)):
+        return set()
+    links = {
+        table: made.shards
+        for other in workspace.commits().values()
+        for table, made in other.tables.items()
+        if other.stage != commit.stage
+        and (
+            (table == REGROUPED and not decides)
+            or (table.startswith((DECISIONS, EDITS)) and (not decides or table.partition("/")[2] in commit.after))
+        )
+    }  # fmt: skip
+    if BEFORE in commit.inputs:
+        return {table for table in links if table not in commit.inputs}
+    seen = _recorded(commit) if links and commit.work else {}
+    none = pa.array([], pa.string())
+    found = set()
+    for table, shards in links.items():
+        there = ShardList.of(shards).table.select(["name", "rows"])
+        if table.startswith(EDITS):
+            there = there.filter(pc.greater(there["rows"], 0))  # an edit of nothing changes nothing
+        told = pc.is_in(there["name"], value_set=seen.get(BEFORE, none))
+        if pc.any(pc.and_not(told, pc.is_in(there["name"], value_set=seen.get(table, none)))).as_py():
+            found.add(table)
+    return found
+
+
+def _recorded(commit: Commit) -> dict[str, pa.Array]:
+    """Table -> names of its shards that work items were made from."""
+    columns: list[tuple[str, pa.Array]] = []
+    if isinstance(commit.work, WorkList):
+        columns += [(table, names) for table, names, _ in commit.work.tables()]
+        places = [place for place, _ in commit.work.others()]
+    else:
+        places = [place for made in commit.work.values() for place in made.made_from]
+    apart: dict[str, list[str]] = {}
+    for place in places:
+        table, _, shard = place.rpartition("/")
+        apart.setdefault(table, []).append(shard)
+    columns += [(table, pa.array(names, pa.string())) for table, names in apart.items()]
+    return {table: pa.concat_arrays([names for of, names in columns if of == table]) for table, _ in columns}
 
 
 def _contents(workspace: Workspace, table: str) -> pa.Table | None:

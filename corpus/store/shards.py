@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from .soundness import digest_of, is_sound, opened
+from .soundness import digest_of, is_sound, known_sound, opened
 
 BATCH_BYTES = 16 << 20  # a batch is cut here, whatever its rows: peak memory follows bytes, not documents
 PARQUET_TAIL = 8  # bytes after the footer: its length and the magic number
@@ -181,13 +181,16 @@ def _settled(
         left = size - footer
         while block := file.read(1 << 20):
             whole.update(block)
-            content.update(block[: max(0, left)])
+            if footer:
+                content.update(block[: max(0, left)])
             left -= len(block)
+    content = content if footer else whole  # of a file without a footer and a schema both are of the same bytes
     stem, dot, suffix = name.rpartition(".")
     file_name = f"{stem or suffix}.{whole.hexdigest()[:16]}{dot if stem else ''}{suffix if stem else ''}"
     path = f"{home}/{file_name}"
     if not fs.exists(path) or not is_sound(fs, path):  # one that was damaged is put right
         _put(fs, out.path, path)
+        known_sound(fs, path)
     return Shard(name, file_name, out.rows, size, whole.hexdigest(), content.hexdigest(), dict(out.counts))
 
 

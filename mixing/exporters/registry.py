@@ -5,7 +5,9 @@ import json
 from collections.abc import Callable
 
 from ...corpus.extensions import added
-from ...corpus.store.errors import unknown_name
+from ...corpus.store.errors import RequestError, unknown_name
+from ...training.data.shards import demand_fresh, domains, facts_of, table_name
+from ..recipe import other_tokens
 from .frame import Export, ExportJob
 
 # trainer -> module of this folder and its function of one job
@@ -36,11 +38,33 @@ def exporters() -> dict[str, Callable[[ExportJob], Export]]:
     return {name: own(*where) for name, where in EXPORTERS.items()} | added("exporters", EXPORTERS)
 
 
+def demand_its_tokens(job: ExportJob) -> None:
+    """Refuse tokens that are stale, or other ones than the recipe was made for: its shares and sizes are of those."""
+    if job.workspace is None:
+        return
+    demand_fresh(job.workspace, "recipe export")
+    there = set(domains(job.workspace))
+    manifests = {
+        name: job.workspace.table(table_name(name)).finished("recipe export")
+        for name in job.recipe.domains
+        if name in there
+    }
+    if manifests:
+        tokenizer = facts_of(next(iter(manifests.values()))).tokenizer
+        stale = other_tokens(job.recipe, tokenizer, {name: made.fingerprint for name, made in manifests.items()})
+        if stale:
+            raise RequestError(
+                f"the recipe was made for other tokens ({'; '.join(stale)}); make it anew (gristmill mix), or take "
+                f"`tokenizer` and `shards` out of it to export these tokens all the same"
+            )
+
+
 def export_recipe(to: str, job: ExportJob) -> Export:
     """Write the recipe for a trainer, and `export.json`: requested against realised shares, and what to know."""
     known = exporters()
     if to not in known:
         raise unknown_name("trainer", to, known, where="--to")
+    demand_its_tokens(job)
     made: Export = known[to](job)
     with open(job.path("export.json"), "w", encoding="utf-8") as file:
         file.write(json.dumps(made.told(), indent=1) + "\n")

@@ -21,7 +21,8 @@ def audit(
         bool, typer.Option("--removed", help="prove instead that nothing of what was removed on request is left")
     ] = False,
     signer: Annotated[
-        str | None, typer.Option(help="--removed: public SSH key that the log of removals has to be signed by")
+        str | None,
+        typer.Option(help="--removed: public SSH or minisign key that has to have signed the log"),
     ] = None,
     json: JsonOption = False,
 ) -> None:

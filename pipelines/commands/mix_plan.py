@@ -1,6 +1,7 @@
 """`gristmill mix plan`: how large a search a span of time affords on this machine."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,8 +36,8 @@ def plan(
     from ..stages.mix.options import proxy_values
     from ..stages.mix.stage import MixSettings
 
-    if minutes <= 0:
-        raise RequestError(f"--minutes {minutes:g}: a search takes time")
+    if not 0 < minutes < math.inf:
+        raise RequestError(f"--minutes {minutes:g}: a search takes time, a finite number of minutes above 0")
     values: dict[str, Any] = settings_file(settings) if settings else {}
     values["proxy"] = proxy_values(values.get("proxy") or {}, None, d_model)
     asked = settings_of(MixSettings, **values)

@@ -51,7 +51,7 @@ def opt_out(
         float, typer.Option(min=0.05, max=1, help="--text: least Jaccard similarity, or share of the text that is held")
     ] = 0.8,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list what would fall, and change nothing")] = False,
-    sign: Annotated[str | None, typer.Option(help="private SSH key that signs the head of the log of removals")] = None,
+    sign: Annotated[str | None, typer.Option(help="private SSH or minisign key that signs the log of removals")] = None,
     rebuild: RebuildOption = True,
     refit: RefitOption = False,
     json: JsonOption = False,

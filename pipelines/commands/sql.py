@@ -44,6 +44,7 @@ def sql(
 
     with open_catalog(open_workspace(workspace), query=query) as connection:
         try:
+            refuse_writing(query)
             answer = connection.sql(query)
             if answer is None:
                 raise RequestError(f"the query returns nothing to print: {query}")
@@ -51,6 +52,18 @@ def sql(
         except duckdb.Error as error:
             raise RequestError(f"{error}\n  in: {query}") from error
     write(table, Format.json if json else format, output)
+
+
+def refuse_writing(query: str) -> None:
+    """RequestError for statements that write files, load programs or open other databases."""
+    import duckdb
+
+    kinds = duckdb.StatementType
+    outside = {kinds.COPY, kinds.EXPORT, kinds.ATTACH, kinds.LOAD}
+    if any(statement.type in outside for statement in duckdb.extract_statements(query)):
+        raise RequestError(
+            f"a query reads the workspace and nothing else; --output FILE writes the answer to a file\n  in: {query}"
+        )
 
 
 def write(table: "pa.Table", format: Format, output: str | None) -> None:
@@ -116,13 +129,20 @@ def named_apart(table: "pa.Table") -> "pa.Table":
 
 
 def as_csv(table: "pa.Table") -> str:
-    """A header and one line a row; nested values as JSON."""
+    """A header and one line a row; nested values as JSON, bytes in hexadecimal."""
     import csv
     import io
+    import json
 
+    def cell(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.hex()
+        return json.dumps(_plain(value, [0]), default=str, ensure_ascii=False) if isinstance(value, nested) else value
+
+    nested = (dict, list, tuple)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.column_names)
-    for row in table.to_pylist():
-        writer.writerow(row.values())
+    columns = [column.to_pylist() for column in table.columns]
+    writer.writerows([cell(value) for value in row] for row in zip(*columns, strict=True))
     return out.getvalue()

@@ -39,6 +39,7 @@ class Work:
     source     the documents, where it reads documents
     load       whatever else it needs, picklable and small
     stamp      filled in by the stage
+    held       what an earlier run made of it, filled in by the stage, where rows of that can be kept
     lasting    of a stage over the whole set: what it made stays good when the set is another
     """
 
@@ -49,6 +50,7 @@ class Work:
     stamp: str = ""
     parts: tuple[str, ...] = ()  # the commits that lack it, filled in by the stage
     lasting: bool = False
+    held: tuple[Report, ...] = ()
 
     @classmethod
     def of(cls, source: ShardSource, load: Any = None, **more: str) -> "Work":
@@ -120,6 +122,7 @@ class Pending(Sequence[Work]):
 
 
 Process = Callable[[Any, Work], Iterator[Report]]
+Keep = Callable[[Any, Work, Process], Iterator[Report]]  # plan, item with what was `held` of it, how others are made
 
 
 def map_shards(pipeline: beam.Pipeline, plan: Any, process: Process) -> Any:
@@ -249,7 +252,9 @@ def done_or(plan: Any, item: Work, process: Process) -> list[Report]:
     if found is None and item.lasting:
         found = _in_force(plan, item)
     if found is None:
-        found = [(table, replace(shard, item=item.key)) for table, shard in process(plan, item)]
+        kept = bool(item.held) and _there(plan.workspace, item.held)
+        made = plan.keep(plan, item, process) if kept else process(plan, item)
+        found = [(table, replace(shard, item=item.key)) for table, shard in made]
         record(plan.workspace, plan.stage, item.stamp, found)
     return found
 

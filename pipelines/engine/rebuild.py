@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from ...corpus.store.calls import Call
@@ -22,6 +23,7 @@ from ...corpus.store.fate import BEFORE
 from ...corpus.store.shards import filesystem, read_batches
 from ...corpus.store.soundness import opened
 from ...corpus.store.workspace import Table, Workspace
+from .held.agreement import forget
 from .replay import Again, RecordedStage, replays
 from .runner import RunnerOptions
 
@@ -52,6 +54,8 @@ def rebuild(
                 _repeat(step, Again(workspace, call, options, quiet), done, left)
         if workspace.table(BEFORE).finished(needed_by).fingerprint == before:
             break
+    if not left:
+        forget(workspace)
     return [name for name in dict.fromkeys(done) if name not in left], left
 
 
@@ -97,16 +101,26 @@ def _held(table: Table, gone: pa.Array) -> Iterator[int]:
         if shard.name.endswith(".arrow"):
             batches = _arrow(url)
         elif shard.name.endswith(".parquet"):
-            batches = read_batches(url)
+            batches = _parquet(url)
         else:
             continue
         for batch in batches:
-            for name in IDS:
-                if name in batch.schema.names and pa.types.is_string(batch.schema.field(name).type):
-                    yield pc.sum(pc.is_in(batch[name], value_set=gone)).as_py() or 0
+            for name in _naming(batch.schema):
+                yield pc.sum(pc.is_in(batch[name], value_set=gone)).as_py() or 0
+
+
+def _naming(schema: pa.Schema) -> list[str]:
+    return [name for name in IDS if name in schema.names and pa.types.is_string(schema.field(name).type)]
+
+
+def _parquet(url: str) -> Iterator[pa.RecordBatch]:
+    with opened(*filesystem(url)) as file:
+        names = _naming(pq.read_schema(file))
+    yield from read_batches(url, names) if names else ()
 
 
 def _arrow(url: str) -> Iterator[pa.RecordBatch]:
     with opened(*filesystem(url)) as file, pa.ipc.open_file(file) as reader:
-        for at in range(reader.num_record_batches):
-            yield reader.get_batch(at)
+        if _naming(reader.schema):
+            for at in range(reader.num_record_batches):
+                yield reader.get_batch(at)

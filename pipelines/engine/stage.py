@@ -8,7 +8,7 @@ result that was in force stays until then; a run that is refused, killed or cras
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -17,17 +17,16 @@ from pydantic import BaseModel
 from ...corpus.columns.shapes import MARK
 from ...corpus.store.calls import Call, call_of, keep_places, named_places, renamed
 from ...corpus.store.catalog import refresh_catalog
-from ...corpus.store.commits import Commit, Made, TableRecord, conserved, total
+from ...corpus.store.commits import Commit, TableRecord, conserved, total
 from ...corpus.store.errors import RequestError
-from ...corpus.store.lists.rows import digest_bytes
-from ...corpus.store.lists.shards import facts_of, joined, selected
-from ...corpus.store.lists.work import WorkBuilder, stamps_of
-from ...corpus.store.shards import Output, Shard, filesystem, fingerprint, open_file, open_shard
-from ...corpus.store.soundness import is_sound
+from ...corpus.store.lists.shards import joined, selected
+from ...corpus.store.shards import Output, Shard, fingerprint, open_file, open_shard
 from ...corpus.store.workspace import Workspace
 from . import graph as verbs
 from .beam import beam
-from .graph import Pending, Report, Work
+from .graph import Keep, Pending, Report, Work
+from .held.agreement import Agreement, note
+from .held.parts import Count, HeldPart, agreeing
 from .leases import writing
 from .progress import Progress
 from .room import say_room
@@ -58,6 +57,10 @@ class Stage(Generic[S]):
     redecides  other settings may replace the tables without --force, because making them anew is cheap
     recorded   the settings that matter to the bytes; default: all. `recorded_of`: of one table, where they differ
     lasting    the settings without what belongs to one call; default: all
+    by_document  each row of its tables follows from one document alone, whichever others there are
+    beside_rows  of those: inputs that say where a row lies, not what it holds
+    keep       of those: makes an item of what was made of it before (`Work.held`): rows of documents that are left are
+               kept, those of others made
     begin      called once the workspace is held, before the graph: writes down what a killed run is finished by
     """
 
@@ -79,6 +82,9 @@ class Stage(Generic[S]):
     lasting: Callable[[S], S] | None = None
     folders: tuple[str, ...] = ()
     begin: "Callable[[Plan[S]], None] | None" = None
+    by_document: bool = False
+    beside_rows: tuple[str, ...] = ()
+    keep: Keep | None = None
 
     def beside(self, table: str) -> bool:
         """Whether a table lies in one of its folders of tables."""
@@ -98,6 +104,7 @@ class Plan(Generic[S]):
     by_table: dict[str, dict[str, Any]] = field(default_factory=dict)  # recorded settings of a table of its own
     before: tuple[str, ...] = ()
     work: Sequence[Work] = ()  # items that are not done
+    keep: Keep | None = None
 
     @property
     def bare(self) -> "Plan[S]":
@@ -142,29 +149,6 @@ class Plan(Generic[S]):
         return table, out.shard
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One commit of a run: its tables, what is in force, and the items of that which stay."""
-
-    name: str
-    tables: tuple[str, ...]
-    held: Commit | None
-    kept: Collection[str]
-    made: Mapping[str, Made]  # every item by now
-    damaged: bool  # a file of it is gone
-
-    @property
-    def anew(self) -> float:
-        """How much is made, relative to what is in force."""
-        items = len(self.held.work) if self.held is not None else 0
-        return (len(self.made) - len(self.kept)) / items if items and self.made else 1.0
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing has to be done and nothing has to go."""
-        return self.held is not None and len(self.held.work) == len(self.kept) == len(self.made)
-
-
 def run_stage(
     stage: Stage[S], workspace: Workspace, settings: S, options: RunnerOptions, force: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
@@ -174,14 +158,15 @@ def run_stage(
     process writes to the workspace; WorkspaceError where an input is missing or stale or where documents were lost.
     """
     plan = _plan(stage, workspace, settings)
-    parts, items = _parts(stage, plan, settings, options.mend)
+    rows = Agreement(workspace)
+    parts, items = _parts(stage, plan, settings, options.mend, rows)
     if all(_fresh(stage, plan, part, options) for part in parts):
         _settle(stage, plan, [part.held for part in parts if part.held is not None])
         refresh_catalog(workspace)
         return _summary(stage, [part.held for part in parts], skipped=True)
     if not force and not stage.redecides and not (stage.fitted and options.refit):
         for part in parts:
-            if part.held is not None and not _same(part, plan):
+            if part.held is not None and not part.same(plan):
                 raise RequestError(_refusal(part, plan))
     say_room(workspace, stage.command or stage.name, [(part.held, part.anew) for part in parts], quiet)
     call, places = call_of(stage.lasting(settings) if stage.lasting else settings, workspace.url)
@@ -196,6 +181,7 @@ def run_stage(
         with Progress(stage.name, workspace, plan.stage, expected, quiet):
             run_graph(lambda pipeline: stage.graph(pipeline, plan), options)
         made, findings = verbs.handed_over(workspace, plan.stage)
+        note(workspace, [pair for part in parts for pair in agreeing(stage, plan, part, made, rows)])
         commits = [_commit(stage, plan, part, made, findings, call) for part in parts]
         keep_places(workspace.url, places)
         for commit in commits:
@@ -211,7 +197,9 @@ def _plan(stage: Stage[S], workspace: Workspace, settings: S) -> Plan[S]:
     by_table = {name: stage.recorded_of(settings, name) for name in stage.tables} if stage.recorded_of else {}
     names = named_places(settings, workspace.url)  # equal calls in two folders record the same
     recorded, by_table = renamed(recorded, names), renamed(by_table, names)
-    return Plan(stage.name, stage.version, workspace, settings, recorded, inputs, by_table, stage.before)
+    return Plan(
+        stage.name, stage.version, workspace, settings, recorded, inputs, by_table, stage.before, keep=stage.keep
+    )
 
 
 def _settle(stage: Stage[S], plan: Plan[S], commits: list[Commit]) -> None:
@@ -225,61 +213,25 @@ def _settle(stage: Stage[S], plan: Plan[S], commits: list[Commit]) -> None:
             workspace.settle(commit)
 
 
-def _parts(stage: Stage[S], plan: Plan[S], settings: S, mend: bool) -> tuple[list[_Part], Sequence[Work]]:
+def _parts(
+    stage: Stage[S], plan: Plan[S], settings: S, mend: bool, rows: Agreement
+) -> tuple[list[HeldPart], Sequence[Work]]:
     """The commits of the run, and the work items that at least one of them lacks."""
     named = stage.parts(settings) if stage.parts else {stage.name: stage.tables}
-    counts = [_Count(stage, plan, name, tables, mend) for name, tables in named.items()]
+    counts = [Count(stage, plan, name, tables, mend, rows) for name, tables in named.items()]
     items = Pending()
     for item in stage.items(plan) if stage.items and not stage.whole else ():
         stamps = {count.name: stamp for count in counts if (stamp := count.lacking(item)) is not None}
         if stamps:
             stamp = next(iter(stamps.values())) if len(stamps) == 1 else fingerprint(list(stamps.values()))
-            items.append(replace(item, stamp=stamp, parts=tuple(stamps)))
+            before = [count.before(item) for count in counts if count.name in stamps] if stage.keep else [()]
+            held = tuple(report for own in before for report in own) if all(before) else ()
+            items.append(replace(item, stamp=stamp, parts=tuple(stamps), held=held))
     return [count.part() for count in counts], items
 
 
-class _Count:
-    """Counts, item by item, what is in force of one result."""
-
-    def __init__(self, stage: Stage[S], plan: Plan[S], name: str, tables: tuple[str, ...], mend: bool) -> None:
-        self.name, self.tables = name, tables
-        self.held = plan.workspace.commit_of(name)
-        there = {table for table in self.held.tables if not stage.beside(table)} if self.held else set()
-        same = self.held is not None and there == set(tables or there)
-        self.stamp = plan.stamper(tables)
-        self.lost = _lost(plan.workspace, self.held, mend) if self.held else frozenset()
-        self.stamps = stamps_of(self.held.work) if self.held is not None and same else set()
-        self.kept: set[str] = set()
-        self.made = WorkBuilder()
-
-    def lacking(self, item: Work) -> str | None:
-        """The stamp of an item that has to be done; None where it is there."""
-        stamp = self.stamp(item)
-        self.made.add(item.name, Made(stamp, item.made_from))
-        if digest_bytes(stamp) not in self.stamps or item.name in self.lost:
-            return stamp
-        self.kept.add(item.name)
-        return None
-
-    def part(self) -> _Part:
-        return _Part(self.name, self.tables, self.held, self.kept, self.made.done(), bool(self.lost))
-
-
-def _lost(workspace: Workspace, held: Commit, mend: bool) -> frozenset[str]:
-    """Work items of a commit of which a file is gone or has another size, told by one listing of each table; with
-    `mend` also those of which one holds something else than was put."""
-    lost = set()
-    for name, table in held.tables.items():
-        home = workspace.table(name)
-        there = home.sizes()
-        for item, file, size in facts_of(table.shards):
-            if there.get(file) != size or (mend and not is_sound(*filesystem(f"{home.url}/{file}"))):
-                lost.add(item)
-    return frozenset(lost)
-
-
-def _fresh(stage: Stage[S], plan: Plan[S], part: _Part, options: RunnerOptions) -> bool:
-    if part.held is None or part.damaged or not _same(part, plan):
+def _fresh(stage: Stage[S], plan: Plan[S], part: HeldPart, options: RunnerOptions) -> bool:
+    if part.held is None or part.damaged or not part.same(plan):
         return False
     if stage.fitted and not options.refit:  # the corpus may change behind it, not the files that were named
         return _files(part.held.inputs) == _files(plan.inputs)
@@ -293,18 +245,8 @@ def _files(inputs: Mapping[str, str]) -> dict[str, str]:
     return {name: made for name, made in inputs.items() if ":" in name}
 
 
-def _same(part: _Part, plan: Plan[S]) -> bool:
-    """Whether what is in force was made with the settings asked for, by this version of the stage."""
-    held = part.held
-    assert held is not None
-    tables = part.tables or tuple(held.tables)
-    return held.version == plan.version and all(
-        name in held.tables and held.tables[name].settings == plan.recorded_of(name) for name in tables
-    )
-
-
 def _commit(
-    stage: Stage[S], plan: Plan[S], part: _Part, made: list[Report], findings: list[dict[str, Any]], call: Call
+    stage: Stage[S], plan: Plan[S], part: HeldPart, made: list[Report], findings: list[dict[str, Any]], call: Call
 ) -> Commit:
     """The next generation of one result, validated."""
     shards: dict[str, Sequence[Shard]] = dict.fromkeys(part.tables, ())
@@ -350,7 +292,7 @@ def _clean(workspace: Workspace, name: str) -> None:
     verbs.forget(workspace, name)
 
 
-def _refusal(part: _Part, plan: Plan[S]) -> str:
+def _refusal(part: HeldPart, plan: Plan[S]) -> str:
     """Name each setting that differs, with both values, and what --force would do."""
     assert part.held is not None
     for table in part.tables or tuple(part.held.tables):

@@ -3,6 +3,11 @@
 Of the explanatory notice and template C(2025) 8311 (Article 53(1)(d) of Regulation (EU) 2024/1689): sections, fields in
 their order, which of them are optional, and which apply only where another is answered with yes. Refuses nothing: what
 an answer has to be is checked by `schema`.
+
+Held against copies of the notice: its number and date (5 December 2025), its three parts, the kinds of sources, sizes
+in broad ranges, the main domain names of what was crawled. Not held against it, for want of its annex in reach: the
+figures. These are `SIZES` below, and, where they are used, the share from which a public dataset is listed by itself
+(`LARGE` in summary.py) and the share of domain names (`LISTED` in figures.py). Look them up before you publish.
 """
 
 from dataclasses import dataclass

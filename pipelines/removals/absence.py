@@ -21,7 +21,7 @@ from ...corpus.planning.ledger import read_ledger
 from ...corpus.removals import read_optout
 from ...corpus.store.commits import COMMITS, MANIFEST, UNFINISHED
 from ...corpus.store.errors import RequestError
-from ...corpus.store.shards import read_batches
+from ...corpus.store.shards import Shard, read_batches
 from ...corpus.store.workspace import Workspace
 from ...proxy_models.engines.cache import cache_path
 from ..engine.rebuild import holding
@@ -161,24 +161,32 @@ def differences(one: Workspace, other: Workspace, without: Iterable[str] = ("rem
     names = {t.name for t in one.tables()} ^ {t.name for t in other.tables()}
     found = [name for name in sorted(names) if name not in skipped]
     for table in one.tables():
-        if table.name not in skipped and table.name not in names and _rows(one, table.name) != _rows(other, table.name):
-            found.append(table.name)
+        if table.name not in skipped and table.name not in names:
+            apart = [_apart(space, elsewhere, table.name) for space, elsewhere in ((one, other), (other, one))]
+            if _rows(one, table.name, apart[0]) != _rows(other, table.name, apart[1]):
+                found.append(table.name)
     return found
 
 
-def _rows(workspace: Workspace, name: str) -> tuple[int, int]:
+def _apart(space: Workspace, elsewhere: Workspace, name: str) -> list[Shard]:
+    """The shards of a table whose rows the other workspace has in no shard of that name: equal ones need no reading."""
+    there = {(shard.name, shard.content) for shard in elsewhere.table(name).finished("audit").shards}
+    return [s for s in space.table(name).finished("audit").shards if (s.name, s.content) not in there]
+
+
+def _rows(workspace: Workspace, name: str, shards: Iterable[Shard]) -> tuple[int, int]:
     """(rows, sum of their hashes): equal for equal rows in whatever order and shards."""
     count = total = 0
-    for row in _told(workspace, name):
+    for row in _told(workspace, name, shards):
         count += 1
         total += int.from_bytes(hashlib.blake2b(row.encode(), digest_size=16).digest(), "big")
     return count, total % 2**128
 
 
-def _told(workspace: Workspace, name: str) -> Iterator[str]:
-    """Every row of a table; of files that are no table what they hold."""
+def _told(workspace: Workspace, name: str, shards: Iterable[Shard]) -> Iterator[str]:
+    """Every row of shards of a table; of files that are no table what they hold."""
     table = workspace.table(name)
-    for shard in table.finished("audit").shards:
+    for shard in shards:
         url = table.file_url(shard)
         if shard.name.endswith(".parquet"):
             for batch in read_batches(url):

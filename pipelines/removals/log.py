@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import replacing
 from ...corpus.store.workspace import Workspace
-from .signing import fingerprint_of, sign, signer_of, verified
+from .signing import is_minisign, name_of, sign, verified
 
 FOLDER, LOG, HEAD, SIGNATURE, SECRET = "removals", "log.jsonl", "head", "head.sig", "secret"
 START = "0" * 64
@@ -175,12 +175,11 @@ def told_in_card(workspace: Workspace) -> list[str]:
     signature = place(workspace, SIGNATURE)
     if not os.path.exists(signature):
         return [*said, "It is not signed."]
+    named = name_of(signature)
+    if is_minisign(signature):
+        return [*said, f"It is signed by the minisign key `{named}`, by whose public key it can be verified."]
     faults = verified(place(workspace, HEAD), signature, None)
-    key = signer_of(signature)
-    return [
-        *said,
-        f"Its signature {'does not verify' if faults else 'is by the SSH key `' + fingerprint_of(key) + '`'}.",
-    ]
+    return [*said, f"Its signature {'does not verify' if faults else f'is by the SSH key `{named}`'}."]
 
 
 def _read(path: str) -> str:

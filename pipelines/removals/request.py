@@ -7,38 +7,37 @@ call completes it and adds no second line. Refuses a request that names nothing.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...corpus.removals import OptOut
 from ...corpus.store.errors import RequestError
 from ...corpus.store.workspace import Workspace
+from ...dedup.growth import among
 from ..engine.leases import writing
 from ..engine.runner import RunnerOptions
 from ..stages.opt_out import children_of, opt_out
 from .log import Hashes, append, entries, hashed, keyed, secret
-from .pieces import chosen_pieces, wholes
+from .pieces import known_by
 from .trained import trained_on
 
 
 def covered(workspace: Workspace, asked: OptOut, why: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """id -> {url, language, entry} of every document that falls, those included that were rewritten from others."""
-    found: dict[str, dict[str, Any]] = {}
-    rest: dict[str, dict[str, Any]] = {}
     workspace.table("documents").finished("opt-out")
-    children = workspace.table("lineage").manifest() is not None
+    found: dict[str, str] = {}
+    for batch in workspace.table("documents").read(["id", "url"]):
+        own = asked.covering(batch["id"], batch["url"])
+        found |= {batch["id"][row].as_py(): entry for row, entry in own.items()}
+    found |= why
+    found = children_of(workspace, found) | found
+    wanted = pa.array(sorted(found), pa.string())
+    told: dict[str, dict[str, Any]] = {}
     for batch in workspace.table("documents").read(["id", "url", "language"]):
-        for row in batch.to_pylist():
-            entry = why.get(row["id"]) or asked.covers(row["id"], row["url"])
-            if entry:
-                found[row["id"]] = {"url": row["url"], "language": row["language"], "entry": entry}
-            elif children:
-                rest[row["id"]] = row
-    more = children_of(workspace, {id: row["entry"] for id, row in found.items()}) if children else {}
-    for id, entry in more.items():
-        if id in rest:
-            found[id] = {"url": rest[id]["url"], "language": rest[id]["language"], "entry": entry}
-    return found
+        for row in batch.filter(pc.is_in(batch["id"], value_set=wanted)).to_pylist():
+            told[row["id"]] = {"url": row["url"], "language": row["language"], "entry": found[row["id"]]}
+    return told
 
 
 def remove_on_request(
@@ -118,17 +117,38 @@ def _hashes(
     wanted = pa.array(sorted(falling), pa.string())
     for id in falling:
         hashes.add("id", id.encode())
-    found: dict[str, set[bytes]] = {"text": set(), "piece": set()}
-    rest: dict[str, set[bytes]] = {"text": set(), "piece": set()}
-    for batch in workspace.table("documents").read(["id", "text"]):
-        gone = pc.is_in(batch["id"], value_set=wanted)
-        for falls in (True, False) if kind != "text" else (True,):
-            own = batch.filter(gone if falls else pc.invert(gone))["text"]
-            if len(own):
-                into = found if falls else rest
-                into["text"].update(wholes(own))
-                into["piece"].update(piece.tobytes() for pieces in chosen_pieces(own) for piece in pieces)
-    for name, what in found.items():
-        for one in what - rest[name]:
-            hashes.add(name, one)
+    texts, pieces = _said(workspace, wanted)
+    if kind != "text":
+        texts, pieces = _alone(workspace, wanted, texts, pieces)
+    for text in texts:
+        hashes.add("text", text)
+    for piece in pieces.tolist():
+        hashes.add("piece", np.uint64(piece).tobytes())
     return hashes
+
+
+def _said(workspace: Workspace, wanted: pa.Array) -> tuple[set[bytes], np.ndarray]:
+    """Texts and pieces of the documents that fall; pieces ascend."""
+    texts: set[bytes] = set()
+    found = [np.zeros(0, np.uint64)]
+    for batch in workspace.table("documents").read(["id", "text"]):
+        own = batch.filter(pc.is_in(batch["id"], value_set=wanted))["text"]
+        if len(own):
+            whole, pieces = known_by(own)
+            texts.update(whole)
+            found.append(pieces)
+    return texts, np.unique(np.concatenate(found))
+
+
+def _alone(
+    workspace: Workspace, wanted: pa.Array, texts: set[bytes], pieces: np.ndarray
+) -> tuple[set[bytes], np.ndarray]:
+    """Those of these texts and pieces that no other document says."""
+    said = np.zeros(len(pieces), np.bool_)
+    for batch in workspace.table("documents").read(["id", "text"]):
+        own = batch.filter(pc.invert(pc.is_in(batch["id"], value_set=wanted)))["text"]
+        if len(own):
+            whole, others = known_by(own)
+            texts -= set(whole)
+            said |= among(np.unique(others[among(pieces, others)]), pieces)
+    return texts, pieces[~said]

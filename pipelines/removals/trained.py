@@ -23,8 +23,9 @@ TRACED = 20_000  # documents that are traced one by one; of more, domains are to
 
 def trained_on(workspace: Workspace, ids: Collection[str]) -> list[dict[str, Any]]:
     """{kind, name, documents, exact} of every run and recipe that read some of the documents, or may have."""
-    if not workspace.is_local or not domains(workspace):
-        return []
+    readers = (workspace.path("runs"), workspace.path("mixture", "recipe.yaml"))
+    if not workspace.is_local or not domains(workspace) or not any(map(os.path.exists, readers)):
+        return []  # before anything heavy is imported
     from ..evidence.streams import stream_of_recipe, stream_of_run
 
     held = _held(workspace, ids)

@@ -14,12 +14,13 @@ from typing import Any
 from ...corpus.store.catalog import open_catalog
 from ...corpus.store.errors import RequestError
 from ...corpus.store.fate import BEFORE, chain
+from ...corpus.store.freshness import reasons
 from ...corpus.store.shards import replacing
 from ...corpus.store.workspace import Workspace
 from .curation import ReportSource, Section, clusters, failures, funnel, samples, steps
 from .models import comparison, mixture, on_target, predictions, training
 from .settings import ReportSettings as ReportSettings
-from .text import bits, count, escape, percent, size, table
+from .text import bits, count, escape, paragraph, percent, size, table
 
 SPLITS = ("train", "heldout")
 SECTIONS: tuple[Callable[[ReportSource], Section], ...] = (
@@ -52,7 +53,23 @@ def write_report(workspace: Workspace, settings: ReportSettings) -> dict[str, An
         "bytes": len(page.encode()),
         "sections": [section.key for section in sections if section.missing is None],
         "not_run": [section.key for section in sections if section.missing is not None],
+        "stale": [table for tables, _, _ in outdated(workspace) for table in tables],
     }
+
+
+def outdated(workspace: Workspace) -> list[tuple[list[str], list[str], str]]:
+    """(tables, what changed since, the command that mends it) of each result that is not of what is there now."""
+    commits = sorted(workspace.commits().items())
+    return [(sorted(one.tables), why, one.command) for _, one in commits if (why := reasons(workspace, one))]
+
+
+def said_of_outdated(workspace: Workspace) -> str:
+    """Which figures of the page are of a corpus that is no more; nothing where all are of the one that is there."""
+    told = [
+        f"{', '.join(tables)}: made before {', '.join(why)} changed; run gristmill {command}"
+        for tables, why, command in outdated(workspace)
+    ]
+    return paragraph(f"Not of the corpus as it is now: {'. '.join(told)}.", "verdict") if told else ""
 
 
 def render(workspace: Workspace) -> tuple[str, list[Section]]:
@@ -70,7 +87,8 @@ def render(workspace: Workspace) -> tuple[str, list[Section]]:
         page.substitute(
             title=f"{escape(source.name)} · gristmill report",
             heading=escape(source.name),
-            lead="<p>What came in, what was kept, what it was mixed into, and what a model made of it.</p>",
+            lead="<p>What came in, what was kept, what it was mixed into, and what a model made of it.</p>"
+            + said_of_outdated(workspace),
             contents="".join(map(_link, sections)),
             tiles=overview,
             sections="\n".join(map(_placed, sections)),
@@ -145,4 +163,6 @@ def describe(result: dict[str, Any]) -> str:
     line = f"report: {os.path.relpath(result['output']) if '://' not in result['output'] else result['output']}"
     if result["not_run"]:
         line += f"; no table yet for {', '.join(result['not_run'])}"
+    if result["stale"]:
+        line += f"; not of the corpus as it is now, and the page says so: {', '.join(result['stale'])}"
     return line + "\n"

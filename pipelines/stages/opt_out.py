@@ -1,7 +1,8 @@
 """Opt-out: remove documents that a list covers, log them in `removed/`, and make anew what was made from them.
 
-Writes anew only the shards that hold such documents, those that were rewritten from them included; later extractions
-leave them out from the start. What is in force stays so until the next is committed, and whoever reads what was made
+Writes anew only the shards that hold such documents, those that were rewritten from them included, and notes that what
+is left in them is as it was, so that stages that look at one document at a time keep its rows; later extractions leave
+them out from the start. What is in force stays so until the next is committed, and whoever reads what was made
 from removed documents is refused; killed anywhere, the same command completes. Replies of engines that nothing asks
 for any more leave the workspace's request cache. Models cannot forget: recipes and runs made before are named as
 stale, not touched.
@@ -13,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +26,7 @@ from ...corpus.store.schema import CAPTURES, DOCUMENTS
 from ...corpus.store.shards import Shard, open_shard, parquet_schema, read_batches
 from ...corpus.store.workspace import Workspace
 from ...proxy_models.engines.cache import cache_path, drop_aside, set_aside
+from ..engine.held.agreement import note
 from ..engine.leases import writing
 from ..engine.rebuild import holding
 from ..engine.rebuild import rebuild as rebuild_stages
@@ -41,7 +44,7 @@ REMOVED = pa.schema(
     ]
 )
 Row = dict[str, Any]
-Covers = Callable[[str, str | None], str | None]  # id, url -> the entry that covers the document, if any
+Covers = Callable[[pa.Array, pa.Array], dict[int, str]]  # ids, URLs -> row: the entry that covers the document
 
 
 def opt_out(
@@ -64,7 +67,7 @@ def opt_out(
         ids = asked.ids | frozenset(why or ())
         removed = _remove(workspace, add_optout(workspace, replace(asked, ids=ids)), dict(why or {}))
     gone = _gone(workspace)
-    held = holding(workspace, gone)
+    held = holding(workspace, gone) if not (removed and rebuild) else {}
     rebuilt: list[str] = []
     left: dict[str, str] = {}
     if rebuild and (removed or held):
@@ -106,16 +109,27 @@ def _remove(workspace: Workspace, whole: OptOut, why: dict[str, str]) -> int:
     assert held is not None
     before = _entries(workspace)
     changes = _Changes(workspace, held)
-    found = changes.without(lambda id, url: why.get(id) or whole.covers(id, url))
+    found = changes.without(lambda ids, urls: _covering(whole, why, ids, urls))
     children = children_of(workspace, {**before, **found})
     if children:
-        found |= changes.without(lambda id, url: children.get(id))
+        found |= changes.without(lambda ids, urls: _named(children, ids))
     if found:
         _log(workspace, whole, changes.logged)
         workspace.forget_earlier()
+        note(workspace, changes.pairs, begin=True)
         workspace.put_commit(changes.commit())
         refresh_catalog(workspace)
     return len(found)
+
+
+def _covering(whole: OptOut, why: Mapping[str, str], ids: pa.Array, urls: pa.Array) -> dict[int, str]:
+    return whole.covering(ids, urls) | _named(why, ids)
+
+
+def _named(why: Mapping[str, str], ids: pa.Array) -> dict[int, str]:
+    """Row -> why, of the ids that are named."""
+    rows = pc.indices_nonzero(pc.is_in(ids, value_set=pa.array(list(why), pa.string()))).to_pylist()
+    return {row: why[ids[row].as_py()] for row in rows}
 
 
 def children_of(workspace: Workspace, parents: dict[str, str]) -> dict[str, str]:
@@ -137,44 +151,57 @@ class _Changes:
         self.workspace, self.held = workspace, held
         self.shards = {name: {s.name: s for s in table.shards} for name, table in held.tables.items()}
         self.logged: dict[str, list[Row]] = {}
+        self.pairs: list[tuple[str, str]] = []  # contents of shards before and after
 
     def without(self, covers: Covers) -> dict[str, str]:
         """Write shards anew without what is covered; id -> entry of the documents that fall."""
         now = datetime.now(UTC).replace(microsecond=0)
         gone: dict[str, str] = {}
         for name in sorted(self.shards["documents"]):
-            paths: Counter[str] = Counter()
             covered: list[Row] = []
-            for row in self._rows("documents", name, ["id", "url", "origin"]):
-                if entry := covers(row["id"], row["url"]):
-                    covered.append({"id": row["id"], "url": row["url"], "entry": entry, "removed": now})
-                else:
-                    paths[row["origin"]["file"]] += 1
-            if any(covers(row["id"], row["url"]) for row in self._rows("captures", name, ["id", "url"])):
-                self._rewrite("captures", name, CAPTURES, lambda row: None if covers(row["id"], row["url"]) else row)
+            for batch in self._batches("documents", name, ["id", "url"]):
+                for row, entry in covers(batch["id"], batch["url"]).items():
+                    id, url = batch["id"][row].as_py(), batch["url"][row].as_py()
+                    covered.append({"id": id, "url": url, "entry": entry, "removed": now})
+            if any(covers(batch["id"], batch["url"]) for batch in self._batches("captures", name, ["id", "url"])):
+                self._rewrite("captures", name, CAPTURES, lambda b: _others(b, list(covers(b["id"], b["url"]))))
             if covered:
-                own = {row["id"]: row["entry"] for row in covered}
-                self._rewrite("inputs", name, INPUTS, _accounted(paths))
-                self._rewrite_columns(name, pa.array(sorted(own), pa.string()))
-                self._rewrite("documents", name, DOCUMENTS, lambda row, own=own: None if row["id"] in own else row)
+                own = pa.array(sorted(row["id"] for row in covered), pa.string())
+                self._rewrite_columns(name, own)
+                self._rewrite("documents", name, DOCUMENTS, lambda b, own=own: _without(b, own))
+                self._rewrite("inputs", name, INPUTS, _accounted(self._left(name)))
                 self._count(name, len(covered))
                 self.logged.setdefault(name, []).extend(covered)
-                gone |= own
+                gone |= {row["id"]: row["entry"] for row in covered}
         return gone
 
-    def _rows(self, table: str, name: str, columns: list[str] | None = None) -> Iterator[Row]:
+    def _left(self, name: str) -> Counter[str]:
+        """Documents of a shard by the file that they came from."""
+        left: Counter[str] = Counter()
+        for batch in self._batches("documents", name, ["origin"]):
+            counts = pc.value_counts(pc.struct_field(batch["origin"], "file"))
+            left.update(dict(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True)))
+        return left
+
+    def _batches(self, table: str, name: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         shard = self.shards.get(table, {}).get(name)
         if shard is not None:
-            for batch in read_batches(self.workspace.table(table).file_url(shard), columns):
-                yield from batch.to_pylist()
+            yield from read_batches(self.workspace.table(table).file_url(shard), columns)
 
-    def _rewrite(self, table: str, name: str, schema: pa.Schema, change: Callable[[Row], Row | None]) -> None:
-        """Write a shard anew, row by row: the rows that extraction would give."""
+    def _rewrite(
+        self, table: str, name: str, schema: pa.Schema, change: Callable[[pa.RecordBatch], pa.RecordBatch]
+    ) -> None:
+        """Write a shard anew, with the rows that extraction would give."""
         old = self.shards[table][name]
         with open_shard(self.workspace.table(table).url, name, schema) as out:
-            out.write_rows(changed for row in self._rows(table, name) if (changed := change(row)) is not None)
+            for batch in self._batches(table, name):
+                out.write_batch(change(batch).cast(schema))
             out.counts = dict(old.counts)
-        self.shards[table][name] = replace(out.shard, item=old.item)
+        self._put(table, name, replace(out.shard, item=old.item), old)
+
+    def _put(self, table: str, name: str, shard: Shard, old: Shard) -> None:
+        self.shards[table][name] = shard
+        self.pairs.append((old.content, shard.content))
 
     def _rewrite_columns(self, name: str, gone: pa.Array) -> None:
         """Write the columns of a shard anew; a table that holds no row of it any more has no such shard."""
@@ -185,7 +212,9 @@ class _Changes:
                 left = (batch.filter(pc.invert(pc.is_in(batch["id"], value_set=gone))) for batch in read_batches(url))
                 write_rows_left(left, out)
             if out.rows:
-                self.shards[table][name] = replace(out.shard, item=old.item)
+                self._put(table, name, replace(out.shard, item=old.item), old)
+            else:
+                self.workspace.remove(f"{table}/{out.shard.file}")  # no commit will name it
 
     def _count(self, name: str, dropped: int) -> None:
         shard = self.shards["documents"][name]
@@ -203,7 +232,17 @@ class _Changes:
         return _next(self.held, tables)
 
 
-def _accounted(left: Counter[str]) -> Callable[[Row], Row]:
+def _without(batch: pa.RecordBatch, gone: pa.Array) -> pa.RecordBatch:
+    return batch.filter(pc.invert(pc.is_in(batch["id"], value_set=gone)))
+
+
+def _others(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
+    mask = np.ones(batch.num_rows, np.bool_)
+    mask[rows] = False
+    return batch.filter(pa.array(mask))
+
+
+def _accounted(left: Counter[str]) -> Callable[[pa.RecordBatch], pa.RecordBatch]:
     """Counts as dropped, in the account of the input, what is no longer kept; `left` are the documents by file."""
     room = Counter(left)
 
@@ -212,7 +251,7 @@ def _accounted(left: Counter[str]) -> Callable[[Row], Row]:
         room[row["file"]] -= kept
         return {**row, "kept": kept, "dropped": row["dropped"] + row["kept"] - kept}
 
-    return moved
+    return lambda batch: pa.RecordBatch.from_pylist([moved(row) for row in batch.to_pylist()], schema=INPUTS)
 
 
 def _next(held: Commit, tables: dict[str, TableRecord]) -> Commit:

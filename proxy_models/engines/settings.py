@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 
-class EndpointSettings(BaseModel, frozen=True, extra="forbid"):
+class EndpointSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How to reach a server. Only `model` and `choices_by` change what is recorded; the rest is about speed."""
 
     kind: Literal["endpoint"] = Field(default="endpoint", description="an HTTP server that speaks the OpenAI protocol")

@@ -166,6 +166,9 @@ def test_bad_input_fails_alone_and_the_rest_goes_through(extract, tmp_path: Path
     (crawl / "empty.warc.gz").write_bytes(b"")
     (crawl / "empty.txt").write_bytes(b"")
     (crawl / "binary.txt").write_bytes(bytes(range(256)) * 20)
+    (crawl / "blank.jsonl").write_bytes(b"\n\n")
+    (crawl / "nothing.jsonl.gz").write_bytes(gzip.compress(b""))
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), crawl / "rowless.parquet")
     good = jsonl([{"text": PROSE}])
     (crawl / "rows.jsonl").write_bytes(
         good + b'{"text": "\xff\xfe"}\n[1]\n{"text": \n{"title": "x"}\n{"text": 7}\n' + good
@@ -175,10 +178,13 @@ def test_bad_input_fails_alone_and_the_rest_goes_through(extract, tmp_path: Path
     failed = [(os.path.basename(row["origin"]["path"]), row["error"][:34]) for row in done.rows("failures/extract")]
     assert sorted(failed) == [
         ("binary.txt", "not text: it holds binary data"),
+        ("blank.jsonl", "the file holds no record"),
         ("empty.txt", "the file is empty"),
         ("empty.warc.gz", "the file is empty"),
         ("misnamed.parquet", "not a readable Parquet file: Parqu"),
         ("misnamed.warc.gz", "not a WARC or ARC file; it looks l"),
+        ("nothing.jsonl.gz", "the file holds no record"),
+        ("rowless.parquet", "the file holds no record"),
         ("rows.jsonl", "column text holds int, not text"),
         ("rows.jsonl", "invalid UTF-8: invalid start byte "),
         ("rows.jsonl", "no text: none of the columns text,"),

@@ -1,9 +1,15 @@
 """Every small file that a user points at is read in any Unicode encoding, or refused by its name and its line."""
 
+import bz2
+import gzip
+import lzma
+import re
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import zstandard
 
 from gristmill.corpus.given_files import decoded, given_lines, read_given
 from gristmill.corpus.readers.inputs import Input, resolve
@@ -77,6 +83,40 @@ def test_a_file_says_the_same_in_every_unicode_encoding_that_its_first_bytes_tel
     plain = said(read, str(path))
     path.write_bytes(content.encode(encoding))
     assert said(read, str(path)) == plain
+
+
+PACKED = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("packed", PACKED)
+def test_a_compressed_file_says_what_it_says_plain_and_a_damaged_one_is_refused(kind, packed, tmp_path):
+    name, content, read = FILES[kind]
+    path, compressed = tmp_path / name, tmp_path / f"{name}.{packed}"
+    path.write_bytes(content.encode())
+    data = PACKED[packed](content.encode())
+    compressed.write_bytes(data)
+    plain = said(read, str(path))
+    assert strip(said(read, str(compressed))) == strip(plain)
+    compressed.write_bytes(data[: len(data) * 2 // 3])
+    if content:
+        with pytest.raises(RequestError, match=name):
+            read(str(compressed))
+
+
+def strip(found: Any) -> Any:
+    """A refusal names the file, whose name differs."""
+    return re.sub(r"\.(gz|bz2|xz|zst)\b", "", found) if isinstance(found, str) else found
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_an_archive_is_refused_with_what_to_do(kind, tmp_path):
+    name, content, read = FILES[kind]
+    path = tmp_path / name
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, content)
+    with pytest.raises(RequestError, match=r"zip archive: unpack it|PK"):
+        read(str(path))
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gristmill.corpus.removals import parse
 from gristmill.corpus.store.errors import RequestError
@@ -109,3 +112,41 @@ def test_what_cannot_be_rebuilt_is_named_with_the_reason(extract, tmp_path: Path
         "balance": f"{listed}, which it was made with, is gone",
         "tokenize": "comes after balance",
     }
+
+
+PIECES = st.sampled_from(
+    [
+        "a.example",
+        "www.a.example",
+        "b.a.example",
+        "A.example",
+        "c.example:80",
+        "www.",
+        "a.example.",
+        "[::1]",
+        "münchen.de",
+    ]
+)
+TAILS = st.sampled_from(["", "/", "/x", "/x/", "/x/y.html", "/X%20y", "/x?q=1", "?q", "#f", "//x", "/x y", "/ü"])
+ADDRESSES = st.builds(
+    lambda scheme, host, tail: scheme + host + tail,
+    st.sampled_from(["http://", "https://", "HTTPS://", "ftp://", "//", ""]),
+    PIECES,
+    TAILS,
+)
+
+
+@given(
+    st.lists(ADDRESSES | st.none(), max_size=12),
+    st.lists(
+        st.sampled_from(
+            ["a.example", "https://a.example/x", "a.example/x/", "https://b.a.example", "c.example/x?q=1", f"{1:032x}"]
+        ),
+        min_size=1,
+    ),
+)
+def test_a_list_covers_of_many_documents_what_it_covers_of_each(urls: list[str | None], listed: list[str]):
+    asked = parse(listed, "list")
+    ids = [f"{number:032x}" for number in range(len(urls))]
+    each = {n: e for n, (id, url) in enumerate(zip(ids, urls, strict=True)) if (e := asked.covers(id, url)) is not None}
+    assert asked.covering(pa.array(ids, pa.string()), pa.array(urls, pa.string())) == each

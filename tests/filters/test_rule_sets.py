@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.schema import DECISIONS
 from gristmill.filters.cuts import cut_lines
 from gristmill.filters.rule_sets import RuleSet, bundled, compiled, load_rules, quoted
@@ -115,6 +116,13 @@ def test_two_rules_of_one_name_are_refused():
     rule = {"rule": "same", "value": "text.words", "threshold": 1, "keep": "value > threshold"}
     with pytest.raises(ValueError, match="twice there: same"):
         RuleSet.model_validate({"name": "x", "rules": [rule, rule]})
+
+
+@pytest.mark.parametrize("keep", ["value", "threshold", "'x'", "value + threshold"])
+def test_a_rule_that_neither_keeps_nor_drops_is_refused(keep):
+    rule = {"rule": "odd", "value": "text.words", "threshold": 1, "keep": keep}
+    with pytest.raises(RequestError, match="rule odd: keep is to be true or false"):
+        compiled(RuleSet.model_validate({"name": "x", "rules": [rule]}))
 
 
 def test_decisions_have_the_declared_columns():

@@ -32,8 +32,21 @@ UNDERSTOOD = [
     ("2001:db8::7", "plain", ["2001:db8::7"]),
     ("[2001:DB8:0::7]:443", "plain", ["2001:db8::7"]),
 ]
-REFUSED = ["@@||good.example^", "https://bad.example/page", "bad.example/page", "/banner[0-9]+/", "bad.*",
-           "||bad.example/x^", "bad example", "bad.example,spam", "||bad.example^$domain=other.example", "-bad-.example/"]  # fmt: skip # noqa: E501
+REFUSED = [
+    '["bad.example"]',
+    "1.2.3.0/24",
+    "2001:db8::/32",
+    "@@||good.example^",
+    "https://bad.example/page",
+    "bad.example/page",
+    "/banner[0-9]+/",
+    "bad.*",
+    "||bad.example/x^",
+    "bad example",
+    "bad.example,spam",
+    "||bad.example^$domain=other.example",
+    "-bad-.example/",
+]
 
 
 @pytest.mark.parametrize(("line", "form", "hosts"), UNDERSTOOD)

@@ -21,10 +21,10 @@ from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.removals.absence import differences, prove_absence
 from gristmill.pipelines.removals.asked import found_by_signals, found_by_text
-from gristmill.pipelines.removals.log import entries, hash_of, head_of, read_log, secret
+from gristmill.pipelines.removals.log import entries, hash_of, head_of, read_log, secret, told_in_card
 from gristmill.pipelines.removals.pieces import chosen_pieces, wholes
 from gristmill.pipelines.removals.request import covered, remove_on_request
-from gristmill.pipelines.removals.signing import sign
+from gristmill.pipelines.removals.signing import name_of, sign
 from gristmill.pipelines.stages.dedup.stage import deduplicate
 from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
 from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
@@ -274,6 +274,30 @@ def test_the_same_request_twice_is_one_line(light: Workspace):
     assert asked(light, id)["log"]["number"] == 1
     again = asked(light, id)
     assert (again["log"], again["removed"]) == (None, 0)
+
+
+@pytest.fixture(scope="module")
+def minisign(tmp_path_factory) -> Path:
+    if shutil.which("minisign") is None:
+        pytest.skip("minisign is not on this machine")
+    folder = tmp_path_factory.mktemp("minisign")
+    for name in ("own", "other"):
+        told = ["minisign", "-G", "-W", "-p", folder / f"{name}.pub", "-s", folder / name]
+        subprocess.run(told, check=True, capture_output=True)
+    return folder
+
+
+def test_a_minisign_key_signs_the_head_as_an_ssh_key_does(light: Workspace, minisign: Path, keys: Path):
+    asked(light, sorted(texts(light, "ships"))[0], sign=str(minisign / "own"))
+    assert "signature" not in checks(light, minisign / "own.pub")
+    assert "signature" in checks(light, minisign / "other.pub")
+    assert "signature" in checks(light, keys / "own.pub")
+    assert "signature" in checks(light)  # it bears no key by which it could be verified
+    name = name_of(light.path("removals", "head.sig"))
+    assert name in (minisign / "own.pub").read_text()
+    assert name in told_in_card(light)[1]
+    rewritten(light, lambda lines: anew(light, [{**lines[0], "documents": 0}]))
+    assert "signature" in checks(light, minisign / "own.pub")
 
 
 # ---- absence

@@ -20,7 +20,7 @@ from gristmill.corpus.store.fate import inputs
 from gristmill.corpus.store.made import put_shards, put_table
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.report.charts import thinned, ticks
-from gristmill.pipelines.report.page import ReportSettings, render, write_report
+from gristmill.pipelines.report.page import ReportSettings, describe, render, write_report
 from gristmill.pipelines.report.text import escape, excerpt
 
 HOSTILE = (
@@ -366,6 +366,18 @@ def test_the_page_is_written_where_it_is_asked_for_and_tells_what_is_missing(tmp
     assert output.stat().st_size == told["bytes"]
     assert told["not_run"] == ["mixture", "comparison", "predictions", "training"]
     assert [entry.name for entry in output.parent.iterdir()] == ["page.html"]
+
+
+def test_figures_of_a_corpus_that_is_no_more_are_said_to_be_that(tmp_path):
+    space = curated(tmp_path / "w")
+    assert "Not of the corpus as it is now" not in render(space)[0]
+    finish(space, "tokens/law", made_from={"documents": "another"})
+    told = write_report(space, ReportSettings())
+    assert told["stale"] == ["tokens/law"]
+    assert "tokens/law" in describe(told)
+    changed = "decisions/dedup, decisions/filter, documents, edits/filter"
+    said = f"Not of the corpus as it is now: tokens/law: made before {changed} changed; run gristmill law."
+    assert said in render(space)[0]
 
 
 def test_a_workspace_on_another_file_system_gives_the_same_page(tmp_path):

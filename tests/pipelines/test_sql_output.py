@@ -1,14 +1,35 @@
 """What SQL prints as JSON is JSON, and loses nothing in silence."""
 
+import csv
+import io
 import json
 from decimal import Decimal
 
 import duckdb
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.pipelines.commands.sql import as_json, named_apart
+from gristmill.corpus.store.errors import RequestError
+from gristmill.pipelines.commands.sql import as_csv, as_json, named_apart, refuse_writing
+
+
+@pytest.mark.parametrize(
+    "query", ["copy (select 1) to 'f'", "export database 'f'", "attach 'f'", "install httpfs", "select 1; load 'f'"]
+)
+def test_a_query_that_writes_or_loads_is_refused_before_it_runs(query):
+    with pytest.raises(RequestError, match="reads the workspace and nothing else"):
+        refuse_writing(query)
+    refuse_writing("with t as (from range(3)) select * from t; describe select 1; explain select 1")
+
+
+def test_nested_values_are_json_in_csv_too():
+    table = duckdb.sql("select [1, 2] l, {'a': 'x,y', 'b': ['\"']} s, 'p\nq' t, '\\xAA'::blob b").to_arrow_table()
+    (row,) = csv.DictReader(io.StringIO(as_csv(table)))
+    assert json.loads(row["l"]) == [1, 2]
+    assert json.loads(row["s"]) == {"a": "x,y", "b": ['"']}
+    assert (row["t"], row["b"]) == ("p\nq", "aa")
 
 
 def test_sums_are_numbers_and_what_is_no_number_is_null_with_a_note(capsys):

@@ -115,7 +115,7 @@ def test_white_space_between_context_and_continuation_stands_once_wherever_it_is
 @pytest.mark.parametrize("gold", [-1, 2, True, 0.0, "0", "one", None, [0]])
 def test_an_answer_that_names_no_choice_is_refused_by_its_line(tmp_path, gold):
     good = {"query": "q", "choices": ["one", "two"], "gold": 1}
-    with pytest.raises(RequestError, match=r"task\.jsonl, line 2: gold .* names no choice"):
+    with pytest.raises(RequestError, match=r"task\.jsonl line 2: gold .* names no choice"):
         load_target(write(tmp_path / "task.jsonl", [good, good | {"gold": gold}]))
 
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from ...corpus.store.commits import Manifest
 from ...corpus.store.errors import RequestError, WorkspaceError
+from ...corpus.store.fate import refuse_stale
 from ...corpus.store.shards import filesystem
 from ...corpus.store.soundness import demand_sound
 from ...corpus.store.workspace import Workspace
@@ -39,6 +40,11 @@ class TokenFacts:
     vocab_size: int
     bos: int
     eos: int | None  # None where the tokenizer ends documents with the token that starts them
+
+    @property
+    def ends(self) -> list[int | None]:
+        """The tokens that start and end a document, as a checkpoint keeps them."""
+        return [self.bos, self.eos]
 
     @property
     def dtype(self) -> np.dtype:
@@ -92,6 +98,25 @@ def write_tokens(path: str, rows: TokenRows, facts: TokenFacts) -> int:
         for chosen in _batches(rows, order):
             writer.write_batch(_batch(rows, chosen, schema, facts.dtype))
     return len(order)
+
+
+def write_token_table(path: str, rows: pa.Table, facts: TokenFacts) -> dict[str, int]:
+    """`write_tokens` of rows as shards have them (`token_schema`), none of which lost bytes. Its totals."""
+    rows = rows.sort_by("id")
+    lengths = rows["n_tokens"].to_numpy()
+    totals = {"documents": len(rows), "tokens": int(lengths.sum()), "bytes": int(rows["n_bytes"].to_numpy().sum())}
+    own = {"tokenizer": facts.tokenizer, "vocab_size": facts.vocab_size, "bos": facts.bos, "eos": facts.eos}
+    schema = token_schema(facts.dtype).with_metadata({TOKENS: json.dumps(own | totals, sort_keys=True)})
+    ends = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        begin = 0
+        while begin < len(rows):
+            end = max(begin + 1, int(np.searchsorted(ends, ends[begin] + BATCH_TOKENS, side="right")) - 1)
+            block = rows.slice(begin, end - begin).take(pa.array(np.arange(end - begin))).combine_chunks()
+            columns = [block[name].combine_chunks() for name in schema.names]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+            begin = end
+    return totals
 
 
 def _batches(rows: TokenRows, order: Sequence[int]) -> list[list[int]]:
@@ -150,6 +175,12 @@ def domains(workspace: Workspace) -> list[str]:
         table.name.removeprefix(TOKENS_FOLDER) for table in workspace.tables() if table.name.startswith(TOKENS_FOLDER)
     ]
     return sorted(unquote(name) for name in names)
+
+
+def demand_fresh(workspace: Workspace, needed_by: str) -> None:
+    """WorkspaceError where token shards were made from other documents, texts or decisions than there are now."""
+    for domain in domains(workspace):
+        refuse_stale(workspace, table_name(domain), needed_by)
 
 
 @dataclass(frozen=True)

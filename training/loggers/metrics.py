@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...corpus.store.errors import WorkspaceError
 from ...corpus.store.shards import replacing
 from .boards import Told
 
@@ -95,10 +96,24 @@ def read_metrics(path: str, until: int | None = None) -> list[dict[str, Any]]:
         return []
     found = []
     with open(path, encoding="utf-8") as file:
-        for text in file:
+        for number, text in enumerate(file, 1):
             if not text.endswith("\n"):
                 break
-            line = json.loads(text)
+            try:
+                line = json.loads(text)
+            except ValueError as error:
+                raise WorkspaceError(f"{path} line {number} is damaged ({error}); restore it, or remove it") from error
             if until is None or line["step"] <= until:
                 found.append(line)
     return found
+
+
+def last_report(path: str, step: int) -> dict[str, Any]:
+    """What was said of the last step of a run. WorkspaceError where that is lost."""
+    lines = read_metrics(path)
+    if not lines or lines[-1]["step"] != step:
+        raise WorkspaceError(
+            f"{path} says nothing of step {step}, at which the run ended; restore it, or remove the newest checkpoint, "
+            f"so that the steps behind the one before are trained and told again"
+        )
+    return lines[-1]

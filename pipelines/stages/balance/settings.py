@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, model_validator
 from ....corpus.settings import File
 
 
-class BalanceSettings(BaseModel, frozen=True, extra="forbid"):
+class BalanceSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What to balance by, and how far: one of by and concepts, one of cap and tail."""
 
     by: str | None = Field(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ....filters.decontamination import Index
 
 
-class DecontaminateSettings(BaseModel, frozen=True, extra="forbid"):
+class DecontaminateSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of the stage."""
 
     sets: dict[str, File] = Field(
@@ -37,7 +37,7 @@ class DecontaminateSettings(BaseModel, frozen=True, extra="forbid"):
         return index_of(tuple(sorted(self.sets.items())), self.n, self.shortest, self.tolerance, repair)
 
 
-class ExposureSettings(BaseModel, frozen=True, extra="forbid"):
+class ExposureSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Which examples, and which model."""
 
     sets: dict[str, File] = Field(min_length=1, description="task -> JSONL file of evaluation examples")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "text", "url", "date", "title", "language", "license", "domain")
 
 
-class ExtractSettings(BaseModel, frozen=True, extra="forbid"):
+class ExtractSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What to read and how."""
 
     inputs: tuple[Input, ...] = Field(

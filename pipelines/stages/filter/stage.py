@@ -27,6 +27,7 @@ from ....filters.signals import by_language
 from ....filters.signals.families import EXTRA, Family, families, measure_batch
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
+from ...engine.held.rows import KeepById, documents
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from ..tag.columns import FAMILY, learnt
@@ -39,6 +40,7 @@ STAGE = "filter"
 DECISIONS_TABLE, FAILING, EDITS_TABLE = "decisions/filter", "failing_rules", "edits/filter"
 URLS, SEGMENTED = "url", "gopher@fineweb2"  # families that need lists, or may need a segmenter
 LISTED = Rule(rule="listed_url", value="url.listed", threshold=0, keep="value <= threshold")  # unless the rules use it
+READ = 2048  # documents that are measured at once
 MADE_HERE = ("kept", "removed", EXTRA)  # families that line rules make or documents came with, not measured ahead
 FAILING_SCHEMA = pa.schema([DECIDED.field("id"), DECIDED.field("failing")])
 
@@ -108,6 +110,8 @@ def measure_stage(names: tuple[str, ...], known: dict[str, Family]) -> Stage[Mea
         redecides=True,
         recorded=lambda settings: {},
         recorded_of=lambda settings, table: known[table.removeprefix("signals/")].recorded,
+        by_document=True,
+        keep=KeepById(documents, READ),
     )
 
 
@@ -141,7 +145,7 @@ def measure_shard(plan: Plan[MeasureSettings], work: Work) -> Iterator[Report]:
         out = {f.name: stack.enter_context(plan.writer(f"signals/{f.name}", work.name, f.schema)) for f in absent}
         columns = sorted({"id", *(name for f in absent for name in (f.column or "text", *f.beside))} - {EXTRA})
         own = ShardExtra(plan.workspace, work.name) if any(EXTRA in f.beside for f in absent) else None
-        for batch in work.documents.read(columns, 2048):
+        for batch in work.documents.read(columns, READ):
             if own is not None:
                 batch = batch.append_column(EXTRA, own.of(batch["id"]))
             for name, column in measure_batch(batch, absent).items():
@@ -174,6 +178,7 @@ def decide_stage(settings: DecideSettings) -> Stage[DecideSettings]:
         items=_decide_items,
         before=chain_before(STAGE),
         redecides=True,
+        by_document=True,
     )
 
 

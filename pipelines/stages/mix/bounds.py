@@ -15,8 +15,8 @@ from ....mixing.proxies import ONLINE as POLICIES
 from ....mixing.search.simplex import Limits
 from ....mixing.search.units import Units
 from ....mixing.target_files import read_items
+from ....training.data.shards import demand_fresh, open_tokens, table_name
 from ....training.data.shards import domains as token_domains
-from ....training.data.shards import open_tokens, table_name
 from ....training.transformer import block_parameters
 from ...engine.stage import Plan
 from .settings import REUSED
@@ -80,6 +80,7 @@ def domain_inputs(workspace: Workspace, stage: str) -> dict[str, str]:
         workspace.table("tokens").finished(stage)
     if len(names) < 2:
         raise RequestError(f"a mixture needs two domains at least, {workspace.url} has {', '.join(names)}")
+    demand_fresh(workspace, stage)
     return {table_name(name): workspace.table(table_name(name)).finished(stage).fingerprint for name in names}
 
 

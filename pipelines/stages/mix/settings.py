@@ -244,7 +244,7 @@ class MixSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return list(dict.fromkeys([*ALWAYS[:1], *(n for n in self.validate_mixtures if n not in ALWAYS), ALWAYS[1]]))
 
 
-class LadderSettings(BaseModel, frozen=True, extra="forbid"):
+class LadderSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Which sizes, and what each is trained on. `sizes`: name -> what differs from `proxy`, smallest first."""
 
     mixtures: int = Field(default=8, ge=3, description="mixtures trained at every size")

@@ -19,6 +19,7 @@ from ....filters.rule_sets import DECIDED, Compiled, compiled
 from ....filters.signals.families import Family, families, known_families, measure_batch
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
+from ...engine.held.rows import KeepById, documents
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from ..filter.stage import Measured, aligned
@@ -70,6 +71,8 @@ MEASURE: Stage[RefilterCall] = Stage(
     items=lambda plan: _items(plan, ()),
     redecides=True,
     recorded=lambda settings: {"families": _measured(settings)},
+    by_document=True,
+    keep=KeepById(documents),
 )
 
 

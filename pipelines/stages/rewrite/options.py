@@ -9,7 +9,7 @@ from ....corpus.store.errors import RequestError
 from ....proxy_models.engines.options import EngineOptions, with_engine
 
 
-class RewriteOptions(EngineOptions, frozen=True, extra="forbid"):
+class RewriteOptions(EngineOptions, frozen=True, extra="forbid", allow_inf_nan=False):
     """Which engine, what becomes of the new documents, and what is done instead of rewriting."""
 
     adopt: bool = Field(

@@ -9,7 +9,7 @@ from ....corpus.settings import File
 CHUNK_TOKENS = 300  # longer inputs lose information
 
 
-class RewriteSettings(BaseModel, frozen=True, extra="forbid"):
+class RewriteSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """In which styles, by which model, of which documents."""
 
     engine: dict[str, Any] = Field(

@@ -11,6 +11,7 @@ Refuses an unknown target, a method without what it needs, and a sample in which
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from ....proxy_models.scoring.scorers import Scorer, ScoreSettings, fit, needs_s
 from ....proxy_models.scoring.token_losses import threads
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, done_or, gather, infer_shards, map_blocks
+from ...engine.held.rows import KeepById
 from ...engine.progress import Note
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
@@ -196,7 +198,16 @@ def score_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
         inputs=score_inputs,
         graph=lambda pipeline, plan: commit(infer_shards(pipeline, plan, ShardScoring(plan.bare)), plan),
         items=lambda plan: (Work.of(source) for source in _sources(plan.workspace).values()),
+        by_document=True,
+        keep=KeepById(_counted),
     )
+
+
+def _counted(rows: pa.Table, entered: int) -> dict[str, int]:
+    counts = {"documents": len(rows), "unscored": rows["score"].null_count, "tokens": 0}
+    if "n_tokens" in rows.schema.names:
+        counts["tokens"] = pc.sum(rows["n_tokens"]).as_py() or 0
+    return counts
 
 
 def score_inputs(workspace: Workspace, settings: ScoreSettings) -> dict[str, str]:
@@ -231,15 +242,12 @@ def score_shard(plan: Plan[ScoreSettings], work: Work, scorer: Scorer) -> Iterat
     """Write the scores of one shard of documents."""
     table = f"scores/{plan.settings.table}"
     with plan.writer(table, work.name, scorer.schema) as out:
-        counts = {"documents": 0, "unscored": 0, "tokens": 0}
+        counts: Counter[str] = Counter()
         for documents in work.documents.read(["id", "text"]):
             for rows in scorer.score(documents["id"].to_pylist(), documents["text"].to_pylist()):
                 out.write_batch(rows)
-                counts["documents"] += rows.num_rows
-                counts["unscored"] += rows["score"].null_count
-                if "n_tokens" in rows.schema.names:
-                    counts["tokens"] += pc.sum(rows["n_tokens"]).as_py() or 0
-        out.counts.update(counts)
+                counts.update(_counted(pa.Table.from_batches([rows]), rows.num_rows))
+        out.counts |= {"documents": 0, "unscored": 0, "tokens": 0} | counts
     yield table, out.shard
 
 

@@ -18,6 +18,7 @@ from ....proxy_models.scoring.embeddings import Embedder, vector_array
 from ....proxy_models.scoring.token_losses import threads
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
+from ...engine.held.rows import KeepById
 from ...engine.stage import Plan, Stage
 from ..columns import VECTORS
 from ..train.model_places import model_inputs, read_file, tokenizer_of
@@ -60,6 +61,10 @@ def embed_shard(plan: Plan[EmbedSettings], work: Work) -> Iterator[Report]:
     yield TABLE, out.shard
 
 
+def _counted(rows: pa.Table, entered: int) -> dict[str, int]:
+    return {"documents": entered, "absent": entered - len(rows)}
+
+
 EMBED: Stage[EmbedSettings] = Stage(
     name="embeddings",
     command=STAGE,
@@ -69,4 +74,6 @@ EMBED: Stage[EmbedSettings] = Stage(
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, embed_shard), plan),
     items=items,
     recorded=lambda settings: {},  # what matters is in the files, whose checksums are inputs
+    by_document=True,
+    keep=KeepById(_counted),
 )

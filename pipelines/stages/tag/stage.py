@@ -27,6 +27,7 @@ from ....proxy_models.rewriting.tagging_urls import url_tags
 from ....proxy_models.rewriting.taxonomy import excerpt
 from ...engine.chain import chain_before
 from ...engine.graph import Report, Work, commit, map_shards
+from ...engine.held.rows import KeepById
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
 from ..columns import read_vectors, vectors_for
@@ -164,6 +165,7 @@ def tag_stage(settings: ApplySettings) -> Stage[ApplySettings]:
         before=chain_before(TAG),
         redecides=True,
         recorded=tag_recorded,
+        by_document=True,
     )
 
 
@@ -227,6 +229,10 @@ def tag_shard(plan: Plan[ApplySettings], work: Work) -> Iterator[Report]:
     yield "tags", out.shard
 
 
+def _rows(rows: pa.Table, entered: int) -> dict[str, int]:
+    return {"rows": len(rows)}
+
+
 TAGS: Stage[ApplySettings] = Stage(
     name="tags",
     command=TAG,
@@ -237,6 +243,8 @@ TAGS: Stage[ApplySettings] = Stage(
     items=tag_items,
     redecides=True,
     recorded=lambda settings: tag_recorded(settings, tags=True),
+    by_document=True,
+    keep=KeepById(_rows),
 )
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from ....corpus.settings import Folder
 
 
-class TokenizeSettings(BaseModel, frozen=True, extra="forbid"):
+class TokenizeSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How to make the tokenizer and the shards."""
 
     tokenizer: Folder | None = Field(

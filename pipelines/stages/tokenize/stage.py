@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import apache_beam as beam
 from .held_out import FILE as GROUPS_FILE
 from .held_out import GROUPS, GROUPS_STAGE, drawn
+from .kept_rows import keep_tokens
 from .settings import TokenizeSettings as TokenizeSettings
 
 TRIED = 200_000  # bytes of each domain that a given tokenizer is tried on
@@ -226,6 +227,9 @@ TOKENS_STAGE: Stage[TokenizeSettings] = Stage(
     items=tokens_items,
     details=tokens_details,
     recorded=tokens_recorded,
+    by_document=True,
+    beside_rows=(GROUPS,),
+    keep=keep_tokens,
 )
 
 

@@ -14,7 +14,7 @@ from ....corpus.store.errors import RequestError
 from ....corpus.store.workspace import Workspace
 from ....training import checkpoint
 from ....training.branches import Ensemble
-from ....training.data.shards import TokenFacts, domains, open_tokens
+from ....training.data.shards import TokenFacts, demand_fresh, domains, open_tokens
 from ....training.devices import pick_device
 from ....training.evaluation import bits_per_byte
 from ....training.run_folder import CHECKPOINTS, RUNS
@@ -40,6 +40,7 @@ def measure(
     names = domains(workspace)
     if not names:
         raise RequestError(f"{workspace.url} has no token shards; run: gristmill tokenize --workspace {workspace.url}")
+    demand_fresh(workspace, "checkpoints measure")
     facts = open_tokens(workspace, names[0]).facts
     if ensemble:
         chosen = [[checkpoint.newest(folder) for folder in folders]]
@@ -82,6 +83,12 @@ def opened(path: str, facts: TokenFacts) -> tuple[Transformer, int]:
     tokenizer = state.get("fingerprints", {}).get("tokenizer", facts.tokenizer)
     if tokenizer != facts.tokenizer:
         raise RequestError(f"{path} reads another tokenizer than the tokens of the workspace")
+    ends = state.get("ends", facts.ends)
+    if ends != facts.ends:
+        raise RequestError(
+            f"{path} was trained on documents that start and end with the tokens {ends}, and those of the workspace "
+            f"start and end with {facts.ends}; tokenize with the --bos and --eos of then"
+        )
     return model.to(pick_device()), state["step"]
 
 

@@ -42,6 +42,9 @@ def lines(card: dict[str, Any]) -> str:
     measured = ", ".join(f"{domain} {value:.4f}" for domain, value in card["bits_per_byte"].items())
     said.append(f"train: {card['steps']} steps, {card['tokens']:,} tokens, loss {card['loss']:.4f}\n")
     said.append(f"train: held-out bits per byte: {measured or 'not measured'}\n")
+    bare = [domain for domain in card["realised"] if domain not in card["bits_per_byte"]]
+    if bare and measured:
+        said.append(f"train: nothing is held out of {', '.join(bare)}, so what was learnt of it is not measured\n")
     if card.get("online"):
         first, last = (phase["shares"] for phase in (card["online"][0], card["online"][-1]))
         moved = ", ".join(f"{domain} {share:.3f} to {last[domain]:.3f}" for domain, share in first.items())

@@ -8,7 +8,7 @@ from ....mixing.settings import OnlineSettings
 from ....training.loop_settings import LoopSettings
 
 
-class Subset(BaseModel, frozen=True, extra="forbid"):
+class Subset(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Which parts of domains a run reads, again and again, instead of all of each once.
 
     shares    domain -> share of its tokens
@@ -45,7 +45,7 @@ class Subset(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class Replay(BaseModel, frozen=True, extra="forbid"):
+class Replay(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Tokens of the mixture that the model was trained on before, a share of every phase."""
 
     recipe: str = Field(
@@ -54,7 +54,7 @@ class Replay(BaseModel, frozen=True, extra="forbid"):
     share: float = Field(default=0.05, gt=0, lt=1, description="share of every phase that is replayed")
 
 
-class Conditioning(BaseModel, frozen=True, extra="forbid"):
+class Conditioning(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A metadata prefix before every document, without loss, and none in the last part of the run."""
 
     metadata: Literal["host", "url", "source", "domain"] = Field(
@@ -63,7 +63,7 @@ class Conditioning(BaseModel, frozen=True, extra="forbid"):
     cooldown: float = Field(default=0.1, ge=0, lt=1, description="last fraction of the run, without the prefix")
 
 
-class Upsample(BaseModel, frozen=True, extra="forbid"):
+class Upsample(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Shares of domains in the last part of the run; the others keep their proportions in what is left."""
 
     shares: dict[str, float] = Field(
@@ -79,7 +79,7 @@ class Upsample(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class Changes(BaseModel, frozen=True, extra="forbid"):
+class Changes(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What a run changes of its recipe, and how it packs."""
 
     packing: Literal["concat", "bestfit", "decompose"] = Field(
@@ -106,7 +106,7 @@ class Changes(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class Shape(BaseModel, frozen=True, extra="forbid"):
+class Shape(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What a model size leaves open."""
 
     tied: bool | None = Field(default=None, description="embedding and head are one matrix; default: the size's")
@@ -120,7 +120,7 @@ class Shape(BaseModel, frozen=True, extra="forbid"):
     rope_base: float | None = Field(default=None, gt=0, description="base of the rotary angles; default: the size's")
 
 
-class TrainSettings(Changes, frozen=True, extra="forbid"):
+class TrainSettings(Changes, frozen=True, extra="forbid", allow_inf_nan=False):
     """What the recipe does not say: the model, the batch and the loop; and what the run changes of it."""
 
     recipe: str | None = Field(

@@ -14,22 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from ....corpus.store.errors import RequestError
+from ....corpus.store.errors import RequestError, unknown_name
 from ....corpus.store.shards import checksum, fingerprint
 from ....corpus.store.workspace import Workspace
 from ....mixing.online import policy_of
-from ....mixing.recipe import Recipe, load_recipe
+from ....mixing.recipe import Recipe, load_recipe, other_tokens
 from ....training import checkpoint
 from ....training.data.loader import Loader, Phase
 from ....training.data.online import Online, stretches
 from ....training.data.round_trip import check_round_trip
-from ....training.data.shards import TokenDomain, TokenFacts, domains, open_tokens
+from ....training.data.shards import TokenDomain, TokenFacts, demand_fresh, domains, open_tokens
 from ....training.data.tokenizer import load_tokenizer
 from ....training.evaluation import HeldOut, held_out_rows
 from ....training.loop import Probe, pretrain
 from ....training.run_folder import CHECKPOINTS, RUNS
 from ....training.targets import load_target, score
 from ....training.transformer import PLAIN, ReadingMode, Transformer, size
+from .measured import as_asked
 from .model_places import read_file
 from .phases import Changes, arranged, check_caps, plan_phases, with_quality
 from .settings import Shape as Shape
@@ -60,20 +61,27 @@ def train(
     if not pool:
         raise RequestError(f"{workspace.url} has no token shards; run: gristmill tokenize --workspace {workspace.url}")
     if not force:
+        demand_fresh(workspace, "train")
         check_recipe(recipe, pool, path, settings)
     if settings.subset is not None and settings.subset.best is not None:
         pool = with_quality(workspace, pool, settings.subset)
     available = {name: domain.tokens for name, domain in pool.items()}
     total = settings.tokens or recipe.total_tokens
     phases = plan_phases(recipe, total, available, settings)
+    steps = round(total / settings.batch_tokens)
+    if steps < 1:
+        raise RequestError(
+            f"a run of {total:,} tokens is less than half a step of {settings.batch_tokens:,}, and would read a whole "
+            f"one; use a smaller --batch-tokens"
+        )
     if settings.online is None:  # shares that move keep the caps as they go
-        check_caps(recipe, phases, total, available)
+        check_caps(recipe, phases, steps * settings.batch_tokens, available)
     loader, online = data_of(recipe, settings, pool, phases, total)
     longest = max(phase.seq_len for phase in phases)
     facts = next(iter(pool.values())).facts
     model, start = first_weights(settings, facts, longest)
-    weights = {name: domain.loss_weight for name, domain in recipe.domains.items() if domain.loss_weight != 1.0}
-    loop = settings.loop.model_copy(update={"loss_weights": weights | settings.loop.loss_weights})
+    weights = loss_weights(recipe, settings, loader.names)
+    loop = settings.loop.model_copy(update={"loss_weights": weights})
     prints = {
         "tokenizer": facts.tokenizer,
         "model": fingerprint(vars(model.config)),
@@ -83,7 +91,14 @@ def train(
     reading = ReadingMode(loop.document_mask, phases[-1].metadata)
     measured = held_out(workspace, pool, settings.evaluation_tokens, longest, reading)
     scores = probe(workspace, settings.targets, settings.target_items, facts, longest)
-    return pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores, online)
+    if loop.evaluate_every and not measured and scores is None:
+        raise RequestError(
+            f"loop.evaluate_every asks for measures every {loop.evaluate_every} steps, and no text is held out and no "
+            f"target given: run gristmill tokenize with --heldout, or name targets"
+        )
+    card = pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores, online)
+    files = [checksum(target) for target in settings.targets]
+    return as_asked(folder, card, measured, scores, [*files, settings.target_items] if files else [])
 
 
 def data_of(
@@ -106,6 +121,19 @@ def data_of(
     shares = np.array([loader.phases[0].shares[name] for name in loader.names])
     policy = policy_of(asked, shares / shares.sum(), steps * batch)
     return loader, Online(loader, policy, {name: cap * pool[name].tokens for name, cap in epochs.items()})
+
+
+def loss_weights(recipe: Recipe, settings: TrainSettings, read: Sequence[str]) -> dict[str, float]:
+    """Factors of the loss, by domain: the recipe's, and over them those asked for. Refuses a name that is no domain of
+    the run, and factors of 0 for all that it reads."""
+    for name in settings.loop.loss_weights:
+        if name not in recipe.domains and name not in read:
+            raise unknown_name("domain", name, read, "loop.loss_weights")
+    weights = {name: domain.loss_weight for name, domain in recipe.domains.items() if domain.loss_weight != 1.0}
+    weights |= settings.loop.loss_weights
+    if not any(weights.get(name, 1.0) for name in read):
+        raise RequestError(f"the loss weights of {', '.join(read)} are all 0, so that the run would learn nothing")
+    return weights
 
 
 def first_weights(settings: TrainSettings, facts: TokenFacts, longest: int) -> tuple[Transformer, str]:
@@ -137,6 +165,10 @@ def probe(workspace: Workspace, targets: Sequence[str], items: int, facts: Token
     text = read_file(path).decode()
     tokenizer = load_tokenizer(text, path)
     loaded = [load_target(target, items) for target in targets]
+    names = [target.name for target in loaded]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RequestError(f"two target files are named {', '.join(twice)}, and scores are told by name; rename one")
     check_round_trip(text, tokenizer, {target.name: target.texts() for target in loaded}, path)
     return lambda model: {target.name: score(model, target, tokenizer, facts, length) for target in loaded}
 
@@ -156,16 +188,11 @@ def held_out(
 def check_recipe(recipe: Recipe, pool: dict[str, TokenDomain], where: str, changes: Changes) -> None:
     """Refuse tokens that are not those the recipe was made for."""
     tokenizer = next(iter(pool.values())).facts.tokenizer
-    stale = []
-    if recipe.tokenizer is not None and recipe.tokenizer.sha256 != tokenizer:
-        stale.append(f"tokenizer: {recipe.tokenizer.sha256[:12]}… in the recipe, {tokenizer[:12]}… in the workspace")
-    for name, expected in sorted(recipe.shards.items()):
-        if name in pool and pool[name].fingerprint != expected:
-            stale.append(f"tokens of {name}: {expected[:12]}… in the recipe, {pool[name].fingerprint[:12]}… here")
+    stale = other_tokens(recipe, tokenizer, {name: domain.fingerprint for name, domain in pool.items()})
     if stale:
         raise RequestError(
             f"{where} was made for other tokens ({'; '.join(stale)}); make it anew (gristmill mix), or train on "
-            f"on these tokens all the same with --force"
+            f"these tokens all the same with --force"
         )
     wanted = {phase.metadata for phase in arranged(recipe, changes)} - {"none"}
     if wanted and not any(np.any(domain.metadata_tokens) for domain in pool.values()):
