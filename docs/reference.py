@@ -16,6 +16,7 @@ from gristmill.filters.rule_sets import bundled, load_rules
 from gristmill.filters.signals.definitions import DEFINITIONS
 from gristmill.filters.signals.families import FAMILIES
 from gristmill.pipelines.cli import command_names, load_command
+from gristmill.pipelines.clusters.settings import KINDS
 from gristmill.pipelines.engine.listing import listed
 from gristmill.pipelines.engine.record import StageRecord
 from gristmill.pipelines.engine.registry import records
@@ -66,6 +67,14 @@ def settings() -> str:
         if model is None:
             continue
         parts.append(f"## {name}\n\n{record.title}\n")
+        parts.append(table(("field", "type", "default", "what it says"), fields(model)))
+    parts.append(
+        "## Cluster files\n\nA file for `--cluster`, or the section `cluster` of a settings file: a `kind`, and the "
+        "fields of that kind.\n"
+    )
+    for model in dict.fromkeys(KINDS.values()):
+        kinds = ", ".join(f"`{kind}`" for kind, own in KINDS.items() if own is model)
+        parts.append(f"### {kinds}\n\n{inspect.cleandoc(model.__doc__ or '')}\n")
         parts.append(table(("field", "type", "default", "what it says"), fields(model)))
     return "\n".join(parts)
 

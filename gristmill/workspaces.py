@@ -7,7 +7,7 @@ The methods of stages are made from their records, those of plug-ins too: `ws.fi
 import difflib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gristmill.calls import Result, call, methods
@@ -25,14 +25,26 @@ class Workspace:
 
     workers  local worker processes of its calls
     beam     Beam's own options, as after `--` on the command line
+    cluster  a cluster file, or what stands in one: the engine that runs its graphs
     quiet    no progress; default: shown on a terminal and in a notebook
     """
 
-    def __init__(self, url: Any, workers: int = 1, beam: Iterable[str] = (), quiet: bool | None = None) -> None:
+    def __init__(
+        self,
+        url: Any,
+        workers: int = 1,
+        beam: Iterable[str] = (),
+        quiet: bool | None = None,
+        cluster: str | Mapping[str, Any] | None = None,
+    ) -> None:
         from gristmill.corpus.store.workspace import Workspace as Held
+        from gristmill.pipelines.clusters.settings import cluster_of, read_cluster
 
         self.held: Held = Held(str(url))
         self.workers, self.beam = workers, tuple(beam)
+        self.cluster = read_cluster(cluster) if isinstance(cluster, str) else cluster
+        if isinstance(self.cluster, Mapping):
+            self.cluster = cluster_of(dict(self.cluster), "cluster")
         self.quiet = not (sys.stderr.isatty() or "ipykernel" in sys.modules) if quiet is None else quiet
 
     @property
@@ -46,7 +58,9 @@ class Workspace:
         """How its calls run."""
         from gristmill.pipelines.engine.runner import RunnerOptions
 
-        return RunnerOptions(workers=workers or self.workers, beam=self.beam, refit=refit, keep=keep)
+        return RunnerOptions(
+            workers=workers or self.workers, beam=self.beam, refit=refit, keep=keep, cluster=self.cluster
+        )
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_") or name == "held":

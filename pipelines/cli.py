@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from ..corpus.extensions import add_plugins
-from ..corpus.store.errors import NO_ROOM, RequestError, WorkspaceError, of_an_extra
+from ..corpus.store.errors import NO_ROOM, RequestError, WorkspaceError, of_a_store, of_an_extra
 from .engine.record import StageRecord
 from .engine.registry import records
 
@@ -36,6 +36,9 @@ COMMANDS = {
     ),
     "checkpoints": ("checkpoints", "Measure checkpoints; average branches; export a model to transformers."),
     "recipe": ("recipe", "Check, compare and export recipes."),
+    "cluster": ("clusters.cluster", "Show and check the engine that a cluster file describes."),
+    "submit": ("clusters.submit", "Submit a run or a training run as a job of a batch system."),
+    "estimate": ("clusters.estimate", "Say what a run will cost, from a sample of its inputs."),
     "sql": ("sql", "Query a workspace with SQL."),
     "explore": ("look.explore", "Look at a workspace in a browser: documents, signals and decisions."),
     "compare": ("look.compare", "Tell two workspaces apart: funnels, fates that changed, shares and losses."),
@@ -223,7 +226,11 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(1) from None
     except OSError as error:
         if error.filename is None and error.errno not in NO_ROOM:
-            raise  # a defect
+            refused = of_a_store(error)
+            if refused is None:
+                raise  # a defect
+            typer.echo(f"error: {refused}", err=True)
+            raise SystemExit(1) from None
         _let_go_of_output()
         said = os.strerror(error.errno) if error.errno in NO_ROOM else error.strerror
         typer.echo(f"error: {error.filename or 'a file cannot be written'}: {said}", err=True)

@@ -4,6 +4,7 @@ Reads commits and the names of unfinished work, never a table.
 """
 
 from typing import Any
+from urllib.parse import unquote
 
 from ..corpus.store.commits import UNFINISHED, Commit, told_apart
 from ..corpus.store.freshness import reasons
@@ -11,6 +12,7 @@ from ..corpus.store.lease import holder_of
 from ..corpus.store.shards import filesystem
 from ..corpus.store.workspace import Workspace
 from .engine.graph import folder_of
+from .engine.progress import Progress
 from .engine.registry import records
 
 
@@ -29,10 +31,12 @@ def status_of(workspace: Workspace) -> dict[str, Any]:
     for command in sorted({*named, *by_command}, key=lambda n: (order.get(n, order.get(n.split()[0], last)), n)):
         stages.append(_stage(workspace, command, by_command.get(command, []), bool(damaged)))
     holder = holder_of(workspace.url)
+    unfinished = _unfinished(workspace)
     return {
         "workspace": workspace.url,
         "writer": None if holder is None or holder.holder is None else holder.holder.model_dump(mode="json"),
-        "unfinished": _unfinished(workspace),
+        "unfinished": unfinished,
+        "progress": [_progress(workspace, unquote(name)) for name in unfinished],
         "damaged": damaged,
         "stages": stages,
     }
@@ -63,6 +67,10 @@ def _fitted_on(workspace: Workspace, commit: Commit) -> str:
     return f"an earlier {', '.join(changed)}" if changed else "the corpus as it is"
 
 
+def _progress(workspace: Workspace, stage: str) -> str:
+    return f"{Progress(stage, workspace, stage, None, quiet=True).line()} finished, not committed yet"
+
+
 def _begun(workspace: Workspace, stage: str) -> bool:
     fs, path = filesystem(workspace.path(folder_of(stage)))
     return bool(fs.exists(path))
@@ -91,6 +99,7 @@ def lines(found: dict[str, Any]) -> list[str]:
             text += f"; run: {stage['mend']}"
         told.append(text)
     told += found["damaged"].values()
+    told += found["progress"]
     if found["writer"]:
         told.append(f"at work now: {found['writer']['command']} (process {found['writer']['pid']})")
     return told

@@ -41,3 +41,52 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str = "") ->
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none'}"
     return RequestError(f"{where + ': ' if where else ''}no {kind} {name!r}; {hint}")
+
+
+NO_KEYS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError",
+           "UnauthorizedSSOTokenError", "SSOTokenLoadError", "RefreshError", "DefaultCredentialsError")  # fmt: skip
+UNREACHED = ("EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError")
+OF_STORES = ("PermissionError", *NO_KEYS, *UNREACHED)
+
+
+def of_a_store(error: BaseException) -> WorkspaceError | None:
+    """The sentence for what an object store answered that lets nobody in, or nobody for now; None for anything else.
+
+    A file of a disk that may not be read bears its name; what a store refuses bears none.
+    """
+    name, code = type(error).__name__, getattr(error, "code", None)
+    nameless = isinstance(error, OSError) and error.filename is None
+    if (
+        (nameless and isinstance(error, PermissionError))
+        or name in NO_KEYS
+        or (name == "HttpError" and code in (401, 403))
+    ):
+        return refused_by_store(str(error))
+    if (nameless and getattr(error, "errno", None) == errno.EBUSY) or (name == "HttpError" and code in (429, 503)):
+        return busy_store(str(error))
+    if name in UNREACHED:
+        return WorkspaceError(
+            f"the store cannot be reached ({_short(error)}); what was finished stays, and the same command goes on"
+        )
+    return None
+
+
+def refused_by_store(said: str) -> WorkspaceError:
+    """The sentence for credentials that a store does not take, or not any more."""
+    return WorkspaceError(
+        f"the store refuses these credentials ({_short(said)}); renew them, here and on the workers; what was finished "
+        "stays, and the same command goes on"
+    )
+
+
+def busy_store(said: str) -> WorkspaceError:
+    """The sentence for a store that asks for fewer requests."""
+    return WorkspaceError(
+        f"the store is too busy ({_short(said)}); with fewer workers it has less to do; what was finished stays, and "
+        "the same command goes on"
+    )
+
+
+def _short(said: object) -> str:
+    told = str(said).split(" [while running '")[0]  # what a graph adds
+    return " ".join(told.split())[:200] or "it did not say why"

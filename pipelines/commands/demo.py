@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption, WorkersOption, runner_options
+from .options import ClusterOption, JsonOption, WorkersOption, runner_options
 
 
 def demo(
@@ -17,6 +17,7 @@ def demo(
         float | None, typer.Option(help="text to collect from the Python environment, about; default: by --minutes")
     ] = None,
     workers: WorkersOption = 2,
+    cluster: ClusterOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run the whole road on a corpus made from the Python environment that is running.
@@ -28,6 +29,6 @@ def demo(
     """
     from ..demo import demo as run_demo
 
-    result = run_demo(workspace, minutes, runner_options(context, workers), megabytes, quiet=json)
+    result = run_demo(workspace, minutes, runner_options(context, workers, cluster=cluster), megabytes, quiet=json)
     if json:
         typer.echo(json_format.dumps(result, default=str))

@@ -39,6 +39,10 @@ WorkersOption = Annotated[
     int, typer.Option("--workers", min=1, help="local worker processes; ignored with -- --runner=…")
 ]
 
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", help="YAML file of the engine that runs it; gristmill cluster show FILE")
+]
+
 
 def open_workspace(url: str) -> Workspace:
     """The workspace at a folder or URL; loads what reads tables only now."""
@@ -48,13 +52,20 @@ def open_workspace(url: str) -> Workspace:
 
 
 def runner_options(
-    context: typer.Context, workers: int = 1, refit: bool = False, mend: bool = False, keep: int = 1
+    context: typer.Context,
+    workers: int = 1,
+    refit: bool = False,
+    mend: bool = False,
+    keep: int = 1,
+    cluster: str | None = None,
 ) -> RunnerOptions:
-    """Workers from the option, Beam's own options from after `--` on the command line."""
+    """Workers from the option, the engine from a cluster file or by Beam's own options from after `--`."""
+    from ..clusters.settings import read_cluster
     from ..engine.runner import RunnerOptions
 
     beam = tuple((context.obj or {}).get("beam", ()))
-    return RunnerOptions(workers=workers, beam=beam, refit=refit, mend=mend, keep=keep)
+    engine = read_cluster(cluster) if cluster is not None else None
+    return RunnerOptions(workers=workers, beam=beam, refit=refit, mend=mend, keep=keep, cluster=engine)
 
 
 def settings_of(model: type[M], /, **values: Any) -> M:

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from ...corpus.store.errors import RequestError
-from .options import JsonOption, RefitOption, WorkersOption, WorkspaceOption, open_workspace, runner_options, show
+from .options import (
+    ClusterOption,
+    JsonOption,
+    RefitOption,
+    WorkersOption,
+    WorkspaceOption,
+    open_workspace,
+    runner_options,
+    show,
+)
 
 RebuildOption = Annotated[
     bool, typer.Option(help="run every stage that made something from documents again, as it was run")
@@ -18,9 +27,7 @@ RebuildOption = Annotated[
 def opt_out(
     context: typer.Context,
     workspace: WorkspaceOption,
-    entries: Annotated[
-        list[str] | None, typer.Argument(help="files with a list, or ids, URLs and hosts themselves")
-    ] = None,
+    entries: Annotated[list[str] | None, typer.Argument(help="files with a list, or ids, URLs and hosts")] = None,
     robots: Annotated[
         list[str] | None,
         typer.Option(help="folder of WARC files, or table of records, whose robots.txt and other signals are applied"),
@@ -49,6 +56,7 @@ def opt_out(
     refit: RefitOption = False,
     json: JsonOption = False,
     workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
 ) -> None:
     """Remove the documents of those who asked to be left out, now and in every later extraction.
 
@@ -85,7 +93,7 @@ def opt_out(
     if dry_run:
         _would_fall(covered(place, asked, why), about, json)
         return
-    options = runner_options(context, workers)
+    options = runner_options(context, workers, cluster=cluster)
     summary = remove_on_request(place, asked, kind, options, why, json, rebuild, refit, sign) | {"about": about}
     show(summary, json)
     if not json:
@@ -141,6 +149,7 @@ def remove(
     rebuild: RebuildOption = True,
     json: JsonOption = False,
     workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
 ) -> None:
     """Remove inputs from a workspace: just what came from them, in every table.
 
@@ -153,7 +162,7 @@ def remove(
     from ..stages.removal import remove as undo
 
     place = open_workspace(workspace)
-    options = runner_options(context, workers)
+    options = runner_options(context, workers, cluster=cluster)
     summary = undo(place, inputs, options, quiet=json, again=rebuild, dry_run=dry_run)
     if json or not dry_run:
         show(summary, json)

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from ..engine.invocation import Checking, Invocation
 from ..engine.record import StageRecord
 from .options import (
+    ClusterOption,
     ForceOption,
     JsonOption,
     KeepOption,
@@ -198,6 +199,7 @@ COMMON = {
     "settings": SettingsOption,
     "plugin": PluginOption,
     "workers": WorkersOption,
+    "cluster": ClusterOption,
     "json": JsonOption,
     "force": ForceOption,
     "refit": RefitOption,
@@ -226,7 +228,7 @@ def stage_command(record: StageRecord) -> Callable[..., None]:
     parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
     parameters += [option.parameter() for option in both if option.argument]
     for name, kind in COMMON.items():
-        if name not in ("workers", "refit", "keep_generations") or record.parallel:
+        if name not in ("workers", "cluster", "refit", "keep_generations") or record.parallel:
             empty = inspect.Parameter.empty if name == "workspace" and not grouped else DEFAULTS[name]
             parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=empty, annotation=kind))
     parameters += [option.parameter() for option in both if not option.argument]
@@ -242,6 +244,7 @@ DEFAULTS: dict[str, Any] = {
     "settings": None,
     "plugin": None,
     "workers": 1,
+    "cluster": None,
     "json": False,
     "force": False,
     "refit": False,
@@ -273,7 +276,7 @@ def run_command(
 
     place = Workspace(given["workspace"])
     workers, refit, keep = given.get("workers") or 1, given.get("refit") or False, given.get("keep_generations") or 1
-    runner = runner_options(context, workers, refit, given["force"], keep)
+    runner = runner_options(context, workers, refit, given["force"], keep, given.get("cluster"))
     asked = Invocation(record, place, settings, options, runner, given["force"], given["json"], values)
     for summary in asked.summaries():
         show(summary, given["json"])

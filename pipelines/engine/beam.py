@@ -5,6 +5,7 @@ interactive runner, and refuses Dask. What it loads for the first does not load 
 and run as they are elsewhere: `outside_of_ipython`.
 """
 
+import argparse
 import logging
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,42 @@ try:
 finally:
     logging.getLogger().removeFilter(_worth_printing)
 
-__all__ = ["PipelineOptions", "PipelineRunner", "beam", "outside_of_ipython", "pickler"]
+__all__ = [
+    "PipelineOptions",
+    "PipelineRunner",
+    "beam",
+    "known_runners",
+    "option_parser",
+    "outside_of_ipython",
+    "pickler",
+]
+
+
+def known_runners() -> list[str]:
+    """The runners that Beam knows by name."""
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    return list(StandardOptions.KNOWN_RUNNER_NAMES)
+
+
+def option_parser(dask: bool) -> argparse.ArgumentParser:
+    """All options that Beam knows in this process; those of Dask where asked for."""
+    from apache_beam.options import pipeline_options
+
+    if dask:
+        from apache_beam.runners.dask import dask_runner  # noqa: F401 - registers its options
+
+    parser = pipeline_options._BeamArgumentParser(allow_abbrev=False, add_help=False)
+    for kind in _kinds(PipelineOptions):
+        kind._add_argparse_args(parser)
+    return parser
+
+
+def _kinds(kind: type[PipelineOptions]) -> Iterator[type[PipelineOptions]]:
+    for below in kind.__subclasses__():
+        if "_add_argparse_args" in vars(below):
+            yield below
+        yield from _kinds(below)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The four verbs that build every graph: map shards, group by key, gather, commit. Stages touch Beam by them alone.
 
 What travels between steps is small: a work item, a block of columns, a report. The list of all work never travels as
-one element: beyond `BLOCK` items it lies in files of the workspace, and an element is the number of a block. A worker
+one element: beyond `BLOCK` items it lies in files of the workspace, and an element is a place in one. A worker
 that finds the record of an item among the unfinished work of its stage reports it and does nothing.
 """
 
@@ -24,6 +24,7 @@ from .beam import beam
 from .step import Step
 
 BLOCK = 256  # work items that travel in one element or lie in one file
+ELEMENTS = 256  # of work at least, where there is so much: a runner may give one element to one worker, and no less
 SPILLED = 16 * BLOCK  # work items that are held in memory
 
 Report = tuple[str, Shard]  # table, shard: what a worker has put in place
@@ -205,27 +206,40 @@ def _work(pipeline: beam.Pipeline, plan: Any) -> Any:
     if len(work) <= BLOCK:
         return pipeline | "work" >> beam.Create(list(enumerate(work)), reshuffle=False)
     pending = work if isinstance(work, Pending) else Pending(work)
-    blocks = [(number, _write_block(plan, number, block)) for number, block in enumerate(pending.blocks())]
-    return spread(pipeline | "blocks" >> beam.Create(blocks, reshuffle=False), "read blocks", _read_block)
+    each = items_of_an_element(len(pending))
+    elements = [one for number, block in enumerate(pending.blocks()) for one in _write_block(plan, number, block, each)]
+    made = pipeline | "blocks" >> beam.Create(list(enumerate(elements)), reshuffle=False)
+    return spread(made, "read blocks", _read_block)
 
 
 def _alone(item: Any) -> Iterator[Any]:
     yield item
 
 
-def _write_block(plan: Any, number: int, work: Sequence[Work]) -> str:
+def items_of_an_element(items: int) -> int:
+    """Work items that one element stands for: at most a block, and few enough that no worker of many has none."""
+    return max(1, min(BLOCK, items // ELEMENTS))
+
+
+def _write_block(plan: Any, number: int, work: Sequence[Work], each: int) -> list[tuple[str, int]]:
+    """A file of work items; (file, where the items of an element begin in it) of each element."""
     url = plan.workspace.path(folder_of(plan.stage), f"work-{number:06d}.pickle")
+    begins = []
     with replacing(url) as scratch, open(scratch, "wb") as file:
-        pickle.dump(tuple(work), file)
-    return url
+        for at in range(0, len(work), each):
+            begins.append(file.tell())
+            pickle.dump(tuple(work[at : at + each]), file)
+    return [(url, begin) for begin in begins]
 
 
-def _read_block(url: str) -> Iterator[tuple[str, Work]]:
-    """A block's items, each under a key of its own."""
+def _read_block(element: tuple[str, int]) -> Iterator[tuple[str, Work]]:
+    """The items of an element, each under a key of its own."""
+    url, begin = element
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
+        file.seek(begin)
         for number, item in enumerate(pickle.load(cast(IO[bytes], file))):
-            yield f"{number} {url}", item
+            yield f"{number} {begin} {url}", item
 
 
 def _process(item: Work, plan: Any, process: Process) -> Iterator[Report]:

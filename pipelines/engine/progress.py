@@ -16,6 +16,7 @@ from ...corpus.store.shards import filesystem
 from ...corpus.store.workspace import Workspace
 from .graph import REPORTS, folder_of
 
+SESSIONS = f"{(__package__ or '').rpartition('.')[0]}.clusters.sessions"  # loaded only where there are some
 NOTE, EVERY = "_note", 2.0
 
 
@@ -94,9 +95,17 @@ class Progress:
         rows = sum(size[0] for size in self._sizes.values())
         written = sum(size[1] for size in self._sizes.values())
         parts = [f"{self.name}: {shards}{f'/{self.total}' if self.total else ''} shards", f"{rows:,} rows"]
-        if written >= 5e4 * elapsed:  # stages that write next to nothing are not measured in megabytes
+        if written >= 5e4 * elapsed and elapsed > 1:  # stages that write next to nothing are not measured in megabytes
             parts.append(f"{written / elapsed / 1e6:.1f} MB/s")
         if self.total and 0 < shards < self.total:
             left = elapsed / shards * (self.total - shards)
             parts.append(f"{int(left // 60)}:{int(left % 60):02d} left")
+        if workers := _workers():
+            parts.append(workers)
         return ", ".join(parts)
+
+
+def _workers() -> str:
+    """What is known of workers that this process started elsewhere."""
+    sessions = sys.modules.get(SESSIONS)
+    return sessions.at_work() if sessions is not None else ""

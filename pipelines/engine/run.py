@@ -6,8 +6,6 @@ relative to the current directory; `${NAME}` is the environment variable of that
 the first stage, to the last name in it; every mistake is one line with the file, the place and the nearest right name.
 """
 
-import os
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -21,15 +19,18 @@ from ...corpus.given_files import read_given
 from ...corpus.plain_yaml import RepeatedKey, load_yaml
 from ...corpus.planning.ledger import read_ledger
 from ...corpus.readers.inputs import resolve
+from ...corpus.settings import Input
 from ...corpus.store.errors import RequestError, unknown_name
 from ...corpus.store.workspace import Workspace
+from ..clusters.prices import Prices
+from ..clusters.settings import Cluster, cluster_of, read_cluster
+from ..clusters.values import expanded
 from .invocation import Checking, Invocation
 from .record import StageRecord
 from .registry import records
 from .runner import RunnerOptions
 
 ROUNDS = 3  # adopted rewritings enter the corpus, and the next round changes nothing more
-VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|\$)")
 
 
 class RunFile(BaseModel, frozen=True, extra="forbid"):
@@ -37,11 +38,25 @@ class RunFile(BaseModel, frozen=True, extra="forbid"):
 
     workspace: str = Field(description="folder or fsspec URL that holds the tables")
     workers: int = Field(default=1, ge=1, description="local worker processes")
+    cluster: dict[str, Any] | str | None = Field(
+        default=None, description="the engine that runs the graphs: a cluster file, or what stands in one"
+    )
+    prices: Prices = Field(default=Prices(), description="what gristmill estimate counts an hour at")
     plugins: tuple[str, ...] = Field(default=(), description="Python files that add parts of their own")
 
     def sections(self) -> dict[str, Any]:
         """name -> settings of every stage that the file names, in run order; a tuple where there are several."""
         return {name: value for name in records() if (value := getattr(self, name)) not in (None, ())}
+
+    def inputs(self) -> tuple[Input, ...]:
+        """What `extract` reads; nothing where the file has no such section."""
+        return tuple(getattr(getattr(self, "extract", None), "inputs", ()) or ())
+
+    def engine(self) -> Cluster | None:
+        """The cluster that the file names; None where it names none. RequestError where that is none."""
+        if self.cluster is None:
+            return None
+        return read_cluster(self.cluster) if isinstance(self.cluster, str) else cluster_of(self.cluster, "cluster")
 
 
 def run_model() -> type[RunFile]:
@@ -105,7 +120,7 @@ def run(
     sections = settings.sections()
     check(sections, workspace)
     workspace.create()
-    options = options or RunnerOptions(workers=settings.workers)
+    options = options or RunnerOptions(workers=settings.workers, cluster=settings.engine())
     steps = list(calls(sections, workspace, options, force, quiet))
     for round_number in range(ROUNDS):
         restart = False
@@ -199,9 +214,11 @@ def load_settings(path: str | Path) -> RunFile:
     if isinstance(plugins, list) and all(isinstance(plugin, str) for plugin in plugins):
         extensions.add_plugins(plugins)
     try:
-        return run_model().model_validate(values)
+        found = run_model().model_validate(values)
     except ValidationError as error:
         raise RequestError("\n".join(complaints(error, str(path)))) from error
+    found.engine()  # refuses it before anything runs
+    return found
 
 
 def parsed(text: str, path: str) -> dict[str, Any]:
@@ -215,27 +232,6 @@ def parsed(text: str, path: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise RequestError(f"{path}: a settings file is a mapping of {', '.join(run_model().model_fields)}")
     return {str(name): value for name, value in values.items()}
-
-
-def expanded(value: Any, place: tuple[str, ...], mistakes: list[str]) -> Any:
-    """Values with `${NAME}` replaced from the environment and `$$` by a dollar sign; what is not set is a mistake."""
-    if isinstance(value, dict):
-        return {name: expanded(one, (*place, str(name)), mistakes) for name, one in value.items()}
-    if isinstance(value, list):
-        return [expanded(one, (*place, str(number)), mistakes) for number, one in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def replace(found: re.Match[str]) -> str:
-        name = found.group(1)
-        if name is None:
-            return "$"
-        if name not in os.environ:
-            mistakes.append(f"{'.'.join(place)}: the environment variable {name!r} is not set")
-            return ""
-        return os.environ[name]
-
-    return VARIABLE.sub(replace, value)
 
 
 def complaints(error: ValidationError, path: str) -> Iterator[str]:

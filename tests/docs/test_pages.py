@@ -23,7 +23,10 @@ execute, claims, pictures, spelling = (
 OF_OTHERS = {"--constraint", "--dask_client_address", "--documents", "--experiment", "--help", "--host",
              "--checklist", "--ignore_existing", "--no-dashboard", "--out", "--nthreads", "--nworkers", "--port",
              "--processes", "--profile", "--project", "--region", "--rounds", "--taggers", "--temp_location",
-             "--tokenizer_name_or_path", "--version"}  # fmt: skip
+             "--tokenizer_name_or_path", "--version", "--flink_version", "--flink_job_server_jar", "--parallelism",
+             "--environment_type", "--environment_config", "--job_endpoint", "--spark_master_url", "--artifacts-dir",
+             "--spark_job_server_jar", "--sdk_container_image", "--machine_type", "--max_num_workers", "--experiments",
+             "--service_port", "--gpus-per-node"}  # fmt: skip
 WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if "reference" not in path.parts]
 
 

@@ -51,6 +51,16 @@ def test_a_refusal_in_a_graph_is_that_refusal_without_the_log_of_beam(log: list[
     assert log == []
 
 
+def test_what_a_job_server_says_of_a_refusal_is_held_too(log: list[str]):
+    def fail(_: int) -> int:
+        logging.error("Traceback ... RequestError: name another column [while running 'fit']")
+        raise RequestError("name another column")
+
+    with pytest.raises(RequestError, match=r"^name another column$"):
+        run_graph(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(fail), RunnerOptions())
+    assert log == []
+
+
 def test_an_interrupt_in_a_graph_is_an_interrupt(log: list[str]):
     with pytest.raises(KeyboardInterrupt):
         run_graph(failing(KeyboardInterrupt()), RunnerOptions())

@@ -17,13 +17,20 @@ ROOMS = ("corpus", "filters", "dedup", "training", "proxy_models", "mixing", "pi
 COMMAND = re.compile(r"(?<!import )gristmill ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
 OPTION = re.compile(r"(?<![\w-])(--[a-z][\w-]*)")
 # words that follow the program's name where it is a name: gristmill brings, gristmill wrote, ...
-PROSE = {"brings", "for", "is", "line", "pages", "ships", "that", "wrote"}
+PROSE = {"are", "brings", "for", "is", "line", "pages", "ships", "that", "wrote"}
 # options of other programs: Beam, torchrun, pip, and trainers that an exporter writes a script for
 OTHERS = {"--runner", "--flink_master", "--direct_num_workers", "--direct_running_mode", "--nproc-per-node",
           "--no-deps", "--model_args", "--tasks",
           "--data-args-path", "--per-split-data-args-path", "--seq-length", "--phase-transition-iterations",
           "--global-batch-size", "--train-iters", "--tokenizer-type", "--tokenizer-model",
-          "--long", "--x", "--no-x"}  # fmt: skip
+          "--long", "--x", "--no-x",
+          *"--dask_client_address --dask_scheduler_file --scheduler-file --dask_npartitions".split(),
+          *"--dask_partition_size --lifetime-stagger --local-directory --test-only".split(),
+          *"--job_endpoint --prism_location --flink_job_server_jar --spark_job_server_jar --spark_rest_url".split(),
+          *"--project --region --temp_location --flink_ --spark_ --nthreads --nworkers --lifetime".split(),
+          *"--parsable --nnodes --rdzv-backend --rdzv-endpoint".split(),
+          *"--rdzv-id --max-restarts --cpus-per-task --mem --open-mode --requeue --ntasks-per-node".split(),
+          *"--kill-on-bad-exit --ntasks --signal --kill-after".split()}  # fmt: skip
 
 
 def strings(path):

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
+from gristmill.pipelines.clusters.values import expanded
 from gristmill.pipelines.engine.registry import records
-from gristmill.pipelines.engine.run import expanded, left_out, load_settings, parsed, run
+from gristmill.pipelines.engine.run import left_out, load_settings, parsed, run
 
 
 @pytest.fixture

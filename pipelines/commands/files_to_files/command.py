@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ...engine.record import StageRecord
-from ..options import JsonOption, PluginOption, WorkersOption, runner_options, settings_of
+from ..options import ClusterOption, JsonOption, PluginOption, WorkersOption, runner_options, settings_of
 from ..stage_command import stage_options, values_of
 
 Inputs = Annotated[list[str], typer.Argument(help="files, folders, globs or URLs", metavar="IN...", show_default=False)]
@@ -31,13 +31,14 @@ TextColumn = Annotated[
 ]
 Dropped = Annotated[str | None, typer.Option("--dropped", help="folder to write what falls to, with the reason")]
 OWN = {"inputs": Inputs, "output": Output, "format": Format, "text_column": TextColumn, "dropped": Dropped}
-BESIDE = {"plugin": PluginOption, "workers": WorkersOption, "json": JsonOption}
+BESIDE = {"plugin": PluginOption, "workers": WorkersOption, "cluster": ClusterOption, "json": JsonOption}
 DEFAULTS: dict[str, Any] = {
     "format": "auto",
     "text_column": None,
     "dropped": None,
     "plugin": None,
     "workers": 1,
+    "cluster": None,
     "json": False,
 }
 EMPTY = inspect.Parameter.empty
@@ -91,7 +92,7 @@ def run_files(
 
     place = work_place(given["output"], stage, given["inputs"])
     workspace = Workspace(place)
-    runner, quiet = runner_options(context, given["workers"]), given["json"]
+    runner, quiet = runner_options(context, given["workers"], cluster=given["cluster"]), given["json"]
     inputs = (Input(paths=tuple(given["inputs"])),)
     format: Any = given["format"] if given["format"] != "auto" else _format(resolve(inputs))
     own = {"text_column": given["text_column"], "language_model": "none" if stage == "dedup" else "gristmill"}
