@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from gristmill.documents import Documents
+    from gristmill.pipelines.clusters.settings import Cluster
     from gristmill.pipelines.engine.runner import RunnerOptions
 
 
@@ -42,9 +43,9 @@ class Workspace:
 
         self.held: Held = Held(str(url))
         self.workers, self.beam = workers, tuple(beam)
-        self.cluster = read_cluster(cluster) if isinstance(cluster, str) else cluster
-        if isinstance(self.cluster, Mapping):
-            self.cluster = cluster_of(dict(self.cluster), "cluster")
+        self.cluster: Cluster | None = None
+        if cluster is not None:
+            self.cluster = read_cluster(cluster) if isinstance(cluster, str) else cluster_of(dict(cluster), "cluster")
         self.quiet = not (sys.stderr.isatty() or "ipykernel" in sys.modules) if quiet is None else quiet
 
     @property

@@ -153,8 +153,8 @@ def _values(view: View, whole: WholeDocument) -> str:
         else f"null as below_{n}"
         for n in range(len(parts))
     ]
-    whole = view.source.rows("select count(*) from sampled")[1][0][0]
-    below_id = f"{min(round(FEW / whole * 16**8), 16**8 - 1):08x}" if whole > FEW else "g"
+    count = int(view.source.rows("select count(*) from sampled")[1][0][0])
+    below_id = f"{min(round(FEW / count * 16**8), 16**8 - 1):08x}" if count > FEW else "g"
     few = f"(select * from sampled where id < '{below_id}')"
     places = view.rows(
         "place among a sample of documents",
