@@ -19,7 +19,6 @@ from .agreement import Agreement, Pair
 
 if TYPE_CHECKING:
     from ..graph import Report, Work
-    from ..stage import Plan, Stage
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,14 @@ class HeldPart:
         """Whether nothing has to be done and nothing has to go."""
         return self.held is not None and len(self.held.work) == len(self.kept) == len(self.made)
 
-    def same(self, plan: "Plan[Any]") -> bool:
+    def same(self, plan: Any) -> bool:
         """Whether what is in force was made with the settings asked for, by this version of the stage."""
         held = self.held
         assert held is not None
         return _same(held, self.tables, plan)
 
 
-def _same(held: Commit, tables: Collection[str], plan: "Plan[Any]") -> bool:
+def _same(held: Commit, tables: Collection[str], plan: Any) -> bool:
     return held.version == plan.version and all(
         name in held.tables and held.tables[name].settings == plan.recorded_of(name)
         for name in tables or tuple(held.tables)
@@ -61,9 +60,7 @@ def _same(held: Commit, tables: Collection[str], plan: "Plan[Any]") -> bool:
 class Count:
     """Counts, item by item, what is in force of one result."""
 
-    def __init__(
-        self, stage: "Stage[Any]", plan: "Plan[Any]", name: str, tables: tuple[str, ...], mend: bool, rows: Agreement
-    ) -> None:
+    def __init__(self, stage: Any, plan: Any, name: str, tables: tuple[str, ...], mend: bool, rows: Agreement) -> None:
         self.name, self.tables, self.rows = name, tables, rows
         self.held = plan.workspace.commit_of(name)
         there = {table for table in self.held.tables if not stage.beside(table)} if self.held else set()
@@ -100,7 +97,7 @@ class Count:
         return HeldPart(self.name, self.tables, self.held, self.kept, self.made.done(), bool(self.lost))
 
 
-def by_document(stage: "Stage[Any]", plan: "Plan[Any]", held: Commit | None, tables: Collection[str]) -> bool:
+def by_document(stage: Any, plan: Any, held: Commit | None, tables: Collection[str]) -> bool:
     """Whether rows in force are those that this plan would give the same documents."""
     if not stage.by_document or held is None or not _same(held, tables, plan):
         return False
@@ -136,9 +133,7 @@ def lost(workspace: Workspace, held: Commit, mend: bool) -> frozenset[str]:
     return frozenset(found)
 
 
-def agreeing(
-    stage: "Stage[Any]", plan: "Plan[Any]", part: HeldPart, made: "list[Report]", rows: Agreement
-) -> Iterator[Pair]:
+def agreeing(stage: Any, plan: Any, part: HeldPart, made: "list[Report]", rows: Agreement) -> Iterator[Pair]:
     """(content before, content now) of the shards of a result by document that agree."""
     held = part.held
     if not rows.pairs or held is None or not by_document(stage, plan, held, part.tables):
