@@ -174,7 +174,7 @@ TABLES = (
                 "removed": "what was cut: place in characters of the text before the edit, and the rule"}),
     Table("duplicates", "One row is one document that entered dedup.", "corpus.store.schema:DUPLICATES"),
     Table("signatures", "One row is one document that entered dedup; how many keys depends on `--exact`.",
-          "pipelines.stages.dedup.signatures:signature_schema", (1, 112)),
+          "pipelines.stages.dedup.sets:signature_schema", (1, 112)),
     Table("shingles", "One row is one document that entered dedup; Arrow files.", "dedup.verification:SHINGLES"),
     Table("bands", "One row is an entry of a bucket.", "pipelines.stages.dedup.bands:BANDS"),
     Table("edges", "One row is a pair of documents that were compared.", "dedup.growth:STORED"),
