@@ -12,6 +12,7 @@ from ...corpus.store.errors import RequestError
 from .options import JsonOption, WorkspaceOption, open_workspace
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 
@@ -44,7 +45,7 @@ def sql(
 
     with open_catalog(open_workspace(workspace), query=query) as connection:
         try:
-            refuse_writing(query)
+            refuse_writing(connection, query)
             answer = connection.sql(query)
             if answer is None:
                 raise RequestError(f"the query returns nothing to print: {query}")
@@ -54,13 +55,13 @@ def sql(
     write(table, Format.json if json else format, output)
 
 
-def refuse_writing(query: str) -> None:
+def refuse_writing(connection: "duckdb.DuckDBPyConnection", query: str) -> None:
     """RequestError for statements that write files, load programs or open other databases."""
     import duckdb
 
     kinds = duckdb.StatementType
     outside = {kinds.COPY, kinds.EXPORT, kinds.ATTACH, kinds.LOAD}
-    if any(statement.type in outside for statement in duckdb.extract_statements(query)):
+    if any(statement.type in outside for statement in connection.extract_statements(query)):
         raise RequestError(
             f"a query reads the workspace and nothing else; --output FILE writes the answer to a file\n  in: {query}"
         )

@@ -20,8 +20,8 @@ from gristmill.pipelines.commands.sql import as_csv, as_json, named_apart, refus
 )
 def test_a_query_that_writes_or_loads_is_refused_before_it_runs(query):
     with pytest.raises(RequestError, match="reads the workspace and nothing else"):
-        refuse_writing(query)
-    refuse_writing("with t as (from range(3)) select * from t; describe select 1; explain select 1")
+        refuse_writing(duckdb.connect(), query)
+    refuse_writing(duckdb.connect(), "with t as (from range(3)) select * from t; describe select 1; explain select 1")
 
 
 def test_nested_values_are_json_in_csv_too():
