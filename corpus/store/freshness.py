@@ -92,33 +92,35 @@ def _new_links(workspace: Workspace, commit: Commit) -> set[str]:
     }  # fmt: skip
     if BEFORE in commit.inputs:
         return {table for table in links if table not in commit.inputs}
-    seen = _recorded(commit) if links and commit.work else {}
-    none = pa.array([], pa.string())
-    found = set()
-    for table, shards in links.items():
-        there = ShardList.of(shards).table.select(["name", "rows"])
-        if table.startswith(EDITS):
-            there = there.filter(pc.greater(there["rows"], 0))  # an edit of nothing changes nothing
-        told = pc.is_in(there["name"], value_set=seen.get(BEFORE, none))
-        if pc.any(pc.and_not(told, pc.is_in(there["name"], value_set=seen.get(table, none)))).as_py():
-            found.add(table)
-    return found
+    work = commit.work
+    if isinstance(work, WorkList):
+        return {table for table, shards in links.items() if _unseen_in_list(work, table, ShardList.of(shards))}
+    seen = {place for made in work.values() for place in made.made_from}
+    return {
+        table
+        for table, shards in links.items()
+        if any(
+            f"{BEFORE}/{shard.name}" in seen and f"{table}/{shard.name}" not in seen
+            for shard in shards
+            if shard.rows or not table.startswith(EDITS)  # an edit of nothing changes nothing
+        )
+    }
 
 
-def _recorded(commit: Commit) -> dict[str, pa.Array]:
-    """Table -> names of its shards that work items were made from."""
-    columns: list[tuple[str, pa.Array]] = []
-    if isinstance(commit.work, WorkList):
-        columns += [(table, names) for table, names, _ in commit.work.tables()]
-        places = [place for place, _ in commit.work.others()]
-    else:
-        places = [place for made in commit.work.values() for place in made.made_from]
-    apart: dict[str, list[str]] = {}
-    for place in places:
-        table, _, shard = place.rpartition("/")
-        apart.setdefault(table, []).append(shard)
-    columns += [(table, pa.array(names, pa.string())) for table, names in apart.items()]
-    return {table: pa.concat_arrays([names for of, names in columns if of == table]) for table, _ in columns}
+def _unseen_in_list(work: WorkList, table: str, shards: ShardList) -> bool:
+    """Whether a table has shards that no work item was made from, though the documents of that name were."""
+    there = shards.table.select(["name", "rows"])
+    if table.startswith(EDITS):
+        there = there.filter(pc.greater(there["rows"], 0))
+    told, own = (pc.is_in(there["name"], value_set=_recorded(work, of)) for of in (BEFORE, table))
+    return bool(pc.any(pc.and_not(told, own)).as_py())
+
+
+def _recorded(work: WorkList, table: str) -> pa.Array:
+    """Names of the shards of a table that work items were made from."""
+    listed = [names for of, names, _ in work.tables() if of == table]
+    apart = [place.rpartition("/") for place, _ in work.others()]
+    return pa.concat_arrays([*listed, pa.array([shard for of, _, shard in apart if of == table], pa.string())])
 
 
 def _contents(workspace: Workspace, table: str) -> pa.Table | None:
@@ -130,12 +132,10 @@ def _contents(workspace: Workspace, table: str) -> pa.Table | None:
 def _grown_list(workspace: Workspace, commit: Commit, work: WorkList) -> bool:
     """Whether documents/ has shards by now that no work item was made from."""
     now = _contents(workspace, BEFORE)
-    known = [names for table, names, _ in work.tables() if table == BEFORE]
-    others = [place.rpartition("/") for place, _ in work.others()]
-    known.append(pa.array([shard for table, _, shard in others if table == BEFORE], pa.string()))
-    if now is None or not any(map(len, known)):
+    known = _recorded(work, BEFORE)
+    if now is None or not len(known):
         return False
-    new = now["name"].filter(pc.invert(pc.is_in(now["name"], value_set=pa.concat_arrays(known))))
+    new = now["name"].filter(pc.invert(pc.is_in(now["name"], value_set=known)))
     return any(not _adopted(commit, name) for name in new.to_pylist())
 
 
