@@ -242,6 +242,25 @@ def training(source: ReportSource) -> Section:
     if not runs:
         return Section("training", title, missing=f"gristmill train mixture/recipe.yaml --workspace {source.name}")
     shown = list(runs)[:RUNS]
+    body = run_table(runs, cards)
+    points = {name: [(li["tokens"], li["loss"]) for li in runs[name] if li.get("loss") is not None] for name in shown}
+    curves = [(name, thinned(curve)) for name, curve in points.items() if curve]
+    if curves:
+        chart = lines(curves, (short, number), ("tokens seen", "loss, nats per token"), "Training loss by tokens seen.")
+        body += figure(chart, "Training loss.", legend([name for name, _ in curves], "dash"))
+    for name in shown:
+        held = held_out(runs[name])
+        if any(len(curve) > 1 for _, curve in held):
+            chart = lines(
+                held, (short, bits), ("tokens seen", "bits per byte"), f"Held-out loss of {name}", points=True
+            )
+            names = [label for label, _ in held]
+            body += figure(chart, f"{name}: held-out bits per byte by domain.", legend(names, "dash"))
+    return Section("training", title, body + realised(cards))
+
+
+def run_table(runs: Mapping[str, Sequence[Mapping[str, Any]]], cards: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row a run: how far it came, how fast, and with what loss."""
     rows = []
     for name, log in runs.items():
         measured = [line["bits_per_byte"] for line in log if line.get("bits_per_byte")]
@@ -260,21 +279,7 @@ def training(source: ReportSource) -> Section:
             )
         )
     header = ("run", "state", "parameters", "steps", "tokens", "tokens/s", "last loss", "bits per byte")
-    body = table(header, rows, words=2)
-    points = {name: [(li["tokens"], li["loss"]) for li in runs[name] if li.get("loss") is not None] for name in shown}
-    curves = [(name, thinned(curve)) for name, curve in points.items() if curve]
-    if curves:
-        chart = lines(curves, (short, number), ("tokens seen", "loss, nats per token"), "Training loss by tokens seen.")
-        body += figure(chart, "Training loss.", legend([name for name, _ in curves], "dash"))
-    for name in shown:
-        held = held_out(runs[name])
-        if any(len(curve) > 1 for _, curve in held):
-            chart = lines(
-                held, (short, bits), ("tokens seen", "bits per byte"), f"Held-out loss of {name}", points=True
-            )
-            names = [label for label, _ in held]
-            body += figure(chart, f"{name}: held-out bits per byte by domain.", legend(names, "dash"))
-    return Section("training", title, body + realised(cards))
+    return table(header, rows, words=2)
 
 
 def realised(cards: Mapping[str, Mapping[str, Any]]) -> str:

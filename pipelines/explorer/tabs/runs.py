@@ -8,7 +8,7 @@ from ....corpus.store.workspace import Workspace
 from ...report import models
 from ...report.charts import legend, lines, thinned
 from ...report.curation import ReportSource
-from ...report.text import bits, count, escape, number, paragraph, short, table
+from ...report.text import escape, number, paragraph, short
 from ..page import choose, without_style
 from ..view import View
 
@@ -23,7 +23,7 @@ def runs(view: View) -> str:
         return paragraph(f"Not run: gristmill train RECIPE --workspace {view.source.name}", "absent")
     axis = view.choice("by", list(AXES), "tokens")
     chosen = [name for name in view.all("run") if name in logs] or list(logs)[:MOST]
-    body = _form(view, list(logs), chosen, axis) + _table(logs, cards)
+    body = _form(view, list(logs), chosen, axis) + models.run_table(logs, cards)
     curves = {name: _along(logs[name], axis) for name in chosen}
     series = [
         (n, thinned([(x, li["loss"]) for x, li in rows if li.get("loss") is not None])) for n, rows in curves.items()
@@ -110,23 +110,3 @@ def _curves(view: View, curves: Mapping[str, Any], key: str, title: str, axis: s
         drawn = lines(list(by_run.items()), (short, number), (AXES[axis], inner), f"{title} of {inner}", points=True)
         small.append(view.figure(f"{key} of {inner} drawn", drawn, inner))
     return body + f'<div class="small wide-charts">{"".join(small)}</div>'
-
-
-def _table(logs: Mapping[str, Sequence[Mapping[str, Any]]], cards: Mapping[str, Mapping[str, Any]]) -> str:
-    told = []
-    for name, log in logs.items():
-        measured = [line["bits_per_byte"] for line in log if line.get("bits_per_byte")]
-        losses = [line["loss"] for line in log if line.get("loss") is not None]
-        told.append(
-            (
-                name,
-                "ended" if name in cards else "not ended",
-                short(cards[name]["parameters"]) if name in cards else "–",
-                count(log[-1]["step"]),
-                short(log[-1]["tokens"]),
-                number(losses[-1] if losses else None),
-                bits(statistics.fmean(measured[-1].values())) if measured else "–",
-            )
-        )
-    header = ("run", "state", "parameters", "steps", "tokens", "last loss", "bits per byte")
-    return table(header, told, words=2)
