@@ -41,19 +41,23 @@ def decoded(data: bytes, where: str) -> str:
     return text
 
 
-def read_given(path: str, where: str = "") -> str:
-    """The text of the file at a path or URL. `where` (by default the path) begins every refusal."""
+def given_bytes(path: str, where: str) -> bytes:
+    """What the file at a path or URL holds, decompressed. `where` begins every refusal."""
     from .readers.members import decompressed
     from .store.shards import filesystem  # brings Arrow, which help and completion go without
 
-    where = where or path
     fs, place = filesystem(path)
     try:
         with fs.open(place, "rb") as file:
-            data = decompressed(cast(IO[bytes], file), where)
+            return decompressed(cast(IO[bytes], file), where)
     except OSError as error:
         raise RequestError(f"{where} cannot be read: {error.strerror or error}") from error
-    return decoded(data, where)
+
+
+def read_given(path: str, where: str = "") -> str:
+    """The text of the file at a path or URL. `where` (by default the path) begins every refusal."""
+    where = where or path
+    return decoded(given_bytes(path, where), where)
 
 
 def given_lines(text: str) -> list[str]:

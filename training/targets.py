@@ -28,9 +28,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from ..corpus.given_files import given_lines
+from ..corpus.given_files import given_lines, read_given
 from ..corpus.readers.text_names import TEXTS, bare_name, stem
-from ..corpus.readers.texts import read_rows, read_text
+from ..corpus.readers.texts import read_rows
 from ..corpus.store.errors import RequestError
 from ..corpus.text.normalising import as_documents_are
 from .data.packing import IGNORED
@@ -68,7 +68,7 @@ def load_target(path: str, limit: int | None = None) -> Target:
     """Read a target file; its name is that of the file. `limit`: of its items, all of which are checked."""
     name = stem(path)
     if bare_name(path).endswith(TEXTS):
-        lines = [line.strip() for line in given_lines(read_text(path, "target")) if line.strip()]
+        lines = [line.strip() for line in given_lines(read_given(path, f"target {path}")) if line.strip()]
         if not lines:
             raise RequestError(f"target {path}: no text in it")
         return Target(name, tuple(Item("", (as_documents_are(line),)) for line in lines[:limit]), False)

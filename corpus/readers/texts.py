@@ -11,16 +11,15 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..given_files import decoded
+from ..given_files import decoded, given_bytes
 from ..store.errors import RequestError
 from ..store.shards import filesystem
 from ..text.normalising import as_documents_are
-from .members import decompressed
 from .text_names import OBJECTS, bare_name
 
 GAP = re.compile(r"\n[ \t\f\v]*\n\s*")  # between paragraphs
@@ -43,34 +42,20 @@ def read_rows(
     objects   whether they are objects; by default the name of the file says so
     repair    mend mojibake, as was asked for documents
     """
-    data = _bytes(path, option)
+    fs, place = filesystem(path)
+    if not fs.exists(place) or fs.isdir(place):
+        raise RequestError(f"{option} {path}: there is no such file")
+    data = given_bytes(path, f"{option} {path}")
     if data.startswith(b"PAR1"):
         rows = list(_parquet(data, path, option))
     else:
-        text = _text(data, path, option)
+        text = decoded(data, f"{option} {path}").replace("\r\n", "\n").replace("\r", "\n")
         if objects is None:
             objects = bare_name(path).endswith(OBJECTS)
         rows = list(_objects(text, path, option) if objects else _paragraphs(text, path))
     if not rows:
         raise RequestError(f"{option} {path}: no text in it")
     return [TextRow(row.place, as_documents_are(row.content, repair)) for row in rows]
-
-
-def read_text(path: str, option: str = "--target") -> str:
-    """All of a file of plain text, its lines ended by line feeds."""
-    return _text(_bytes(path, option), path, option)
-
-
-def _bytes(path: str, option: str) -> bytes:
-    fs, place = filesystem(path)
-    if not fs.exists(place) or fs.isdir(place):
-        raise RequestError(f"{option} {path}: there is no such file")
-    with fs.open(place, "rb") as file:
-        return decompressed(cast(Any, file), f"{option} {path}")
-
-
-def _text(data: bytes, path: str, option: str) -> str:
-    return decoded(data, f"{option} {path}").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _parquet(data: bytes, path: str, option: str) -> Iterator[TextRow]:
