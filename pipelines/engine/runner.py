@@ -148,7 +148,6 @@ def lost_engine(error: BaseException) -> Exception | None:
     return None
 
 
-NO_SCHEDULER = "trying to connect to tcp://"
 LOST = ("CommClosedError", "FutureCancelledError", "CancelledError", "FuturesCancelledError")
 
 
