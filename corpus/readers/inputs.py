@@ -105,11 +105,6 @@ def reached(url: str, read: Callable[[str], R]) -> R:
         raise RequestError(told + (f" ({hint})" if hint else "")) from error
 
 
-def named_format(url: str) -> str | None:
-    """The format that a file's name states, None where it states none that is known."""
-    return _named(url, _endings())
-
-
 def _endings() -> dict[str, tuple[str, ...]]:
     return {kind: reader.suffixes for kind, reader in added("readers", FORMATS).items()} | SUFFIXES
 
