@@ -1,5 +1,6 @@
-"""The table of measured claims in README.md, from what the benchmarks printed: python docs/claims.py writes it, with
---check it only compares and exits 1 where they differ.
+"""The figures of README.md, from what the benchmarks printed: the table of measured claims, the demo's time and page.
+
+python docs/claims.py writes them; with --check it only compares, and exits 1 where they differ.
 
 A figure is found in `benchmarks/results/<script>.txt` by a pattern; one that is not found is an error.
 """
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- claims: written by docs/claims.py -->\n", "<!-- end of claims -->\n"
 
 
@@ -25,7 +26,7 @@ class Claim:
     largest: bool = False  # of all that the pattern finds; else the first
 
     def row(self) -> str:
-        text = (ROOT / "benchmarks" / "results" / f"{self.script}.txt").read_text(encoding="utf-8")
+        text = (RESULTS / f"{self.script}.txt").read_text(encoding="utf-8")
         figures = []
         for pattern in self.patterns:
             found = re.findall(pattern, text)
@@ -67,9 +68,20 @@ def table() -> str:
     return "| claim | measured | script |\n| --- | --- | --- |\n" + "".join(claim.row() for claim in CLAIMS)
 
 
+DEMO = re.compile(r"(?<=The demo, on two CPU cores, nothing compiled beforehand: ).*?```\n.*?```\n", re.DOTALL)
+
+
+def demo() -> str:
+    """The time that the demo took, and its last page."""
+    seconds, _, shown = (RESULTS / "demo.txt").read_text(encoding="utf-8").partition("\n\n")
+    return f"{seconds}. It ends with this page:\n\n```\n{shown}```\n"
+
+
 def page() -> str:
     """README.md as it should be."""
-    text = README.read_text(encoding="utf-8")
+    text, found = DEMO.subn(lambda _: demo(), README.read_text(encoding="utf-8"))
+    if found != 1:
+        raise SystemExit("README.md does not show the demo once")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return before + BEGIN + table() + END + after
