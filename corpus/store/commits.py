@@ -25,7 +25,7 @@ from .lists.rows import NamedRows
 from .lists.shards import ByName, ShardList, content_fingerprint, listed
 from .lists.work import Made as Made
 from .lists.work import worked
-from .puts import read
+from .puts import read, state_of, states
 from .shards import Shard, filesystem, fingerprint
 
 COMMITS, HISTORY, UNFINISHED, MANIFEST = "commits", "commits/history", "unfinished", "_manifest.json"
@@ -226,7 +226,7 @@ def commit_of(workspace: str, stage: str) -> Commit | None:
     url = commit_url(workspace, stage)
     fs, path = filesystem(url)
     try:
-        state = _state(fs.info(path))
+        state = state_of(fs.info(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     commit, why = _known(workspace, stage, state)
@@ -313,22 +313,11 @@ def setting_aside(workspace: str, command: str) -> Generator[None, None, None]:
 
 def _listed(workspace: str) -> dict[str, tuple[Any, ...]]:
     """stage -> what tells one state of its file from another, from one listing."""
-    fs, path = filesystem(f"{workspace}/{COMMITS}")
-    try:
-        entries = fs.ls(path, detail=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
     found = {}
-    for entry in entries:
-        name = os.path.basename(entry["name"])
+    for name, state in states(f"{workspace}/{COMMITS}"):
         if name.endswith(".json") and not name.startswith("."):
-            found[unquote(name.removesuffix(".json"))] = _state(entry)
+            found[unquote(name.removesuffix(".json"))] = state
     return found
-
-
-def _state(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells one state of a file from another."""
-    return tuple(entry.get(key) for key in ("size", "mtime", "ino", "ETag", "etag", "generation"))
 
 
 def commit_url(workspace: str, stage: str) -> str:

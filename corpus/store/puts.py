@@ -23,8 +23,8 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NewType, cast
 
 from fsspec.implementations.local import LocalFileSystem
@@ -47,6 +47,27 @@ class Conflict(RuntimeError):
 
     def __reduce__(self) -> Any:
         return Conflict, (self.url,)
+
+
+def state_of(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells one state of a file from another, of what its file system says of it."""
+    return tuple(entry.get(key) for key in ("size", "mtime", "ino", "ETag", "etag", "generation"))
+
+
+def states(url: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """(name, `state_of`) of everything that lies in a folder, which need not be there, from one listing."""
+    fs, path = filesystem(url)
+    try:
+        if not isinstance(fs, LocalFileSystem):
+            yield from ((os.path.basename(entry["name"]), state_of(entry)) for entry in fs.ls(path, detail=True))
+            return
+        with os.scandir(path) as entries:  # a tenth of the time, and asked for at every turn
+            for entry in entries:
+                with suppress(FileNotFoundError):  # what a put has renamed or taken back since
+                    told = entry.stat(follow_symlinks=False)
+                    yield entry.name, state_of({"size": told.st_size, "mtime": told.st_mtime, "ino": told.st_ino})
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def read(url: str) -> tuple[bytes, Version] | None:

@@ -48,7 +48,7 @@ COUNTS = (
 )
 UTC = "captured at time zone 'UTC'"
 LOW_RISK = "license_class in ('public domain', 'permissive', 'attribution')"
-LISTED = {  # whether the provider is a small one -> how many domain names it lists (unconfirmed, see template.py)
+LISTED = {  # whether the provider is a small one -> how many domain names it lists (see template.py)
     False: "greatest(1, ceil(0.1 * count(distinct site)))::bigint",
     True: "least(1000, greatest(1, ceil(0.05 * count(distinct site))))::bigint",
 }

@@ -17,7 +17,7 @@ from .template import BY_ID, FIELDS, NO, SECTIONS, YES, TemplateField, section_o
 if TYPE_CHECKING:
     from .streams import Stream
 
-LARGE = 0.03  # of the public datasets' size: what the template has listed one by one (unconfirmed, see template.py)
+LARGE = 0.03  # of the public datasets' size: what the template has listed one by one (see template.py)
 Answer = dict[str, Any]
 KINDS = {
     "2.1.used": ("public-dataset",),

@@ -4,10 +4,12 @@ Of the explanatory notice and template C(2025) 8311 (Article 53(1)(d) of Regulat
 their order, which of them are optional, and which apply only where another is answered with yes. Refuses nothing: what
 an answer has to be is checked by `schema`.
 
-Held against copies of the notice: its number and date (5 December 2025), its three parts, the kinds of sources, sizes
-in broad ranges, the main domain names of what was crawled. Not held against it, for want of its annex in reach: the
-figures. These are `SIZES` below, and, where they are used, the share from which a public dataset is listed by itself
-(`LARGE` in summary.py) and the share of domain names (`LISTED` in figures.py). Look them up before you publish.
+Held against copies of the notice: its number and date (5 December 2025), its three parts, the kinds of sources. The
+annex itself was not in reach; fields and figures are held against public readings of it as first issued (C(2025) 5235,
+24 July 2025), which agree with each other: the ranges of sizes in `SIZES` (as summaries in print have them), a public
+dataset listed by itself above 3 % of a modality's public data (`LARGE` in summary.py), the domain names of the top 10 %
+by size of content, of a small provider the top 5 % or 1,000, whichever is lower (`LISTED` in figures.py). Whether
+the later issue changed a figure is not known: look it up before you publish.
 """
 
 from dataclasses import dataclass

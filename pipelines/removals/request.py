@@ -26,17 +26,19 @@ from .trained import trained_on
 def covered(workspace: Workspace, asked: OptOut, why: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """id -> {url, language, entry} of every document that falls, those included that were rewritten from others."""
     workspace.table("documents").finished("opt-out")
-    found: dict[str, str] = {}
-    for batch in workspace.table("documents").read(["id", "url"]):
-        own = asked.covering(batch["id"], batch["url"])
-        found |= {batch["id"][row].as_py(): entry for row, entry in own.items()}
-    found |= why
-    found = children_of(workspace, found) | found
-    wanted = pa.array(sorted(found), pa.string())
+    named = pa.array(sorted(why), pa.string())
     told: dict[str, dict[str, Any]] = {}
     for batch in workspace.table("documents").read(["id", "url", "language"]):
+        own = asked.covering(batch["id"], batch["url"])
+        own |= {row: "" for row in pc.indices_nonzero(pc.is_in(batch["id"], value_set=named)).to_pylist()}
+        places = sorted(own)
+        for place, row in zip(places, batch.take(pa.array(places, pa.int64())).to_pylist(), strict=True):
+            told[row.pop("id")] = row | {"entry": why.get(batch["id"][place].as_py(), own[place])}
+    children = children_of(workspace, dict(why) | {id: row["entry"] for id, row in told.items()})
+    wanted = pa.array(sorted(children.keys() - told.keys()), pa.string())
+    for batch in workspace.table("documents").read(["id", "url", "language"]) if len(wanted) else ():
         for row in batch.filter(pc.is_in(batch["id"], value_set=wanted)).to_pylist():
-            told[row["id"]] = {"url": row["url"], "language": row["language"], "entry": found[row["id"]]}
+            told[row["id"]] = {"url": row["url"], "language": row["language"], "entry": children[row["id"]]}
     return told
 
 
