@@ -66,10 +66,11 @@ class Shingles:
     content: np.ndarray
 
 
-def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "lower") -> Shingles:
+def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "lower", one_in: int = 1) -> Shingles:
     """Shingle sets of a column of texts; a null text counts as blank.
 
     text     (D,) string
+    one_in   keep hashes that this divides alone: the same shingles of every text, far fewer to sort
     returns  Shingles of the D documents, in order
     """
     text = text.cast(pa.large_string())
@@ -78,15 +79,15 @@ def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "low
     octets, ends = buffers(text)
     table, spelt = characters(fold)
     room = np.empty((ends[-1] - ends[0]) * (2 if unit == "characters" else 1) + 2 * len(text) + 16, np.uint64)
-    offsets, content, suspects = _shingle(octets, ends, table, spelt, fold in OWN, UNITS[unit], size, room)
+    offsets, content, suspects = _shingle(octets, ends, table, spelt, fold in OWN, UNITS[unit], size, one_in, room)
     which = np.flatnonzero(suspects).tolist() if fold in OWN else ()
     if any(not settled(text[d].as_py()) for d in which):  # what was extracted is in NFC; what came otherwise may not be
-        return shingle(composed(text, "NFC"), unit, size, fold)
+        return shingle(composed(text, "NFC"), unit, size, fold, one_in)
     return Shingles(room[: offsets[-1]].copy(), offsets, content)
 
 
 @compiled
-def _shingle(data, ends, table, spelt, own, unit, size, out):
+def _shingle(data, ends, table, spelt, own, unit, size, one_in, out):
     # data (bytes,) uint8, ends (D+1,), out (room,) uint64 -> offsets (D+1,) int64, content (D, 2) uint64,
     # suspects (D,) bool: may not be in NFC
     documents = len(ends) - 1
@@ -102,9 +103,22 @@ def _shingle(data, ends, table, spelt, own, unit, size, out):
         first = position
         document = data[ends[d] : ends[d + 1]]
         position, suspects[d] = _document(document, table, spelt, own, unit, window, last, out, position, content[d])
+        if one_in > 1:
+            position = first + _divided(out[first:position], np.uint64(one_in))
         offsets[d + 1] = first + _sort_distinct(out[first:position])
         position = offsets[d + 1]
     return offsets, content, suspects
+
+
+@compiled
+def _divided(values, by):
+    # moves the values that `by` divides to the front; how many there are
+    found = 0
+    for value in values:
+        if value % by == 0:
+            values[found] = value
+            found += 1
+    return found
 
 
 @compiled

@@ -6,6 +6,7 @@ twice: only one that extraction changed is kept as it came.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -246,8 +247,9 @@ def write_rows_left(batches: Iterable[pa.RecordBatch], writer: ShardWriter) -> N
     is_json = writer.schema.names == JSON_SCHEMA.names
     for left in batches:
         groups.add(left)
-        for row in left.select(["object", "key"]).to_pylist() if is_json else ():
-            keys.add(decoded(row["object"]), row["key"])
+        told = (left["object"].to_pylist(), left["key"].to_pylist()) if is_json else ((), ())
+        for (row, key), times in Counter(zip(*told, strict=True)).items():  # in the order in which they come
+            keys.add(decoded(row), key, times)
     groups.finish()
     writer.counts = {"rows": writer.rows} | keys.counts()
 

@@ -25,27 +25,27 @@ class KeyCounts:
     def __init__(self) -> None:
         self._found: Counter[tuple[Path, str]] = Counter()
 
-    def add(self, row: Mapping[str, Any], but: str | None = None) -> None:
+    def add(self, row: Mapping[str, Any], but: str | None = None, times: int = 1) -> None:
         """Count a row's keys; the one that holds the text is counted as that."""
         for key, value in row.items():
             if key != but:
-                self._count((key,), value)
+                self._count((key,), value, times)
         if but is not None:
-            self._found[(but,), "text"] += 1
+            self._found[(but,), "text"] += times
 
-    def _count(self, path: Path, value: Any) -> None:
+    def _count(self, path: Path, value: Any, times: int) -> None:
         kind = kind_of(value)
         if kind is None or ((path, kind) not in self._found and len(self._found) >= PATHS):
             return
-        self._found[path, kind] += 1
+        self._found[path, kind] += times
         if len(path) >= DEPTH:
             return
         if isinstance(value, dict):
             for key, inner in value.items():
-                self._count((*path, key), inner)
+                self._count((*path, key), inner, times)
         elif isinstance(value, list):
             for inner in value:
-                self._count((*path, 0), inner)
+                self._count((*path, 0), inner, times)
 
     def counts(self) -> dict[str, int]:
         """As counts of a shard."""

@@ -8,7 +8,6 @@ that list them (`lists/`), of which growth adds one; a part that is lost or chan
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ def covered(workspace: Workspace, asked: OptOut, why: Mapping[str, str]) -> dict
     told: dict[str, dict[str, Any]] = {}
     for batch in workspace.table("documents").read(["id", "url", "language"]):
         own = asked.covering(batch["id"], batch["url"])
-        own |= {row: "" for row in pc.indices_nonzero(pc.is_in(batch["id"], value_set=named)).to_pylist()}
+        own |= dict.fromkeys(pc.indices_nonzero(pc.is_in(batch["id"], value_set=named)).to_pylist(), "")
         places = sorted(own)
         for place, row in zip(places, batch.take(pa.array(places, pa.int64())).to_pylist(), strict=True):
             told[row.pop("id")] = row | {"entry": why.get(batch["id"][place].as_py(), own[place])}

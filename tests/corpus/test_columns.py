@@ -185,6 +185,17 @@ def test_every_json_value_fits_the_type_of_its_key(rows):
                 assert found[name] == (value if shape.plain else json.dumps(value, ensure_ascii=False))
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.dictionaries(st.sampled_from("abc"), JSON, max_size=3), st.integers(1, 4)), max_size=6))
+def test_a_row_counted_several_times_at_once_counts_as_often_as_one_by_one(rows):
+    at_once, one_by_one = KeyCounts(), KeyCounts()
+    for row, times in rows:
+        at_once.add(row, "a", times)
+        for _ in range(times):
+            one_by_one.add(row, "a")
+    assert at_once.counts() == one_by_one.counts()
+
+
 def test_integers_beside_fractions_are_doubles_unless_that_would_change_them():
     keys = KeyCounts()
     for value in (1, 1.0, 2**53 + 1):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,7 @@ from gristmill.corpus.settings import Input
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings
+from gristmill.dedup.shingles import shingle
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.removals.absence import differences, prove_absence
@@ -327,6 +329,15 @@ def test_what_comes_back_is_found_wherever_it_lies(light: Workspace, tmp_path: P
 
 def _holds(space: Workspace, shard, id: str) -> bool:
     return id in pq.read_table(space.table("documents").file_url(shard), columns=["id"])["id"].to_pylist()
+
+
+@given(st.lists(st.text("ab cé", max_size=60), max_size=5), st.integers(1, 5), st.integers(2, 9))
+def test_one_shingle_in_n_are_those_of_all_that_n_divides(texts: list[str], size: int, n: int):
+    every, few = (shingle(pa.array(texts, pa.string()), size=size, one_in=one) for one in (1, n))
+    assert (every.content == few.content).all()
+    for d in range(len(texts)):
+        whole, own = (sets.hashes[sets.offsets[d] : sets.offsets[d + 1]] for sets in (every, few))
+        assert own.tolist() == whole[whole % np.uint64(n) == 0].tolist()
 
 
 @given(

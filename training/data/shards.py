@@ -100,19 +100,22 @@ def write_tokens(path: str, rows: TokenRows, facts: TokenFacts) -> int:
     return len(order)
 
 
-def write_token_table(path: str, rows: pa.Table, facts: TokenFacts) -> dict[str, int]:
-    """`write_tokens` of rows as shards have them (`token_schema`), none of which lost bytes. Its totals."""
-    rows = rows.sort_by("id")
-    lengths = rows["n_tokens"].to_numpy()
-    totals = {"documents": len(rows), "tokens": int(lengths.sum()), "bytes": int(rows["n_bytes"].to_numpy().sum())}
+def write_token_table(path: str, rows: pa.Table, order: np.ndarray, facts: TokenFacts) -> dict[str, int]:
+    """`write_tokens` of some rows as shards have them (`token_schema`), none of which lost bytes. Its totals.
+
+    order  (D,) places of the rows, ascending by id: tokens are copied once, as they are written
+    """
+    chosen = rows.select(["n_tokens", "n_bytes"]).take(pa.array(order))
+    lengths = chosen["n_tokens"].to_numpy()
+    totals = {"documents": len(order), "tokens": int(lengths.sum()), "bytes": int(chosen["n_bytes"].to_numpy().sum())}
     own = {"tokenizer": facts.tokenizer, "vocab_size": facts.vocab_size, "bos": facts.bos, "eos": facts.eos}
     schema = token_schema(facts.dtype).with_metadata({TOKENS: json.dumps(own | totals, sort_keys=True)})
     ends = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
     with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         begin = 0
-        while begin < len(rows):
+        while begin < len(order):
             end = max(begin + 1, int(np.searchsorted(ends, ends[begin] + BATCH_TOKENS, side="right")) - 1)
-            block = rows.slice(begin, end - begin).take(pa.array(np.arange(end - begin))).combine_chunks()
+            block = rows.take(pa.array(order[begin:end])).combine_chunks()
             columns = [block[name].combine_chunks() for name in schema.names]
             writer.write_batch(pa.record_batch(columns, schema=schema))
             begin = end

@@ -39,6 +39,8 @@ def keep_tokens(plan: Plan[Any], item: Work, process: Process) -> Iterator[Repor
             return
         rows = pa.concat_tables([rows, _rows(plan, made, facts)])
     rows = rows.combine_chunks()  # once: rows are taken out of them many times
+    by_id = pc.sort_indices(ids)
+    ids, domains = ids.take(by_id), domains.take(by_id)
     places = pc.index_in(ids, value_set=rows["id"].combine_chunks()).to_numpy()
     held = drawn(groups, plan.settings.heldout, count)
     apart = np.fromiter(map(held, ids.to_pylist()), np.bool_, len(ids))
@@ -47,7 +49,7 @@ def keep_tokens(plan: Plan[Any], item: Work, process: Process) -> Iterator[Repor
         own = pc.equal(domains, domain).to_numpy(zero_copy_only=False)
         for split, chosen in zip(SPLITS, (own & ~apart, own & apart), strict=True):
             with plan.file(table_name(domain), f"{split}-{stem}.arrow") as out:
-                totals = write_token_table(out.path, rows.take(pa.array(places[chosen])), facts)
+                totals = write_token_table(out.path, rows, places[chosen], facts)
                 out.rows = totals["documents"]
                 out.counts = {f"{split}_{name}": value for name, value in totals.items()}
             yield table_name(domain), out.shard
