@@ -2,11 +2,12 @@
 
     python -m benchmarks.removal [--documents 1000000] [--requests 1000] [--workers 2] [--folder SCRATCH]
 
-Ten inputs of made-up pages, one in fifty a near copy of another, through extract (no language model), filter (gopher),
-dedup and tokenize. `--requests` addresses, drawn over all inputs, are removed by one signed `gristmill opt-out`; then
-the same calls run over a workspace that knew the list before its first document, with the same tokenizer. Compared are
-wall and CPU seconds of the two, and every table, row by row whatever their order. Then three copies of the log are
-forged: a line changed, a line dropped, the chain computed anew without the key; each has to be found.
+Ten inputs of made-up pages, one in fifty a near copy of another, through extract, filter (gopher), dedup and tokenize,
+with the settings that they have by themselves. `--requests` addresses, drawn over all inputs, are removed by one signed
+`gristmill opt-out`; then the same calls run over a workspace that knew the list before its first document, with the
+same tokenizer. Compared are wall and CPU seconds of the two, and every table, row by row whatever their order. Then
+three copies of the log are forged: a line changed, a line dropped, the chain computed anew without the key; each has to
+be found.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def build(inputs: Path, workspace: str, workers: int, tokenizer: str | None = No
     files = [str(inputs / f"source{name}.jsonl") for name in range(INPUTS)]
     fitted = ["--tokenizer", tokenizer] if tokenizer else ["--vocab-size", "4096"]
     calls = {
-        "extract": ["extract", *files, "--language-model", "none", "--workspace", workspace],
+        "extract": ["extract", *files, "--workspace", workspace],
         "filter": ["filter", "--rules", "gopher", "--workspace", workspace],
         "dedup": ["dedup", "--workspace", workspace],
         "tokenize": ["tokenize", *fitted, "--workspace", workspace],

@@ -6,16 +6,16 @@ twice: only one that extraction changed is kept as it came.
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..store.shards import ShardWriter, fingerprint
 from .json_objects import decoded, selected, spelt, without_text
-from .shapes import KeyCounts
+from .shapes import KeyCounts, counts_left
 from .stored import apart, stored, stored_type
 
 FOLDER = "columns"
@@ -247,11 +247,36 @@ def write_rows_left(batches: Iterable[pa.RecordBatch], writer: ShardWriter) -> N
     is_json = writer.schema.names == JSON_SCHEMA.names
     for left in batches:
         groups.add(left)
-        told = (left["object"].to_pylist(), left["key"].to_pylist()) if is_json else ((), ())
-        for (row, key), times in Counter(zip(*told, strict=True)).items():  # in the order in which they come
-            keys.add(decoded(row), key, times)
+        if is_json:
+            _count_keys(left, keys)
     groups.finish()
     writer.counts = {"rows": writer.rows} | keys.counts()
+
+
+def write_rows_without(
+    batches: Iterable[pa.RecordBatch], gone: pa.Array, counts: Mapping[str, int], writer: ShardWriter
+) -> None:
+    """`write_rows_left` of all rows of a shard but those of some ids, (N,) string.
+
+    counts  that the shard had: keys are counted in the rows that go alone, where that tells it
+    """
+    groups, left, less = RowGroups(writer), KeyCounts(), KeyCounts()
+    is_json = writer.schema.names == JSON_SCHEMA.names
+    every = is_json and counts_left(counts, less) is None
+    for batch in batches:
+        goes = pc.is_in(batch["id"], value_set=gone)
+        stays = batch.filter(pc.invert(goes))
+        groups.add(stays)
+        if is_json:
+            _count_keys(*((stays, left) if every else (batch.filter(goes), less)))
+    groups.finish()
+    told = left.counts() if every or not is_json else counts_left(counts, less)
+    writer.counts = {"rows": writer.rows} | (told or {})
+
+
+def _count_keys(rows: pa.RecordBatch, keys: KeyCounts) -> None:
+    for row in rows.select(["object", "key"]).to_pylist():
+        keys.add(decoded(row["object"]), row["key"])
 
 
 def kept_names(names: list[str], keep: tuple[str, ...], drop: tuple[str, ...], always: str | None) -> list[int]:

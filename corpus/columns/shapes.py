@@ -25,33 +25,42 @@ class KeyCounts:
     def __init__(self) -> None:
         self._found: Counter[tuple[Path, str]] = Counter()
 
-    def add(self, row: Mapping[str, Any], but: str | None = None, times: int = 1) -> None:
+    def add(self, row: Mapping[str, Any], but: str | None = None) -> None:
         """Count a row's keys; the one that holds the text is counted as that."""
         for key, value in row.items():
             if key != but:
-                self._count((key,), value, times)
+                self._count((key,), value)
         if but is not None:
-            self._found[(but,), "text"] += times
+            self._found[(but,), "text"] += 1
 
-    def _count(self, path: Path, value: Any, times: int) -> None:
+    def _count(self, path: Path, value: Any) -> None:
         kind = kind_of(value)
         if kind is None or ((path, kind) not in self._found and len(self._found) >= PATHS):
             return
-        self._found[path, kind] += times
+        self._found[path, kind] += 1
         if len(path) >= DEPTH:
             return
         if isinstance(value, dict):
             for key, inner in value.items():
-                self._count((*path, key), inner, times)
+                self._count((*path, key), inner)
         elif isinstance(value, list):
             for inner in value:
-                self._count((*path, 0), inner, times)
+                self._count((*path, 0), inner)
 
     def counts(self) -> dict[str, int]:
         """As counts of a shard."""
         return {
             f"{MARK}{json.dumps(path)} {kind}": number for (path, kind), number in sorted(self._found.items(), key=str)
         }
+
+
+def counts_left(counts: Mapping[str, int], gone: KeyCounts) -> dict[str, int] | None:
+    """Counts of a shard without those of rows that go; None where the shard has too many paths to have counted all."""
+    told = {name: number for name, number in counts.items() if name.startswith(MARK)}
+    if len(told) >= PATHS:
+        return None
+    less = gone.counts()
+    return {name: left for name, number in told.items() if (left := number - less.get(name, 0))}
 
 
 def kind_of(value: Any) -> str | None:

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...corpus.columns.carried import FOLDER, write_rows_left
+from ...corpus.columns.carried import FOLDER, write_rows_without
 from ...corpus.removals import OptOut, add_optout
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.commits import Commit, TableRecord, total
@@ -209,8 +209,7 @@ class _Changes:
             old = self.shards[table].pop(name)
             url = self.workspace.table(table).file_url(old)
             with open_shard(self.workspace.table(table).url, name, parquet_schema(url)) as out:
-                left = (batch.filter(pc.invert(pc.is_in(batch["id"], value_set=gone))) for batch in read_batches(url))
-                write_rows_left(left, out)
+                write_rows_without(read_batches(url), gone, old.counts, out)
             if out.rows:
                 self._put(table, name, replace(out.shard, item=old.item), old)
             else:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.columns.json_objects import decoded, selected, spelt, with_text, without_text
-from gristmill.corpus.columns.shapes import KeyCounts, shape_of
+from gristmill.corpus.columns.shapes import KeyCounts, counts_left, shape_of
 from gristmill.corpus.columns.stored import apart, restored, stored
 
 LEAVES = {
@@ -186,14 +186,20 @@ def test_every_json_value_fits_the_type_of_its_key(rows):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.dictionaries(st.sampled_from("abc"), JSON, max_size=3), st.integers(1, 4)), max_size=6))
-def test_a_row_counted_several_times_at_once_counts_as_often_as_one_by_one(rows):
-    at_once, one_by_one = KeyCounts(), KeyCounts()
-    for row, times in rows:
-        at_once.add(row, "a", times)
-        for _ in range(times):
-            one_by_one.add(row, "a")
-    assert at_once.counts() == one_by_one.counts()
+@given(st.lists(st.tuples(st.dictionaries(st.sampled_from("abc"), JSON, max_size=3), st.booleans()), max_size=6))
+def test_counts_without_some_rows_are_those_of_the_rows_that_are_left(rows):
+    every, gone, left = KeyCounts(), KeyCounts(), KeyCounts()
+    for row, goes in rows:
+        every.add(row, "a")
+        (gone if goes else left).add(row, "a")
+    assert counts_left(every.counts(), gone) == left.counts()
+
+
+def test_where_a_shard_has_more_paths_than_are_counted_what_is_left_is_not_told_by_what_goes():
+    keys = KeyCounts()
+    for n in range(3000):
+        keys.add({f"key{n}": 1})
+    assert counts_left(keys.counts(), KeyCounts()) is None
 
 
 def test_integers_beside_fractions_are_doubles_unless_that_would_change_them():
