@@ -5,7 +5,7 @@ files (`0.0.0.0 site other`), of Adblock lists (`||site^`), of dnsmasq (`address
 (`local-zone: "site" always_nxdomain`) and of response policy zones (`site CNAME .`), and comments in front of and
 behind entries. What names no host at all (headers, rules for parts of pages, local names of hosts files) is counted
 and left out. Refused, with the file and the line: what is not UTF-8, a URL with a path, exceptions, regular
-expressions, and whatever is no host.
+expressions, mail addresses (their hosts have other users), words with a key (`full:site`), and whatever is no host.
 """
 
 import ipaddress
@@ -27,6 +27,7 @@ _ADBLOCK = re.compile(r"\|\|(?:\*\.)?([^/^$|*]+)(?:\^?\|?)(?:\$(.*))?")
 _DNSMASQ = re.compile(r"(?:address|server|local)=/([^/]+)/\S*")
 _UNBOUND = re.compile(r"local-zone:\s*\"?([^\s\"]+)\"?\s+\S+")
 _POLICY = re.compile(r"(\S+)\s+(?:\d+\s+)?(?:IN\s+)?CNAME\s+\S+", re.I)
+_KEYED = re.compile(r"([A-Za-z]+):[^:\\d/\[][^/]*")  # of lists of routers: `domain:site`, `full:site`, `keyword:word`
 NOTHING = "no hosts (left out)"
 
 
@@ -99,6 +100,10 @@ def _single(line: str, where: str) -> tuple[str, list[str]]:
         raise RequestError(f"{where}: {line!r} is a pattern; a list has hosts")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise RequestError(f"{where}: {line!r} is a URL, which --block-urls and --allow-urls take")
+    if "//" not in line and "@" in line:  # its host has other users
+        raise RequestError(f"{where}: {line!r} is an address of a person; a list has hosts")
+    if (keyed := _KEYED.fullmatch(line)) and not _is_address(line):
+        raise RequestError(f"{where}: {line!r} has {keyed[1]}: in front; write the host alone")
     return ("URL" if "/" in line else "plain"), [line]
 
 

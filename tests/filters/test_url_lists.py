@@ -31,6 +31,9 @@ UNDERSTOOD = [
     ("bad.example CNAME .", "policy zone", ["bad.example"]),
     ("2001:db8::7", "plain", ["2001:db8::7"]),
     ("[2001:DB8:0::7]:443", "plain", ["2001:db8::7"]),
+    ("abcd:ef01::7", "plain", ["abcd:ef01::7"]),
+    ("bad.example:8443", "plain", ["bad.example"]),
+    ("http://user@bad.example:8443", "URL", ["bad.example"]),
 ]
 REFUSED = [
     '["bad.example"]',
@@ -46,6 +49,10 @@ REFUSED = [
     "bad.example,spam",
     "||bad.example^$domain=other.example",
     "-bad-.example/",
+    "someone@mail.example",
+    "full:bad.example",
+    "domain:bad.example",
+    "keyword:bad",
 ]
 
 
