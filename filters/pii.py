@@ -74,6 +74,9 @@ _ADDRESSED = re.compile(
     re.I,
 )
 _IBAN = re.compile(r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Z0-9])")
+_SMALL_IBAN = re.compile(  # looked for where the text speaks of one
+    r"(?<![A-Za-z0-9])[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,3})?(?![A-Za-z0-9])"
+)
 _CARD = re.compile(r"(?<![\d+])(?<!\d[.,-])(?:\d[ .-]?){12,40}\d")
 _KEY = re.compile(
     r"(?<![A-Za-z0-9_-])(?:A[KS]IA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}"
@@ -83,8 +86,10 @@ _KEY = re.compile(
     r"|do[opr]_v1_[a-f0-9]{64}|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|\d{8,10}:AA[A-Za-z0-9_-]{33}"
     r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,})(?![A-Za-z0-9_-])"
 )
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN ((?:[A-Z]{2,9} )?PRIVATE KEY)-----[A-Za-z0-9+/=\s:,.-]{64,8000}?-----END \1-----"
+_PRIVATE_KEY = re.compile(  # line ends may be spelt `\n`, as in JSON; where the end is lost, lines of base64 are taken
+    r"-----BEGIN ((?:[A-Z]{2,9} )?PRIVATE KEY(?: BLOCK)?)-----"
+    r"(?:(?:[A-Za-z0-9+/=\s:,.()-]|\\[nr]){64,12000}?-----END \1-----"
+    r"|(?:(?:\s|\\[nr]){0,4}[A-Za-z0-9+/]{40,80}={0,2})+)"
 )
 _NAMED_KEY = re.compile(
     r"(?:api[_-]?key|secret[_-]?(?:access[_-]?)?key|auth[_-]?token|access[_-]?token)[\"']?\s{0,2}[:=]\s{0,2}"
@@ -255,8 +260,9 @@ def _is_address(text: str, start: int, end: int) -> bool:
 
 
 def _ibans(text: str) -> Iterator[tuple[int, int]]:
-    for match in _IBAN.finditer(text):
-        plain = re.sub("[ -]", "", match.group())
+    small = _SMALL_IBAN.finditer(text) if "iban" in text.lower() else ()
+    for match in (*_IBAN.finditer(text), *small):
+        plain = re.sub("[ -]", "", match.group()).upper()
         length = _IBAN_LENGTH.get(plain[:2], 0)
         if length and len(plain) >= length and iban_is_valid(plain[:length]):
             seen = end = 0

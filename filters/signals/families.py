@@ -93,8 +93,8 @@ _ALL = (
     Family("formulas", 1, content.FORMULAS, content.formulas),
     Family("questions", 1, content.QUESTIONS, content.questions),
     Family("stop_words", 1, languages.LANGUAGES, languages.stop_words),
-    Family("pii", 4, tuple(f"{kind}:int64" for kind in pii.KINDS), pii.counts, "text"),
-    Family("pii_spans", 3, ("found:spans",), pii.spans, "text"),
+    Family("pii", 5, tuple(f"{kind}:int64" for kind in pii.KINDS), pii.counts, "text"),
+    Family("pii_spans", 4, ("found:spans",), pii.spans, "text"),
 )
 FAMILIES = {family.name: family for family in _ALL}
 

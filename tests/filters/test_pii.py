@@ -44,6 +44,7 @@ FOUND = [
     ('api_key = "q8Zr2Lw0Xn5Tt7Vb1Kc9Ya4M"', "api_key", "q8Zr2Lw0Xn5Tt7Vb1Kc9Ya4M"),
     ("IBAN DE89 3704 0044 0532 0130 00, thanks", "iban", "DE89 3704 0044 0532 0130 00"),
     ("GB82WEST12345698765432", "iban", "GB82WEST12345698765432"),
+    ("iban: de89 3704 0044 0532 0130 00 of us", "iban", "de89 3704 0044 0532 0130 00"),
     ("card 4111 1111 1111 1111 expires", "card", "4111 1111 1111 1111"),
     ("key AKIAIOSFODNN7EXAMPLE in the log", "api_key", "AKIAIOSFODNN7EXAMPLE"),
 ]
@@ -129,3 +130,20 @@ def test_checksums_notice_a_single_changed_digit():
     assert not any(luhn("411111111111111" + digit) for digit in "023456789")
     assert iban_is_valid("DE89370400440532013000")
     assert not any(iban_is_valid(f"DE{n:02d}370400440532013000") for n in range(99) if n != 89)
+
+
+BASE64 = [("MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7" * 3)[n : n + 64] for n in range(0, 90, 15)]
+
+
+@pytest.mark.parametrize("named", ["RSA {}", "OPENSSH {}", "EC {}", "{}", "ENCRYPTED {}", "PGP {} BLOCK"])
+@pytest.mark.parametrize("end", ["\n", "\\n", "\r\n", "\\r\\n"])
+def test_a_private_key_is_found_whole_however_its_lines_end(named: str, end: str):
+    name = named.format("PRIVATE KEY")
+    key = end.join([f"-----BEGIN {name}-----", *BASE64, f"-----END {name}-----"])
+    text = f'{{"private_key": "{key}{end}", "client": "me"}}'
+    assert replaced(text, find(text)) == f'{{"private_key": "<API_KEY>{end}", "client": "me"}}'
+
+
+def test_of_a_private_key_whose_end_is_lost_the_lines_that_are_there_are_found():
+    text = "\n".join(["-----BEGIN PRIVATE KEY-----", *BASE64, "This is what follows, in words."])
+    assert replaced(text, find(text)) == "<API_KEY>\nThis is what follows, in words."
