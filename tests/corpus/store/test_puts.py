@@ -2,17 +2,20 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError
-from gristmill.corpus.store.puts import _S3, Conflict, Version, put, put_if, read, signature
+from gristmill.corpus.store.puts import _S3, Conflict, Version, put, put_if, read, signature, state_of, states
+from gristmill.corpus.store.shards import filesystem
 
 from ..stores import gs, s3
 
@@ -246,3 +249,19 @@ def test_a_file_is_always_what_the_last_winner_wrote(tmp_path_factory, steps):
         except Conflict:
             assert version != current
         assert (None if read(url) is None else read(url)[0]) == content
+
+
+def test_a_file_that_goes_while_a_folder_is_listed_hides_none_of_the_others(tmp_path: Path, monkeypatch):
+    for name in ("a.json", ".b.put", "c.json"):
+        (tmp_path / name).write_text("x")
+    held = sorted(os.scandir(tmp_path), key=lambda entry: entry.name)  # .b.put comes first
+    (tmp_path / ".b.put").unlink()
+    monkeypatch.setattr(os, "scandir", lambda path: contextlib.nullcontext(held))
+    assert [name for name, _ in states(str(tmp_path))] == ["a.json", "c.json"]
+
+
+def test_the_state_of_a_listed_file_is_the_one_that_is_told_of_it_alone(tmp_path: Path):
+    (tmp_path / "a.json").write_text("x")
+    fs, path = filesystem(str(tmp_path / "a.json"))
+    assert dict(states(str(tmp_path))) == {"a.json": state_of(fs.info(path))}
+    assert dict(states(str(tmp_path / "nothing"))) == {}
