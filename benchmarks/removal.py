@@ -13,6 +13,7 @@ the trend is printed. What is claimed is of the largest.
 
 import argparse
 import json
+import math
 import os
 import random
 import resource
@@ -139,12 +140,13 @@ def measured(documents: int, requests: int, workers: int, scratch: str | None) -
 
 
 def ratios(result: dict, begun: dict) -> tuple[float, float]:
-    """(wall, CPU) of the removal as shares of building anew, what it costs to begin taken off both."""
+    """(wall, CPU) of the removal as shares of building anew, what it costs to begin taken off both; nan where building
+    anew is not three times that, so that the difference says nothing."""
     shares = []
     for at in (0, 1):
         removal, begin = result["removal"][at], begun["removal"][at]
         anew, anew_begin = (sum(part[at] for part in one["anew"].values()) for one in (result, begun))
-        shares.append((removal - begin) / (anew - anew_begin))
+        shares.append((removal - begin) / (anew - anew_begin) if anew > 3 * anew_begin else math.nan)
     return shares[0], shares[1]
 
 
@@ -177,6 +179,8 @@ def main() -> int:
             f"removal: {documents:,} documents: {cpu:.3f} of the CPU and {wall:.3f} of the time of building anew; "
             f"{whole:.3f} of the CPU with what it costs to begin"
         )
+    if math.isnan(cpu):
+        print("removal: too few documents to tell the cost")
     print(f"removal: {'equal and proven' if good else 'NOT equal or not proven'}; at most {MOST} is claimed")
     return 0 if good and cpu <= MOST else 1
 
