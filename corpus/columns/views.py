@@ -16,7 +16,7 @@ from ..sql import literal, read_files
 from ..store.shards import filesystem, parquet_schema
 from ..store.workspace import Workspace
 from .carried import FOLDER, JSON_TABLE, SCHEMA_KEY
-from .shapes import shape_of
+from .shapes import shape_of, sql_can_name
 from .stored import apart
 
 
@@ -90,20 +90,30 @@ def original_schema(workspace: Workspace, table: str) -> pa.Schema | None:
 
 
 def _json_fields(counts: dict[str, int]) -> Iterable[ExtraField]:
-    shapes = {name: shape for name, shape in shape_of(counts).items() if set(shape.kinds) != {"text"}}
-    names = apart(list(shapes))
-    structure = {name: shape.structure() for name, shape in shapes.items() if name in names}
+    every = shape_of(counts)
+    shapes = {name: shape for name, shape in every.items() if {*shape.kinds} - {"null"} != {"text"}}
+    shown = dict(zip(shapes, apart(list(shapes)), strict=True))
+    structure = {name: shape.structure() for name, shape in shapes.items() if shown[name] == name}
     whole = f"try(json_transform(object, {literal(json.dumps(structure))}))"
     for name, shape in shapes.items():
-        if name in structure:
-            yield ExtraField(name, f"{whole}.{_name(name)}", _sql_type(shape.type))
+        if shape.is_rest:
+            without = literal(json.dumps(dict.fromkeys(every)))
+            sql = f"nullif(cast(try(json_merge_patch(object, {without})) as varchar), '{{}}')"
+        elif shown[name] == name:
+            sql = f"{whole}.{_name(name)}"
+        else:  # an empty name, or one that differs from another in case alone
+            pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+            found = f"json_extract(object, {literal(pointer)})"
+            sql = f"try(json_transform({found}, {literal(json.dumps(shape.structure()))}))"
+        yield ExtraField(shown[name], sql, _sql_type(shape.type))
 
 
 def _sql_type(kind: pa.DataType) -> pa.DataType:
-    """The type without fields whose names differ in case alone, as SQL has it."""
+    """The type as SQL has it: JSON where names of fields are told apart by case alone, or one has none."""
     if pa.types.is_struct(kind):
-        names = apart([field.name for field in kind])
-        return pa.struct([(f.name, _sql_type(f.type)) for f, n in zip(kind, names, strict=True) if f.name == n])
+        if not sql_can_name([field.name for field in kind]):
+            return pa.string()
+        return pa.struct([(field.name, _sql_type(field.type)) for field in kind])
     return pa.list_(_sql_type(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
@@ -113,6 +123,7 @@ def _arrow_field(field: pa.Field) -> ExtraField:
 
 
 def _common(kinds: list[pa.DataType]) -> pa.DataType:
+    kinds = [kind for kind in kinds if not pa.types.is_null(kind)] or kinds
     if all(kind == kinds[0] for kind in kinds):
         return kinds[0]
     if all(pa.types.is_integer(kind) and kind != pa.uint64() for kind in kinds):
@@ -125,6 +136,8 @@ def _common(kinds: list[pa.DataType]) -> pa.DataType:
 def _as(field: ExtraField, kind: pa.DataType) -> str:
     if field.type == kind:
         return field.sql
+    if pa.types.is_null(field.type):
+        return "null"
     wider = {pa.int64(): "bigint", pa.float64(): "double"}
     return f"cast({field.sql} as {wider.get(kind, 'varchar')})"
 
