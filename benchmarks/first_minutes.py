@@ -5,8 +5,8 @@
 Clones the tree as it is committed, and on an empty cache of pip makes what each command installs first (this needs a
 package index): seconds, CPU seconds, distributions, bytes on disk, and the largest of them. Then `make demo` in that
 clone, with no kernel compiled beforehand: when each stage ended. Prints the load that others put on the machine, since
-the times hold for that; kept in `results/first_minutes.txt`, from which `docs/claims.py` writes a part of `docs/install.md`.
-Exits 1 where an installation or the demo failed, 77 where no package index answers.
+the times hold for that; kept in `results/first_minutes.txt`, from which `docs/claims.py` writes a part of
+`docs/install.md`. Exits 1 where an installation or the demo failed, 77 where no package index answers.
 """
 
 import argparse
