@@ -7,6 +7,7 @@ numbers, else as text. JSON values have their JSON type (`shapes.py`). Reads com
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -22,11 +23,13 @@ from .stored import apart
 
 @dataclass(frozen=True)
 class ExtraField:
-    """A field of `extra` in one table: SQL over its row, and the Arrow type that this gives."""
+    """A field of `extra` in one table: SQL over its row, and the Arrow type that this gives. `structure` is that of a
+    key of JSON which is taken from `whole`, the keys of an object that are asked for."""
 
     name: str
     sql: str
     type: pa.DataType
+    structure: Any = None
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,21 @@ class Extra:
             shards = [one for one in manifest.shards if shard is None or one.name == shard]
             if shards:
                 files = read_files(workspace.table(table).file_url(one) for one in shards)
-                packed = self._packed({field.name.lower(): field for field in fields}, only)
-                parts.append(f"select id, {packed} as extra from {files}")
+                parts.append(self._packed({field.name.lower(): field for field in fields}, only, files))
         return " union all ".join(parts) or None
 
-    def _packed(self, fields: dict[str, ExtraField], only: Collection[str]) -> str:
-        chosen = []
+    def _packed(self, fields: dict[str, ExtraField], only: Collection[str], files: str) -> str:
+        chosen, structure = [], {}
         for one in self.type:
             if only and one.name not in only:
                 continue
             found = fields.get(one.name.lower())
             sql = "null" if found is None else _as(found, one.type)
             chosen.append(f"{_name(one.name)} := {sql}")
-        return f"struct_pack({', '.join(chosen)})"
+            if found is not None and found.structure is not None:
+                structure[found.name] = found.structure
+        source = f"(select *, {whole_of(structure)} as whole from {files})" if structure else files
+        return f"select id, struct_pack({', '.join(chosen)}) as extra from {source}"
 
 
 def extra_of(workspace: Workspace) -> Extra | None:
@@ -89,18 +94,22 @@ def original_schema(workspace: Workspace, table: str) -> pa.Schema | None:
     return pa.ipc.read_schema(pa.py_buffer(metadata[SCHEMA_KEY])) if SCHEMA_KEY in metadata else None
 
 
+def whole_of(structure: dict[str, Any]) -> str:
+    """SQL for keys of `object` as one struct; read once for all of them."""
+    return f"try(json_transform(object, {literal(json.dumps(structure))}))"
+
+
 def _json_fields(counts: dict[str, int]) -> Iterable[ExtraField]:
     every = shape_of(counts)
     shapes = {name: shape for name, shape in every.items() if {*shape.kinds} - {"null"} != {"text"}}
     shown = dict(zip(shapes, apart(list(shapes)), strict=True))
-    structure = {name: shape.structure() for name, shape in shapes.items() if shown[name] == name}
-    whole = f"try(json_transform(object, {literal(json.dumps(structure))}))"
     for name, shape in shapes.items():
         if shape.is_rest:
             without = literal(json.dumps(dict.fromkeys(every)))
             sql = f"nullif(cast(try(json_merge_patch(object, {without})) as varchar), '{{}}')"
         elif shown[name] == name:
-            sql = f"{whole}.{_name(name)}"
+            yield ExtraField(name, f"whole.{_name(name)}", _sql_type(shape.type), shape.structure())
+            continue
         else:  # an empty name, or one that differs from another in case alone
             pointer = "/" + name.replace("~", "~0").replace("/", "~1")
             found = f"json_extract(object, {literal(pointer)})"

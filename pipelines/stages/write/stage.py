@@ -226,9 +226,15 @@ class _Shard:
         self.settings, self.stem, self.texts, self.fell = settings, stem, texts, fell
         self.documents = documents.combine_chunks()
         self.ids = self.documents["id"].combine_chunks()
+        self.own = OWN
 
     def write(self, tables: tuple[OwnRows, ...]) -> list[tuple[str, int, int]]:
         """(file, rows, bytes of rows) of each."""
+        names = {
+            name for one in tables for name in (*one.shapes, *(one.schema.names if one.schema is not None else ()))
+        }
+        while self.own in names:  # a column of theirs is not written over
+            self.own += "_"
         if self.settings.format.startswith("jsonl"):
             return self._lines(tables)
         made: list[tuple[str, int, int]] = []
@@ -288,7 +294,7 @@ class _Shard:
             batch = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))
         if self.settings.dropped:
             why = pa.array([self.fell[name] for name in ids.to_pylist()], FELL)
-            batch = batch.append_column(OWN, why)
+            batch = batch.append_column(self.own, why)
         return batch
 
     def _lines(self, tables: tuple[OwnRows, ...]) -> list[tuple[str, int, int]]:
@@ -319,5 +325,5 @@ class _Shard:
             line = own
         if self.settings.dropped:
             why = next(json_lines(pa.RecordBatch.from_pylist([self.fell[name]], pa.schema(list(FELL)))))
-            line = with_key(line, OWN, why)
+            line = with_key(line, self.own, why)
         return line
