@@ -1,12 +1,13 @@
 """Claim: a fresh clone needs two commands; `make demo` installs what the demo needs, `make test` adds the rest.
 
-    python -m benchmarks.first_minutes [--without-demo]
+    python -m benchmarks.first_minutes [--into FOLDER] [--without-demo]
 
 Clones the tree as it is committed, and on an empty cache of pip makes what each command installs first (this needs a
 package index): seconds, CPU seconds, distributions, bytes on disk, and the largest of them. Then `make demo` in that
-clone, with no kernel compiled beforehand: when each stage ended. Prints the load that others put on the machine, since
-the times hold for that; kept in `results/first_minutes.txt`, from which `docs/claims.py` writes a part of
-`docs/install.md`. Exits 1 where an installation or the demo failed, 77 where no package index answers.
+clone, with no kernel compiled beforehand: when each stage ended. Prints the load of the machine, since the
+times hold for that; kept in `results/first_minutes.txt`, from which `docs/claims.py` writes a part of
+`docs/install.md`, after each step. With --into the clone stays, and a call that is stopped goes on there. Exits 1 where
+an installation or the demo failed, 77 where no package index answers.
 """
 
 import argparse
@@ -54,39 +55,70 @@ def size_of(folder: Path) -> int:
     return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
 
 
-def told(name: str, seconds: float, used: float, environment: Path) -> list[str]:
+def told(name: str, took: str, environment: Path) -> list[str]:
     """The lines of an installation."""
     every = installed(environment)
     largest = ", ".join(f"{name} {size / 1e6:.0f} MB" for size, name in every[:6])
     return [
-        f"make {name} installs: {len(every)} distributions, {size_of(environment) / 1e6:,.0f} MB, "
-        f"{seconds:.0f} s, {used:.0f} CPU seconds",
+        f"make {name} installs: {len(every)} distributions, {size_of(environment) / 1e6:,.0f} MB, {took}",
         f"  the largest: {largest}",
     ]
 
 
+class Steps:
+    """What a clone was asked to make, in order; lines are kept as they come."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.clone = folder, folder / "clone"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        self.environment = kept | {"PIP_CACHE_DIR": f"{folder}/cache", "NUMBA_CACHE_DIR": f"{folder}/kernels"}
+        self.make = ["make", "--silent", f"PYTHON={getattr(sys, '_base_executable', sys.executable)}"]
+        self.place = folder / "lines.txt"
+        self.lines = self.place.read_text(encoding="utf-8").splitlines() if self.place.exists() else []
+
+    def say(self, *lines: str) -> None:
+        self.lines += lines
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+        for path in (self.place, RESULT):
+            path.write_text("".join(f"{line}\n" for line in self.lines), encoding="utf-8")
+
+    def has(self, begin: str) -> bool:
+        return any(line.startswith(begin) for line in self.lines)
+
+    def install(self, name: str, target: str) -> None:
+        if self.has(f"make {name} installs"):
+            return
+        if (self.clone / target).exists():
+            took = "made by an earlier call"
+        else:
+            _, seconds, used = made([*self.make, target], self.clone, self.environment)
+            took = f"{seconds:.0f} s, {used:.0f} CPU seconds, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        self.say(*told(name, took, self.clone / ".venv"))
+
+    def demo(self) -> None:
+        if self.has("make demo after that"):
+            return
+        printed, seconds, used = made([*self.make, "demo"], self.clone, self.environment)
+        load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        stages = [f"  {line}" for line in printed.splitlines() if STAGE.match(line)]
+        self.say(f"make demo after that: {seconds:.0f} s, {used:.0f} CPU seconds, {load}", *stages)
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    options.add_argument("--into", type=Path, help="folder that keeps the clone, and where a stopped call goes on")
     options.add_argument("--without-demo", action="store_true", help="installations alone")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        clone, place = Path(scratch) / "clone", Path(scratch)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-        fresh = kept | {"PIP_CACHE_DIR": f"{place}/cache", "NUMBA_CACHE_DIR": f"{place}/kernels"}
-        python = f"PYTHON={getattr(sys, '_base_executable', sys.executable)}"
-        made(["git", "clone", "--quiet", str(ROOT), str(clone)], place, fresh)
-        load = os.getloadavg()[0]
-        lines = [f"{os.cpu_count()} cores; others kept {load:.1f} of them busy at the beginning"]
-        for name, target in (("demo", ".venv/.demo"), ("test", ".venv/.ready")):
-            _, seconds, used = made(["make", "--silent", python, target], clone, fresh)
-            lines += told(name, seconds, used, clone / ".venv")
-            if name == "demo" and not asked.without_demo:
-                printed, seconds, used = made(["make", "--silent", "demo"], clone, fresh)
-                lines.append(f"make demo after that: {seconds:.0f} s, {used:.0f} CPU seconds")
-                lines += [f"  {line}" for line in printed.splitlines() if STAGE.match(line)]
-    lines.append(f"others kept {os.getloadavg()[0]:.1f} cores busy at the end, this script's own work among them")
-    sys.stdout.write("\n".join(lines) + "\n")
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        steps = Steps((asked.into or Path(scratch)).resolve())
+        steps.folder.mkdir(parents=True, exist_ok=True)
+        if not steps.clone.exists():
+            made(["git", "clone", "--quiet", str(ROOT), str(steps.clone)], steps.folder, steps.environment)
+        steps.install("demo", ".venv/.demo")
+        steps.install("test", ".venv/.ready")
+        if not asked.without_demo:
+            steps.demo()
     return 0
 
 

@@ -123,7 +123,8 @@ def installing() -> str:
         if found is None:
             raise SystemExit(f"no result has anything like {pattern!r}")
         rows.append(f"| {name} | {found[1]} | {found[2]} |\n")
-    told = "\n| installs | distributions | MB on disk |\n| --- | --- | --- |\n" + "".join(rows) + "\n"
+    build = " with torch's build for CPUs" if "+cpu" in rest else ""
+    told = f"\n| installs{build} | distributions | MB on disk |\n| --- | --- | --- |\n" + "".join(rows) + "\n"
     return once(TAKES, told, INSTALL.read_text(encoding="utf-8"), "the table of docs/install.md")
 
 
