@@ -1,4 +1,5 @@
-"""The figures of README.md, from what the benchmarks printed: the table of measured claims, the demo's time and page.
+"""The figures of README.md, from what the benchmarks printed: the table of measured claims, the demo's time and page;
+those of a GPU (`gpu_table.py`), which stand in docs/gpu.md too; what an installation takes, in docs/install.md.
 
 python docs/claims.py writes them; with --check it only compares, and exits 1 where they differ.
 
@@ -9,6 +10,10 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import gpu_table
 
 ROOT = Path(__file__).parents[1]
 README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
@@ -64,8 +69,9 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def table() -> str:
-    return "| claim | measured | script |\n| --- | --- | --- |\n" + "".join(claim.row() for claim in CLAIMS)
+def table(parts: list[gpu_table.Row]) -> str:
+    rows = "".join(claim.row() for claim in CLAIMS) + gpu_table.short_rows(parts)
+    return "| claim | measured | script |\n| --- | --- | --- |\n" + rows
 
 
 DEMO = re.compile(r"(?<=The demo, on two CPU cores, nothing compiled beforehand: ).*?```\n.*?```\n", re.DOTALL)
@@ -77,21 +83,61 @@ def demo() -> str:
     return f"{seconds}. It ends with this page:\n\n```\n{shown}```\n"
 
 
-def page() -> str:
-    """README.md as it should be."""
-    text, found = DEMO.subn(lambda _: demo(), README.read_text(encoding="utf-8"))
+GPU = re.compile(r"(?<=<!-- gpu -->).*?(?=<!-- end of gpu -->)", re.DOTALL)
+
+
+def once(pattern: re.Pattern[str], told: str, text: str, what: str) -> str:
+    """The text with what stands at one place of it."""
+    text, found = pattern.subn(lambda _: told, text)
     if found != 1:
-        raise SystemExit("README.md does not show the demo once")
+        raise SystemExit(f"{what} does not stand there once")
+    return text
+
+
+def page(results: Path = gpu_table.RESULTS) -> str:
+    """README.md as it should be. `results`: the figures of a GPU."""
+    parts = gpu_table.parts_of(results)
+    text = once(DEMO, demo(), README.read_text(encoding="utf-8"), "the demo of README.md")
+    text = once(GPU, gpu_table.sentence(parts), text, "the sentence of README.md about a GPU")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + table() + END + after
+    return before + BEGIN + table(parts) + END + after
+
+
+INSTALL = ROOT / "docs" / "install.md"
+TAKES = re.compile(r"(?<=<!-- takes: written by docs/claims.py -->\n).*?(?=<!-- end of takes -->)", re.DOTALL)
+
+
+def installing() -> str:
+    """docs/install.md as it should be: distributions and bytes of each installation. Seconds hold for one machine."""
+    core = (RESULTS / "wheel_without_extras.txt").read_text(encoding="utf-8")
+    rest = (RESULTS / "first_minutes.txt").read_text(encoding="utf-8")
+    shape = r"([\d,]+) distributions, ([\d,]+) MB"
+    rows = []
+    for name, text, pattern in (
+        ("the wheel without extras", core, rf"^install: {shape}"),
+        ("`make demo`", rest, rf"^make demo installs: {shape}"),
+        ("`make test`, with the demo's", rest, rf"^make test installs: {shape}"),
+    ):
+        found = re.search(pattern, text, re.MULTILINE)
+        if found is None:
+            raise SystemExit(f"no result has anything like {pattern!r}")
+        rows.append(f"| {name} | {found[1]} | {found[2]} |\n")
+    build = " with torch's build for CPUs" if "+cpu" in rest else ""
+    told = f"\n| installs{build} | distributions | MB on disk |\n| --- | --- | --- |\n" + "".join(rows) + "\n"
+    return once(TAKES, told, INSTALL.read_text(encoding="utf-8"), "the table of docs/install.md")
 
 
 def main() -> int:
-    made = page()
+    made = {
+        README: page(),
+        gpu_table.PAGE: gpu_table.page(gpu_table.parts_of()),
+        INSTALL: installing(),
+    }
     if "--check" in sys.argv[1:]:
-        return int(made != README.read_text(encoding="utf-8"))
-    README.write_text(made, encoding="utf-8")
+        return int(any(text != path.read_text(encoding="utf-8") for path, text in made.items()))
+    for path, text in made.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

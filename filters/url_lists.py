@@ -27,7 +27,7 @@ _ADBLOCK = re.compile(r"\|\|(?:\*\.)?([^/^$|*]+)(?:\^?\|?)(?:\$(.*))?")
 _DNSMASQ = re.compile(r"(?:address|server|local)=/([^/]+)/\S*")
 _UNBOUND = re.compile(r"local-zone:\s*\"?([^\s\"]+)\"?\s+\S+")
 _POLICY = re.compile(r"(\S+)\s+(?:\d+\s+)?(?:IN\s+)?CNAME\s+\S+", re.I)
-_KEYED = re.compile(r"([A-Za-z]+):[^:\\d/\[][^/]*")  # of lists of routers: `domain:site`, `full:site`, `keyword:word`
+_KEYED = re.compile(r"([A-Za-z]+):[^:\d/\[][^/]*")  # of lists of routers: `domain:site`, `full:site`, `keyword:word`
 NOTHING = "no hosts (left out)"
 
 

@@ -84,7 +84,7 @@ def call(workspace: "Workspace", record: "StageRecord", given: tuple[Any, ...], 
         if extra is not None and name in extra.model_fields:
             beside[name] = value
         elif name in model.model_fields:
-            values = merged(values, {name: _plain(value)})
+            values = merged(values, of_field(of_settings, name, value))
         else:
             option = next((o for o in (*of_settings, *of_options) if o.flag == "--" + name.replace("_", "-")), None)
             if option is None:
@@ -134,6 +134,14 @@ def _parsed(option: Any, value: Any) -> Any:
     if _is_list(option.kind):
         value = [_text(one) for one in (value if isinstance(value, list | tuple) else [value])]
     return option.parse(option.flag, value) if option.parse is not None else _plain(value)
+
+
+def of_field(options: list[Any], name: str, value: Any) -> dict[str, Any]:
+    """A field's value; a text means what it means on the command line: `none`, 1/8, a,b."""
+    option = next((one for one in options if one.path == (name,) and one.parse is not None), None)
+    if option is not None and isinstance(value, str):
+        return _nested(option.path, _parsed(option, value))
+    return {name: _plain(value)}
 
 
 def _nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:

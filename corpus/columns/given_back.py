@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from .json_objects import decoded, in_a_line, members, selected, spelt, with_text
-from .shapes import KeyShape
-from .stored import restored, stored_type
+from .shapes import KeyShape, others
+from .stored import apart, is_list, restored, stored_type
 
 TEXT = "text"
 
@@ -120,9 +120,13 @@ def only_keys(line: str, names: Collection[str]) -> str:
     return selected(line, names, ()) if names else "{}"
 
 
-def json_value(value: Any) -> Any:
+def json_value(value: Any, kind: pa.DataType) -> Any:
     """A value of an Arrow column as JSON has it: dates and times in ISO 8601, decimals as strings that say all of their
     digits, bytes in base64, maps as objects, numbers that are none as null."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return json_value(value, kind.storage_type)
+    if isinstance(kind, pa.DictionaryType | pa.RunEndEncodedType):
+        return json_value(value, kind.value_type)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime.timedelta):
@@ -133,28 +137,48 @@ def json_value(value: Any) -> Any:
         return str(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    if isinstance(value, dict):
-        return {str(name): json_value(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        pairs = value and all(isinstance(one, tuple) and len(one) == 2 for one in value)
-        return {str(k): json_value(v) for k, v in value} if pairs else [json_value(one) for one in value]
+    if isinstance(value, dict) and pa.types.is_struct(kind):
+        return {one.name: json_value(value[one.name], one.type) for one in kind}
+    if isinstance(value, list | tuple) and pa.types.is_map(kind):
+        return {str(json_value(k, kind.key_type)): json_value(v, kind.item_type) for k, v in value}
+    if isinstance(value, list | tuple) and is_list(kind):
+        return [json_value(one, kind.value_type) for one in value]
     return value
 
 
 def json_lines(batch: pa.RecordBatch) -> Iterator[str]:
-    """Rows of Arrow as lines of JSON."""
+    """Rows of Arrow as lines of JSON. Columns of one name are told apart."""
     names = batch.schema.names
+    names = names if len({*names}) == len(names) else apart(names)
     columns = [_values(column) for column in batch.columns]
     for number in range(batch.num_rows):
-        row = {name: json_value(values[number]) for name, values in zip(names, columns, strict=True)}
+        row = {name: values[number] for name, values in zip(names, columns, strict=True)}
         yield json.dumps(row, ensure_ascii=False, default=str)
 
 
 def _values(column: pa.Array) -> list[Any]:
+    """The values of a column as JSON has them."""
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        return _nanoseconds(column)
     try:
-        return column.to_pylist()
+        return [json_value(value, column.type) for value in column.to_pylist()]
     except (ValueError, OverflowError, ImportError, ArithmeticError):  # what Python has no value for: its text
         return column.cast(pa.string()).to_pylist()
+
+
+def _nanoseconds(column: pa.Array) -> list[str | None]:
+    """Times in ISO 8601 to the nanosecond, with pandas installed or not."""
+    counts = column.cast(pa.int64()).to_pylist()
+    whole = pa.array([None if one is None else one // 1000 for one in counts], pa.int64())
+    found: list[str | None] = []
+    for count, time in zip(counts, whole.cast(pa.timestamp("us", column.type.tz)).to_pylist(), strict=True):
+        if count is None or not count % 1000:
+            found.append(time and time.isoformat())
+        else:
+            text = time.isoformat(timespec="microseconds")
+            place = text.index(".") + 7
+            found.append(f"{text[:place]}{count % 1000:03d}{text[place:]}")
+    return found
 
 
 def json_schema(shapes: Mapping[str, KeyShape], lacking: bool) -> pa.Schema:
@@ -169,6 +193,9 @@ def json_batch(
     made = []
     for row in rows:
         value = decoded(json_line(row, texts))
-        held = {name: shape.held(value.get(name)) for name, shape in shapes.items()}
+        held = {
+            name: others(value, shapes) if shape.is_rest else shape.held(value.get(name))
+            for name, shape in shapes.items()
+        }
         made.append(held if TEXT in held or TEXT not in schema.names else held | {TEXT: value.get(TEXT)})
     return pa.RecordBatch.from_pylist(made, schema=schema)

@@ -7,6 +7,7 @@ numbers, else as text. JSON values have their JSON type (`shapes.py`). Reads com
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -16,17 +17,19 @@ from ..sql import literal, read_files
 from ..store.shards import filesystem, parquet_schema
 from ..store.workspace import Workspace
 from .carried import FOLDER, JSON_TABLE, SCHEMA_KEY
-from .shapes import shape_of
+from .shapes import shape_of, sql_can_name
 from .stored import apart
 
 
 @dataclass(frozen=True)
 class ExtraField:
-    """A field of `extra` in one table: SQL over its row, and the Arrow type that this gives."""
+    """A field of `extra` in one table: SQL over its row, and the Arrow type that this gives. `structure` is that of a
+    key of JSON which is taken from `whole`, the keys of an object that are asked for."""
 
     name: str
     sql: str
     type: pa.DataType
+    structure: Any = None
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,21 @@ class Extra:
             shards = [one for one in manifest.shards if shard is None or one.name == shard]
             if shards:
                 files = read_files(workspace.table(table).file_url(one) for one in shards)
-                packed = self._packed({field.name.lower(): field for field in fields}, only)
-                parts.append(f"select id, {packed} as extra from {files}")
+                parts.append(self._packed({field.name.lower(): field for field in fields}, only, files))
         return " union all ".join(parts) or None
 
-    def _packed(self, fields: dict[str, ExtraField], only: Collection[str]) -> str:
-        chosen = []
+    def _packed(self, fields: dict[str, ExtraField], only: Collection[str], files: str) -> str:
+        chosen, structure = [], {}
         for one in self.type:
             if only and one.name not in only:
                 continue
             found = fields.get(one.name.lower())
             sql = "null" if found is None else _as(found, one.type)
             chosen.append(f"{_name(one.name)} := {sql}")
-        return f"struct_pack({', '.join(chosen)})"
+            if found is not None and found.structure is not None:
+                structure[found.name] = found.structure
+        source = f"(select *, {whole_of(structure)} as whole from {files})" if structure else files
+        return f"select id, struct_pack({', '.join(chosen)}) as extra from {source}"
 
 
 def extra_of(workspace: Workspace) -> Extra | None:
@@ -89,21 +94,35 @@ def original_schema(workspace: Workspace, table: str) -> pa.Schema | None:
     return pa.ipc.read_schema(pa.py_buffer(metadata[SCHEMA_KEY])) if SCHEMA_KEY in metadata else None
 
 
+def whole_of(structure: dict[str, Any]) -> str:
+    """SQL for keys of `object` as one struct; read once for all of them."""
+    return f"try(json_transform(object, {literal(json.dumps(structure))}))"
+
+
 def _json_fields(counts: dict[str, int]) -> Iterable[ExtraField]:
-    shapes = {name: shape for name, shape in shape_of(counts).items() if set(shape.kinds) != {"text"}}
-    names = apart(list(shapes))
-    structure = {name: shape.structure() for name, shape in shapes.items() if name in names}
-    whole = f"try(json_transform(object, {literal(json.dumps(structure))}))"
+    every = shape_of(counts)
+    shapes = {name: shape for name, shape in every.items() if {*shape.kinds} - {"null"} != {"text"}}
+    shown = dict(zip(shapes, apart(list(shapes)), strict=True))
     for name, shape in shapes.items():
-        if name in structure:
-            yield ExtraField(name, f"{whole}.{_name(name)}", _sql_type(shape.type))
+        if shape.is_rest:
+            without = literal(json.dumps(dict.fromkeys(every)))
+            sql = f"nullif(cast(try(json_merge_patch(object, {without})) as varchar), '{{}}')"
+        elif shown[name] == name:
+            yield ExtraField(name, f"whole.{_name(name)}", _sql_type(shape.type), shape.structure())
+            continue
+        else:  # an empty name, or one that differs from another in case alone
+            pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+            found = f"json_extract(object, {literal(pointer)})"
+            sql = f"try(json_transform({found}, {literal(json.dumps(shape.structure()))}))"
+        yield ExtraField(shown[name], sql, _sql_type(shape.type))
 
 
 def _sql_type(kind: pa.DataType) -> pa.DataType:
-    """The type without fields whose names differ in case alone, as SQL has it."""
+    """The type as SQL has it: JSON where names of fields are told apart by case alone, or one has none."""
     if pa.types.is_struct(kind):
-        names = apart([field.name for field in kind])
-        return pa.struct([(f.name, _sql_type(f.type)) for f, n in zip(kind, names, strict=True) if f.name == n])
+        if not sql_can_name([field.name for field in kind]):
+            return pa.string()
+        return pa.struct([(field.name, _sql_type(field.type)) for field in kind])
     return pa.list_(_sql_type(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
@@ -113,6 +132,7 @@ def _arrow_field(field: pa.Field) -> ExtraField:
 
 
 def _common(kinds: list[pa.DataType]) -> pa.DataType:
+    kinds = [kind for kind in kinds if not pa.types.is_null(kind)] or kinds
     if all(kind == kinds[0] for kind in kinds):
         return kinds[0]
     if all(pa.types.is_integer(kind) and kind != pa.uint64() for kind in kinds):
@@ -125,6 +145,8 @@ def _common(kinds: list[pa.DataType]) -> pa.DataType:
 def _as(field: ExtraField, kind: pa.DataType) -> str:
     if field.type == kind:
         return field.sql
+    if pa.types.is_null(field.type):
+        return "null"
     wider = {pa.int64(): "bigint", pa.float64(): "double"}
     return f"cast({field.sql} as {wider.get(kind, 'varchar')})"
 

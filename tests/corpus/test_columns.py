@@ -6,6 +6,7 @@ import io
 import json
 import math
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,9 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gristmill.corpus.columns import shapes as shapes_module
+from gristmill.corpus.columns.given_back import Texts, json_batch, json_lines, json_schema
 from gristmill.corpus.columns.json_objects import decoded, selected, spelt, with_text, without_text
-from gristmill.corpus.columns.shapes import KeyCounts, counts_left, shape_of
+from gristmill.corpus.columns.shapes import KeyCounts, KeyShape, counts_left, shape_of
 from gristmill.corpus.columns.stored import apart, restored, stored
+from gristmill.corpus.columns.views import ExtraField, _as, _common, _json_fields, whole_of
 
 LEAVES = {
     pa.int8(): st.integers(-128, 127),
@@ -211,3 +215,110 @@ def test_integers_beside_fractions_are_doubles_unless_that_would_change_them():
     assert shapes["wide"].type == pa.string()
     assert shapes["wide"].held(2**53 + 1) == str(2**53 + 1)
     assert decimal.Decimal(str(shapes["huge"].held(2**73 + 2**20))) == 2**73 + 2**20
+
+
+def same(shape: KeyShape, value, found) -> bool:
+    """Whether a column's value says all that the JSON value said; a field that an object lacks is null."""
+    if value is None:
+        return found is None
+    if pa.types.is_struct(shape.type):
+        return {*value} <= {*found} and all(same(shape.below[k], value.get(k), one) for k, one in found.items())
+    if pa.types.is_list(shape.type):
+        return len(found) == len(value) and all(same(shape.below[0], *two) for two in zip(value, found, strict=True))
+    if pa.types.is_string(shape.type) and not shape.plain:
+        return json.loads(found) == value
+    return found == value
+
+
+KEYS = st.text("aAb0", max_size=2)
+DEEP = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.just("x"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.dictionaries(KEYS, DEEP, max_size=4), min_size=1, max_size=6),
+    st.integers(1, 4),
+    st.integers(1, 6),
+    st.integers(1, 4),
+)
+def test_columns_of_json_say_all_of_it_whatever_was_counted(rows, depth, paths, columns):
+    keys = KeyCounts()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shapes_module, "DEPTH", depth)
+        patched.setattr(shapes_module, "PATHS", paths)
+        rows = [{"t": "x"} | row for row in rows]
+        for row in rows:
+            keys.add(row)
+        shapes = shape_of(keys.counts(), columns)
+        assert sum(not shape.is_rest for shape in shapes.values()) <= columns
+        stored_rows = [{"id": str(n), "object": json.dumps(row), "at": None, "key": "x", "text": None, "escaped": None}
+                       for n, row in enumerate(rows)]  # fmt: skip
+        found = json_batch(stored_rows, json_schema(shapes, False), shapes, Texts({}, ())).to_pylist()
+        rest = next((name for name, shape in shapes.items() if shape.is_rest), None)
+        for row, columns_of in zip(rows, found, strict=True):
+            left = json.loads(columns_of.pop(rest) or "{}") if rest is not None else {}
+            assert left == {key: row[key] for key in {*row} - {*columns_of}}
+            assert all(same(shapes[name], row.get(name), value) for name, value in columns_of.items())
+
+
+@pytest.mark.parametrize(
+    "kinds", [(pa.null(), pa.string()), (pa.null(), pa.null()), (pa.int8(), pa.null(), pa.int64())]
+)
+def test_a_column_that_is_null_throughout_takes_the_type_of_its_namesakes(kinds):
+    fields = [ExtraField("v", "extra.v", kind) for kind in kinds]
+    common = _common([*kinds])
+    assert common == next((kind for kind in reversed(kinds) if kind != pa.null()), pa.null())
+    assert [_as(field, common) for field in fields if field.type == pa.null() != common] == (
+        ["null"] * kinds.count(pa.null()) if common != pa.null() else []
+    )
+
+
+def test_every_key_of_json_is_shown_by_sql_under_a_name_of_its_own(tmp_path):
+    row = {"id": 1, "ID": 2, "": 3, "a/b~": 4, 'q"x': [5], "o": {"k": 6, "K": 7}, "e": {"": 8}, "n": None, "text": None}
+    keys = KeyCounts()
+    keys.add(row, "text")
+    fields = {field.name: field for field in _json_fields(keys.counts())}
+    with duckdb.connect() as connection:
+        connection.execute("create table rows as select ? as object", [json.dumps(row)])
+        asked = ", ".join(field.sql for field in fields.values())
+        whole = whole_of({name: field.structure for name, field in fields.items() if field.structure is not None})
+        found = connection.execute(f"select {asked} from (select *, {whole} as whole from rows)").fetchone() or ()
+        found = dict(zip(fields, found, strict=True))
+    assert found == {
+        "_": 3, "ID": 2, "id_2": 1, "a/b~": 4, 'q"x': [5], "n": None,
+        "o": '{"k":6,"K":7}', "e": '{"":8}',
+    }  # fmt: skip
+    few = {field.name: field for field in _json_fields(KeyCounts.counts(many()))}
+    assert "other_keys" in few
+    with duckdb.connect() as connection:
+        connection.execute("create table rows as select ? as object", [json.dumps({f"k{n}": n for n in range(203)})])
+        (left,) = connection.execute(f"select {few['other_keys'].sql} from rows").fetchone() or ()
+    assert len(json.loads(left)) == 3
+
+
+def many() -> KeyCounts:
+    keys = KeyCounts()
+    keys.add({f"k{n}": n for n in range(203)})
+    return keys
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pa.array([[], [("a", [1])]], pa.map_(pa.string(), pa.list_(pa.int8()))), [{}, {"a": [1]}]),
+        (pa.array([[{"m": []}]], pa.list_(pa.struct([("m", pa.map_(pa.int8(), pa.int8()))]))), [[{"m": {}}]]),
+        (pa.array([1, -1, 1000, None], pa.timestamp("ns")), [
+            "1970-01-01T00:00:00.000000001", "1969-12-31T23:59:59.999999999", "1970-01-01T00:00:00.000001", None]),
+        (pa.array([1], pa.timestamp("ns", "Europe/Berlin")), ["1970-01-01T01:00:00.000000001+01:00"]),
+        (pa.array([b"\xff"], pa.dictionary(pa.int8(), pa.binary())), ["/w=="]),
+        (pa.array([[1.5, math.nan]], pa.list_(pa.float32(), 2)), [[1.5, None]]),
+    ],
+    ids=["maps", "maps inside", "nanoseconds", "in a zone", "dictionary", "no numbers"],
+)  # fmt: skip
+def test_arrow_values_have_one_form_in_json(column, said):
+    found = json_lines(pa.RecordBatch.from_arrays([column, column], ["v", "v"]))
+    assert [json.loads(line) for line in found] == [{"v": one, "v_2": one} for one in said]

@@ -10,8 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import gristmill as gm
+from gristmill.calls import of_field
 from gristmill.corpus.store.workspace import Workspace as Held
 from gristmill.dedup.settings import DedupSettings
+from gristmill.pipelines.commands.stage_command import stage_options
+from gristmill.pipelines.engine.registry import record_of
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.dedup.stage import deduplicate
 
@@ -129,6 +132,25 @@ def test_documents_come_in_the_form_that_is_asked_for(tmp_path: Path):
     loader = torch.utils.data.DataLoader(documents.to_torch(), batch_size=None)
     assert [row["id"] for row in loader] == documents.to_arrow()["id"].to_pylist()
     assert documents.to_pandas()["text"].tolist() == [row["text"] for row in rows]
+    pytest.importorskip("datasets")
+    assert documents.to_hf()[:]["extra"] == documents.to_arrow()["extra"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "meant"),
+    [
+        ("extract", {"language_model": "none"}, {"language_model": None}),
+        ("extract", {"language_model": "gristmill"}, {"language_model": "gristmill"}),
+        ("select", {"share": "1/8"}, {"share": 0.125}),
+        ("select", {"share": 0.25}, {"share": 0.25}),
+        ("mix", {"target": "books"}, {"target": ["books"]}),
+        ("mix", {"target": {"books": 1.0}}, {"target": {"books": 1.0}}),
+    ],
+)
+def test_a_text_means_what_it_means_on_the_command_line(stage, given, meant):
+    options = stage_options(record_of(stage).load("settings"))
+    ((name, value),) = given.items()
+    assert of_field([*options], name, value) == meant
 
 
 def test_duplicates_in_memory_are_those_of_the_stage(tmp_path: Path):

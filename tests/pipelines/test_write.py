@@ -33,6 +33,7 @@ from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extrac
 from gristmill.pipelines.stages.filter.stage import FilterSettings, run_filter
 from gristmill.pipelines.stages.opt_out import opt_out
 from gristmill.pipelines.stages.removal import remove
+from gristmill.pipelines.stages.write import stage as write_stage
 from gristmill.pipelines.stages.write.checks import check as check_write
 from gristmill.pipelines.stages.write.settings import WriteSettings
 from gristmill.pipelines.stages.write.stage import run_write
@@ -321,6 +322,34 @@ def test_columns_are_chosen_left_out_and_refused_with_the_nearest_name(tmp_path:
         check_write(Checking(WriteSettings(output=str(tmp_path / "x"), columns=("qualty",)), workspace, {}))
     with pytest.raises(RequestError, match="did not put there"):
         check_write(Checking(WriteSettings(output=str(tmp_path)), workspace, {}))
+
+
+def test_columns_named_as_ours_and_more_keys_than_columns_come_out_whole(tmp_path: Path, monkeypatch):
+    rows = [
+        {"text": PROSE.format(n=n), "gristmill": n, "kind": "date", "n": None, **{f"k{n}{i}": i for i in range(4)}}
+        for n in range(4)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    workspace = Workspace(str(tmp_path / "w"))
+    extracted(workspace, tmp_path / "a.jsonl")
+    monkeypatch.setattr(write_stage, "COLUMNS", 6)
+    kept(workspace, own_rules("extra.gristmill", 2))
+    for format in ("jsonl", "parquet"):
+        for dropped in (False, True):
+            written(workspace, tmp_path / format / str(dropped), format, dropped=dropped)
+    for dropped, came in ((False, rows[2:]), (True, rows[:2])):
+        found = [json.loads(line) for line in lines(tmp_path / "jsonl" / str(dropped))]
+        assert all((row.pop("gristmill_")["rule"] == "own") for row in found if dropped)
+        assert sorted(found, key=lambda row: row["gristmill"]) == came
+        (path,) = (tmp_path / "parquet" / str(dropped)).glob("*.parquet")
+        table = pq.read_table(path)
+        assert table.num_columns == 7 + dropped
+        for row in table.to_pylist():
+            assert not dropped or row.pop("gristmill_")["stage"] == "filter"
+            whole = json.loads(row.pop("other_keys")) | row
+            assert {k: v for k, v in whole.items() if v is not None or k == "n"} == rows[row["gristmill"]]
+    written(workspace, tmp_path / "some", columns=("kind", "date", "domain"))
+    assert [list(json.loads(line)) for line in lines(tmp_path / "some")] == [["kind", "date", "domain"]] * 2
 
 
 def test_rows_that_lack_a_named_column_are_failures_and_domains_may_be_columns(tmp_path: Path):

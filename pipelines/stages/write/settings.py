@@ -19,7 +19,8 @@ class WriteSettings(BaseModel, frozen=True, extra="forbid"):
     domain: tuple[str, ...] = Field(default=(), description="documents of this domain alone; may be repeated")
     dropped: bool = Field(
         default=False,
-        description="write what fell instead: each row with the stage, rule, value and threshold, as `gristmill`",
+        description="write what fell instead: each row with the stage, rule, value and threshold, as `gristmill` "
+        "(`gristmill_` beside a column of that name)",
     )
     columns: tuple[str, ...] = Field(
         default=(),

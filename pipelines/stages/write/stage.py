@@ -23,7 +23,8 @@ from ....corpus.columns.given_back import (
     schema_with_text,
     with_key,
 )
-from ....corpus.columns.shapes import KeyShape, shape_of
+from ....corpus.columns.json_objects import members
+from ....corpus.columns.shapes import COLUMNS, KeyShape, shape_of
 from ....corpus.columns.views import original_schema
 from ....corpus.store.catalog import refresh_catalog
 from ....corpus.store.commits import without_items
@@ -121,7 +122,7 @@ def write_stage(table: str) -> Stage[WriteSettings]:
     return Stage(
         name=table,
         command="write",
-        version=2,
+        version=3,
         tables=(table,),
         inputs=lambda workspace, settings: {},
         graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, process), plan),
@@ -137,7 +138,7 @@ def items(plan: Plan[WriteSettings]) -> list[Work]:
     names = [table.name for table in workspace.tables() if table.name.split("/")[0] == FOLDER]
     manifests = {name: workspace.table(name).finished("write") for name in names}
     schemas = {name: original_schema(workspace, name) for name in names}
-    shapes = {name: shape_of(manifests[name].counts) if schemas[name] is None else {} for name in names}
+    shapes = {name: shape_of(manifests[name].counts, COLUMNS) if schemas[name] is None else {} for name in names}
     lines = plan.settings.format.startswith("jsonl")
     chain = deciding(workspace) if plan.settings.dropped else []
     found = []
@@ -225,9 +226,15 @@ class _Shard:
         self.settings, self.stem, self.texts, self.fell = settings, stem, texts, fell
         self.documents = documents.combine_chunks()
         self.ids = self.documents["id"].combine_chunks()
+        self.own = OWN
 
     def write(self, tables: tuple[OwnRows, ...]) -> list[tuple[str, int, int]]:
         """(file, rows, bytes of rows) of each."""
+        names = {
+            name for one in tables for name in (*one.shapes, *(one.schema.names if one.schema is not None else ()))
+        }
+        while self.own in names:  # a column of theirs is not written over
+            self.own += "_"
         if self.settings.format.startswith("jsonl"):
             return self._lines(tables)
         made: list[tuple[str, int, int]] = []
@@ -287,7 +294,7 @@ class _Shard:
             batch = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))
         if self.settings.dropped:
             why = pa.array([self.fell[name] for name in ids.to_pylist()], FELL)
-            batch = batch.append_column(OWN, why)
+            batch = batch.append_column(self.own, why)
         return batch
 
     def _lines(self, tables: tuple[OwnRows, ...]) -> list[tuple[str, int, int]]:
@@ -310,12 +317,13 @@ class _Shard:
     def _with_more(self, name: str, line: str, at: int) -> str:
         if self.settings.columns:
             own = only_keys(line, self.settings.columns)
-            ours = [c for c in self.settings.columns if c in DOCUMENTS.names and f'"{c}"' not in own]
+            had = {member.key for member in members(own)}
+            ours = [c for c in self.settings.columns if c in DOCUMENTS.names and c not in had]
             if ours:
                 row = next(json_lines(self.documents.select(ours).slice(at, 1).combine_chunks().to_batches()[0]))
                 own = row if own == "{}" else own.rstrip().removesuffix("}") + ", " + row.removeprefix("{")
             line = own
         if self.settings.dropped:
             why = next(json_lines(pa.RecordBatch.from_pylist([self.fell[name]], pa.schema(list(FELL)))))
-            line = with_key(line, OWN, why)
+            line = with_key(line, self.own, why)
         return line
