@@ -19,7 +19,8 @@ from ...corpus.store.workspace import Workspace
 from ...mixing.recipe import load_recipe
 from ..report import models
 from ..report.curation import ReportSource
-from .facts import cache_folder, facts_file, limits
+from .made.cache import cache_folder, limits
+from .made.facts import facts_file
 from .rules import filter_rules
 from .source import OpenWorkspace
 
