@@ -12,6 +12,7 @@ import pyarrow as pa
 from ...corpus.store.errors import RequestError
 from ..stages.columns import stored_schema
 from .made.places import name_of_places, places_file, places_made
+from .source import double
 from .view import Reopened, View
 
 MOST_IDS = 20_000  # documents that a rule can name
@@ -46,19 +47,14 @@ def inside(table: str, outline: str) -> str:
         if low < high:  # the ray is level
             slope = (to - x) / (high - low)
             crossed.append(
-                f"(y >= {_number(low)} and y < {_number(high)} and "
-                f"x < {_number(x)} + {_number(slope)} * (y - {_number(low)}))::int"
+                f"(y >= {double(low)} and y < {double(high)} and "
+                f"x < {double(x)} + {double(slope)} * (y - {double(low)}))::int"
             )
     if not crossed:
         return f"select id from {table} where false"
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    box = f"x between {_number(min(xs))} and {_number(max(xs))} and y between {_number(min(ys))} and {_number(max(ys))}"
+    box = f"x between {double(min(xs))} and {double(max(xs))} and y between {double(min(ys))} and {double(max(ys))}"
     return f"select id from {table} where {box} and ({' + '.join(crossed)}) % 2 = 1"
-
-
-def _number(value: float) -> str:
-    """A double as SQL."""
-    return f"'{value!r}'::double" if value < 0 or "e" in repr(value) else f"{value!r}::double"
 
 
 def vector_columns(view: View) -> dict[str, tuple[str, str]]:

@@ -74,6 +74,7 @@ class Explorer:
         if name not in PAGES:
             return PageAnswer(302, b"", location=f"{base}funnel") if not name else self._lost(path, base)
         title, make = PAGES[name]
+        params = {key: [one.encode("utf-8", "replace").decode() for one in values] for key, values in params.items()}
         view = None
         try:
             view = View(self.source(), path, params, **how)

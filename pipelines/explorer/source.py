@@ -211,6 +211,11 @@ def named(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def double(value: float) -> str:
+    """A number as SQL, whether it is finite or not."""
+    return f"'{float(value)!r}'::double"
+
+
 def where(conditions: Sequence[str]) -> str:
     """` where a and b`, or nothing."""
     return f" where {' and '.join(conditions)}" if conditions else ""

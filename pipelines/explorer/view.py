@@ -20,7 +20,7 @@ from ...corpus.store.errors import RequestError
 from ..report.text import escape
 from .source import OpenWorkspace
 
-FIGURE = re.compile(r"<figure>(.*?)(<svg .*?</svg>)<figcaption>(.*?)</figcaption></figure>", re.DOTALL)
+FIGURE = re.compile(r'<figure>(.*?)(<svg [^>]*role="img".*?</svg>)<figcaption>(.*?)</figcaption></figure>', re.DOTALL)
 
 
 class Reopened(Exception):

@@ -58,7 +58,8 @@ def sampler_of(settings: SampleSettings, tokenizer: Tokenizer, bos: int, eos: in
     for prompt, ids in zip(settings.prompts, begun, strict=True):
         if len(ids) >= length:
             raise RequestError(
-                f"samples: the prompt {prompt[:40]!r} has {len(ids)} tokens and the context {length}; give a shorter one"
+                f"samples: the prompt {prompt[:40]!r} has {len(ids)} tokens and the context {length}; "
+                "give a shorter one"
             )
 
     def sample(model: Transformer) -> list[dict[str, Any]]:

@@ -93,7 +93,8 @@ def rows_of_signals(draw: random.Random) -> list[dict]:
 
 
 def small_workspace(folder: Path | str, rules: RuleSet = RULES) -> Workspace:
-    """folder/w (a folder or a URL): 120 documents in two shards, filtered; then two clusters of duplicates; then cuts in what is left."""
+    """folder/w (a folder or a URL): 120 documents in two shards, filtered; then two clusters of duplicates; then cuts
+    in what is left."""
     draw = random.Random(7)
     space = Workspace(f"{folder}/w")
     documents, signals = rows_of_documents(draw), rows_of_signals(draw)

@@ -31,7 +31,7 @@ def deep(levels: int) -> object:
 
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory):
-    """A workspace with extract alone, whose documents came with strange columns, and one text of 3 million characters."""
+    """A workspace with extract alone: documents with strange columns, and one text of 3 million characters."""
     from gristmill import Workspace as Face
 
     folder = tmp_path_factory.mktemp("strange")
@@ -46,6 +46,7 @@ def strange(tmp_path_factory):
         yield Explorer(Workspace(str(folder / "w")))
 
 
+@pytest.mark.slow
 def test_every_tab_answers_where_extract_alone_ran(strange):
     for tab in EVERY:
         assert "<h1>" in shown(strange, tab)
@@ -54,6 +55,7 @@ def test_every_tab_answers_where_extract_alone_ran(strange):
     assert "it&#x27;s / 100 %" in page
 
 
+@pytest.mark.slow
 def test_every_column_of_a_user_can_be_counted_and_chosen_by_whatever_its_name(strange):
     source = strange.source()
     own = [sql for sql, name in source.columns.items() if name.startswith("extra.")]
@@ -69,6 +71,7 @@ def test_every_column_of_a_user_can_be_counted_and_chosen_by_whatever_its_name(s
         assert f"<b>{count}</b> documents" in shown(strange, "documents", **{"is": f"{column}={told}"})
 
 
+@pytest.mark.slow
 def test_a_huge_text_is_shown_in_part_and_says_how_much_is_left(strange):
     ((one,),) = strange.source().rows("select id from facts order by bytes desc limit 1")[1]
     page = shown(strange, f"document/{one}")
@@ -76,6 +79,7 @@ def test_a_huge_text_is_shown_in_part_and_says_how_much_is_left(strange):
     assert "characters that are left" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["%00", "\x00", "'", '"', "%", "\\", "\u202e", "\ud800", "a" * 5000, "); drop --"])
 def test_whatever_an_address_holds_gets_an_answer_in_words(strange, value):
     for path, name in (("documents", "domain"), ("documents", "host"), ("documents", "where"), ("documents", "is"),

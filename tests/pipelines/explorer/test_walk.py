@@ -52,12 +52,12 @@ class Named(HTMLParser):
         self.lang = own.get("lang") or self.lang
         if tag == "label" and own.get("for"):
             self.fors.add(own["for"] or "")
-        if tag in ("input", "select", "textarea") and own.get("type") != "hidden" and not own.get("aria-label"):
-            if not any(one == "label" for one, _ in self.open):
-                self.waiting.append((own.get("id") or "", f"<{tag} {own}>"))
+        field = tag in ("input", "select", "textarea") and own.get("type") != "hidden"
+        if field and not own.get("aria-label") and not any(one == "label" for one, _ in self.open):
+            self.waiting.append((own.get("id") or "", f"<{tag} {own}>"))
         if tag == "svg" and not (own.get("aria-label") or own.get("aria-hidden")):
             self.unnamed.append(f"<svg {own}>")
-        if tag in ("th", "td") and tag == "th" and not own.get("scope"):
+        if tag == "th" and not own.get("scope"):
             self.unnamed.append(f"<th {own}>")
         if tag not in ("input", "meta", "link", "br", "rect", "circle", "line", "path", "polygon", "base"):
             self.open.append((tag, own))
