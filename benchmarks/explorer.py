@@ -6,8 +6,8 @@ A workspace of stubs is made in a temporary folder, or in one that is given and 
 languages and hosts by Zipf's law; Gopher's signals drawn from fixed laws; decisions by the rule set itself, over these
 signals; clusters of duplicates; vectors of 16 numbers around 8 centres.
 Each view is asked for twice in a process of its own, with other thresholds, domains and pages the second time, so that
-no answer is given again. Memory is the peak of that process, with the making of `facts` and of the map told apart. The trivial
-baseline is the same count by SQL over the workspace's views.
+no answer is given again. Memory is the peak of that process, with the making of `facts` and of the map told apart. The
+trivial baseline is the same count by SQL over the workspace's views.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from gristmill.corpus.store.fate import inputs
 from gristmill.corpus.store.made import put_shards
 from gristmill.corpus.store.shards import open_shard
 from gristmill.corpus.store.workspace import Workspace
-from gristmill.filters.rule_sets import compiled, load_rules
+from gristmill.filters.rule_sets import Compiled, compiled, load_rules
 from gristmill.filters.signals.families import FAMILIES
 from gristmill.pipelines.stages.filter.settings import DecideSettings
 
@@ -99,7 +99,7 @@ def write(space: Workspace, documents: int) -> None:
     put_shards(space, "decisions/dedup", made["dedup"], stage="dedup", inputs=chain, after=("filter",))
 
 
-def one_shard(number: int, rows: int, decide: object) -> dict[str, pa.Table]:
+def one_shard(number: int, rows: int, decide: Compiled) -> dict[str, pa.Table]:
     """The rows of each table for one shard of documents."""
     draw = np.random.default_rng(1000 + number)
     ids = pa.array(ids_of(number, rows))
@@ -200,6 +200,7 @@ def ask(url: str) -> None:
     for n, (cluster,) in enumerate(clusters):
         member = f"select max(id) from copies where cluster = '{cluster}'"
         named |= {f"CLUSTER{n}": cluster, f"MEMBER{n}": source.rows(member)[1][0][0]}
+    assert source.rules is not None
     named["RULE0"] = source.rules.rules[0].rule
     views = []
     for pair in VIEWS:

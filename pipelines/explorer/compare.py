@@ -216,7 +216,7 @@ def _losses(sides: list[Side]) -> list[dict[str, Any]]:
             validated = models.read_fit(source).get("validation", {}).get("mixtures", {})
             for name, row in sorted(validated.items()):
                 found.append({"workspace": which, "kind": "mixture", "name": name, "tokens": None, "loss": None,
-                              "bits_per_byte": row["bits_per_byte"], "domains": row["domains"]})  # fmt: skip
+                              "bits_per_byte": row["bits_per_byte"], "domains": row.get("domains", {})})  # fmt: skip
     return found
 
 

@@ -37,10 +37,13 @@ def explore(
     Example: gristmill explore --workspace W --static PAGES
     """
     from ...explorer.access import new_token
+    from ...explorer.made.facts import are_made
     from ...explorer.server import Explorer, serve
 
     others = tuple(open_workspace(url) for url in beside or ())
     shown = Explorer(open_workspace(workspace), others, search_documents)
+    if not are_made(shown.workspace):
+        sys.stderr.write("explore: counting every document once, for this state of the workspace\n")
     if static is not None:
         from ...explorer.static import write_pages
 

@@ -44,6 +44,11 @@ def state_of(workspace: Workspace) -> str:
     return fingerprint("facts", VERSION, sorted((n, c.fingerprint) for n, c in workspace.commits().items()))
 
 
+def are_made(workspace: Workspace) -> bool:
+    """Whether the tables are there for the workspace as it is now; making them reads every document once."""
+    return os.path.exists(cached(workspace, state_of(workspace), "duckdb"))
+
+
 def facts_file(workspace: Workspace) -> str:
     """The DuckDB file with the tables for the workspace as it is now, made where it is not there yet."""
     path = cached(workspace, state_of(workspace), "duckdb")
