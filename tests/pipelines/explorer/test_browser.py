@@ -150,7 +150,6 @@ def test_every_tab_fits_its_window_in_light_and_dark_and_is_named_for_those_who_
     served, driver, width, scheme
 ):
     _, base = served
-    driver.set_window_size(width, 900)
     feature = {"name": "prefers-color-scheme", "value": scheme}
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
