@@ -1,6 +1,9 @@
 """SQL for DuckDB: a text as a literal, and a call that reads files by their names, which are never patterns."""
 
+import re
 from collections.abc import Iterable
+
+SIGNS = re.compile(r"[*?[]")  # what makes a name a pattern
 
 
 def literal(text: str) -> str:
@@ -10,7 +13,7 @@ def literal(text: str) -> str:
 
 def no_pattern(url: str) -> str:
     """A pattern of DuckDB that a name alone matches, which may hold `*`, `?` and `[`."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in url)
+    return SIGNS.sub(r"[\g<0>]", url)
 
 
 def read_files(urls: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ puts it back knows where, and how the text was spelt. Refuses nothing: a row tha
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 DECODE = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 400 else None).raw_decode
 NULL = "null"
+SURROGATE = re.compile("[\ud800-\udfff]")
 SPACE = " \t\r\n\ufeff"
 read_string = cast(Callable[[str, int], tuple[str, int]], scanstring)
 
@@ -90,7 +92,7 @@ def _holds_null(text: str, key: str) -> bool:
 
 def spelt(text: str, escaped: bool) -> str:
     """A text as a string of JSON."""
-    return json.dumps(text, ensure_ascii=escaped or any("\ud800" <= char <= "\udfff" for char in text))
+    return json.dumps(text, ensure_ascii=escaped or SURROGATE.search(text) is not None)
 
 
 def with_text(object: str, at: int | None, literal: str) -> str:

@@ -92,11 +92,11 @@ def checksum(url: str) -> str:
 
 
 @contextmanager
-def replacing(url: str) -> Generator[str, None, None]:
+def replacing(url: str, durable: bool = True) -> Generator[str, None, None]:
     """Yield a local temporary path; on success what was written there becomes `url`, in one step.
 
-    On a local disk: sync, then rename within the folder. Elsewhere: upload, which object stores show whole or not
-    at all. On an exception nothing appears under `url`.
+    On a local disk: sync, then rename within the folder, and sync that; without `durable` a power cut may take it.
+    Elsewhere: upload, which object stores show whole or not at all. On an exception nothing appears under `url`.
     """
     fs, path = filesystem(url)
     folder, name = os.path.split(path)
@@ -104,7 +104,7 @@ def replacing(url: str) -> Generator[str, None, None]:
     scratch = _scratch(fs, folder, name)
     try:
         yield scratch
-        _put(fs, scratch, path)
+        _put(fs, scratch, path, durable, durable)
     finally:
         if os.path.exists(scratch):
             os.remove(scratch)
@@ -115,14 +115,15 @@ def _scratch(fs: fsspec.AbstractFileSystem, folder: str, name: str) -> str:
     return os.path.join(home, f".{name[:100]}.{uuid.uuid4().hex}.tmp")
 
 
-def _put(fs: fsspec.AbstractFileSystem, scratch: str, path: str) -> None:
-    """Move a finished local file to its place, durably."""
-    with open(scratch, "rb+") as written:
-        os.fsync(written.fileno())
+def _put(fs: fsspec.AbstractFileSystem, scratch: str, path: str, bytes_last: bool, name_lasts: bool) -> None:
+    """Move a finished local file to its place; what lasts outlives a power cut."""
+    if bytes_last:
+        with open(scratch, "rb+") as written:
+            os.fsync(written.fileno())
     if not isinstance(fs, LocalFileSystem):
         fs.put_file(scratch, path)
         return
-    move_into_place(scratch, path)
+    move_into_place(scratch, path, name_lasts)
 
 
 def move_into_place(scratch: str, path: str, durable: bool = True) -> None:
@@ -189,7 +190,7 @@ def _settled(
     file_name = f"{stem or suffix}.{whole.hexdigest()[:16]}{dot if stem else ''}{suffix if stem else ''}"
     path = f"{home}/{file_name}"
     if not fs.exists(path) or not is_sound(fs, path):  # one that was damaged is put right
-        _put(fs, out.path, path)
+        _put(fs, out.path, path, True, False)  # the folder is synced once, before the commit that names the file
         known_sound(fs, path)
     return Shard(name, file_name, out.rows, size, whole.hexdigest(), content.hexdigest(), dict(out.counts))
 

@@ -39,7 +39,7 @@ from .errors import RequestError, WorkspaceError
 from .lists.parts import PARTS
 from .lists.shards import ShardList, facts_of, files_beyond
 from .puts import Conflict, Version, put, put_if, read
-from .shards import Shard, checksum, filesystem, read_batches, replacing
+from .shards import Shard, checksum, filesystem, read_batches, replacing, sync
 from .soundness import NAMED
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
@@ -182,6 +182,10 @@ class Workspace:
         store_lists(self.url, commit, before)
         if keep > 1 and before is not None and found is not None:
             put(history_url(self.url, before), found[0])
+        if self.is_local:
+            for name in commit.tables:  # the names of its files are to outlive a power cut that it outlives
+                if os.path.isdir(folder := filesystem(self.table(name).url)[1]):
+                    sync(folder)
         self._put(url, commit.bytes(), version, commit.stage)
         self.follow(commit)
         earlier = self.earlier(commit.stage)

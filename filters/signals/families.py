@@ -43,7 +43,7 @@ class Family:
         """What the manifest of its table records: with another, it is measured again."""
         return {"family": self.name, "version": self.version} | ({"with": self.made_with} if self.made_with else {})
 
-    @property
+    @functools.cached_property
     def type(self) -> pa.StructType:
         if self.held is not None:
             return self.held

@@ -60,19 +60,16 @@ def terminals() -> list[int]:
 @functools.cache
 def classes() -> np.ndarray:
     """(0x110000,) uint16: the flags of every code point."""
-    table = np.zeros(sys.maxunicode + 1, np.uint16)
     groups = {"P": PUNCTUATION, "S": SYMBOL, "N": NUMBER, "M": MARK, "C": OTHER, "L": ALPHA | ALNUM}
-    for point in range(sys.maxunicode + 1):
-        char = chr(point)
-        category = unicodedata.category(char)
-        flags = groups.get(category[0], 0)
-        if category == "Nd":
-            flags |= DIGIT
-        if flags & ALPHA or category in ("So", "Nl", "Mn"):  # circled letters and Roman numerals have case
-            flags |= UPPER * char.isupper() | LOWER * char.islower()
-        if flags & NUMBER and char.isalnum():
-            flags |= ALNUM
-        table[point] = flags
+    categories = list(map(unicodedata.category, map(chr, range(sys.maxunicode + 1))))
+    flags = {name: groups.get(name[0], 0) | DIGIT * (name == "Nd") for name in set(categories)}
+    table = np.fromiter(map(flags.__getitem__, categories), np.uint16, len(categories))
+    for point in np.flatnonzero(table & (ALPHA | NUMBER | SYMBOL | MARK)).tolist():
+        char, category = chr(point), categories[point]
+        if category[0] == "L" or category in ("So", "Nl", "Mn"):  # circled letters and Roman numerals have case
+            table[point] |= UPPER * char.isupper() | LOWER * char.islower()
+        if category[0] == "N" and char.isalnum():
+            table[point] |= ALNUM
     table[[point for point in range(0x3001) if chr(point).isspace()]] |= SPACE
     for char in BREAKS:
         table[ord(char)] |= BREAK

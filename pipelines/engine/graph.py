@@ -10,7 +10,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import IO, Any, cast, overload
 from urllib.parse import quote
 
@@ -271,7 +271,7 @@ def _hand_over(reports: Iterator[Any], plan: Any) -> Iterator[str]:
     url = plan.workspace.path(folder_of(plan.stage), REPORTS)
     with replacing(url) as scratch, open(scratch, "w", encoding="utf-8") as file:
         for report in reports:
-            told = report if isinstance(report, dict) else [report[0], asdict(report[1])]
+            told = report if isinstance(report, dict) else [report[0], vars(report[1])]
             file.write(json.dumps(told) + "\n")
     yield url
 
@@ -287,9 +287,10 @@ def folder_of(stage: str) -> str:
 
 
 def record(workspace: Workspace, stage: str, stamp: str, reports: Sequence[Report]) -> None:
-    """Put on record that an item is done, so that a killed run goes on after it."""
-    with replacing(workspace.path(folder_of(stage), f"{stamp}.json")) as scratch, open(scratch, "w") as file:
-        json.dump([[table, asdict(shard)] for table, shard in reports], file)
+    """Put on record that an item is done, so that a killed run goes on after it; after a power cut it may be lost."""
+    url = workspace.path(folder_of(stage), f"{stamp}.json")
+    with replacing(url, durable=False) as scratch, open(scratch, "w") as file:
+        file.write(json.dumps([[table, vars(shard)] for table, shard in reports]))
 
 
 def recorded(workspace: Workspace, stage: str, stamp: str) -> list[Report] | None:

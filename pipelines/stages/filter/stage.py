@@ -124,18 +124,17 @@ def _items(plan: Plan[Any], tables: Sequence[str]) -> Iterator[Work]:
         yield Work(shard, made_from, ShardSource(shard, urls.pop("documents")), urls)
 
 
-_FAMILIES: dict[str, dict[str, Family]] = {}  # what the families depend on -> they, of the last run
+_FAMILIES: list[tuple[Plan[Any], dict[str, Family]]] = []  # of the last plans that arrived here
 
 
 def _known(plan: Plan[Any]) -> dict[str, Family]:
-    """The families there are, worked out once a run."""
-    held = [plan.workspace.commit_of(stage) for stage in ("extract", "label", "learn")]
-    made = [commit.fingerprint if commit else None for commit in held]
-    key = fingerprint(plan.workspace.url, plan.settings.model_dump(mode="json"), plan.recorded, plan.by_table, made)
-    if key not in _FAMILIES:
-        _FAMILIES.clear()
-        _FAMILIES[key] = plan.settings.known(plan.workspace)
-    return _FAMILIES[key]
+    """The families there are, worked out once for a plan, which is as it was when its run began."""
+    for own, known in _FAMILIES:
+        if own is plan:
+            return known
+    known = plan.settings.known(plan.workspace)
+    _FAMILIES[:] = [*_FAMILIES[-3:], (plan, known)]
+    return known
 
 
 def measure_shard(plan: Plan[MeasureSettings], work: Work) -> Iterator[Report]:

@@ -7,9 +7,11 @@ domain and split out. Refuses a corpus without surviving documents.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from ....corpus.store import fate
@@ -24,13 +26,14 @@ from ....training.data.tokenizer_places import tokenizer_text
 from ...engine.graph import Report, Work, commit, gather, map_blocks, map_shards
 from ...engine.runner import RunnerOptions
 from ...engine.stage import Plan, Stage, run_stage
-
-if TYPE_CHECKING:
-    import apache_beam as beam
 from .held_out import FILE as GROUPS_FILE
 from .held_out import GROUPS, GROUPS_STAGE, drawn
 from .kept_rows import keep_tokens
 from .settings import TokenizeSettings as TokenizeSettings
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+    from tokenizers import Tokenizer
 
 TRIED = 200_000  # bytes of each domain that a given tokenizer is tried on
 TOKENIZER, FILE = "tokenizer", "tokenizer.json"
@@ -246,12 +249,20 @@ def tokenize_shard(plan: Plan[TokenizeSettings], work: Work) -> Iterator[Report]
             yield table_name(domain), out.shard
 
 
+@lru_cache(maxsize=1)
+def _loaded(url: str) -> tuple["Tokenizer", Callable[[Sequence[str], Sequence[np.ndarray]], list[int]]]:
+    """The tokenizer of a file, and what measures the bytes that it loses; a URL stands for its bytes, as of every file
+    of a table."""
+    text = tokenizer_text(url)
+    tokenizer = load_tokenizer(text)
+    return tokenizer, measure_of(text, tokenizer)
+
+
 def encoded_rows(plan: Plan[TokenizeSettings], work: Work) -> dict[tuple[str, str], TokenRows]:
     """(domain, split) -> what the token shards of one shard of documents hold."""
     url, facts, groups, count = work.load
-    text = tokenizer_text(url)
-    tokenizer = load_tokenizer(text)
-    lost, held = measure_of(text, tokenizer), drawn(groups, plan.settings.heldout, count)
+    tokenizer, lost = _loaded(url)
+    held = drawn(groups, plan.settings.heldout, count)
     rows: dict[tuple[str, str], TokenRows] = {}
     for batch in work.documents.read(["id", "domain", "text", "url", "host", "source"]):
         documents = batch.to_pylist()
