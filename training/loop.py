@@ -24,7 +24,7 @@ from .devices import mfu, pick_device, pick_dtype
 from .distributed import Ranks, full, like, ranks, wrap
 from .evaluation import HeldOut, bits_per_byte
 from .loggers.metrics import Metrics, last_report
-from .loggers.samples import Sampler, Samples
+from .loggers.samples import SampleLog, Sampler
 from .loop_settings import FREE, LoopSettings
 from .objectives.distillation import TEACHER, Cache, soft_targets, teach
 from .objectives.loss import chunk_terms, compiled_terms
@@ -124,7 +124,7 @@ class Run:
         if self.step == self.loader.steps:  # stopped after the last checkpoint, before the card
             self.line = last_report(f"{self.folder}/{METRICS}", self.step)
         self.metrics = Metrics(self.folder, self.step, self.ranks.leads, self.quiet, *boards)
-        self.samples = Samples(self.folder, self.step, self.sampler, self.ranks.leads)
+        self.samples = SampleLog(self.folder, self.step, self.sampler, self.ranks.leads)
         if self.step == 0:
             if not self.sound():
                 raise RequestError("the weights that the run would start from are not all finite")

@@ -74,7 +74,7 @@ def sampler_of(settings: SampleSettings, tokenizer: Tokenizer, bos: int, eos: in
     return sample
 
 
-class Samples:
+class SampleLog:
     """The samples of one run; only the leading rank draws and writes. Without a sampler it does nothing."""
 
     def __init__(self, folder: str, step: int, sampler: Sampler | None, leads: bool) -> None:

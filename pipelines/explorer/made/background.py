@@ -16,7 +16,7 @@ from .cache import keep, scratch_of
 WAIT = 2.0  # seconds that a page waits
 
 
-class Progress:
+class HowFar:
     """How far a file is."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Progress:
         return f"{100 * self.done / max(1, self.of):.0f} %"
 
 
-Make = Callable[[str, Progress], None]  # writes the file at a path and tells how far it is
+Make = Callable[[str, HowFar], None]  # writes the file at a path and tells how far it is
 
 
 class _Making(threading.Thread):
@@ -34,7 +34,7 @@ class _Making(threading.Thread):
 
     def __init__(self, path: str, make: Make) -> None:
         super().__init__(daemon=True, name="explorer-making")
-        self.path, self.make, self.progress, self.error = path, make, Progress(), ""
+        self.path, self.make, self.progress, self.error = path, make, HowFar(), ""
 
     def run(self) -> None:
         try:

@@ -23,7 +23,7 @@ from ....corpus.sql import literal
 from ....corpus.store.errors import RequestError
 from ....corpus.store.shards import fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
-from .background import Progress, made
+from .background import HowFar, made
 from .cache import cache_folder, cached, limits, owner
 
 VERSION = 1
@@ -64,7 +64,7 @@ def attached(workspace: Workspace) -> list[str]:
     ]
 
 
-def _write(workspace: Workspace, table: str, column: str, path: str, progress: Progress) -> None:
+def _write(workspace: Workspace, table: str, column: str, path: str, progress: HowFar) -> None:
     shards = workspace.table(table).finished("explore").shards
     whole = sum(shard.rows for shard in shards)
     progress.of = 2 * max(1, whole)
@@ -110,7 +110,7 @@ def unit_rows(batch: pa.RecordBatch, column: str, width: int | None = None) -> t
 
 
 def _directions(
-    urls: list[str], column: str, below: str, progress: Progress
+    urls: list[str], column: str, below: str, progress: HowFar
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """Width, mean (W,), two directions (W, 2), and the share of variance that each holds (2,), of a sample."""
     width, count = 0, 0

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ....corpus.store.errors import RequestError
 from ....corpus.store.shards import fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
-from .background import WAIT, Progress, made
+from .background import WAIT, HowFar, made
 from .cache import cached
 
 VERSION = 2
@@ -43,7 +43,7 @@ class Found:
         return f"{told}, looked for in all {self.documents:,} documents."
 
 
-def index_of(workspace: Workspace, most: int, path: str, progress: Progress) -> None:
+def index_of(workspace: Workspace, most: int, path: str, progress: HowFar) -> None:
     """Write the index of the words of up to `most` documents, 0: of all."""
     table = workspace.table("documents")
     shards = table.finished("search").shards
