@@ -81,7 +81,8 @@ def _make(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
             connection.unregister("cut")
     if not shards:
         return
-    summarise(connection, made)
+    rules = made.rules.settings.rules.model_dump_json() if made.rules else ""
+    summarise(connection, rules, made.whole("duplicates"))
 
 
 def _groups(shards: Sequence[Shard]) -> Iterator[list[Shard]]:

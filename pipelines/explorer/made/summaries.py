@@ -5,12 +5,9 @@ other; a block's rows are on disk before the next begins. Refuses nothing.
 """
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
-
-if TYPE_CHECKING:
-    from .facts import Facts
 
 SAMPLE = 500_000  # documents from which histograms are drawn
 GROUPS = "domain source language page_type license_class license fate stage rule".split()
@@ -41,8 +38,12 @@ FAILED = (
 )
 
 
-def summarise(connection: duckdb.DuckDBPyConnection, made: "Facts") -> None:
-    """Make the tables beside `facts`."""
+def summarise(connection: duckdb.DuckDBPyConnection, rules: str, duplicates: str | None) -> None:
+    """Make the tables beside `facts`.
+
+    rules       the filter's set as JSON, "" without one
+    duplicates  SQL for the rows of that table, None where there are none
+    """
     run = connection.execute
     _about_tokens(connection)
     run(f"create table cube as select {', '.join(GROUPS)}, {SUMS} from facts group by all order by all")
@@ -55,9 +56,9 @@ def summarise(connection: duckdb.DuckDBPyConnection, made: "Facts") -> None:
     below = f"{min(round(share * 16**8), 16**8 - 1):08x}"
     where = "" if share >= 1 else f" where id < '{below}'"
     run(f"create {'view' if share >= 1 else 'table'} sampled as select * from facts{where}")
-    rules = made.rules.settings.rules.model_dump_json() if made.rules else ""
     run("update about set documents = ?, rules = ?, exact = ?", [count, rules, share >= 1])
-    _copies(connection, made)
+    if duplicates is not None:
+        _copies(connection, duplicates)
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
@@ -91,11 +92,8 @@ def _about_tokens(connection: duckdb.DuckDBPyConnection) -> None:
             f"ratios.domain = facts.domain), {float(whole)!r})) where number >= {low} and number < {high}")  # fmt: skip
 
 
-def _copies(connection: duckdb.DuckDBPyConnection, made: "Facts") -> None:
+def _copies(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     """Documents in clusters, beside their hosts and domains, in the order of their clusters; a row for each cluster."""
-    source = made.whole("duplicates")
-    if source is None:
-        return
     run = connection.execute
     count = _one(connection, f"select count(*) from {source} where cluster_size > 1")
     for number, within in enumerate(blocks("cluster", count)):

@@ -7,7 +7,7 @@ from html import unescape
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
@@ -109,6 +109,7 @@ def test_a_difference_marks_whole_words():
     assert share == 0.75
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1, max_size=20))
 def test_a_square_holds_just_what_lies_between_its_sides(points):
     found = lassoed(points, "-1,-1 1,-1 1,1 -1,1")
@@ -117,15 +118,19 @@ def test_a_square_holds_just_what_lies_between_its_sides(points):
             assert (str(place) in found) == (abs(x) < 1 and abs(y) < 1)
 
 
+CONNECTION = duckdb.connect()
+
+
 def lassoed(points, outline: str) -> set[str]:
     """Places in the list of the points that lie inside of a line."""
-    with duckdb.connect() as connection:
+    with CONNECTION.cursor() as connection:
         rows = pa.table({"id": [str(n) for n in range(len(points))], "x": [p[0] for p in points],
                          "y": [p[1] for p in points]})  # fmt: skip
         connection.register("points", rows)
         return {one for (one,) in connection.execute(inside("points", outline)).fetchall()}
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=3, max_size=8), st.floats(-9, 9), st.floats(-9, 9)
 )
