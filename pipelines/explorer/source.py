@@ -50,7 +50,7 @@ class Answers:
     def forget(self, name: str) -> None:
         """Drop the answers that read a table which is another one now."""
         with self.lock:
-            for sql in [sql for sql in self.held if name in sql]:
+            for sql in [sql for sql in self.held if name in sql.lower()]:
                 del self.held[sql]
 
     def put(self, sql: str, answer: tuple[list[str], list[tuple]]) -> None:
@@ -153,8 +153,8 @@ class OpenWorkspace:
                 finally:
                     cursor.close()
                 self.given[name] = table
-                for which in (f"shown.{named(name)}", "duckdb_columns()"):
-                    self.answers.forget(which)
+                self.answers.forget("shown")  # however a query writes its name
+                self.answers.forget("duckdb_columns")
         return f"shown.{named(name)}"
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple]]:
