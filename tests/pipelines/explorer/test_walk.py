@@ -47,7 +47,7 @@ class Named(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         own = dict(attrs)
-        self.ids += [own["id"]] if own.get("id") else []
+        self.ids += filter(None, [own.get("id")])
         self.headings += tag == "h1"
         self.lang = own.get("lang") or self.lang
         if tag == "label" and own.get("for"):
