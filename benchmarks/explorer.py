@@ -1,18 +1,20 @@
 """Claim: on ten million documents each view of the explorer takes under 1 s after the first, under 1 GB of memory.
 
-    python -m benchmarks.explorer [--documents 10000000]
+    python -m benchmarks.explorer [--documents 10000000] [--folder FOLDER]
 
-A workspace of stubs is made in a temporary folder: documents of 40 domains, 20 languages and hosts by Zipf's law;
-Gopher's signals drawn from fixed laws; decisions by the rule set itself, over these signals; clusters of duplicates.
+A workspace of stubs is made in a temporary folder, or in one that is given and kept: documents of 40 domains, 20
+languages and hosts by Zipf's law; Gopher's signals drawn from fixed laws; decisions by the rule set itself, over these
+signals; clusters of duplicates; vectors of 16 numbers around 8 centres.
 Each view is asked for twice in a process of its own, with other thresholds, domains and pages the second time, so that
-no answer is given again. Memory is the peak of that process, with the making of `facts` told apart. The trivial
-baseline is the same count by SQL over the workspace's views.
+no answer is given again. Memory is the peak of that process, with the making of `facts` and of the map told apart. The
+trivial baseline is the same count by SQL over the workspace's views.
 """
 
 import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,13 +30,15 @@ from gristmill.corpus.store.fate import inputs
 from gristmill.corpus.store.made import put_shards
 from gristmill.corpus.store.shards import open_shard
 from gristmill.corpus.store.workspace import Workspace
-from gristmill.filters.rule_sets import compiled, load_rules
+from gristmill.filters.rule_sets import Compiled, compiled, load_rules
 from gristmill.filters.signals.families import FAMILIES
 from gristmill.pipelines.stages.filter.settings import DecideSettings
 
 FAMILY, SHARD = "gopher@paper", 100_000
 INTEGERS = {"word_count": (5.6, 1.1), "stop_words": (2.0, 1.0)}  # log-normal
 RULES = "gopher"
+WIDTH = 16  # of a vector
+VECTORS = pa.schema([pa.field("id", pa.string(), nullable=False), ("embedding", pa.list_(pa.float32()))])
 VIEWS = [  # two addresses a view
     ("funnel", "funnel?domain=d3"),
     ("funnel?by=host", "funnel?by=language"),
@@ -47,6 +51,11 @@ VIEWS = [  # two addresses a view
     ("documents?where=bytes+%3E+100&facet=%22host%22", "documents?where=bytes+%3E+90&facet=%22host%22"),
     ("document/ID0", "document/ID1"),
     ("duplicates", "duplicates?domain=d1"),
+    ("cluster/CLUSTER0", "cluster/CLUSTER1"),
+    ("pair/CLUSTER0/MEMBER0", "pair/CLUSTER1/MEMBER1"),
+    ("map", "map?colour=%22language%22"),
+    ("map?lasso=0,0+1,0+1,1+0,1", "map?lasso=-1,-1+0,-1+0,0+-0.5,0.5"),
+    ("documents?lasso=0,0+1,0+1,1+0,1", "documents?lasso=-1,-1+0,-1+0,0+-0.5,0.5"),
     (
         "sql?sql=select+domain,count(*)+from+facts+group+by+all",
         "sql?sql=select+language,count(*)+from+facts+group+by+all",
@@ -64,11 +73,13 @@ def write(space: Workspace, documents: int) -> None:
     """Every table, shard by shard."""
     rules = load_rules(RULES)
     decide = compiled(rules)[0]
-    made: dict[str, list] = {name: [] for name in ("documents", "signals", "decisions", "duplicates", "dedup")}
+    made: dict[str, list] = {
+        name: [] for name in ("documents", "signals", "decisions", "duplicates", "dedup", "embeddings")
+    }
     kinds = {"documents": schema.DOCUMENTS, "signals": FAMILIES[FAMILY].schema, "decisions": schema.DECISIONS,
-             "duplicates": schema.DUPLICATES, "dedup": schema.DECISIONS}  # fmt: skip
+             "duplicates": schema.DUPLICATES, "dedup": schema.DECISIONS, "embeddings": VECTORS}  # fmt: skip
     tables = {"documents": "documents", "signals": f"signals/{FAMILY}", "decisions": "decisions/filter",
-              "duplicates": "duplicates", "dedup": "decisions/dedup"}  # fmt: skip
+              "duplicates": "duplicates", "dedup": "decisions/dedup", "embeddings": "embeddings"}  # fmt: skip
     for number in range(-(-documents // SHARD)):
         rows = min(SHARD, documents - number * SHARD)
         for name, table in one_shard(number, rows, decide).items():
@@ -78,6 +89,7 @@ def write(space: Workspace, documents: int) -> None:
             made[name].append(out.shard)
     put_shards(space, "documents", made["documents"], stage="extract")
     put_shards(space, f"signals/{FAMILY}", made["signals"])
+    put_shards(space, "embeddings", made["embeddings"], stage="embed")
     settings = DecideSettings(rules=rules).model_dump(mode="json")
     put_shards(
         space, "decisions/filter", made["decisions"], settings=settings, inputs=inputs(space, "filter", before=())
@@ -87,7 +99,7 @@ def write(space: Workspace, documents: int) -> None:
     put_shards(space, "decisions/dedup", made["dedup"], stage="dedup", inputs=chain, after=("filter",))
 
 
-def one_shard(number: int, rows: int, decide: object) -> dict[str, pa.Table]:
+def one_shard(number: int, rows: int, decide: Compiled) -> dict[str, pa.Table]:
     """The rows of each table for one shard of documents."""
     draw = np.random.default_rng(1000 + number)
     ids = pa.array(ids_of(number, rows))
@@ -126,7 +138,12 @@ def one_shard(number: int, rows: int, decide: object) -> dict[str, pa.Table]:
     decided = decide.decide(plain.append_column(FAMILY, measured), "filter", False).select(schema.DECISIONS.names)
     kept = decided.filter(decided["kept"])["id"].combine_chunks()
     cluster, fates = clusters_of(kept.to_pylist(), draw)
+    centres = np.random.default_rng(0).normal(0, 1, (8, WIDTH))
+    vectors = centres[draw.integers(0, 8, rows)] + draw.normal(0, 0.4, (rows, WIDTH))
+    flat = pa.array(vectors.astype(np.float32).ravel())
+    held = pa.ListArray.from_arrays(np.arange(0, WIDTH * (rows + 1), WIDTH, dtype=np.int32), flat)
     return {
+        "embeddings": pa.table({"id": ids, "embedding": held}),
         "documents": documents,
         "signals": pa.table({"id": ids, FAMILY: measured}),
         "decisions": decided,
@@ -172,17 +189,29 @@ def ask(url: str) -> None:
     begun = time.perf_counter()
     source = explorer.source()
     told: dict[str, object] = {"open": time.perf_counter() - begun, "open_mb": peak(), "views": []}
-    ids = [row[0] for row in source.rows("select id from facts where id > '8' limit 2")[1]]
+    begun = time.perf_counter()
+    while b"is being made" in explorer.answer("map", {"part": ["none"]}).body:
+        time.sleep(0.2)
+    told |= {"map": time.perf_counter() - begun, "map_mb": peak()}
+    source = explorer.source()
+    ids = source.rows("select id from facts where id > '8' limit 2")[1]
+    named = {f"ID{n}": one for n, (one,) in enumerate(ids)}
+    clusters = source.rows("select cluster from clusters order by members desc, cluster limit 2")[1]
+    for n, (cluster,) in enumerate(clusters):
+        member = f"select max(id) from copies where cluster = '{cluster}'"
+        named |= {f"CLUSTER{n}": cluster, f"MEMBER{n}": source.rows(member)[1][0][0]}
+    assert source.rules is not None
+    named["RULE0"] = source.rules.rules[0].rule
     views = []
     for pair in VIEWS:
         seconds = []
         for address in pair:
-            for name, value in (("RULE0", source.rules.rules[0].rule), ("ID0", ids[0]), ("ID1", ids[1])):
+            for name, value in named.items():
                 address = address.replace(name, value)
             path, _, query = address.partition("?")
-            begun = time.perf_counter()
+            begun, used = time.perf_counter(), time.process_time()
             answer = explorer.answer(path, parse_qs(query))
-            seconds.append(time.perf_counter() - begun)
+            seconds += [time.perf_counter() - begun, time.process_time() - used]
             assert answer.status == 200, (address, answer.body[-400:])
         views.append((pair[0], *seconds))
     told |= {"views": views, "mb": peak(), "documents": source.rows("select documents from about")[1][0][0]}
@@ -192,14 +221,18 @@ def ask(url: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--documents", type=int, default=10_000_000)
+    parser.add_argument("--folder", help="of the workspace, which is made there where it is not, and kept")
     parser.add_argument("--ask", help="only ask, of the workspace that is there")
     given = parser.parse_args()
     if given.ask:
         ask(given.ask)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.folder or scratch
         space = Workspace(str(Path(folder) / "w"))
-        write(space, given.documents)
+        if not os.path.exists(space.path("commits", "dedup.json")):
+            write(space, given.documents)
+        shutil.rmtree(Path(folder) / "cache", ignore_errors=True)
         surroundings = {**os.environ, "XDG_CACHE_HOME": str(Path(folder) / "cache")}
         answers = []
         for _ in range(2):  # the first makes `facts`, the second finds it there
@@ -210,10 +243,11 @@ def main() -> None:
         size = sum(path.stat().st_size for path in (Path(folder) / "cache").rglob("*.duckdb")) / 1e9
         print(f"{second['documents']:,} documents; facts made in {first['open']:.1f} s, peak {first['open_mb']} MB, "
               f"{size:.2f} GB on disk")  # fmt: skip
+        print(f"map made in {first['map']:.1f} s, peak {first['map_mb']} MB")
         print(f"opened again in {second['open']:.1f} s; peak of all views {second['mb']} MB")
-        for (name, _, later), (_, again, other) in zip(first["views"], second["views"], strict=True):
-            print(f"  {name}: first {again:.2f} s, then {other:.2f} s (process that made facts: {later:.2f} s)")
-        worst = max(row[2] for row in second["views"])
+        for name, one, one_cpu, other, other_cpu in second["views"]:
+            print(f"  {name}: first {one:.2f} s ({one_cpu:.2f} CPU s), then {other:.2f} s ({other_cpu:.2f} CPU s)")
+        worst = max(row[3] for row in second["views"])
         begun = time.perf_counter()
         with open_catalog(space) as connection:
             connection.execute(
@@ -223,7 +257,7 @@ def main() -> None:
         base = time.perf_counter() - begun
         print(f"baseline, one such count over the workspace's views: {base:.2f} s")
         print(f"slowest view after the first: {worst:.2f} s ({base / worst:.1f} times as fast as the baseline)")
-        print(f"under 1 s: {worst < 1}; under 1 GB: {second['mb'] < 1000}")
+        print(f"under 1 s: {worst < 1}; under 1 GB: {max(first['mb'], second['mb']) < 1000}")
 
 
 if __name__ == "__main__":

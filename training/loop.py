@@ -24,11 +24,12 @@ from .devices import mfu, pick_device, pick_dtype
 from .distributed import Ranks, full, like, ranks, wrap
 from .evaluation import HeldOut, bits_per_byte
 from .loggers.metrics import Metrics, last_report
+from .loggers.samples import SampleLog, Sampler
 from .loop_settings import FREE, LoopSettings
 from .objectives.distillation import TEACHER, Cache, soft_targets, teach
 from .objectives.loss import chunk_terms, compiled_terms
 from .objectives.objective import Objective
-from .objectives.reweighting import sample_weights
+from .objectives.reweighting import row_weights
 from .optimisers import Optimiser, plain
 from .run_card import run_card
 from .run_folder import CARD, CHECKPOINTS, METRICS, SETTINGS, changes_that_cannot_be, read_json, refusal, write_json
@@ -49,6 +50,7 @@ def pretrain(
     quiet: bool = True,
     probe: Probe | None = None,
     online: Online | None = None,
+    sampler: Sampler | None = None,
 ) -> dict[str, Any]:
     """Train `model` in place to the end of the loader's run and return the run card.
 
@@ -56,10 +58,12 @@ def pretrain(
     fingerprints  of what else the run depends on (recipe, tokenizer), refused when changed unless `force`
     probe         scores of target tasks, taken whenever held-out text is measured
     online        what moves the shares of this very loader while the model trains; None: they stay
+    sampler       what lets the model write, whenever held-out text is measured, into samples.jsonl
     """
     device = pick_device(settings.device)
     with ranks(device) as found:
-        run = Run(model, loader, settings, folder, held_out, fingerprints or {}, found, device, quiet, probe, online)
+        prints = fingerprints or {}
+        run = Run(model, loader, settings, folder, held_out, prints, found, device, quiet, probe, online, sampler)
         return run.train(force)
 
 
@@ -79,9 +83,10 @@ class Run:
         quiet: bool,
         probe: Probe | None = None,
         online: Online | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self.loader, self.settings, self.folder, self.held_out, self.online = loader, settings, folder, held_out, online
-        self.ranks, self.device, self.quiet, self.probe = found, device, quiet, probe
+        self.ranks, self.device, self.quiet, self.probe, self.sampler = found, device, quiet, probe, sampler
         self.model = model.to(device)
         model.compute_dtype = pick_dtype(settings.dtype, device)
         model.reading = ReadingMode(settings.document_mask, loader.phases[-1].metadata)
@@ -119,6 +124,7 @@ class Run:
         if self.step == self.loader.steps:  # stopped after the last checkpoint, before the card
             self.line = last_report(f"{self.folder}/{METRICS}", self.step)
         self.metrics = Metrics(self.folder, self.step, self.ranks.leads, self.quiet, *boards)
+        self.samples = SampleLog(self.folder, self.step, self.sampler, self.ranks.leads)
         if self.step == 0:
             if not self.sound():
                 raise RequestError("the weights that the run would start from are not all finite")
@@ -176,8 +182,10 @@ class Run:
         return self.evaluates() or self.due(self.settings.log_every) or self.due(self.settings.checkpoint_every)
 
     def evaluates(self) -> bool:
-        """Whether held-out text and targets, where there are any, are measured after this step."""
-        return bool(self.held_out or self.probe) and self.due(self.settings.evaluate_every or self.loader.steps)
+        """Whether held-out text, targets and samples, where there are any, are measured after this step."""
+        return bool(self.held_out or self.probe or self.sampler) and self.due(
+            self.settings.evaluate_every or self.loader.steps
+        )
 
     def sound(self) -> bool:
         """Whether all weights and moments are finite, on every rank: only then they are worth going back to."""
@@ -195,7 +203,8 @@ class Run:
         soft = self.soft_labels(batch)
         # DDP and FSDP average gradients over ranks, the loss is a sum over them; without a counted token it is 0
         scale = scale * (self.ranks.world / torch.where(mass > 0, mass, 1.0))
-        reweight = self.reweight()
+        progress = self.step / self.loader.steps
+        reweight = row_weights(self.settings.reweighting, progress, self.ranks.gather, self.ranks.rank)
         if reweight is not None and micro < rows:  # by the losses of the whole step, which are needed first
             scale, reweight = scale * reweight(self.losses(batch, soft, micro), scale)[:, None], None
         total = torch.zeros(1, device=self.device)
@@ -262,21 +271,6 @@ class Run:
         ids, shares = self.cache.read(position, self.ranks.rank, self.ranks.world)
         return ids.to(self.device), shares.to(self.device), self.cache.share
 
-    def reweight(self) -> Any:
-        """Weights of a step's rows by their mean loss, over all ranks; None where rows are not reweighted."""
-        settings, progress = self.settings.reweighting, self.step / self.loader.steps
-        if settings.strategy == "none":
-            return None
-
-        def weights(nll: Tensor, scale: Tensor) -> Tensor:
-            counted = (scale > 0).float()
-            mine = (nll * counted).sum(1) / counted.sum(1).clamp(min=1)
-            mine = torch.where(counted.sum(1) > 0, mine, torch.nan)  # nothing is known of a row without a target
-            found = sample_weights(self.ranks.gather(mine), settings, progress)
-            return found[self.ranks.rank * len(mine) : (self.ranks.rank + 1) * len(mine)]
-
-        return weights
-
     # ---- reports, checkpoints, rollback
 
     def settle(self, pending: list[tuple[int, Tensor, np.ndarray]], began: float, rate: float) -> int | None:
@@ -314,6 +308,7 @@ class Run:
                 self.line["bits_per_byte"] = bits_per_byte(self.module, self.held_out)
             if self.probe is not None:
                 self.line["targets"] = self.probe(self.module)
+            self.samples.write(self.step, self.line["tokens"], self.model)
         self.metrics.write(self.line, self.loader.steps)
         if self.due(self.settings.checkpoint_every):
             self.save()
@@ -370,6 +365,7 @@ class Run:
         self.restore(checkpoint.steps(self.checkpoints.folder)[-1])
         self.offset, self.rolled_back = offset + spiked + 1 - self.step, rolled_back
         self.metrics.rewind(self.step)
+        self.samples.rewind(self.step)
         self.metrics.note(
             f"step {spiked}: loss spike; back to step {self.step}, skipping to {self.position(self.step)}"
         )

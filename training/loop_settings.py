@@ -67,6 +67,17 @@ class Teacher(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     share: float = Field(default=0.5, ge=0, le=1, description="weight of the teacher's labels beside the true one")
 
 
+class SampleSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """What a model is asked to write whenever held-out text is measured. It shapes no weight."""
+
+    prompts: tuple[str, ...] = Field(
+        default=("",), min_length=1, description="beginnings that the model writes on behind; empty: nothing is given"
+    )
+    tokens: int = Field(default=64, ge=1, description="that it writes at most behind each")
+    temperature: float = Field(default=0.8, ge=0, description="of the draws; 0: the most likely token each time")
+    seed: int = Field(default=0, ge=0, description="of the draws; equal weights and seeds give equal text")
+
+
 class LoopSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How to train; what to train on is the loader's."""
 

@@ -1,6 +1,7 @@
 """`gristmill checkpoints`: measure what runs saved, average branches, and export a model."""
 
 import json
+import math
 import os
 import sys
 from typing import Annotated
@@ -70,6 +71,43 @@ def measure(
         for task, scores in row["targets"].items():
             told = "  ".join(f"{key} {value:.4f}" for key, value in scores.items())
             sys.stdout.write(f"  {task}  {told}\n")
+
+
+@checkpoints.command("sample")
+def sample(
+    folders: Folders,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="beginning that the model writes on behind; may be repeated")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="that it writes at most behind each")] = 64,
+    temperature: Annotated[float, typer.Option(min=0, help="of the draws; 0: the most likely token each time")] = 0.8,
+    seed: Annotated[int, typer.Option(min=0, help="of the draws; equal weights and seeds give equal text")] = 0,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="the tokenizer.json of the run; default: that of its workspace")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="put them into the samples.jsonl of their runs as well")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the models of checkpoints write: of a run, all that it kept. Without a prompt each begins a document.
+
+    A run writes samples itself, whenever it measures held-out text, where its settings have samples: {prompts: [..]}.
+
+    Example: gristmill checkpoints sample W/runs/base --prompt "The mill" --keep
+    """
+    from ...corpus.store.errors import RequestError
+    from ...training.loop_settings import SampleSettings
+    from ..stages.train.checkpoints import sample as sampled
+
+    if not math.isfinite(temperature):
+        raise RequestError(f"--temperature {temperature:g}: a finite number, 0 or above")
+    settings = SampleSettings(prompts=tuple(prompt or ("",)), tokens=tokens, temperature=temperature, seed=seed)
+    rows = sampled(folders, settings, tokenizer, keep)
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    for row in rows:
+        sys.stdout.write(f"{os.path.relpath(row['checkpoint'])} (step {row['step']})\n")
+        sys.stdout.write(f"  {row['prompt']}{row['text']}\n")
 
 
 @checkpoints.command("export")

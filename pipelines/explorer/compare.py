@@ -19,7 +19,8 @@ from ...corpus.store.workspace import Workspace
 from ...mixing.recipe import load_recipe
 from ..report import models
 from ..report.curation import ReportSource
-from .facts import cache_folder, facts_file, limits
+from .made.cache import cache_folder, limits
+from .made.facts import facts_file
 from .rules import filter_rules
 from .source import OpenWorkspace
 
@@ -215,7 +216,7 @@ def _losses(sides: list[Side]) -> list[dict[str, Any]]:
             validated = models.read_fit(source).get("validation", {}).get("mixtures", {})
             for name, row in sorted(validated.items()):
                 found.append({"workspace": which, "kind": "mixture", "name": name, "tokens": None, "loss": None,
-                              "bits_per_byte": row["bits_per_byte"], "domains": row["domains"]})  # fmt: skip
+                              "bits_per_byte": row["bits_per_byte"], "domains": row.get("domains", {})})  # fmt: skip
     return found
 
 

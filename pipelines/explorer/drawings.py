@@ -103,6 +103,22 @@ def histogram(
     return svg(height, describe, body)
 
 
+def _shaded(
+    cells: Sequence[tuple[int, int, float]], corner: tuple[float, float], size: tuple[float, float]
+) -> list[str]:
+    """Cells (column, row, documents) of a grid above a corner; darker is more, by powers of two."""
+    most = max(1.0, math.log2(max((value for _, _, value in cells), default=1.0)))
+    body = []
+    for column, row, value in cells:
+        shade = 1 + int((SHADES - 0.01) * math.log2(value) / most)
+        body.append(
+            f'<rect x="{corner[0] + column * size[0]:.1f}" y="{corner[1] - (row + 1) * size[1]:.1f}" '
+            f'width="{size[0]:.2f}" height="{size[1]:.2f}" class="shade{shade}">'
+            f"<title>{value:,.0f} documents</title></rect>"
+        )
+    return body
+
+
 def density(
     cells: Sequence[tuple[int, int, float]],
     size: tuple[int, int],
@@ -114,14 +130,7 @@ def density(
     height, left, top = 430, 72, 12
     across, up = Scale(bounds[0], bounds[1], left, WIDTH - 20), Scale(bounds[2], bounds[3], height - 50, top)
     wide, tall = (WIDTH - 20 - left) / size[0], (height - 50 - top) / size[1]
-    most = max((value for _, _, value in cells), default=1.0)
-    body = []
-    for column, row, value in cells:
-        shade = 1 + int((SHADES - 0.01) * math.log2(value) / max(1.0, math.log2(most)))
-        body.append(
-            f'<rect x="{left + column * wide:.1f}" y="{height - 50 - (row + 1) * tall:.1f}" width="{wide:.2f}" '
-            f'height="{tall:.2f}" class="shade{shade}"><title>{value:,.0f} documents</title></rect>'
-        )
+    body = _shaded(cells, (left, height - 50), (wide, tall))
     body += [text(across(at), height - 33, number(at), "tick", "middle") for at in ticks(across.low, across.high, 8)]
     body += [text(left - 8, up(at) + 4, number(at), "tick", "end") for at in ticks(up.low, up.high, 6)]
     body += [line(left, height - 50, WIDTH - 20, height - 50, "axis"), line(left, top, left, height - 50, "axis")]
@@ -131,13 +140,22 @@ def density(
 
 
 def cloud(
-    points: Sequence[tuple[float, float, int, str, str]], titles: tuple[str, str], describe: str, outline: str = ""
+    points: Sequence[tuple[float, float, int, str, str]],
+    titles: tuple[str, str],
+    describe: str,
+    outline: str,
+    bounds: tuple[float, float, float, float],
+    cells: Sequence[tuple[int, int, float]] = (),
+    grid: tuple[int, int] = (1, 1),
 ) -> tuple[str, tuple[float, float, float, float]]:
-    """Points (x, y, colour, tip, address) on two axes, and the bounds of the plot in the units of the axes."""
+    """Points (x, y, colour, tip, address) within bounds (x low, x high, y low, y high), above shaded cells (column,
+    row, documents) of a grid over those bounds; and the bounds of the plot in the units of the axes."""
     height, left, top = 520, 20, 8
-    (x0, x1), (y0, y1) = around(p[0] for p in points), around(p[1] for p in points)
+    (x0, x1), (y0, y1) = around(bounds[:2]), around(bounds[2:])
     across, up = Scale(x0, x1, left, WIDTH - 20), Scale(y0, y1, height - 34, top)
     body = [f'<rect x="{left}" y="{top}" width="{WIDTH - 20 - left}" height="{height - 34 - top}" class="plot"/>']
+    size = (across(bounds[1]) - across(bounds[0])) / grid[0], (up(bounds[2]) - up(bounds[3])) / grid[1]
+    body += _shaded(cells, (across(bounds[0]), up(bounds[2])), size)
     for x, y, colour, tip, address in points:
         drawn = (
             f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" class="f{colour % SERIES} point">'

@@ -100,7 +100,9 @@ def recount(view: View) -> Recount:
     asked = view.number("threshold", now, 0.0, 1.0)
     wanted = view.choice("scope", SCOPES) or scope
     told = Recount(now, asked, wanted)
-    if workspace.table("edges").manifest() is None or "edges" in view.source.stale or not workspace.is_local:
+    if not workspace.is_local:
+        return Recount(now, asked, wanted, why="The pairs that were compared are read from a local disk alone.")
+    if workspace.table("edges").manifest() is None or "edges" in view.source.stale:
         return Recount(now, asked, wanted, why="The pairs that were compared are not there any more.")
     if asked < now:
         return Recount(

@@ -5,9 +5,11 @@ They go to `rules/` of the workspace, under a name that was given; nothing that 
 
 import re
 
+from ...corpus.sql import literal
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import filesystem, replacing
 from ...filters.settings import Rule, RuleSet
+from .lasso import MOST_IDS, lasso_ids
 from .rules import FilterRules, rules_as_yaml
 from .view import View
 
@@ -15,11 +17,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def asked_rules(view: View) -> RuleSet:
-    """The rule set that an address asks for: one rule's threshold moved, or one that drops listed documents."""
+    """The rule set that an address asks for: one rule's threshold moved, or one more that drops the
+    documents inside of a line on the map."""
     rules = view.source.rules
-    ids = view.one("ids").split()
-    if ids:
-        return dropping(ids, view.source.rules)
+    if view.one("lasso"):
+        return dropping(lasso_ids(view), rules)
     if rules is None:
         raise RequestError("there are no rules of a filter run to change in this workspace")
     return rules.moved(view.one("rule"), view.number("t", 0.0)).rules
@@ -27,9 +29,11 @@ def asked_rules(view: View) -> RuleSet:
 
 def dropping(ids: list[str], rules: FilterRules | None) -> RuleSet:
     """The rules of the last filter run, and one that drops the documents of these ids."""
-    if any(not re.fullmatch("[0-9a-f]{32}", one) for one in ids):
-        raise RequestError("an id of a document has 32 hex digits")
-    listed = ", ".join(f"'{one}'" for one in sorted(set(ids)))
+    if not ids:
+        raise RequestError("no document lies inside of the line, so there is nothing to drop")
+    if len(ids) > MOST_IDS:
+        raise RequestError(f"a rule names at most {MOST_IDS:,} documents, and more lie inside of the line")
+    listed = ", ".join(map(literal, sorted(set(ids))))
     rule = Rule(rule="chosen_on_the_map", value=f"case when id in ({listed}) then 1 else 0 end", threshold=0,
                 keep="value <= threshold")  # fmt: skip
     return rules.with_rule(rule) if rules is not None else RuleSet(name="chosen", rules=(rule,))

@@ -18,12 +18,13 @@ from ...corpus.store.errors import MissingExtra, RequestError, WorkspaceError
 from ...corpus.store.workspace import Workspace
 from ..report.text import escape
 from .access import Access
-from .facts import state_of
+from .made.facts import state_of
+from .made.search import MOST
 from .page import page, script, style_sheet
 from .saving import save_rules
 from .source import OpenWorkspace
 from .tabs import PAGES
-from .view import Exported, View
+from .view import Exported, Reopened, View
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -49,6 +50,7 @@ class Explorer:
 
     workspace: Workspace
     beside: tuple[Workspace, ...] = ()
+    search_documents: int = MOST  # in how many documents words are looked for; 0: in all
     opened: OpenWorkspace | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -57,7 +59,14 @@ class Explorer:
         with self.lock:
             if self.opened is None or self.opened.state != state_of(self.workspace):
                 self.opened = OpenWorkspace(self.workspace, self.beside)
+                self.opened.search_documents = self.search_documents
             return self.opened
+
+    def reopen(self, before: OpenWorkspace) -> None:
+        """Open the workspace anew at the next request, unless that was done since."""
+        with self.lock:
+            if self.opened is before:
+                self.opened = None
 
     def answer(self, path: str, params: Mapping[str, Sequence[str]], base: str = "/", **how: Any) -> PageAnswer:
         """The page of an address: `funnel`, `document/ID`, …; or the file that it asks for."""
@@ -65,10 +74,15 @@ class Explorer:
         if name not in PAGES:
             return PageAnswer(302, b"", location=f"{base}funnel") if not name else self._lost(path, base)
         title, make = PAGES[name]
+        params = {key: [one.encode("utf-8", "replace").decode() for one in values] for key, values in params.items()}
         view = None
         try:
             view = View(self.source(), path, params, **how)
             body = make(view, rest) if rest else make(view)
+        except Reopened:
+            if view is not None:
+                self.reopen(view.source)
+            return self.answer(path, params, base, **how)
         except Exported as export:
             return exported(view.source, export, view.one("format")) if view else PageAnswer(500, b"")
         except (RequestError, WorkspaceError) as error:
@@ -86,6 +100,8 @@ class Explorer:
         if view is None:
             return PageAnswer(409, f"<!doctype html><title>{escape(title)}</title>{said}".encode())
         view.queries.clear()
+        if not view.one("part"):
+            said = view.kept + said
         return PageAnswer(409, (page(view, title, said, base, **view.frame) if not view.one("part") else said).encode())
 
     def _lost(self, path: str, base: str) -> PageAnswer:

@@ -1,7 +1,8 @@
 """A workspace as the explorer's pages see it: its views, what `facts` made of it, and what is stale.
 
-One connection in memory: the views of the workspace, and beside them the tables of `facts`, read-only. Nothing outside
-of the two can be read through it, and nothing written. A query has a time to answer in; one of a user's own must be a
+One connection in memory: the views of the workspace, beside them the tables of `facts` and of places on the map,
+read-only, and in the schema `shown` what a page read from files that are no tables, such as the logs of runs. Nothing
+else can be read through it, and nothing written. A query has a time to answer in; one of a user's own must be a
 single SELECT.
 """
 
@@ -20,7 +21,10 @@ from ...corpus.store.catalog import open_catalog, stale_tables
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.fate import deciding
 from ...corpus.store.workspace import Workspace
-from .facts import cache_folder, facts_file, limits, state_of
+from .made.cache import cache_folder, limits
+from .made.facts import facts_file, state_of
+from .made.places import attached
+from .made.search import MOST, Found
 from .rules import TAKEN, FilterRules, filter_rules
 
 T = TypeVar("T")
@@ -43,6 +47,12 @@ class Answers:
                 self.held.move_to_end(sql)
             return self.held.get(sql)
 
+    def forget(self, name: str) -> None:
+        """Drop the answers that read a table which is another one now."""
+        with self.lock:
+            for sql in [sql for sql in self.held if name in sql.lower()]:
+                del self.held[sql]
+
     def put(self, sql: str, answer: tuple[list[str], list[tuple]]) -> None:
         if len(answer[1]) > 5000:
             return
@@ -60,22 +70,27 @@ class OpenWorkspace:
         self.state = state_of(workspace)
         self.stale = stale_tables(workspace)
         path = facts_file(workspace)
-        first = [*limits(cache_folder()), f"attach {literal(path)} as explorer (read_only)"]
+        first = [*limits(cache_folder()), f"attach {literal(path)} as explorer (read_only)", *attached(workspace)]
         self.connection = open_catalog(workspace, first=first)
         held = self.connection.execute(
-            "select distinct table_name from information_schema.tables where table_catalog = 'explorer'"
+            "select table_catalog, table_name from information_schema.tables where table_catalog <> 'memory'"
         ).fetchall()
-        self.tables = {name for (name,) in held}
+        self.tables = {name for catalog, name in held if catalog == "explorer"}
+        self.maps = {catalog for catalog, name in held if name == "places"}  # files of places that are there
         for name in TABLES:
             if name in self.tables:
-                self.connection.execute(f"create view {name} as select * from explorer.{name}")
+                self.connection.execute(f"create or replace view {name} as select * from explorer.{name}")
+        self.connection.execute("create schema shown")
         self.answers = Answers()
-        self.places: dict[tuple[str, str], Any] = {}  # of documents on the map, by table and column
+        self.search_documents = MOST  # in how many documents words are looked for; 0: in all
+        self.found: dict[str, Found] = {}  # by words, the last ones
+        self.given: dict[str, pa.Table] = {}
+        self.giving = threading.Lock()
         self.fitted: dict[int, Any] = {}  # models over the swarm, by target
 
     @property
     def name(self) -> str:
-        return self.workspace.url.rstrip("/").rpartition("/")[2]
+        return self.workspace.url.rstrip("/").rpartition("/")[2] or self.workspace.url
 
     @cached_property
     def stages(self) -> list[str]:
@@ -94,34 +109,53 @@ class OpenWorkspace:
         return next(chain, "")
 
     @cached_property
-    def columns(self) -> dict[str, str]:
-        """Columns of `facts` with their types; of structs, each field as `"family"."column"`."""
+    def fields(self) -> list[tuple[str, str, str]]:
+        """(name, SQL, type) of the columns of `facts`; of structs each field, as `family.column`."""
         if "facts" not in self.tables:
-            return {}
-        found: dict[str, str] = {}
+            return []
+        found: list[tuple[str, str, str]] = []
         for one in self.table("select * from facts limit 0").schema:
-            if pa.types.is_struct(one.type):
-                for inner in one.type:
-                    found[f'"{one.name}"."{inner.name}"'] = str(inner.type)
-            else:
-                found[f'"{one.name}"'] = str(one.type)
+            inner = one.type if pa.types.is_struct(one.type) else ()
+            found += [(f"{one.name}.{x.name}", f"{named(one.name)}.{named(x.name)}", str(x.type)) for x in inner]
+            if not inner:
+                found.append((one.name, named(one.name), str(one.type)))
         return found
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """SQL of the columns of `facts`, with how each is called."""
+        return {sql: name for name, sql, _ in self.fields}
 
     @cached_property
     def signals(self) -> dict[str, str]:
         """Numbers that were measured of every document: `family.column` -> SQL over `facts`."""
         plain = {"bytes", "characters", "language_score", "page_type_score", "links"}
-        found = {}
-        for sql, kind in self.columns.items():
+        found: dict[str, str] = {}
+        for name, sql, kind in self.fields:
             numeric = kind in ("double", "float", "bool") or kind.startswith(("int", "uint", "decimal"))
-            inside = '"."' in sql
-            family = sql.split('"')[1]
-            if numeric and (inside or sql.strip('"') in plain) and family not in ("kept", "removed"):
-                name = sql.replace('"', "")
-                if inside and family.removesuffix("_signals") in TAKEN:
-                    name = name.replace("_signals.", ".", 1)
-                found[name] = sql
+            family, inside, column = name.partition(".")
+            if numeric and (inside or name in plain) and family not in ("kept", "removed"):
+                if inside and family.endswith("_signals") and family.removesuffix("_signals") in TAKEN:
+                    name = f"{family.removesuffix('_signals')}.{column}"
+                found.setdefault(name, sql)
         return found
+
+    def give(self, name: str, table: pa.Table) -> str:
+        """Put a table that a page read from elsewhere into the schema `shown`. Returns its name in SQL."""
+        with self.giving:
+            held = self.given.get(name)
+            if held is None or not held.equals(table):
+                cursor = self.connection.cursor()
+                try:
+                    cursor.register("given", table)
+                    cursor.execute(f"create or replace table shown.{named(name)} as select * from given")
+                    cursor.unregister("given")
+                finally:
+                    cursor.close()
+                self.given[name] = table
+                self.answers.forget("shown")  # however a query writes its name
+                self.answers.forget("duckdb_columns")
+        return f"shown.{named(name)}"
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple]]:
         """Names of columns and rows of an answer; an answer that was given before is given again."""
@@ -170,6 +204,16 @@ class OpenWorkspace:
 
     def close(self) -> None:
         self.connection.close()
+
+
+def named(name: str) -> str:
+    """A name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def double(value: float) -> str:
+    """A number as SQL, whether it is finite or not."""
+    return f"'{float(value)!r}'::double"
 
 
 def where(conditions: Sequence[str]) -> str:

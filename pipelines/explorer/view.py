@@ -6,15 +6,25 @@ Each query has a name and is shown as it ran; the same address with `export=NAME
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
+
+import pyarrow as pa
 
 from ...corpus.sql import literal
 from ...corpus.store.errors import RequestError
 from ..report.text import escape
 from .source import OpenWorkspace
+
+FIGURE = re.compile(r'<figure>(.*?)(<svg [^>]*role="img".*?</svg>)<figcaption>(.*?)</figcaption></figure>', re.DOTALL)
+
+
+class Reopened(Exception):
+    """A page made something that the workspace has to be opened anew for."""
 
 
 class Exported(Exception):
@@ -35,6 +45,7 @@ class View:
     queries: list[tuple[str, str]] = field(default_factory=list)
     drawings: list[str] = field(default_factory=list)
     static: bool = False  # a page that is written, where nothing can be asked for
+    kept: str = ""  # HTML of the page that is shown above what went wrong: forms, with what was typed
     title: str = ""  # of the page, where it is not that of its tab
     frame: dict[str, str] = field(default_factory=dict)  # what the frame of the page is made with
 
@@ -93,6 +104,17 @@ class View:
             self.queries.append((name, sql))
         return self.source.rows(sql)[1]
 
+    def offer(self, name: str, sql: str) -> None:
+        """A query that the page does not run itself: its rows, all of them, are given as a file."""
+        self._exported(name, sql)
+        self.queries.append((name, sql))
+
+    def given(self, name: str, table: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> None:
+        """Rows that were read from files and not by a query, as a table that SQL can read and that can be taken."""
+        if rows or schema is not None:
+            held = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+            self.offer(name, f"select * from {self.source.give(table, held)}")
+
     def named(self, name: str, sql: str) -> tuple[list[str], list[tuple]]:
         """The same with the names of the columns."""
         rows = self.rows(name, sql)
@@ -119,6 +141,15 @@ class View:
                 f'<button type="button" class="png" data-name="{escape(name)}">PNG</button></span>'
             )
         return f"<figure>{above}{svg}<figcaption>{escape(caption)}{links}</figcaption></figure>"
+
+    def figures(self, name: str, html: str) -> str:
+        """HTML of the report, each of its drawings with the links that give it as a file."""
+
+        def linked(match: re.Match[str]) -> str:
+            caption = unescape(match[3])
+            return self.figure(f"{name}, drawing {len(self.drawings) + 1}", match[2], caption, match[1])
+
+        return FIGURE.sub(linked, html)
 
 
 def equals(column: str, value: str) -> str:

@@ -339,23 +339,37 @@ def held_out(log: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[tuple[flo
 
 def metrics(source: ReportSource) -> dict[str, list[dict[str, Any]]]:
     """run -> its metrics in order of steps, a step that was logged twice (before a kill and after it) once."""
-    fs, path = filesystem(source.workspace.path("runs"))
-    if not fs.exists(path):
-        return {}
     runs = {}
-    for file_path in files_of_runs(fs, path, "metrics.jsonl"):
+    for run, lines_of in logs(source, "metrics.jsonl").items():
+        steps: dict[int, dict[str, Any]] = {}
+        for entry in lines_of:
+            steps[entry["step"]] = {**steps.get(entry["step"], {}), **entry}
+        runs[run] = [steps[step] for step in sorted(steps)]
+    return runs
+
+
+def samples(source: ReportSource) -> dict[str, list[dict[str, Any]]]:
+    """run -> what it wrote at its measurings, in the order in which it did."""
+    return logs(source, "samples.jsonl")
+
+
+def logs(source: ReportSource, name: str) -> dict[str, list[dict[str, Any]]]:
+    """run -> the lines of a log in its folder, of runs where it has any; each is of a step."""
+    fs, path = filesystem(source.workspace.path("runs"))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file_path in files_of_runs(fs, path, name) if fs.exists(path) else ():
         with fs.open(file_path, "rb") as file:
             content = cast(bytes, file.read())
         whole, _, _ = content.rpartition(b"\n")  # a last line without its end is one that a kill cut short
-        steps: dict[int, dict[str, Any]] = {}
+        told: list[dict[str, Any]] = []
         for place, line in enumerate(whole.split(b"\n"), 1):
             if not line.strip():
                 continue
             try:
                 entry = json.loads(line)
-                steps[entry["step"]] = {**steps.get(entry["step"], {}), **entry}
+                told.append({**entry, "step": int(entry["step"])})
             except (ValueError, KeyError, TypeError) as error:
-                raise WorkspaceError(f"{file_path}, line {place} is not a line of metrics: {error!r}") from error
-        if steps:
-            runs[os.path.basename(os.path.dirname(file_path))] = [steps[step] for step in sorted(steps)]
-    return runs
+                raise WorkspaceError(f"{file_path}, line {place} is not a line of {name}: {error!r}") from error
+        if told:
+            found[os.path.basename(os.path.dirname(file_path))] = told
+    return found

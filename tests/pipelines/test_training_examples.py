@@ -120,3 +120,21 @@ def test_branches_of_each_domain_are_averaged_or_used_together(folder, monkeypat
     assert merged["targets"].keys() == {"arc_easy"}
     gristmill("train", "W/law/recipe.yaml", *SMALL, "--branch", "W/merged", "--name", "further")
     assert card("further")["model"] == card("before")["model"]
+
+
+@pytest.mark.slow
+def test_a_run_writes_samples_and_its_checkpoints_write_the_same_afterwards(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    samples = {"prompts": ["the ", ""], "tokens": 5, "seed": 3}
+    made = {"recipe": "W/before/recipe.yaml", "name": "writing", "tokens": 4096, "batch_tokens": 256,
+            "model": "1x16x2", "samples": samples, "loop": {"checkpoint_every": 8, "evaluate_every": 8}}  # fmt: skip
+    list(run(run_model().model_validate({"workspace": "W", "train": made}), quiet=True))
+    written = Path("W/runs/writing/samples.jsonl")
+    before = written.read_bytes()
+    assert [json.loads(line)["step"] for line in before.splitlines()] == [8, 8, 16, 16]
+    asked = ["--prompt", "the ", "--prompt", "", "--tokens", "5", "--seed", "3"]
+    capsys.readouterr()
+    gristmill("checkpoints", "sample", "W/runs/writing", *asked, "--keep")
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["text"] for row in rows] == [json.loads(line)["text"] for line in before.splitlines()]
+    assert written.read_bytes() == before

@@ -47,10 +47,11 @@ CONFIG = TransformerConfig(2, 32, 2, 2, 64, vocab_size=64, max_len=32)
 FAST = {"device": "cpu", "compile": False, "checkpoint_every": 10, "log_every": 5}
 
 
-def run(pool, held, folder, steps=40, model=None, probe=None, **settings):
+def run(pool, held, folder, steps=40, model=None, probe=None, sampler=None, **settings):
     loader = Loader(pool, [Phase(1.0, {"ones": 2, "twos": 1, "threes": 1}, 32)], steps * 256, 256, seed=1)
     model = model or Transformer(CONFIG, seed=1)
-    return model, pretrain(model, loader, LoopSettings(**(FAST | settings)), str(folder), held, probe=probe)
+    asked = LoopSettings(**(FAST | settings))
+    return model, pretrain(model, loader, asked, str(folder), held, probe=probe, sampler=sampler)
 
 
 @pytest.fixture(name="run", scope="session")

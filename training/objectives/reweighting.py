@@ -5,6 +5,7 @@ are softmax(score / temperature), with mean 1. No code was published: the offset
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -33,3 +34,23 @@ def sample_weights(losses: Tensor, settings: Reweighting, progress: float) -> Te
     temperature = math.exp((1.0 - annealed) * math.log(100.0)) * settings.temperature  # from nearly uniform
     weights = torch.softmax(torch.where(known, score / temperature, -torch.inf), 0) * known.sum()
     return torch.where(known.any(), weights, 1.0)  # nothing known, nothing weighed; and no number is read back
+
+
+RowWeights = Callable[[Tensor, Tensor], Tensor]  # losses and scales (R, T) of this rank's rows -> their weights (R,)
+
+
+def row_weights(
+    settings: Reweighting, progress: float, gather: Callable[[Tensor], Tensor], rank: int
+) -> RowWeights | None:
+    """Weights of a step's rows by their mean loss, over all ranks; None where rows are not reweighted."""
+    if settings.strategy == "none":
+        return None
+
+    def weights(nll: Tensor, scale: Tensor) -> Tensor:
+        counted = (scale > 0).float()
+        mine = (nll * counted).sum(1) / counted.sum(1).clamp(min=1)
+        mine = torch.where(counted.sum(1) > 0, mine, torch.nan)  # nothing is known of a row without a target
+        found = sample_weights(gather(mine), settings, progress)
+        return found[rank * len(mine) : (rank + 1) * len(mine)]
+
+    return weights

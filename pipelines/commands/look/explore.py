@@ -22,6 +22,9 @@ def explore(
     documents: Annotated[
         int, typer.Option("--documents", min=0, help="--static: pages of single documents at most")
     ] = 200,
+    search_documents: Annotated[
+        int, typer.Option("--search-documents", min=0, help="documents in which words are looked for; 0: all")
+    ] = 1_000_000,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="open the address in a browser")] = False,
 ) -> None:
     """Look at a workspace in a browser: documents, signals and decisions.
@@ -34,9 +37,13 @@ def explore(
     Example: gristmill explore --workspace W --static PAGES
     """
     from ...explorer.access import new_token
+    from ...explorer.made.facts import are_made
     from ...explorer.server import Explorer, serve
 
-    shown = Explorer(open_workspace(workspace), tuple(open_workspace(url) for url in beside or ()))
+    others = tuple(open_workspace(url) for url in beside or ())
+    shown = Explorer(open_workspace(workspace), others, search_documents)
+    if not are_made(shown.workspace):
+        sys.stderr.write("explore: counting every document once, for this state of the workspace\n")
     if static is not None:
         from ...explorer.static import write_pages
 

@@ -10,6 +10,7 @@ from ....filters.rule_sets import threshold_sql
 from ...report.text import Html, count, escape, number, paragraph, percent, table
 from ..page import link
 from ..reading import Mark, WholeDocument, cell_of, pieces, read_document
+from ..source import double
 from ..view import View
 from .documents import fate_of
 
@@ -147,7 +148,7 @@ def _values(view: View, whole: WholeDocument) -> str:
     inner = f"(select *, {values} from {rules.relation(f'(select * from facts where id = {literal(id)})')})"
     found = view.records("values of the rules", f"select *, {keeps}, {limits} from {inner}")[0]
     below = [
-        f"count(value_{n}) filter (value_{n} < {found[f'value_{n}']!r}) / nullif(count(value_{n}), 0)::double "
+        f"count(value_{n}) filter (value_{n} < {double(found[f'value_{n}'])}) / nullif(count(value_{n}), 0)::double "
         f"as below_{n}"
         if found[f"value_{n}"] is not None
         else f"null as below_{n}"

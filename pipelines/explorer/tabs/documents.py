@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from ....corpus.sql import literal
 from ....corpus.store.errors import RequestError
 from ...report.text import count, escape, excerpt, number, paragraph, size
-from ..facts import GROUPS
+from ..lasso import lasso_condition
+from ..made.search import Found, found_by_words
+from ..made.summaries import GROUPS
 from ..page import choose, hidden, link
-from ..search import found_by_words
 from ..source import where
 from ..view import View, equals
 
@@ -38,10 +39,23 @@ def conditions(view: View) -> tuple[list[str], bool]:
         asked = view.one("where")
         view.source.own_query(f"select * from facts where ({asked}\n)")
         fine.append(f"({asked}\n)")
-    if view.one("q"):
-        ids = found_by_words(view.source, view.one("q"))  # the best ones, at most as many as the list can be long
+    if view.one("lasso"):
+        fine.append(lasso_condition(view))
+    if view.one("q").strip():
+        ids = words_of(view).ids  # the best ones, at most as many as the list can be long
         fine.append(f"id in ({', '.join(map(literal, ids))})" if ids else "false")
     return found + fine, coarse and not fine
+
+
+def words_of(view: View) -> Found:
+    """What the words of the address find."""
+    words, held = view.one("q"), view.source.found
+    if words not in held:
+        found = found_by_words(view.source.workspace, words, view.source.search_documents)
+        held.clear()  # the last words alone: one page asks for them more than once
+        held[words] = found
+        return found
+    return held[words]
 
 
 def _by_rules(view: View) -> list[str]:
@@ -61,10 +75,10 @@ def _by_columns(view: View) -> list[str]:
     """`is="family"."column"=value`, and a signal between `low` and `high`."""
     found = []
     for asked in view.all("is"):
-        column, _, value = asked.partition('"=')
-        column += '"'
-        if column not in view.source.columns:
-            raise RequestError(f"there is no column {column} to choose by")
+        column = max((one for one in view.source.columns if asked.startswith(f"{one}=")), key=len, default="")
+        if not column:
+            raise RequestError(f"there is no column to choose by in {asked!r}")
+        value = asked[len(column) + 1 :]
         found.append(equals(f"{column}::varchar", "" if value == NONE else value))
     name = view.one("signal")
     if name:
@@ -82,17 +96,21 @@ def documents(view: View) -> str:
     """The list, the facets, and the ways to choose."""
     if "facts" not in view.source.tables:
         return paragraph(f"Not run: gristmill extract INPUT --workspace {view.source.name}", "absent")
+    view.kept = _form(view) + _chosen(view)
     chosen, coarse = conditions(view)
     facets, total = _facets(view, chosen, coarse)
-    at = view.count("page", 1, 1)
+    at = view.count("page", 1, 1, 10_000_000)
     order = SORTS[view.choice("sort", list(SORTS))]
     rows = view.records(
         "documents",
         "select id, title, url, domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, begins "
         f"from facts{where(chosen)} order by {order} limit {PAGE} offset {PAGE * (at - 1)}",
     )
-    body = _form(view) + _chosen(view)
-    body += f'<p class="lead"><b>{count(total)}</b> documents; drawn in the order of their ids, which nobody chose.</p>'
+    body = view.kept
+    order_said = "" if view.one("sort") else "; in the order of their ids, which nobody chose"
+    body += f'<p class="lead"><b>{count(total)}</b> documents{order_said}.</p>'
+    if view.one("q").strip():
+        body += paragraph(f"Among {words_of(view).said}", "lead")
     body += f'<div class="beside"><aside aria-label="Facets">{facets}</aside><div>'
     body += "".join(document_row(view, row) for row in rows) or paragraph("No document.")
     return body + _pages(view, at, total) + "</div></div>"
@@ -165,7 +183,7 @@ def _facet(view: View, name: str, words: str, values: Sequence[tuple]) -> str:
 def _own_facet(view: View, chosen: Sequence[str]) -> str:
     """Counts by any other column, the user's own included."""
     column = view.one("facet")
-    others = [(one, one.replace('"', "")) for one in view.source.columns if one.strip('"') not in FACETS]
+    others = [(one, name) for one, name in view.source.columns.items() if name not in FACETS]
     form = (
         f'<form action="documents">{hidden(dict(view.params), ("facet",))}'
         + choose("facet", "Facet by", [("", "choose a column"), *others], column)
@@ -176,7 +194,7 @@ def _own_facet(view: View, chosen: Sequence[str]) -> str:
     if column not in view.source.columns:
         raise RequestError(f"there is no column {column} to count by")
     rows = view.rows(
-        f"by {column.replace(chr(34), '')}",
+        f"by {view.source.columns[column]}",
         f"select {column}::varchar as chosen, count(*) as documents from facts{where(chosen)} group by 1 "
         f"order by documents desc, 1 limit 50",
     )
@@ -212,13 +230,14 @@ def _form(view: View) -> str:
 def _chosen(view: View) -> str:
     """What is chosen beyond the facets, each with a way to take it away."""
     items = []
-    for name in ("q", "where", "after", "host", "license", "fails", "alone", "is", "signal", "low", "high"):
+    for name in ("q", "where", "after", "host", "license", "fails", "alone", "is", "signal", "low", "high", "lasso"):
         for value in view.all(name):
             if value:
+                shown = value if len(value) <= 80 else f"{value[:80]} …"
                 left = [one for one in view.all(name) if one != value]
                 away = {name: left} | ({"low": None, "high": None} if name == "signal" else {})
                 items.append(
-                    f'<li>{escape(name)}: {escape(value)} <a href="{view.link(None, **away, page=None)}" '
+                    f'<li>{escape(name)}: {escape(shown)} <a href="{view.link(None, **away, page=None)}" '
                     f'aria-label="take {escape(name)} away">×</a></li>'
                 )
     return f'<ul class="chosen">{"".join(items)}</ul>' if items else ""

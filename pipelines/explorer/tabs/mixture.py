@@ -5,11 +5,12 @@ a Gaussian process over the swarm, the same surrogate as the decision card's: no
 """
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....corpus.store.errors import RequestError
+from ....corpus.store.errors import RequestError, of_an_extra
 from ....mixing.recipe import load_recipe
 from ...report import models
 from ...report.charts import legend, lines
@@ -45,31 +46,62 @@ def mixture(view: View) -> str:
     fit = models.read_fit(source)
     if not fit:
         return warned + paragraph(f"Not run: gristmill mix --workspace {source.name}", "absent")
-    body = warned + _verdict(fit)
+    body = warned + _verdict(view, fit)
+    _files(view, source)
     for title, section in (("Shares", models.mixture(source)), ("Measured", models.comparison(source))):
         if section.missing is None:
-            body += f"<h2>{title}</h2>{without_style(VERDICT.sub('', section.body))}"
+            body += f"<h2>{title}</h2>{view.figures(title.lower(), without_style(VERDICT.sub('', section.body)))}"
     body += _foretold(view, fit)
     if swarm and "weights" in swarm[0]:
-        body += _swarm(view, swarm, fit) + _responses(view, swarm, fit)
+        body += _swarm(view, swarm, fit)
+        body += with_models("Responses of the losses to shares", lambda: _responses(view, swarm, fit))
     section = models.predictions(source)
     if section.missing is None:
-        body += f"<h2>Predicted and measured</h2>{without_style(section.body)}"
+        body += f"<h2>Predicted and measured</h2>{view.figures('predictions', without_style(section.body))}"
     return body + _recipes(view)
 
 
-def _verdict(fit: dict[str, Any]) -> str:
+def with_models(what: str, made: Callable[[], str]) -> str:
+    """A part of a page that needs a library of an extra; where that is not installed, a sentence that names it."""
+    try:
+        return made()
+    except ImportError as error:
+        missing = of_an_extra(error)
+        if missing is None:
+            raise
+        return paragraph(f"{what} are not shown: {missing}", "absent")
+
+
+def _files(view: View, source: ReportSource) -> None:
+    """The tables of the mixture, for SQL and as files: shares, and every measure of the swarm and of the validation."""
+    view.given("shares", "shares", models.read_parquet(source, "table.parquet"))
+    for name in ("validation", "swarm"):
+        rows = []
+        for row in models.read_parquet(source, f"{name}.parquet"):
+            run = {key: row.get(key) for key in ("mixture", "seed", "step", "tokens", "alive")}
+            for kind in ("weights", "losses"):
+                rows += [{**run, "kind": kind, "name": one, "value": v} for one, v in (row.get(kind) or {}).items()]
+        view.given(f"{name}, a row each weight and loss", name, rows)
+
+
+def _verdict(view: View, fit: dict[str, Any]) -> str:
     """Which candidate was handed over, by how much, and the card."""
     told = fit["validation"]
-    body = f'<p class="verdict">{escape(told["verdict"])}</p>'
-    card = fit.get("card")
-    if card:
-        from ....mixing.card import card_lines, pairs_of
+    measured = [{"mixture": name, **{k: v for k, v in row.items() if not isinstance(v, dict)}}
+                for name, row in sorted(told.get("mixtures", {}).items())]  # fmt: skip
+    view.given("verdict", "verdict", measured)
+    return f'<p class="verdict">{escape(told["verdict"])}</p>' + with_models("Lines of the card", lambda: _card(fit))
 
-        chosen = fit.get("chosen", "fitted")
-        listed = card_lines(chosen, {**card, "pairs": pairs_of(card, chosen)})
-        body += f"<h2>Decision card</h2><ul>{''.join(f'<li>{escape(one)}</li>' for one in listed)}</ul>"
-    return body
+
+def _card(fit: dict[str, Any]) -> str:
+    card = fit.get("card")
+    if not card:
+        return ""
+    from ....mixing.card import card_lines, pairs_of
+
+    chosen = fit.get("chosen", "fitted")
+    listed = card_lines(chosen, {**card, "pairs": pairs_of(card, chosen)})
+    return f"<h2>Decision card</h2><ul>{''.join(f'<li>{escape(one)}</li>' for one in listed)}</ul>"
 
 
 def _foretold(view: View, fit: dict[str, Any]) -> str:
@@ -88,6 +120,8 @@ def _foretold(view: View, fit: dict[str, Any]) -> str:
     ]
     if not rows:
         return ""
+    names = ("candidate", "predicted", "low", "high", "measured")
+    view.given("candidates", "candidates", [dict(zip(names, row, strict=True)) for row in rows])
     drawn = intervals(rows, bits, "bits per byte on the target", "Candidates: predicted with an interval, and measured")
     caption = "Dots with their interval of 90 % are predicted, for the proxies of the swarm; rings are measured."
     return "<h2>Candidates</h2>" + view.figure("candidates drawn", drawn, caption)
@@ -171,6 +205,11 @@ def _responses(view: View, rows: list[dict[str, Any]], fit: dict[str, Any]) -> s
          "falls" if change + spread < 0 else "rises" if change - spread > 0 else "not told apart from none")
         for name, change, spread in sorted(told, key=lambda one: one[1])
     ]  # fmt: skip
+    rows_told = [
+        {"share_of": domain, "target": name, "change": change, "low": change - spread, "high": change + spread}
+        for name, change, spread in told
+    ]
+    view.given("responses", "responses", rows_told)
     said = (
         f"What the loss of each text does when the share of {domain} rises from 0 to {percent(shares[-1])} "
         "and the others "
@@ -240,6 +279,7 @@ def _interactions(view: View, swarm: "Swarm", centre: np.ndarray, fit: dict[str,
         for n, (a, b) in enumerate(pairs)
     ]
     found.sort(key=lambda one: -abs(one[0]))
+    view.given("interactions", "interactions", [{"domain": a, "with": b, "beyond": gain} for gain, a, b in found])
     listed = [(a, b, f"{gain:+.5f}") for gain, a, b in found[:12]]
     note = "Bits per byte on the target that raising both adds to what raising each does; below 0 they help each other."
     return (
@@ -264,6 +304,16 @@ def _recipes(view: View) -> str:
     header = ["domain"]
     for label, recipe in held:
         header += [f"{label}, until {phase.until:g}" for phase in recipe.phases]
+    view.given(
+        "recipes",
+        "recipes",
+        [
+            {"recipe": label, "until": phase.until, "domain": name, "share": phase.shares.get(name, 0.0)}
+            for label, recipe in held
+            for phase in recipe.phases
+            for name in names
+        ],
+    )
     rows = [
         [name, *(percent(phase.shares.get(name, 0.0)) for _, recipe in held for phase in recipe.phases)]
         for name in names

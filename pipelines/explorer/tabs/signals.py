@@ -22,6 +22,7 @@ BINS = 60
 SERIES = 7  # values of a unit that are told apart; the rest is one
 GRID = (64, 44)
 EACH_SIDE = 10
+LARGEST = 1e300  # beyond it nothing is drawn
 
 
 def signals(view: View) -> str:
@@ -151,6 +152,7 @@ def _bounds(view: View, sql: str, also: list[float]) -> tuple[float, float, bool
     if row[0] is None:
         raise RequestError("no document has a value of this signal")
     low, high = min(row[2], *also) if also else row[2], max(row[3], *also) if also else row[3]
+    low, high = max(low, -LARGEST), min(high, LARGEST)  # so that their distance is a number
     if also and high - low > 0:
         margin = (high - low) * 0.05
         low, high = max(row[0], low - margin), min(max(row[1], *also), high + margin)
@@ -332,7 +334,7 @@ def _density(view: View, name: str, sql: str) -> str:
         "correlation",
         f"select corr(x, y) as pearson, count(*) as documents from (select ({sql})::double as x, "
         f"({second})::double as y "
-        f"from {_relation(view, 'sampled')}{where(_chosen(view))})",
+        f"from {_relation(view, 'sampled')}{where(_chosen(view))}) where abs(x) < 1e100 and abs(y) < 1e100",
     )[0]
     told = f"{name} beside {other}: Pearson {number(related[0])} over {count(related[1])} documents."
     if not rows:

@@ -1,9 +1,11 @@
-"""Measure checkpoints of runs: held-out bits per byte by domain and target tasks, along a run or of an ensemble.
+"""Measure checkpoints of runs: held-out bits per byte by domain and target tasks, along a run or of an ensemble; and
+what the model of each writes.
 
 A run's folder stands for all its checkpoints (its capability curve), a checkpoint's folder for itself. Refuses
 checkpoints that read another tokenizer than the workspace's tokens.
 """
 
+import hashlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +17,12 @@ from ....corpus.store.workspace import Workspace
 from ....training import checkpoint
 from ....training.branches import Ensemble
 from ....training.data.shards import TokenFacts, demand_fresh, domains, open_tokens
+from ....training.data.tokenizer import load_tokenizer, token_facts
 from ....training.devices import pick_device
 from ....training.evaluation import bits_per_byte
+from ....training.loggers.metrics import read_metrics
+from ....training.loggers.samples import SAMPLES, put_samples, sampler_of
+from ....training.loop_settings import SampleSettings
 from ....training.run_folder import CHECKPOINTS, RUNS
 from ....training.transformer import Transformer
 from .model_places import read_file
@@ -65,6 +71,38 @@ def measure(
                 "targets": scores(model) if scores else {},
             }
         )
+    return rows
+
+
+def sample(
+    folders: Sequence[str], settings: SampleSettings, tokenizer: str | None = None, keep: bool = False
+) -> list[dict[str, Any]]:
+    """A row per checkpoint and prompt: checkpoint, step, tokens, and what `samples.jsonl` says of a sample.
+
+    keep  put them into the samples.jsonl of their runs, in place of those of the same steps
+    """
+    rows: list[dict[str, Any]] = []
+    for folder in folders:
+        text = tokenizer_text(folder, tokenizer)
+        held: list[dict[str, Any]] = []
+        for path in along(folder):
+            model, state = checkpoint.load_model(path)
+            known = state.get("fingerprints", {}).get("tokenizer")
+            if known not in (None, hashlib.sha256(text.encode()).hexdigest()):
+                raise RequestError(f"{path} reads another tokenizer; give that of its run by --tokenizer")
+            facts = token_facts(text)
+            bos, eos = state.get("ends", facts.ends)
+            writes = sampler_of(settings, load_tokenizer(text), bos, eos, model.config.max_len)
+            at = {"step": state["step"], "tokens": state["step"] * state.get("batch_tokens", 0)}
+            found = [{**at, **row} for row in writes(model.to(pick_device()))]
+            held += found
+            rows += [{"checkpoint": path, **row} for row in found]
+        if keep:
+            if not checkpoint.steps(f"{folder}/{CHECKPOINTS}"):
+                raise RequestError(f"--keep: {folder} is no run, so it has no samples.jsonl; leave --keep out")
+            own = f"{folder}/{SAMPLES}"
+            steps = {row["step"] for row in held}
+            put_samples(own, [*(line for line in read_metrics(own) if line["step"] not in steps), *held])
     return rows
 
 

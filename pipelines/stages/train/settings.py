@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 from ....mixing.settings import OnlineSettings
-from ....training.loop_settings import LoopSettings
+from ....training.loop_settings import LoopSettings, SampleSettings
 
 
 class Subset(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -150,6 +150,9 @@ class TrainSettings(Changes, frozen=True, extra="forbid", allow_inf_nan=False):
     branch: str | None = Field(default=None, description="a checkpoint, or a run, whose weights to start from")
     online: OnlineSettings | None = Field(
         default=None, description="what moves the shares while the model trains; default: they are the recipe's"
+    )
+    samples: SampleSettings | None = Field(
+        default=None, description="what the model writes whenever held-out text is measured; default: nothing"
     )
     loop: LoopSettings = Field(
         default=LoopSettings(), description="optimiser, schedule and everything else of the training loop"

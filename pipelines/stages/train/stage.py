@@ -26,6 +26,7 @@ from ....training.data.round_trip import check_round_trip
 from ....training.data.shards import TokenDomain, TokenFacts, demand_fresh, domains, open_tokens
 from ....training.data.tokenizer import load_tokenizer
 from ....training.evaluation import HeldOut, held_out_rows
+from ....training.loggers.samples import Sampler, sampler_of
 from ....training.loop import Probe, pretrain
 from ....training.run_folder import CHECKPOINTS, RUNS
 from ....training.targets import load_target, score
@@ -91,12 +92,13 @@ def train(
     reading = ReadingMode(loop.document_mask, phases[-1].metadata)
     measured = held_out(workspace, pool, settings.evaluation_tokens, longest, reading)
     scores = probe(workspace, settings.targets, settings.target_items, facts, longest)
-    if loop.evaluate_every and not measured and scores is None:
+    writes = sampler(workspace, settings, facts, longest)
+    if loop.evaluate_every and not measured and scores is None and writes is None:
         raise RequestError(
             f"loop.evaluate_every asks for measures every {loop.evaluate_every} steps, and no text is held out and no "
             f"target given: run gristmill tokenize with --heldout, or name targets"
         )
-    card = pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores, online)
+    card = pretrain(model, loader, loop, folder, measured, prints, force, quiet, scores, online, writes)
     files = [checksum(target) for target in settings.targets]
     return as_asked(folder, card, measured, scores, [*files, settings.target_items] if files else [])
 
@@ -171,6 +173,19 @@ def probe(workspace: Workspace, targets: Sequence[str], items: int, facts: Token
         raise RequestError(f"two target files are named {', '.join(twice)}, and scores are told by name; rename one")
     check_round_trip(text, tokenizer, {target.name: target.texts() for target in loaded}, path)
     return lambda model: {target.name: score(model, target, tokenizer, facts, length) for target in loaded}
+
+
+def sampler(workspace: Workspace, settings: TrainSettings, facts: TokenFacts, length: int) -> Sampler | None:
+    """What lets the model write; None where that was not asked for."""
+    if settings.samples is None:
+        return None
+    if settings.loop.parallel == "fsdp":
+        raise RequestError(
+            "samples: under fsdp the weights lie on several ranks; leave samples out, and let the checkpoints write "
+            "afterwards: gristmill checkpoints sample RUN --keep"
+        )
+    path = workspace.table("tokenizer").shard_url("tokenizer.json")
+    return sampler_of(settings.samples, load_tokenizer(read_file(path).decode(), path), facts.bos, facts.eos, length)
 
 
 def held_out(

@@ -1,11 +1,17 @@
 """A small workspace made by hand, with every kind of fate, and the explorer over it. The cache is the test's own."""
 
 import hashlib
+import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gristmill.corpus.store import schema
@@ -17,12 +23,16 @@ from gristmill.filters.signals.families import FAMILIES
 from gristmill.pipelines.explorer.server import Explorer
 from gristmill.pipelines.stages.filter.settings import DecideSettings
 
+from ..test_report import modelled
+from .chromium import CHROMIUM, DRIVER, STILL, browser
+
 COUNT = 120
 FAMILY = "gopher@paper"
 HOSTILE = (
     "</pre></main><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
     "<svg onload=\"document.title='taken'\"><a href=\"javascript:document.title='taken'\">go</a> \u202egnp.exe ${title}"
 )
+HOSTILE_JSON = json.dumps(HOSTILE)
 RULES = RuleSet(
     name="few",
     rules=(
@@ -82,10 +92,11 @@ def rows_of_signals(draw: random.Random) -> list[dict]:
     ]
 
 
-def small_workspace(folder: Path, rules: RuleSet = RULES) -> Workspace:
-    """folder/w: 120 documents in two shards, filtered; then two clusters of duplicates; then cuts in what is left."""
+def small_workspace(folder: Path | str, rules: RuleSet = RULES) -> Workspace:
+    """folder/w (a folder or a URL): 120 documents in two shards, filtered; then two clusters of duplicates; then cuts
+    in what is left."""
     draw = random.Random(7)
-    space = Workspace(str(folder / "w"))
+    space = Workspace(f"{folder}/w")
     documents, signals = rows_of_documents(draw), rows_of_signals(draw)
 
     def halves(rows: list[dict]) -> dict[str, list[dict]]:
@@ -164,3 +175,58 @@ def small(tmp_path_factory) -> Iterator[Explorer]:
         shown = Explorer(small_workspace(folder))
         shown.source()
         yield shown
+
+
+def full_workspace(folder: Path | str) -> Workspace:
+    """The same with every table that a tab shows: a mixture with its swarm, a run with samples, and vectors."""
+    space = modelled(small_workspace(folder))
+    path = space.path("mixture", "swarm.parquet")
+    if not space.is_local:
+        return space
+    first = pq.read_table(path).to_pylist()[0]
+    names = sorted(first["losses"])
+    runs = []
+    for n in range(12):
+        share = n / 11
+        losses = {name: (3 - share if place == 0 else 2 + share) for place, name in enumerate(names)}
+        weights = {names[0]: share, names[1]: 1 - share}
+        runs.append(first | {"mixture": f"m{n}", "seed": 0, "losses": losses, "weights": weights, "alive": True})
+    pq.write_table(pa.Table.from_pylist(runs), path)
+    samples = Path(space.path("runs", "base", "samples.jsonl"))
+    samples.write_text(f'{{"step": 4, "tokens": 4000, "place": 0, "prompt": "The <b>mill", "text": {HOSTILE_JSON}}}\n')
+    put_vectors(space, np.random.default_rng(3).normal(5 * (np.arange(COUNT) % 2)[:, None], 1, (COUNT, 4)))
+    return space
+
+
+def put_vectors(space: Workspace, vectors: np.ndarray) -> None:
+    """embeddings/ with a vector for each document."""
+    schema = pa.schema([pa.field("id", pa.string(), nullable=False), ("embedding", pa.list_(pa.float32()))])
+    rows = [{"id": name_of(n), "embedding": vector} for n, vector in enumerate(vectors.tolist())]
+    put_table(space, "embeddings", schema, {"a.parquet": rows}, stage="embed")
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory) -> Iterator[tuple[Workspace, str]]:
+    """A workspace with every table that a tab shows, and the address of its explorer."""
+    if CHROMIUM is None or DRIVER is None:
+        if os.environ.get("CI"):
+            pytest.fail("the packages chromium and chromium-driver are not installed")
+        pytest.skip("Chromium and its driver are not installed")
+    folder = tmp_path_factory.mktemp("browser")
+    space = full_workspace(folder)
+    command = [sys.executable, "-m", "gristmill.pipelines.cli", "explore", "--workspace", space.url]
+    surroundings = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings) as server:
+        assert server.stdout is not None
+        try:
+            yield space, server.stdout.readline().split()[-1].rpartition("/")[0] + "/"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="session")
+def driver(served):
+    with browser() as one:
+        one.set_window_size(1200, 1000)
+        one.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [STILL]})
+        yield one

@@ -1,103 +1,24 @@
 """The explorer in Chromium: every tab by clicks, what it shows against SQL, and hostile documents that do nothing."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from gristmill.corpus.store.catalog import open_catalog
-from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.workspace import Workspace
 
-from ..test_report import modelled
-from .conftest import COUNT, name_of, small_workspace
+from .chromium import STILL, click, text, until
+from .conftest import COUNT, name_of
 
 pytestmark = pytest.mark.slow
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars"
-).split()
 TABS = ("Funnel", "Signals", "Documents", "Duplicates", "Mixture", "Runs", "Map", "SQL")
-STILL = {"name": "prefers-reduced-motion", "value": "reduce"}  # what is clicked does not move
-SECONDS = 60  # on a machine that does other things
-
-
-@contextmanager
-def browser():
-    """Chromium, driven by Selenium."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.implicitly_wait(SECONDS / 4)
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory) -> Iterator[tuple[Workspace, str]]:
-    """A small workspace with every table that a tab shows, and the address of its explorer."""
-    if CHROMIUM is None or DRIVER is None:
-        if os.environ.get("CI"):
-            pytest.fail("the packages chromium and chromium-driver are not installed")
-        pytest.skip("Chromium and its driver are not installed")
-    folder = tmp_path_factory.mktemp("browser")
-    space = small_workspace(folder)
-    modelled(space)
-    draw = np.random.default_rng(3)
-    vectors = [{"id": name_of(n), "embedding": [*draw.normal(5 * (n % 2), 1, 4)]} for n in range(COUNT)]
-    schema = pa.schema([pa.field("id", pa.string(), nullable=False), ("embedding", pa.list_(pa.float32()))])
-    put_table(space, "embeddings", schema, {"a.parquet": vectors}, stage="embed")
-    command = [sys.executable, "-m", "gristmill.pipelines.cli", "explore", "--workspace", space.url]
-    surroundings = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings) as server:
-        assert server.stdout is not None
-        try:
-            yield space, server.stdout.readline().split()[-1].rpartition("/")[0] + "/"
-        finally:
-            server.terminate()
-
-
-@pytest.fixture(scope="module")
-def driver(served):
-    with browser() as one:
-        one.set_window_size(1200, 1000)
-        one.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [STILL]})
-        yield one
 
 
 def asked(space: Workspace, sql: str):
     with closing(open_catalog(space)) as connection:
         return connection.execute(sql).fetchone()[0]
-
-
-def click(driver, how: str) -> None:
-    driver.find_element("css selector", how).click()
-
-
-def text(driver) -> str:
-    return re.sub(r"\s+", " ", driver.find_element("css selector", "main").text)
-
-
-def until(driver, condition) -> None:
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    WebDriverWait(driver, SECONDS).until(condition)
 
 
 def test_a_bar_of_the_funnel_opens_the_documents_behind_it(served, driver):
@@ -229,7 +150,6 @@ def test_every_tab_fits_its_window_in_light_and_dark_and_is_named_for_those_who_
     served, driver, width, scheme
 ):
     _, base = served
-    driver.set_window_size(width, 900)
     feature = {"name": "prefers-color-scheme", "value": scheme}
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}

@@ -4,10 +4,10 @@ import json
 import re
 from html import unescape
 
-import numpy as np
+import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
@@ -19,13 +19,13 @@ from gristmill.filters.settings import RuleSet
 from gristmill.pipelines.explorer import static
 from gristmill.pipelines.explorer.compare import compare, text_lines
 from gristmill.pipelines.explorer.compare_page import compare_page
+from gristmill.pipelines.explorer.lasso import inside
+from gristmill.pipelines.explorer.made.search import found_by_words, indexed
 from gristmill.pipelines.explorer.pairs import recount
 from gristmill.pipelines.explorer.reading import Mark, Places, pieces, repeated
-from gristmill.pipelines.explorer.search import found_by_words, indexed
 from gristmill.pipelines.explorer.server import Explorer
 from gristmill.pipelines.explorer.static import write_pages
 from gristmill.pipelines.explorer.tabs.cluster_pages import differences
-from gristmill.pipelines.explorer.tabs.embedding_map import within
 from gristmill.pipelines.explorer.view import View
 from gristmill.pipelines.stages.dedup.signatures import signature_schema
 
@@ -80,9 +80,9 @@ def test_pieces_put_together_are_the_text_and_each_lies_in_its_marks(text, bound
     found = pieces(text, marks)
     assert "".join(piece for piece, _ in found) == text
     at = 0
-    for piece, inside in found:
+    for piece, own in found:
         if piece:
-            assert {id(m) for m in inside} == {id(m) for m in marks if m.start <= at < m.end}
+            assert {id(m) for m in own} == {id(m) for m in marks if m.start <= at < m.end}
         at += len(piece)
 
 
@@ -109,12 +109,44 @@ def test_a_difference_marks_whole_words():
     assert share == 0.75
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1, max_size=20))
 def test_a_square_holds_just_what_lies_between_its_sides(points):
-    places = np.array(points)
-    inside = within(places, "-1,-1 1,-1 1,1 -1,1")
-    clear = (np.abs(np.abs(places) - 1) > 1e-9).all(1)
-    assert (inside[clear] == (np.abs(places[clear]) < 1).all(1)).all()
+    found = lassoed(points, "-1,-1 1,-1 1,1 -1,1")
+    for place, (x, y) in enumerate(points):
+        if abs(abs(x) - 1) > 1e-9 and abs(abs(y) - 1) > 1e-9:
+            assert (str(place) in found) == (abs(x) < 1 and abs(y) < 1)
+
+
+CONNECTION = duckdb.connect()
+
+
+def lassoed(points, outline: str) -> set[str]:
+    """Places in the list of the points that lie inside of a line."""
+    with CONNECTION.cursor() as connection:
+        rows = pa.table({"id": [str(n) for n in range(len(points))], "x": [p[0] for p in points],
+                         "y": [p[1] for p in points]})  # fmt: skip
+        connection.register("points", rows)
+        return {one for (one,) in connection.execute(inside("points", outline)).fetchall()}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=3, max_size=8), st.floats(-9, 9), st.floats(-9, 9)
+)
+def test_whoever_draws_the_same_line_the_other_way_round_lists_the_same(corners, x, y):
+    corners = [tuple(round(value, 3) for value in one) for one in corners]
+    forward = " ".join(f"{a!r},{b!r}" for a, b in corners)
+    backward = " ".join(f"{a!r},{b!r}" for a, b in corners[::-1])
+    assert lassoed([(x, y)], forward) == lassoed([(x, y)], backward)
+
+
+@pytest.mark.parametrize(
+    "outline", ["1,2", "1,2 3,4", "a,b c,d e,f", "1,2 3,4 nan,1", "1,2 3,4 1e999,1", "1,2;3,4 5,6", "1,2 " * 402]
+)
+def test_what_is_no_line_is_refused_in_a_sentence(outline):
+    with pytest.raises(RequestError, match="a lasso is at least three pairs of numbers"):
+        inside("points", outline)
 
 
 PAIRS = [  # shard and row of both ends, similarity
@@ -149,13 +181,13 @@ def test_a_higher_threshold_or_a_narrower_scope_is_counted_from_the_pairs(own_ca
 
 
 def test_words_are_found_in_titles_and_texts_and_a_broken_query_is_taken_as_plain_words(small):
-    source = small.source()
-    indexed(small.workspace, wait=60)
-    assert set(found_by_words(source, "again")) == {name_of(4)}
-    assert set(found_by_words(source, "again AND (")) == {name_of(4)}
-    assert found_by_words(source, "nowhereatall") == []
+    space = small.workspace
+    indexed(space, wait=60)
+    assert found_by_words(space, "again").ids == [name_of(4)]
+    assert found_by_words(space, "again AND (").ids == [name_of(4)]
+    assert found_by_words(space, "nowhereatall").ids == []
     with pytest.raises(RequestError, match="cannot be looked for"):
-        found_by_words(source, "\x00")
+        found_by_words(space, "\x00")
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """What the explorer's pages show is what SQL over the workspace says, whatever is chosen."""
 
+import json
 import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.rule_sets import compiled
 from gristmill.pipelines.explorer.rules import rules_as_yaml
 from gristmill.pipelines.explorer.server import Explorer
+from gristmill.pipelines.explorer.tabs.mixture import with_models
 from gristmill.pipelines.explorer.view import Exported, View
 
 from ..test_report import modelled
@@ -282,3 +285,42 @@ def test_the_runs_of_another_workspace_are_drawn_beside_those_of_this_one(own_ca
     names = set(re.findall(r'name="run" value="([^"]*)"', page))
     assert {name.removeprefix("other/") for name in names} < names
     assert "Training loss." in page
+
+
+def test_a_part_of_a_page_that_needs_an_extra_says_which_in_a_sentence():
+    def needing() -> str:
+        raise ModuleNotFoundError("No module named 'threadpoolctl'", name="threadpoolctl")
+
+    said = words(with_models("Responses", needing))
+    assert "Responses are not shown: threadpoolctl is not installed" in said
+    assert "gristmill[train]" in said
+
+
+def test_scores_of_targets_have_curves_and_a_table(own_cache, tmp_path):
+    space = modelled(small_workspace(tmp_path))
+    log = [{"step": n, "tokens": n * 1000, "loss": 8 - n / 10, "tokens_per_second": 500.0,
+            "targets": {"arc": {"accuracy": 0.2 + n / 10, "bits_per_byte": 2.0}}} for n in (1, 2, 3)]  # fmt: skip
+    Path(space.path("runs", "base", "metrics.jsonl")).write_text("".join(json.dumps(line) + "\n" for line in log))
+    explorer = Explorer(space)
+    assert "Accuracy, on targets" in words(shown(explorer, "runs", by="hours"))
+    rows = shown(explorer, "sql", sql="select name, value from shown.measures where measure = 'targets: accuracy'")
+    assert "3 rows." in words(rows)
+
+
+def test_metrics_that_grew_are_shown_and_not_those_of_the_page_before(own_cache, tmp_path):
+    space = modelled(small_workspace(tmp_path))
+    explorer = Explorer(space)
+    shown(explorer, "runs")
+    asked_sql = "select max(step) as last from shown.metrics"
+    assert "last 4 " in words(shown(explorer, "sql", sql=asked_sql))
+    log = Path(space.path("runs", "base", "metrics.jsonl"))
+    whole = log.read_text().rpartition("\n")[0]  # its last line is one that a kill cut short
+    log.write_text(f"{whole}\n{json.dumps({'step': 777, 'tokens': 777_000, 'loss': 1.0})}\n")
+    shown(explorer, "runs")
+    assert "last 777 " in words(shown(explorer, "sql", sql=asked_sql))
+
+
+def test_a_query_that_is_refused_stays_in_its_box(small):
+    answer = small.answer("sql", {"sql": ["selec 1 as wrong"]})
+    assert answer.status == 409
+    assert "selec 1 as wrong</textarea>" in answer.body.decode()

@@ -15,40 +15,28 @@ Tables that were made from something that is gone are left out; `stale_tables` s
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from ...corpus.columns.views import extra_of
-from ...corpus.sql import literal, no_pattern
-from ...corpus.store.catalog import stale_tables
-from ...corpus.store.commits import Manifest
-from ...corpus.store.fate import DOMAINS, deciding
-from ...corpus.store.shards import Shard, filesystem, fingerprint, parquet_schema, read_batches
-from ...corpus.store.workspace import Workspace
-from ...filters.cuts import cut_lines
-from ..evidence.tokens import tokens_by_document
-from .rules import FilterRules, family_column, filter_rules
+from ....corpus.columns.views import extra_of
+from ....corpus.sql import literal, no_pattern
+from ....corpus.store.catalog import stale_tables
+from ....corpus.store.commits import Manifest
+from ....corpus.store.fate import DOMAINS, deciding
+from ....corpus.store.shards import Shard, filesystem, fingerprint, parquet_schema, read_batches
+from ....corpus.store.workspace import Workspace
+from ....filters.cuts import cut_lines
+from ...evidence.tokens import tokens_by_document
+from ..rules import FilterRules, family_column, filter_rules
+from .cache import WORKING, cache_folder, cached, keep, limits, scratch_of
+from .summaries import summarise
 
-VERSION = 2  # raised when the same workspace gives other rows
+VERSION = 3  # raised when the same workspace gives other rows
 ROWS = 100_000  # documents that are read together
-SAMPLE = 500_000  # documents from which histograms are drawn
-MEMORY = "600MB"
 PLAIN = (
     "source host url title language language_score license license_class page_type page_type_score date links"
 ).split()
-GROUPS = "domain source language page_type license_class license fate stage rule".split()
-KEPT_FILES = 3  # states of one workspace that stay in the cache
-
-
-def cache_folder() -> str:
-    """Where the explorer keeps what it made: `gristmill/explore` in the user's cache folder, for the user alone."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = os.path.join(home, "gristmill", "explore")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    return folder
 
 
 def state_of(workspace: Workspace) -> str:
@@ -56,38 +44,25 @@ def state_of(workspace: Workspace) -> str:
     return fingerprint("facts", VERSION, sorted((n, c.fingerprint) for n, c in workspace.commits().items()))
 
 
-def limits(folder: str, memory: str = MEMORY) -> list[str]:
-    """Statements that bound a connection's memory; what is more goes to the cache folder."""
-    spill = literal(os.path.join(folder, "spill"))
-    return [f"set memory_limit = '{memory}'", f"set temp_directory = {spill}", "set preserve_insertion_order = false"]
+def are_made(workspace: Workspace) -> bool:
+    """Whether the tables are there for the workspace as it is now; making them reads every document once."""
+    return os.path.exists(cached(workspace, state_of(workspace), "duckdb"))
 
 
 def facts_file(workspace: Workspace) -> str:
     """The DuckDB file with the tables for the workspace as it is now, made where it is not there yet."""
-    folder = cache_folder()
-    whose = fingerprint(workspace.url)[:16]
-    path = os.path.join(folder, f"{whose}-{state_of(workspace)[:24]}.duckdb")
+    path = cached(workspace, state_of(workspace), "duckdb")
     if not os.path.exists(path):
-        scratch = f"{path}.{os.getpid()}"
-        with suppress(FileNotFoundError):
-            os.remove(scratch)
+        scratch = scratch_of(path)
         with duckdb.connect(scratch) as connection:
-            for statement in limits(folder):
+            for statement in limits(cache_folder(), WORKING):
                 connection.execute(statement)
             if not workspace.is_local:
                 connection.register_filesystem(filesystem(workspace.url)[0])
             _make(connection, workspace)
-        os.replace(scratch, path)
-        _forget(folder, whose)
+        keep(scratch, path)
     os.utime(path)
     return path
-
-
-def _forget(folder: str, whose: str) -> None:
-    """Keep the latest states of a workspace alone."""
-    held = [os.path.join(folder, name) for name in os.listdir(folder) if name.startswith(f"{whose}-")]
-    for path in sorted((one for one in held if one.endswith(".duckdb")), key=os.path.getmtime)[:-KEPT_FILES]:
-        os.remove(path)
 
 
 def _make(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
@@ -106,7 +81,8 @@ def _make(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
             connection.unregister("cut")
     if not shards:
         return
-    _finish(connection, workspace, made)
+    rules = made.rules.settings.rules.model_dump_json() if made.rules else ""
+    summarise(connection, rules, made.whole("duplicates"))
 
 
 def _groups(shards: Sequence[Shard]) -> Iterator[list[Shard]]:
@@ -277,56 +253,15 @@ class Facts:
             chosen = list(manifest.shards)
         return self._files(manifest, chosen, False) if chosen else None
 
+    def whole(self, name: str) -> str | None:
+        """SQL for all rows of a table; None where it has none or is stale."""
+        manifest = self.tables.get(name)
+        if manifest is None or name in self.stale or not manifest.shards:
+            return None
+        return self._files(manifest, list(manifest.shards), False)
+
     def _files(self, manifest: Manifest, shards: Sequence[Shard], numbered: bool) -> str:
         table = self.workspace.table(manifest.table)
         urls = ", ".join(literal(no_pattern(table.file_url(shard))) for shard in shards)
         more = ", filename = true, file_row_number = true" if numbered else ""
         return f"read_parquet([{urls}], hive_partitioning = false{more})"
-
-
-def _finish(connection: duckdb.DuckDBPyConnection, workspace: Workspace, made: Facts) -> None:
-    """The tables that are made from `facts`."""
-    run = connection.execute
-    whole: Any = run("select sum(bytes) / sum(tokens) from facts where tokens > 0").fetchone()
-    run("alter table facts add column about_tokens double")
-    if whole[0]:
-        run("create temp table ratios as select domain, sum(bytes) / sum(tokens) as ratio from facts where tokens > 0 "
-            "group by domain")  # fmt: skip
-        run("update facts set about_tokens = coalesce(tokens, bytes / coalesce((select ratio from ratios where "
-            f"ratios.domain = facts.domain), {float(whole[0])!r}))")  # fmt: skip
-    sums = "count(*) as documents, sum(bytes)::bigint as bytes, sum(about_tokens) as about_tokens"
-    run(f"create table cube as select {', '.join(GROUPS)}, {sums} from facts group by all order by all")
-    run(f"create table hosts as select coalesce(host, '') as host, fate, {sums} from facts group by all "
-        "order by documents desc, host")  # fmt: skip
-    run("create table failed as with one as (select unnest(failing) as place, len(failing) = 1 as alone, "
-"domain, bytes, "
-        "about_tokens from facts where len(failing) > 0) select place, domain, count(*) as fails, "
-        "count(*) filter (alone) as alone, coalesce(sum(bytes) filter (alone), 0)::bigint as bytes_alone, "
-        "sum(about_tokens) filter (alone) as tokens_alone from one group by all order by all")  # fmt: skip
-    run("create table pairs as with one as (select id, unnest(failing) as rule from facts where len(failing) > 1) "
-        "select a.rule as a, b.rule as b, count(*) as documents from one a join one b on a.id = b.id "
-        "and a.rule < b.rule group by all order by all")  # fmt: skip
-    count: Any = run("select count(*) from facts").fetchone()
-    share = SAMPLE / count[0]
-    below = f"{min(round(share * 16**8), 16**8 - 1):08x}"
-    where = "" if share >= 1 else f" where id < '{below}'"
-    run(f"create {'view' if share >= 1 else 'table'} sampled as select * from facts{where}")
-    rules = made.rules.settings.rules.model_dump_json() if made.rules else ""
-    run("update about set documents = ?, rules = ?, exact = ?", [count[0], rules, share >= 1])
-    _copies(connection, made)
-
-
-def _copies(connection: duckdb.DuckDBPyConnection, made: Facts) -> None:
-    """Documents in clusters, beside their hosts and domains; a row for each cluster."""
-    manifest = made.tables.get("duplicates")
-    if manifest is None or "duplicates" in made.stale or not manifest.shards:
-        return
-    source = made._files(manifest, list(manifest.shards), False)
-    run = connection.execute
-    run("create table copies as select u.id, u.scope, u.cluster, u.cluster_size, u.survivor, u.duplicate_of, u.match, "
-        f"u.jaccard, u.method, f.host, f.domain, f.source, f.bytes, f.url, f.title, f.begins from {source} u "
-        "left join facts f on f.id = u.id where u.cluster_size > 1 order by u.scope, u.cluster, u.id")  # fmt: skip
-    run("create table clusters as select scope, cluster, max(cluster_size) as members, min(jaccard) as lowest, "
-        "string_agg(distinct method, ', ' order by method) as methods, min(id) filter (survivor) as survivor, "
-        "count(distinct host) as hosts, count(distinct domain) as domains, min(host) as host, min(domain) as domain, "
-        "sum(bytes)::bigint as bytes from copies group by scope, cluster order by members desc, cluster")  # fmt: skip

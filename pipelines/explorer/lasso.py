@@ -1,0 +1,95 @@
+"""Vectors of documents, and the line that is drawn around some on the map, as SQL that every document is held against.
+
+A line is corners, x,y pairs between blanks; a document is inside where a ray from it crosses the line an odd number of
+times. Refuses what is no such line.
+"""
+
+import math
+import re
+
+import pyarrow as pa
+
+from ...corpus.store.errors import RequestError
+from ..stages.columns import stored_schema
+from .made.places import name_of_places, places_file, places_made
+from .source import double
+from .view import Reopened, View
+
+MOST_IDS = 20_000  # documents that a rule can name
+OUTLINE = re.compile(r"[-+0-9.e]+,[-+0-9.e]+( [-+0-9.e]+,[-+0-9.e]+){2,400}")
+
+
+def outline_of(view: View) -> str:
+    """The line of an address, "" where none is drawn."""
+    outline = view.one("lasso")
+    if outline:
+        corners(outline)
+    return outline
+
+
+def corners(outline: str) -> list[tuple[float, float]]:
+    """The corners of a line. RequestError where it is none."""
+    try:
+        found = [(float(x), float(y)) for x, _, y in (pair.partition(",") for pair in outline.split(" "))]
+    except ValueError:
+        found = []
+    if not OUTLINE.fullmatch(outline) or not all(map(math.isfinite, sum(found, ()))):
+        raise RequestError("a lasso is at least three pairs of numbers, and at most 400: x,y x,y x,y …")
+    return found
+
+
+def inside(table: str, outline: str) -> str:
+    """SQL: ids of the rows of a table with x and y that lie inside of a line."""
+    points = corners(outline)
+    crossed = []
+    for ends in zip(points, [*points[1:], points[0]], strict=True):
+        (x, low), (to, high) = sorted(ends, key=lambda end: (end[1], end[0]))  # whichever way the line was drawn
+        if low < high:  # the ray is level
+            slope = (to - x) / (high - low)
+            crossed.append(
+                f"(y >= {double(low)} and y < {double(high)} and "
+                f"x < {double(x)} + {double(slope)} * (y - {double(low)}))::int"
+            )
+    if not crossed:
+        return f"select id from {table} where false"
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    box = f"x between {double(min(xs))} and {double(max(xs))} and y between {double(min(ys))} and {double(max(ys))}"
+    return f"select id from {table} where {box} and ({' + '.join(crossed)}) % 2 = 1"
+
+
+def vector_columns(view: View) -> dict[str, tuple[str, str]]:
+    """TABLE.COLUMN -> (table, column) of vectors that documents have."""
+    found = {}
+    for one in view.source.workspace.tables():
+        if one.name.split("/")[0] not in ("embeddings", "scores", "signals") or one.name in view.source.stale:
+            continue
+        schema = stored_schema(view.source.workspace, one.finished("explore"))
+        for field in schema or ():
+            kind = field.type
+            lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+            if lists and pa.types.is_floating(kind.value_type):
+                found[f"{one.name}.{field.name}"] = (one.name, field.name)
+    return found
+
+
+def places(view: View, vectors: tuple[str, str]) -> str:
+    """The database of the places by a column of vectors, attached. RequestError while it is being made."""
+    workspace = view.source.workspace
+    name = name_of_places(places_made(workspace, *vectors))
+    if name not in view.source.maps:
+        places_file(workspace, *vectors)
+        raise Reopened
+    return name
+
+
+def lasso_condition(view: View) -> str:
+    """SQL over `facts`: the documents inside of the line that an address draws."""
+    known = vector_columns(view)
+    chosen = view.choice("vectors", list(known)) or next(iter(known), "")
+    return f"id in ({inside(f'{places(view, known[chosen])}.places', outline_of(view))})" if chosen else "false"
+
+
+def lasso_ids(view: View) -> list[str]:
+    """The ids that a rule of this line names: those of all documents inside of it, sorted."""
+    sql = f"select id from facts where {lasso_condition(view)} order by id limit {MOST_IDS + 1}"
+    return view.source.table(sql)["id"].to_pylist()

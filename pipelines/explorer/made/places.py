@@ -1,0 +1,135 @@
+"""Where every document that has a vector lies on the map: two directions, all documents, made once for their vectors.
+
+The directions are those in which unit vectors differ most, the first two principal components of a sample by the
+beginning of the id: nothing is learnt, so that a place means the same in every session. Every vector is then projected,
+a batch at a time. A file of DuckDB with the tables
+
+    places  id, x, y of every document with a vector
+    drawn   those of them that are drawn as points, a sample by the beginning of the id
+    spread  the share of all variance that each direction holds, the bounds, and how many documents there are
+
+Refuses vectors of which fewer than three are there. A vector that is null, of another length or not finite has no place
+and is counted.
+"""
+
+import os
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ....corpus.sql import literal
+from ....corpus.store.errors import RequestError
+from ....corpus.store.shards import fingerprint, read_batches
+from ....corpus.store.workspace import Workspace
+from .background import HowFar, made
+from .cache import cache_folder, cached, limits, owner
+
+VERSION = 1
+FITTED = 50_000  # vectors that the directions are taken from
+DRAWN = 4000  # documents that are drawn as points
+ROWS = 8192  # vectors that are read together
+SCHEMA = pa.schema([("id", pa.string()), ("x", pa.float32()), ("y", pa.float32())])
+
+
+def sample_below(rows: int, wanted: int) -> str:
+    """The beginning of an id below which about `wanted` of `rows` documents lie; behind every id where all do."""
+    return f"{min(round(wanted / rows * 16**8), 16**8 - 1):08x}" if rows > wanted else "g"
+
+
+def places_made(workspace: Workspace, table: str, column: str) -> str:
+    """The fingerprint of the places by a column of vectors."""
+    return fingerprint("places", VERSION, table, column, workspace.table(table).finished("explore").fingerprint)
+
+
+def places_file(workspace: Workspace, table: str, column: str) -> str:
+    """The path of the places. RequestError while they are being made."""
+    path = cached(workspace, places_made(workspace, table, column), "places")
+    return made(path, lambda scratch, told: _write(workspace, table, column, scratch, told), "the map")
+
+
+def name_of_places(path_or_made: str) -> str:
+    """The name under which a file of places is attached to a connection."""
+    return "map_" + os.path.basename(path_or_made).rpartition("-")[2].partition(".")[0][:12]
+
+
+def attached(workspace: Workspace) -> list[str]:
+    """Statements that attach every file of places of a workspace that is there."""
+    folder, whose = cache_folder(), owner(workspace)
+    held = [name for name in sorted(os.listdir(folder)) if name.startswith(f"{whose}-") and name.endswith(".places")]
+    return [
+        f"attach {literal(os.path.join(folder, name))} as {name_of_places(name)} (read_only)"
+        for name in {name_of_places(name): name for name in held}.values()
+    ]
+
+
+def _write(workspace: Workspace, table: str, column: str, path: str, progress: HowFar) -> None:
+    shards = workspace.table(table).finished("explore").shards
+    whole = sum(shard.rows for shard in shards)
+    progress.of = 2 * max(1, whole)
+    urls = [workspace.table(table).file_url(shard) for shard in shards]
+    width, centre, directions, shares = _directions(urls, column, sample_below(whole, FITTED), progress)
+    without = 0
+    with duckdb.connect(path) as connection:
+        for statement in limits(cache_folder(), "200MB"):
+            connection.execute(statement)
+        connection.execute("create table places (id varchar, x float, y float)")
+        for url in urls:
+            for batch in read_batches(url, ["id", column], ROWS):
+                ids, rows = unit_rows(batch, column, width)
+                without += batch.num_rows - len(ids)
+                at = ((rows - centre) @ directions).astype(np.float32)
+                connection.register("batch", pa.table([ids, at[:, 0], at[:, 1]], schema=SCHEMA))
+                connection.execute("insert into places select id, x, y from batch")
+                connection.unregister("batch")
+                progress.done += batch.num_rows
+        below = sample_below(whole, DRAWN)
+        connection.execute(f"create table drawn as select * from places where id < '{below}' order by id")
+        connection.execute(
+            "create table spread as select ?::double as share_x, ?::double as share_y, min(x) as x0, max(x) as x1, "
+            "min(y) as y0, max(y) as y1, count(*) as documents, ?::bigint as without from places",
+            [*map(float, shares), without],
+        )
+
+
+def unit_rows(batch: pa.RecordBatch, column: str, width: int | None = None) -> tuple[pa.Array, np.ndarray]:
+    """Ids (N,) and vectors (N, W) of length 1, of the rows that have a finite vector of this width (of the first)."""
+    held = batch[column]
+    lengths = pc.fill_null(pc.list_value_length(held), -1).to_numpy(zero_copy_only=False)  # type: ignore[attr-defined]
+    known = lengths[lengths > 0]
+    if width is None:
+        width = int(known[0]) if len(known) else 0
+    right = lengths == width if width else np.zeros(len(lengths), np.bool_)
+    chosen = held.filter(pa.array(right))
+    flat = chosen.flatten().to_numpy(zero_copy_only=False)
+    rows = np.asarray(flat, np.float64).reshape(len(chosen), width)
+    finite = np.isfinite(rows).all(1)
+    rows = rows[finite] / np.maximum(np.linalg.norm(rows[finite], axis=1, keepdims=True), 1e-12)
+    return batch["id"].filter(pa.array(right)).filter(pa.array(finite)), rows
+
+
+def _directions(
+    urls: list[str], column: str, below: str, progress: HowFar
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """Width, mean (W,), two directions (W, 2), and the share of variance that each holds (2,), of a sample."""
+    width, count = 0, 0
+    total, products = np.zeros(0), np.zeros((0, 0))
+    for url in urls:
+        for batch in read_batches(url, ["id", column], ROWS):
+            progress.done += batch.num_rows
+            chosen = batch.filter(pc.less(batch["id"], below))  # type: ignore[attr-defined]
+            _, rows = unit_rows(chosen, column, width or None)
+            if len(rows) and not width:
+                width = rows.shape[1]
+                total, products = np.zeros(width), np.zeros((width, width))
+            if len(rows):
+                count, total, products = count + len(rows), total + rows.sum(0), products + rows.T @ rows
+    if count < 3:
+        raise RequestError("fewer than three documents have a vector, and a map needs more")
+    centre = total / count
+    values, found = np.linalg.eigh(products / count - np.outer(centre, centre))
+    first = found[:, [-1, -2]] if width > 1 else np.c_[found, np.zeros(1)]
+    first *= np.where(first[np.abs(first).argmax(0), [0, 1]] < 0, -1, 1)  # a sign that does not depend on the library
+    shares = np.maximum(np.r_[values[-1], values[-2] if width > 1 else 0.0], 0) / max(values.sum(), 1e-12)
+    return width, centre, first, shares
