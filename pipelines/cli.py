@@ -96,7 +96,9 @@ class CommandGroup(TyperGroup):
         return list(command_names())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in command_names():
+        if (
+            cmd_name not in COMMANDS and cmd_name not in command_names()
+        ):  # plug-ins are looked for where one may be meant
             return None
         if cmd_name not in self.commands:
             single = typer.Typer(rich_markup_mode=None, add_completion=False)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from .. import arrow_functions as pc
 from ..store.shards import ShardWriter, fingerprint
 from .json_objects import decoded, selected, spelt, without_text
 from .shapes import KeyCounts, counts_left

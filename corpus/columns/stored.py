@@ -8,7 +8,8 @@ values or, where nothing else is left, as bytes of Arrow IPC; `restored` makes t
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from .. import arrow_functions as pc
 
 is_type = pa.types
 

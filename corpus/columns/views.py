@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from .. import arrow_functions as pc
 from ..sql import literal, read_files
 from ..store.shards import filesystem, parquet_schema
 from ..store.workspace import Workspace

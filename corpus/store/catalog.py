@@ -91,9 +91,9 @@ def open_catalog(
     lost or damaged: sizes are compared always, bytes where there are at most `CHECKED`; not with `damaged`. `first` are
     statements of the caller's own that need what is shut off afterwards: a file to attach, a limit to set.
     """
-    if not damaged:
-        refuse_damaged(workspace, query)
     connection = duckdb.connect()
+    if not damaged:
+        refuse_damaged(workspace, query, connection)
     for statement in first:
         connection.execute(statement)
     if not workspace.is_local:
@@ -105,9 +105,9 @@ def open_catalog(
     return connection
 
 
-def refuse_damaged(workspace: Workspace, query: str | None) -> None:
+def refuse_damaged(workspace: Workspace, query: str | None, parser: duckdb.DuckDBPyConnection) -> None:
     """WorkspaceError where a file that a query's views read is lost or damaged; names the command that mends it."""
-    asked = _asked(workspace, query)
+    asked = _asked(workspace, query, parser)
     checked = sum(size for manifest in asked.values() for _, _, size in facts_of(manifest.shards)) <= CHECKED
     for name, manifest in asked.items():
         table = workspace.table(name)
@@ -121,12 +121,12 @@ def refuse_damaged(workspace: Workspace, query: str | None) -> None:
                 )
 
 
-def _asked(workspace: Workspace, query: str | None) -> dict[str, Manifest]:
+def _asked(workspace: Workspace, query: str | None, parser: duckdb.DuckDBPyConnection) -> dict[str, Manifest]:
     """Tables that the views of a query read; all of them where that cannot be told."""
     held = {table.name: table.finished("reading") for table in workspace.tables()}
     views = None
     if query is not None:
-        with suppress(duckdb.Error), duckdb.connect() as parser:  # what is no SQL is refused where it runs
+        with suppress(duckdb.Error):  # what is no SQL is refused where it runs
             views = parser.get_table_names(query)
     if views is None:
         return held

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from .. import arrow_functions as pc
 from .commands import command_for
 from .commits import MANIFEST, Manifest
 from .errors import WorkspaceError

@@ -9,8 +9,8 @@ behind it. A fitted artefact stays in force until it is fitted again.
 """
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from .. import arrow_functions as pc
 from .commits import Commit
 from .lists.shards import ShardList
 from .lists.work import WorkList, changed_tables

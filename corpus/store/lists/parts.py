@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ... import arrow_functions as pc
 from ..errors import WorkspaceError
 from ..puts import put, read, signature
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ... import arrow_functions as pc
 from .parts import ListPart, fault_of_parts, parts_of, read_parts, write_parts
 
 INLINE = 4000  # what a commit lists itself

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any, cast, overload
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ... import arrow_functions as pc
 from ..shards import Shard
 from .rows import BLOCK, INLINE, NamedRows, by_name, digest_bytes, digest_text, from_told, is_told, sorted_table
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ... import arrow_functions as pc
 from .rows import BLOCK, INLINE, NamedRows, by_name, digest_bytes, digest_text, from_told, is_told
 
 FROM = "from:"  # column of the content of the shard, of the item's own name, of the table after it
