@@ -4,7 +4,7 @@ as a small command takes to answer. `from . import arrow_functions as pc` where 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyarrow.compute import *  # noqa: F403
+    from pyarrow.compute import *  # noqa: F403  # pyright: ignore[reportWildcardImportFromLibrary]
 
 
 def __getattr__(name: str) -> Any:

@@ -308,7 +308,7 @@ class Run:
                 self.line["bits_per_byte"] = bits_per_byte(self.module, self.held_out)
             if self.probe is not None:
                 self.line["targets"] = self.probe(self.module)
-            self.samples.write(self.step, self.line["tokens"], self.model)
+            self.samples.write(self.step, self.step * self.loader.batch_tokens, self.model)
         self.metrics.write(self.line, self.loader.steps)
         if self.due(self.settings.checkpoint_every):
             self.save()
