@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from ..corpus.extensions import added
 from ..corpus.plain_yaml import load_yaml
-from ..corpus.sql import literal
+from ..corpus.sql import LatestRows, literal
 from ..corpus.store.errors import RequestError, unknown_name
 from ..corpus.store.schema import DECISIONS
 from .rule_files import bundled as bundled
@@ -105,6 +105,9 @@ class Compiled:
         self.signals: dict[str, list[str]] = {}  # family -> columns
         self.columns: set[str] = set()  # plain columns
         self._sql = [self._rule_sql(place, rule, where) for place, rule in enumerate(rules)]
+        self._now = LatestRows(self.schema)
+        self._connection.register("now", self._now)
+        self._prepared: dict[tuple[str, bool], str] = {}  # (stage, every) -> its statement
 
     @property
     def schema(self) -> pa.Schema:
@@ -133,10 +136,11 @@ class Compiled:
 
     def decide(self, batch: pa.RecordBatch | pa.Table, stage: str, every: bool = True) -> pa.Table:
         """One row of `DECIDED` per row of the batch, in its order; `failing` is empty unless `every` is asked for."""
-        self._connection.register("batch", pa.table(batch))
-        decided = self._connection.sql(self.query("batch", stage, every)).to_arrow_table()
-        self._connection.unregister("batch")
-        return decided
+        if (stage, every) not in self._prepared:
+            name = self._prepared[stage, every] = f"decide_{len(self._prepared)}"
+            self._connection.execute(f"prepare {name} as {self.query('now', stage, every)}")
+        self._now.rows = pa.table(batch).select(self._now.schema.names).cast(self._now.schema)
+        return self._connection.sql(f"execute {self._prepared[stage, every]}").to_arrow_table()
 
     def query(self, relation: str, stage: str, every: bool = True) -> str:
         """The SQL that decides the rows of a relation with the columns of `schema`."""

@@ -40,7 +40,7 @@ class Dsir:
 
     def __init__(self, log_ratio: np.ndarray) -> None:
         self.log_ratio = log_ratio
-        self._hashes: dict[str, int] = {}
+        self._hashes = Hashes()
 
     def score(self, ids: Sequence[str], texts: Sequence[str]) -> Iterable[pa.RecordBatch]:
         """One batch, rows in the order given."""
@@ -60,10 +60,20 @@ class Dsir:
         )
 
 
-def n_grams(text: str, known: dict[str, int]) -> tuple[np.ndarray, int]:
-    """Buckets of the text's unigrams and bigrams, and its number of words. `known` remembers hashes of words."""
+class Hashes(dict[str, int]):
+    """word -> its hash, worked out when it is first asked for; forgotten where there are too many."""
+
+    def __missing__(self, word: str) -> int:
+        if len(self) > 1 << 20:
+            self.clear()
+        value = self[word] = zlib.crc32(word.encode()) + 1
+        return value
+
+
+def n_grams(text: str, known: Hashes) -> tuple[np.ndarray, int]:
+    """Buckets of the text's unigrams and bigrams, and its number of words."""
     words = WORDS.findall(text.lower())
-    hashes = np.fromiter((_hash(word, known) for word in words), np.uint64, len(words))
+    hashes = np.fromiter(map(known.__getitem__, words), np.uint64, len(words))
     with np.errstate(over="ignore"):
         pairs = _mixed(hashes[:-1] * np.uint64(0x9E3779B97F4A7C15) + hashes[1:])
     return (np.concatenate([_mixed(hashes), pairs]) % np.uint64(BUCKETS)).astype(np.int64), len(words)
@@ -84,19 +94,10 @@ def open_dsir(artefacts: Mapping[str, bytes]) -> Dsir:
 
 def _bag(texts: Iterable[str]) -> np.ndarray:
     """(BUCKETS,) share of n-grams in each bucket, add-one smoothed."""
-    counts, known = np.ones(BUCKETS), {}
+    counts, known = np.ones(BUCKETS), Hashes()
     for text in texts:
         counts += np.bincount(n_grams(text, known)[0], minlength=BUCKETS)
     return counts / counts.sum()
-
-
-def _hash(word: str, known: dict[str, int]) -> int:
-    value = known.get(word)
-    if value is None:
-        if len(known) > 1 << 20:
-            known.clear()
-        value = known[word] = zlib.crc32(word.encode()) + 1
-    return value
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:

@@ -159,9 +159,11 @@ def _sampled(reports: list[Sample], plan: Plan[ScoreSettings]) -> dict[str, list
     wanted = {id for ids in chosen.values() for id in ids}
     texts: dict[str, str] = {}
     for work, batch, _ in reports:
-        if not wanted.isdisjoint(batch["id"].to_pylist()):
+        own = wanted.intersection(batch["id"].to_pylist())
+        if own:
+            chosen_here = pa.array(sorted(own), pa.string())
             for documents in work.documents.read(["id", "text"]):
-                part = documents.filter(pc.is_in(documents["id"], value_set=pa.array(sorted(wanted), pa.string())))
+                part = documents.filter(pc.is_in(documents["id"], value_set=chosen_here))
                 texts.update(zip(part["id"].to_pylist(), part["text"].to_pylist(), strict=True))
     return {purpose: [texts[id] for id in ids] for purpose, ids in chosen.items()}
 
