@@ -27,11 +27,7 @@ def read_files(urls: Iterable[str]) -> str:
 
 class LatestRows:
     """What a prepared statement reads: the rows of a schema that were put here last. To prepare takes longer than to
-    decide a small shard, and what reads a relation that is registered anew has to be prepared anew.
-
-    It lives here, away from whoever keeps a connection: a connection that is kept where the class of what it reads was
-    defined is in a circle, and DuckDB's binding ends by listing it.
-    """
+    decide a small shard, and what reads a relation that is registered anew has to be prepared anew."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema

@@ -9,6 +9,7 @@ Refused: an unknown family or column, a sub-query, an aggregate, a threshold tha
 import json
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,7 @@ class Compiled:
         self.rules = rules
         self._families, self._plain = families, plain
         self._connection = duckdb.connect(config={"enable_external_access": "false", "threads": "1"})
+        weakref.finalize(self, self._connection.close)  # what DuckDB's binding finds open at the end, it lists
         add_functions(self._connection)
         self.signals: dict[str, list[str]] = {}  # family -> columns
         self.columns: set[str] = set()  # plain columns
