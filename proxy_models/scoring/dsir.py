@@ -40,7 +40,7 @@ class Dsir:
 
     def __init__(self, log_ratio: np.ndarray) -> None:
         self.log_ratio = log_ratio
-        self._hashes = Hashes()
+        self._hashes = WordHashes()
 
     def score(self, ids: Sequence[str], texts: Sequence[str]) -> Iterable[pa.RecordBatch]:
         """One batch, rows in the order given."""
@@ -60,7 +60,7 @@ class Dsir:
         )
 
 
-class Hashes(dict[str, int]):
+class WordHashes(dict[str, int]):
     """word -> its hash, worked out when it is first asked for; forgotten where there are too many."""
 
     def __missing__(self, word: str) -> int:
@@ -70,7 +70,7 @@ class Hashes(dict[str, int]):
         return value
 
 
-def n_grams(text: str, known: Hashes) -> tuple[np.ndarray, int]:
+def n_grams(text: str, known: WordHashes) -> tuple[np.ndarray, int]:
     """Buckets of the text's unigrams and bigrams, and its number of words."""
     words = WORDS.findall(text.lower())
     hashes = np.fromiter(map(known.__getitem__, words), np.uint64, len(words))
@@ -94,7 +94,7 @@ def open_dsir(artefacts: Mapping[str, bytes]) -> Dsir:
 
 def _bag(texts: Iterable[str]) -> np.ndarray:
     """(BUCKETS,) share of n-grams in each bucket, add-one smoothed."""
-    counts, known = np.ones(BUCKETS), Hashes()
+    counts, known = np.ones(BUCKETS), WordHashes()
     for text in texts:
         counts += np.bincount(n_grams(text, known)[0], minlength=BUCKETS)
     return counts / counts.sum()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gristmill.corpus.store.errors import RequestError
 from gristmill.proxy_models.model_files import ProxyModel
 from gristmill.proxy_models.scoring.color import ColorSettings, fit_color
-from gristmill.proxy_models.scoring.dsir import BUCKETS, Dsir, Hashes, fit_dsir, n_grams, open_dsir
+from gristmill.proxy_models.scoring.dsir import BUCKETS, Dsir, WordHashes, fit_dsir, n_grams, open_dsir
 from gristmill.proxy_models.scoring.embeddings import Embedder, fit_rds, open_rds
 from gristmill.proxy_models.scoring.pair import ScorePair, fit_pair, open_pair
 from gristmill.proxy_models.scoring.reader import reader
@@ -167,7 +167,7 @@ def test_color_prefers_text_like_the_target():
 
 
 def test_n_grams_are_words_and_pairs_of_neighbours():
-    buckets, words = n_grams("To be, or not to BE", Hashes())
+    buckets, words = n_grams("To be, or not to BE", WordHashes())
     assert words == 7  # the comma is a word
     assert len(buckets) == 13
     assert len(set(buckets[:7].tolist())) == 5  # to and be twice each, whatever their case
