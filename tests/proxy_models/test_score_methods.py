@@ -181,7 +181,7 @@ def test_dsir_is_the_log_ratio_of_smoothed_bags():
     def bag(texts):
         counts = np.ones(BUCKETS)
         for text in texts:
-            for bucket in n_grams(text, {})[0]:
+            for bucket in n_grams(text, WordHashes())[0]:
                 counts[bucket] += 1
         return counts / counts.sum()
 
