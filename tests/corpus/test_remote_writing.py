@@ -28,12 +28,12 @@ from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.stages.write.settings import WriteSettings
 from gristmill.pipelines.stages.write.stage import run_write
 put, left = shards._put, [told["after"]]
-def counted(fs, scratch, path):
+def counted(fs, scratch, path, *lasts):
     if told["out"].split("://")[1] in path:
         if left[0] == 0:
             os.kill(os.getpid(), 9)
         left[0] -= 1
-    put(fs, scratch, path)
+    put(fs, scratch, path, *lasts)
 shards._put = counted
 run_write(Workspace(told["workspace"]), WriteSettings(output=told["out"], **told["asked"]), RunnerOptions(), quiet=True)
 """
