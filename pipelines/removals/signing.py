@@ -98,13 +98,13 @@ def is_minisign(path: str) -> bool:
 
 
 def name_of(signature: str) -> str:
-    """What names the key of a signature: `SHA256:...` of an SSH key, as `ssh-keygen -l` prints it, 16 digits of a
-    minisign key, as in its public key's file."""
+    """What names the key of a signature: `SHA256:...` of an SSH key, as `ssh-keygen -l` prints it, up to 16
+    digits of a minisign key, as in its public key's file (zeros in front are left out there)."""
     if not is_minisign(signature):
         return fingerprint_of(signer_of(signature))
     with open(signature, encoding="utf-8", errors="replace") as file:
         data = base64.b64decode([*file, "", ""][1])
-    return f"{int.from_bytes(data[2:10], 'little'):016X}"  # 2 bytes of algorithm, 8 of id, the signature
+    return f"{int.from_bytes(data[2:10], 'little'):X}"  # 2 bytes of algorithm, 8 of id, the signature
 
 
 def signer_of(signature: str) -> bytes:

@@ -1,5 +1,6 @@
 """Removal on request: what falls, the log that cannot be rewritten, and the proof that nothing is left."""
 
+import base64
 import gzip
 import json
 import shutil
@@ -300,6 +301,12 @@ def test_a_minisign_key_signs_the_head_as_an_ssh_key_does(light: Workspace, mini
     assert name in told_in_card(light)[1]
     rewritten(light, lambda lines: anew(light, [{**lines[0], "documents": 0}]))
     assert "signature" in checks(light, minisign / "own.pub")
+
+
+def test_a_minisign_key_bears_the_name_that_minisign_gives_it(tmp_path: Path):
+    data = b"ED" + bytes.fromhex("aedfa87848554c00") + bytes(64)
+    (tmp_path / "head.sig").write_text(f"untrusted comment: signature\n{base64.b64encode(data).decode()}\n")
+    assert name_of(str(tmp_path / "head.sig")) == "4C554878A8DFAE"  # as in `minisign public key 4C554878A8DFAE`
 
 
 # ---- absence
