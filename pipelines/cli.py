@@ -96,9 +96,7 @@ class CommandGroup(TyperGroup):
         return list(command_names())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if (
-            cmd_name not in COMMANDS and cmd_name not in command_names()
-        ):  # plug-ins are looked for where one may be meant
+        if cmd_name not in COMMANDS and cmd_name not in command_names():  # ours need no look at plug-ins
             return None
         if cmd_name not in self.commands:
             single = typer.Typer(rich_markup_mode=None, add_completion=False)

@@ -25,17 +25,13 @@ from ....corpus.store.shards import fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from .background import HowFar, made
 from .cache import cache_folder, cached, limits, owner
+from .sampling import sample_below
 
 VERSION = 1
 FITTED = 50_000  # vectors that the directions are taken from
 DRAWN = 4000  # documents that are drawn as points
 ROWS = 8192  # vectors that are read together
 SCHEMA = pa.schema([("id", pa.string()), ("x", pa.float32()), ("y", pa.float32())])
-
-
-def sample_below(rows: int, wanted: int) -> str:
-    """The beginning of an id below which about `wanted` of `rows` documents lie; behind every id where all do."""
-    return f"{min(round(wanted / rows * 16**8), 16**8 - 1):08x}" if rows > wanted else "g"
 
 
 def places_made(workspace: Workspace, table: str, column: str) -> str:

@@ -15,6 +15,7 @@ from ....corpus.store.shards import fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from .background import WAIT, HowFar, made
 from .cache import cached
+from .sampling import sample_below
 
 VERSION = 2
 MOST = 1_000_000  # documents that are indexed
@@ -48,8 +49,7 @@ def index_of(workspace: Workspace, most: int, path: str, progress: HowFar) -> No
     table = workspace.table("documents")
     shards = table.finished("search").shards
     progress.of = max(1, sum(shard.rows for shard in shards))
-    share = most / progress.of if most else 1.0
-    below = f"{min(round(share * 16**8), 16**8 - 1):08x}" if share < 1 else None
+    below = sample_below(progress.of, most or progress.of)
     with closing(sqlite3.connect(path)) as base:
         base.execute("pragma journal_mode = off")
         base.execute("create virtual table words using fts5(title, text, content='', tokenize='unicode61')")
@@ -59,7 +59,7 @@ def index_of(workspace: Workspace, most: int, path: str, progress: HowFar) -> No
         for shard in shards:
             for batch in read_batches(table.file_url(shard), ["id", "title", "text"], 1024):
                 rows = zip(*(batch[name].to_pylist() for name in ("id", "title", "text")), strict=True)
-                chosen = [row for row in rows if below is None or row[0] < below]
+                chosen = [row for row in rows if row[0] < below]
                 numbered = list(enumerate(chosen, number))
                 number += len(chosen)
                 base.executemany("insert into ids values (?, ?)", [(n, row[0]) for n, row in numbered])

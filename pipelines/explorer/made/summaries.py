@@ -9,6 +9,8 @@ from typing import Any
 
 import duckdb
 
+from .sampling import sample_below
+
 SAMPLE = 500_000  # documents from which histograms are drawn
 GROUPS = "domain source language page_type license_class license fate stage rule".split()
 BLOCK = 250_000  # rows that are joined or updated together
@@ -52,11 +54,10 @@ def summarise(connection: duckdb.DuckDBPyConnection, rules: str, duplicates: str
     run(f"create table failed as {FAILED}")
     run(f"create table pairs as {PAIRS}")
     count = _one(connection, "select count(*) from facts")
-    share = SAMPLE / count
-    below = f"{min(round(share * 16**8), 16**8 - 1):08x}"
-    where = "" if share >= 1 else f" where id < '{below}'"
-    run(f"create {'view' if share >= 1 else 'table'} sampled as select * from facts{where}")
-    run("update about set documents = ?, rules = ?, exact = ?", [count, rules, share >= 1])
+    exact = count <= SAMPLE
+    where = "" if exact else f" where id < '{sample_below(count, SAMPLE)}'"
+    run(f"create {'view' if exact else 'table'} sampled as select * from facts{where}")
+    run("update about set documents = ?, rules = ?, exact = ?", [count, rules, exact])
     if duplicates is not None:
         _copies(connection, duplicates)
 

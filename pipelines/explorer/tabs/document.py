@@ -8,6 +8,7 @@ from ....corpus.sql import literal
 from ....corpus.store.catalog import files
 from ....filters.rule_sets import threshold_sql
 from ...report.text import Html, count, escape, number, paragraph, percent, table
+from ..made.sampling import sample_below
 from ..page import link
 from ..reading import Mark, WholeDocument, cell_of, pieces, read_document
 from ..source import double
@@ -155,8 +156,7 @@ def _values(view: View, whole: WholeDocument) -> str:
         for n in range(len(parts))
     ]
     count = int(view.source.rows("select count(*) from sampled")[1][0][0])
-    below_id = f"{min(round(FEW / count * 16**8), 16**8 - 1):08x}" if count > FEW else "g"
-    few = f"(select * from sampled where id < '{below_id}')"
+    few = f"(select * from sampled where id < '{sample_below(count, FEW)}')"
     places = view.rows(
         "place among a sample of documents",
         f"select {', '.join(below)} from (select {values} from {rules.relation(few)})",

@@ -183,12 +183,12 @@ def _samples(view: View, chosen: Sequence[str]) -> str:
     table = view.source.give("samples", pa.Table.from_pylist(rows))
     shown = view.records(
         "samples",
-        f"select run, step, prompt, document, text from {table} where run in ({', '.join(map(literal, chosen))}) "
+        f"select run, step, prompt, text from {table} where run in ({', '.join(map(literal, chosen))}) "
         f"order by step desc, run, {named('place')} limit {SAMPLES}",
     )
     body = "".join(
         f'<article class="row"><p class="sub">{escape(row["run"])}, step {count(row["step"])}</p>'
-        f'<p class="sample">{_begun(view, row)}{escape(row["text"])}</p></article>'
+        f'<p class="sample"><b>{escape(row["prompt"])}</b>{escape(row["text"])}</p></article>'
         for row in shown
     )
     if len(rows) > len(shown):
@@ -197,13 +197,5 @@ def _samples(view: View, chosen: Sequence[str]) -> str:
 
 
 def _sample(line: Mapping[str, Any]) -> dict[str, Any]:
-    told = {name: line.get(name) for name in ("step", "place", "prompt", "document", "text", "temperature", "seed")}
+    told = {name: line.get(name) for name in ("step", "place", "prompt", "text", "temperature", "seed")}
     return told | {"prompt": told["prompt"] or ""}
-
-
-def _begun(view: View, row: Mapping[str, Any]) -> str:
-    """What was given: the prompt, or a link to the document whose beginning it was."""
-    if row["document"]:
-        address = view.link(f"document/{row['document']}")
-        return f'<a href="{address}">the beginning of {escape(row["document"][:8])}</a> … '
-    return f"<b>{escape(row['prompt'])}</b>"

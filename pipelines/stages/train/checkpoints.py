@@ -5,7 +5,6 @@ A run's folder stands for all its checkpoints (its capability curve), a checkpoi
 checkpoints that read another tokenizer than the workspace's tokens.
 """
 
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -84,13 +83,12 @@ def sample(
     rows: list[dict[str, Any]] = []
     for folder in folders:
         text = tokenizer_text(folder, tokenizer)
+        facts = token_facts(text)
         held: list[dict[str, Any]] = []
         for path in along(folder):
             model, state = checkpoint.load_model(path)
-            known = state.get("fingerprints", {}).get("tokenizer")
-            if known not in (None, hashlib.sha256(text.encode()).hexdigest()):
+            if state.get("fingerprints", {}).get("tokenizer") not in (None, facts.tokenizer):
                 raise RequestError(f"{path} reads another tokenizer; give that of its run by --tokenizer")
-            facts = token_facts(text)
             bos, eos = state.get("ends", facts.ends)
             writes = sampler_of(settings, load_tokenizer(text), bos, eos, model.config.max_len)
             at = {"step": state["step"], "tokens": state["step"] * state.get("batch_tokens", 0)}

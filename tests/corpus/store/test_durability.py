@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from gristmill.corpus.store.commits import Commit, TableRecord
-from gristmill.corpus.store.shards import open_shard, replacing
+from gristmill.corpus.store.made import put_table
+from gristmill.corpus.store.shards import replacing
 from gristmill.corpus.store.workspace import Workspace
 
 
@@ -32,24 +32,8 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 def test_a_commit_is_put_after_the_bytes_and_the_names_of_its_files(disk, tmp_path: Path):
     space = Workspace(str(tmp_path / "w"))
-    schema = pa.schema([("id", pa.string())])
-    shards = []
-    for number in range(3):
-        with open_shard(space.table("documents").url, f"{number}.parquet", schema) as out:
-            out.write_rows([{"id": str(number)}])
-        shards.append(out.shard)
-    table = TableRecord(settings={}, shards=tuple(shards), counts={})
-    space.put_commit(
-        Commit(
-            stage="extract",
-            command="extract",
-            version=1,
-            generation=1,
-            previous="",
-            tables={"documents": table},
-            inputs={},
-        )
-    )
+    shards = {f"{number}.parquet": [{"id": str(number)}] for number in range(3)}
+    put_table(space, "documents", pa.schema([("id", pa.string())]), shards, stage="extract")
     folder = space.table("documents").url
     put = next(n for n, (kind, what) in enumerate(disk) if kind == "rename" and what.endswith("commits/extract.json"))
     named = [n for n, (kind, what) in enumerate(disk) if kind == "rename" and f" {folder}/" in what and n < put]
