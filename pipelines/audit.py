@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from ..corpus.planning.identity import file_fingerprint, url_fingerprint
 from ..corpus.planning.ledger import Ledger, read_ledger
+from ..corpus.processors import kinds
 from ..corpus.store.catalog import files, open_catalog
 from ..corpus.store.commits import MANIFEST, Commit, is_named, manifest_bytes, told_apart
 from ..corpus.store.fate import deciding
@@ -34,7 +35,8 @@ class Finding(BaseModel, frozen=True):
 
 
 def audit(workspace: Workspace, targets: Sequence[str] = ()) -> dict[str, Any]:
-    """Run every check. Returns {findings: [...], checked: {check: how many things were looked at}}.
+    """Run every check. Returns {findings: [...], checked: {check: how many things were looked at}, notes: [line]}: notes
+    are of what is no fault.
 
     targets  files of texts or items that models are to be measured on: how much of each is trained on is looked at
     """
@@ -47,7 +49,7 @@ def audit(workspace: Workspace, targets: Sequence[str] = ()) -> dict[str, Any]:
     }
     if broken:  # what the chain is cannot be told
         findings += found(audit_shards.unfinished_work(workspace, held))
-        return {"findings": [finding.model_dump() for finding in findings], "checked": checked}
+        return {"findings": [finding.model_dump() for finding in findings], "checked": checked, "notes": []}
     workspace.tables()  # refuses a workspace that is not there
     damaged = bool(findings)
     findings += found(audit_shards.lost_tables(workspace, held))
@@ -62,7 +64,20 @@ def audit(workspace: Workspace, targets: Sequence[str] = ()) -> dict[str, Any]:
     if not damaged:  # counting rows of damaged shards would only repeat the finding
         findings += rows_counted(workspace, held, checked)
         findings += targets_trained_on(workspace, targets, checked)
-    return {"findings": [finding.model_dump() for finding in findings], "checked": checked}
+    notes = list(several_processors(held))
+    return {"findings": [finding.model_dump() for finding in findings], "checked": checked, "notes": notes}
+
+
+def several_processors(held: dict[str, Commit]) -> Iterator[str]:
+    """Tables whose values models computed on processors of several kinds."""
+    for commit in held.values():
+        for name, table in commit.tables.items():
+            found = kinds(table.counts)
+            if len(found) > 1:
+                told = "; ".join(f"{number:,} shards on {kind}" for kind, number in sorted(found.items()))
+                most = table.details.get("between_processors")
+                apart = f"by up to {most:g}" if most is not None else "in their last digits"
+                yield f"{name} was computed on processors of {len(found)} kinds ({told}): values may differ {apart}"
 
 
 def found(told: Iterator[audit_shards.Found]) -> list[Finding]:

@@ -9,10 +9,12 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
+from ...corpus import processors
 from ...corpus.readers.inputs import resolve
 from ...corpus.settings import Input
 from ...corpus.store.errors import RequestError
@@ -58,7 +60,7 @@ def check_cluster(
             with replacing(read) as scratch, open(scratch, "wb") as file:
                 file.write(b"here\n")
             asked = asked.model_copy(update={"read": read, "write": write})
-            here = probe.facts(list(asked.inputs), read, "")
+            here = probe.facts(list(asked.inputs), read, "", processors.instruction_sets())
             there, faults = _of_workers(cluster, asked, seconds)
             if graphs and not any("cannot import" in fault for fault in faults):
                 told, more = _by_graphs(cluster, workspace, asked)
@@ -110,10 +112,10 @@ def _of_workers(cluster: Cluster, asked: CheckSettings, seconds: float) -> tuple
         if time.monotonic() > until:
             return [], [f"{address}: no worker came within {seconds:.0f} seconds; start some, or look at the queue"]
         time.sleep(1)
-    with open(probe.__file__, encoding="utf-8") as file:
-        source = file.read()
+    source = "".join(Path(module.__file__).read_text("utf-8") for module in (processors, probe))
     arguments = (list(asked.inputs), asked.read, asked.write)
-    text = f"(lambda space: (exec({source!r}, space), space['facts'](*{arguments!r}))[1])({{'__name__': 'probe'}})"
+    call = f"space['facts'](*{arguments!r}, space['instruction_sets']())"
+    text = f"(lambda space: (exec({source!r}, space), {call})[1])({{'__name__': 'probe'}})"
     with Client(address, timeout=30, set_as_default=False) as client:
         threads = {name: each["nthreads"] for name, each in client.scheduler_info(n_workers=-1)["workers"].items()}
         told: Any = client.run(eval, text, on_error="return")
@@ -183,7 +185,7 @@ def _put(plan: Plan[CheckSettings], item: Work) -> Iterator[Report]:
 
 def _look(item: Work, plan: Plan[CheckSettings]) -> Iterator[tuple[str, Any]]:
     asked = plan.settings
-    found = probe.facts(list(asked.inputs), asked.read, asked.write)
+    found = probe.facts(list(asked.inputs), asked.read, asked.write, processors.instruction_sets())
     yield item.name, {"item": item.name, "facts": found}
 
 

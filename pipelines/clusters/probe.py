@@ -12,14 +12,14 @@ import time
 from importlib import metadata
 
 PACKAGES = ("gristmill", "apache-beam", "numpy", "pyarrow", "duckdb")
-SETS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "sve", "asimd")
 ROOMS = ("corpus", "filters", "dedup", "training", "proxy_models", "mixing", "pipelines")
 
 
-def facts(inputs, read, write):
+def facts(inputs, read, write, sets):
     """{host, pid, python, versions, code, plugins, scratch, time, sets, inputs, read, write} of this process.
 
     inputs  URLs that have to be readable here; read: one in the workspace; write: the beginning of one to be written
+    sets    the vector instructions here, as `corpus/processors.py` tells them
     """
     folder = tempfile.gettempdir()
     return {
@@ -31,7 +31,7 @@ def facts(inputs, read, write):
         "plugins": plugins(),
         "scratch": [folder, shutil.disk_usage(folder).free],
         "time": time.time(),
-        "sets": instruction_sets(),
+        "sets": sets,
         "inputs": {url: why for url in inputs if (why := unreadable(url)) is not None},
         "read": unreadable(read) if read else None,
         "write": unwritable(write) if write else None,
@@ -78,18 +78,6 @@ def plugins():
             except Exception as error:
                 found[f"{point.group}:{point.name}"] = f"{type(error).__name__}: {error}"
     return found
-
-
-def instruction_sets():
-    """Those sets of vector instructions by which results may differ, and the kind of processor."""
-    flags = set()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if line.startswith(("flags", "Features")):
-                    flags = set(line.split(":", 1)[1].split())
-                    break
-    return [platform.machine(), *sorted(flags.intersection(SETS))]
 
 
 def unreadable(url):

@@ -55,6 +55,8 @@ def audit(
         for one in result.get("trained", ()):
             exactly = "read" if one["exact"] else "may have read"
             typer.echo(f"audit: the {one['kind']} {one['name']} {exactly} what was removed, and keeps what it learnt")
+        for note in result.get("notes", ()):
+            typer.echo(f"audit: note: {note}")
         looked = ", ".join(f"{count:,} {what}" for what, count in result["checked"].items())
         typer.echo(f"audit: {len(result['findings'])} findings; looked at {looked}")
     if result["findings"]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import IO, Any, cast, overload
 from urllib.parse import quote
 
+from ...corpus import processors
 from ...corpus.store.commits import UNFINISHED, told_apart
 from ...corpus.store.errors import WorkspaceError
 from ...corpus.store.fate import ShardSource
@@ -254,9 +255,16 @@ def done_or(plan: Any, item: Work, process: Process) -> list[Report]:
     if found is None:
         kept = bool(item.held) and _there(plan.workspace, item.held)
         made = plan.keep(plan, item, process) if kept else process(plan, item)
-        found = [(table, replace(shard, item=item.key)) for table, shard in made]
+        kinds = _processors(item.held if kept else ()) if plan.models else {}
+        found = [(table, replace(shard, item=item.key, counts={**shard.counts, **kinds})) for table, shard in made]
         record(plan.workspace, plan.stage, item.stamp, found)
     return found
+
+
+def _processors(held: Sequence[Report]) -> dict[str, int]:
+    """Counts of the kinds of processors that rows of a shard were computed on: this one, and those of rows kept."""
+    before = {name for _, shard in held for name in shard.counts if name.startswith(processors.COUNT)}
+    return dict.fromkeys(sorted({*before, processors.COUNT + processors.kind()}), 1)
 
 
 def _in_force(plan: Any, item: Work) -> list[Report] | None:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from ...corpus.columns.shapes import MARK
+from ...corpus.processors import COUNT
 from ...corpus.store.calls import Call, call_of, keep_places, named_places, renamed
 from ...corpus.store.catalog import refresh_catalog
 from ...corpus.store.commits import Commit, TableRecord, conserved, total
@@ -57,6 +58,7 @@ class Stage(Generic[S]):
     redecides  other settings may replace the tables without --force, because making them anew is cheap
     recorded   the settings that matter to the bytes; default: all. `recorded_of`: of one table, where they differ
     lasting    the settings without what belongs to one call; default: all
+    models     its values are computed by models: they may differ in the last digits from one kind of processor to another
     by_document  each row of its tables follows from one document alone, whichever others there are
     beside_rows  of those: inputs that say where a row lies, not what it holds
     keep       of those: makes an item of what was made of it before (`Work.held`): rows of documents that are left are
@@ -82,6 +84,7 @@ class Stage(Generic[S]):
     lasting: Callable[[S], S] | None = None
     folders: tuple[str, ...] = ()
     begin: "Callable[[Plan[S]], None] | None" = None
+    models: bool = False
     by_document: bool = False
     beside_rows: tuple[str, ...] = ()
     keep: Keep | None = None
@@ -105,6 +108,7 @@ class Plan(Generic[S]):
     before: tuple[str, ...] = ()
     work: Sequence[Work] = ()  # items that are not done
     keep: Keep | None = None
+    models: bool = False
 
     @property
     def bare(self) -> "Plan[S]":
@@ -198,7 +202,16 @@ def _plan(stage: Stage[S], workspace: Workspace, settings: S) -> Plan[S]:
     names = named_places(settings, workspace.url)  # equal calls in two folders record the same
     recorded, by_table = renamed(recorded, names), renamed(by_table, names)
     return Plan(
-        stage.name, stage.version, workspace, settings, recorded, inputs, by_table, stage.before, keep=stage.keep
+        stage.name,
+        stage.version,
+        workspace,
+        settings,
+        recorded,
+        inputs,
+        by_table,
+        stage.before,
+        keep=stage.keep,
+        models=stage.models,
     )
 
 
@@ -316,7 +329,7 @@ def _refusal(part: HeldPart, plan: Plan[S]) -> str:
 def _summary(stage: Stage[S], commits: list[Commit | None], skipped: bool) -> dict[str, Any]:
     tables = {name: table for commit in commits if commit for name, table in commit.tables.items()}
     first = tables.get(stage.tables[0]) if stage.tables else None
-    counts = {n: {k: v for k, v in t.counts.items() if not k.startswith(MARK)} for n, t in tables.items()}
+    counts = {n: {k: v for k, v in t.counts.items() if not k.startswith((MARK, COUNT))} for n, t in tables.items()}
     return {
         "stage": stage.command or stage.name,
         "skipped": skipped,

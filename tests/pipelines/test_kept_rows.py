@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.corpus import processors
 from gristmill.corpus.removals import add_optout, parse
 from gristmill.corpus.settings import Input
 from gristmill.corpus.store.fate import ShardSource
@@ -87,6 +89,14 @@ def test_rows_are_kept_from_files_that_are_as_they_were_put(tmp_path: Path, dama
     plan = Plan("made", 1, Workspace(folder), None, {}, {}, keep=lambda plan, item, process: iter(item.held))
     found = done_or(plan, Work("a.parquet", {}, stamp="0", held=(held,)), lambda plan, item: iter([fresh]))
     assert [shard.file for _, shard in found] == [(fresh if damaged else held)[1].file]
+
+
+def test_a_shard_of_kept_rows_is_of_the_processors_that_computed_them_too(tmp_path: Path):
+    table, held = written(str(tmp_path), "a.parquet", IDS[:3], 1)
+    held = replace(held, counts={**held.counts, "processor x86_64 elder": 1})
+    plan = Plan("made", 1, Workspace(str(tmp_path)), None, {}, {}, keep=lambda plan, item, _: iter(item.held), models=True)
+    ((_, shard),) = done_or(plan, Work("a.parquet", {}, stamp="0", held=((table, held),)), lambda plan, item: iter([]))
+    assert processors.kinds(shard.counts) == {"x86_64 elder": 1, processors.kind(): 1}
 
 
 @settings(max_examples=10)

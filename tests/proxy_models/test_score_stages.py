@@ -4,9 +4,11 @@ import duckdb
 import pytest
 import torch
 
+from gristmill.corpus import processors
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.fate import read_kept
 from gristmill.corpus.store.shards import read_batches
+from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.progress import Note, Progress
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.engine.stage import run_stage
@@ -263,3 +265,23 @@ def test_color_tells_of_every_step_of_both_models():
     fit_color(Samples(texts, {"law": texts}), settings, 0, tell=told.append)
     assert told[0] == "training the prior, step 1 of 3"
     assert told[-1] == "training the conditional, step 2 of 2"
+
+
+def test_a_table_says_on_what_kinds_of_processors_it_was_computed_and_audit_tells_of_several(
+    make_documents, monkeypatch
+):
+    shards = shards_of(DOCUMENTS, 10)
+    workspace = make_documents(shards)
+    monkeypatch.setattr(processors, "kind", lambda: "x86_64 avx2")
+    assert not any("processor" in name for name in score(workspace, DSIR, ONE, quiet=True)["tables"]["scores/dsir"])
+    assert processors.kinds(workspace.table("scores/dsir").finished("test").counts) == {"x86_64 avx2": 3}
+    assert audit(workspace)["notes"] == []
+    monkeypatch.setattr(processors, "kind", lambda: "x86_64 avx2 avx512f")
+    name, *others = sorted(shards)
+    document = {"id": "e" * 32, "domain": "law", "text": "The mayor signs one act more."}
+    workspace = make_documents({name: [*shards[name], document], **{other: shards[other] for other in others}})
+    score(workspace, DSIR, ONE, quiet=True)
+    found = processors.kinds(workspace.table("scores/dsir").finished("test").counts)
+    assert found == {"x86_64 avx2": 2, "x86_64 avx2 avx512f": 1}
+    (note,) = [line for line in audit(workspace)["notes"] if line.startswith("scores/dsir")]
+    assert "2 shards on x86_64 avx2; 1 shards on x86_64 avx2 avx512f" in note

@@ -280,4 +280,5 @@ mix = Stage(
     mix_graph,
     details=lambda plan, shards, findings: findings[0],
     recorded=recorded,
+    models=True,
 )

@@ -39,6 +39,7 @@ from ..train.model_places import read_file
 if TYPE_CHECKING:
     import apache_beam as beam
 
+BETWEEN_PROCESSORS: dict[str, float] = {}
 RANDOM = ""  # the purpose under which the sample of the whole corpus is drawn
 SELECT = "select"  # scores are of the documents that every stage before it kept
 CANDIDATES = pa.schema([("purpose", pa.string()), ("draw", pa.uint64()), ("id", pa.string()), ("bytes", pa.int64())])
@@ -200,9 +201,16 @@ def score_stage(settings: ScoreSettings) -> Stage[ScoreSettings]:
         inputs=score_inputs,
         graph=lambda pipeline, plan: commit(infer_shards(pipeline, plan, ShardScoring(plan.bare)), plan),
         items=lambda plan: (Work.of(source) for source in _sources(plan.workspace).values()),
+        details=lambda plan, shards, findings: apart(settings.method),
+        models=True,
         by_document=True,
         keep=KeepById(_counted),
     )
+
+
+def apart(method: str) -> dict[str, Any]:
+    """What the table tells of how far its values on two kinds of processors are apart, where that was measured."""
+    return {"between_processors": BETWEEN_PROCESSORS[method]} if method in BETWEEN_PROCESSORS else {}
 
 
 def _counted(rows: pa.Table, entered: int) -> dict[str, int]:

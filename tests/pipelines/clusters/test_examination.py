@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gristmill.corpus import processors
 from gristmill.corpus.settings import Input
 from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
@@ -74,10 +75,11 @@ def test_processors_of_several_kinds_are_a_note():
 
 def test_what_a_worker_says_of_itself_passes_as_text(tmp_path):
     (tmp_path / "in").write_text("x")
-    source = Path(probe.__file__).read_text()
     space: dict[str, Any] = {"__name__": "probe"}
-    exec(source, space)
-    told = space["facts"]([str(tmp_path / "in"), str(tmp_path / "gone")], str(tmp_path / "in"), f"{tmp_path}/out-")
+    exec(Path(processors.__file__).read_text() + Path(probe.__file__).read_text(), space)
+    files = [str(tmp_path / "in"), str(tmp_path / "gone")]
+    told = space["facts"](files, str(tmp_path / "in"), f"{tmp_path}/out-", space["instruction_sets"]())
+    assert told["sets"] == processors.instruction_sets()
     assert list(told["inputs"]) == [str(tmp_path / "gone")]
     assert told["write"] is None
     assert json.loads(json.dumps(told)) == told
@@ -144,6 +146,9 @@ def test_workers_without_gristmill_are_told_so_and_no_graph_is_sent(dask, tmp_pa
     address, start, started = dask
     (tmp_path / "elsewhere" / "gristmill").mkdir(parents=True)
     (tmp_path / "elsewhere" / "gristmill" / "__init__.py").write_text("")
+    (tmp_path / "elsewhere" / "sitecustomize.py").write_text(  # an installation in place finds its rooms by itself
+        "import sys\nsys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in str(one).lower()]\n"
+    )
     changed = {"PYTHONPATH": str(tmp_path / "elsewhere")}
     started.append(start("worker", "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", **changed))
     found = check(address, tmp_path)
