@@ -4,7 +4,10 @@ Made once for a state of a workspace and kept in the user's cache folder under t
 workspace is read and never written. The tables:
 
     facts     every document: where it is from, its first words, its fate, its signals, the filter's rules it failed
-    cube      documents, bytes and tokens by domain, source, language, kind of page, licence and fate
+    ids       the number of each document, by which `facts` is in order, in the order of the ids
+    cube      documents, bytes and tokens by domain, source, language, kind of page, licence and fate; `cell` of `facts`
+              is the row of it that a document is in
+    passing   documents, bytes and tokens that pass every rule of the filter, by domain
     hosts     the same by host
     failed    by filter rule and domain: documents that fail it, and those that fail it alone; pairs that fail together
     copies    documents in clusters of more than one; clusters, a row each
@@ -32,7 +35,7 @@ from ..rules import FilterRules, family_column, filter_rules
 from .cache import WORKING, cache_folder, cached, keep, limits, scratch_of
 from .summaries import summarise
 
-VERSION = 3  # raised when the same workspace gives other rows
+VERSION = 4  # raised when the same workspace gives other rows
 ROWS = 100_000  # documents that are read together
 PLAIN = (
     "source host url title language language_score license license_class page_type page_type_score date links"
@@ -126,6 +129,7 @@ class Facts:
         )
         self.rules: FilterRules | None = filter_rules(workspace) if self.decided else None
         self.extra = extra_of(workspace)
+        self.apart: dict[str, bool] = {}  # tables, and whether they have shards that the documents have not
         self.seen = 0  # shards whose rows have their numbers
         self.tables = {table.name: table.finished("explore") for table in workspace.tables()}
 
@@ -249,7 +253,9 @@ class Facts:
         known = self.tables["documents"].by_name
         own = manifest.by_name
         chosen = [own[shard.name] for shard in group if shard.name in own]
-        if any(shard not in known for shard in own):  # not laid out as the documents are
+        if name not in self.apart:
+            self.apart[name] = any(shard not in known for shard in own)
+        if self.apart[name]:  # not laid out as the documents are
             chosen = list(manifest.shards)
         return self._files(manifest, chosen, False) if chosen else None
 

@@ -14,6 +14,7 @@ from .sampling import sample_below
 SAMPLE = 500_000  # documents from which histograms are drawn
 GROUPS = "domain source language page_type license_class license fate stage rule".split()
 BLOCK = 250_000  # rows that are joined or updated together
+SORTED = 1_000_000  # rows of two columns that are put in order together
 SUMS = "count(*) as documents, sum(bytes)::bigint as bytes, sum(about_tokens) as about_tokens"
 COPIES = (
     "with u as materialized (select * from {source} where cluster_size > 1 and {within}), f as (select * from facts "
@@ -47,13 +48,17 @@ def summarise(connection: duckdb.DuckDBPyConnection, rules: str, duplicates: str
     duplicates  SQL for the rows of that table, None where there are none
     """
     run = connection.execute
-    _about_tokens(connection)
-    run(f"create table cube as select {', '.join(GROUPS)}, {SUMS} from facts group by all order by all")
+    count = _one(connection, "select count(*) from facts")
+    _ids(connection, count)
+    _about_tokens(connection, _cells(connection))
+    run(f"create table cube as select {', '.join(GROUPS)}, cell, s.* exclude (cell) from (select cell, {SUMS} from "
+        "facts group by cell) s join cells using (cell) order by cell")  # fmt: skip
+    run("drop table cells")
+    run(f"create table passing as select domain as unit, {SUMS} from facts where sole = -1 group by domain order by 1")
     run(f"create table hosts as select coalesce(host, '') as host, fate, {SUMS} from facts group by all "
         "order by documents desc, host")  # fmt: skip
     run(f"create table failed as {FAILED}")
     run(f"create table pairs as {PAIRS}")
-    count = _one(connection, "select count(*) from facts")
     exact = count <= SAMPLE
     where = "" if exact else f" where id < '{sample_below(count, SAMPLE)}'"
     run(f"create {'view' if exact else 'table'} sampled as select * from facts{where}")
@@ -77,20 +82,53 @@ def blocks(column: str, rows: int, size: int = BLOCK) -> list[str]:
     return [f"{column} < '{bounds[0]}'", *between, f"{column} >= '{bounds[-1]}'"]
 
 
-def _about_tokens(connection: duckdb.DuckDBPyConnection) -> None:
-    """Tokens of each document: counted, else by the bytes per token of its domain."""
+def _ids(connection: duckdb.DuckDBPyConnection, count: int) -> None:
+    """The number of each document by its id, in the order of ids, so that one is found without a look at the others."""
+    connection.execute("create table ids as select id, number from facts where false")
+    for within in blocks("id", count, SORTED):
+        connection.execute(f"insert into ids select id, number from facts where {within} order by id")
+
+
+def _cells(connection: duckdb.DuckDBPyConnection) -> str:
+    """A table of the combinations of values of `GROUPS`, numbered. SQL: whether a row of `facts` is of the row `c`."""
+    named = ", ".join(GROUPS)
+    connection.execute(
+        f"create table cells as select (row_number() over (order by {named}) - 1)::integer as cell, {named} "
+        f"from (select distinct {named} from facts)"
+    )
+    return " and ".join(f"c.{name} is not distinct from facts.{name}" for name in GROUPS)
+
+
+def _about_tokens(connection: duckdb.DuckDBPyConnection, same: str) -> None:
+    """Tokens of each document: counted, else by the bytes per token of its domain; and the row of `cube` it is in."""
     run = connection.execute
     whole = _one(connection, "select sum(bytes) / sum(tokens) from facts where tokens > 0")
     run("alter table facts add column about_tokens double")
-    if not whole:
-        return
-    run("create temp table ratios as select domain, sum(bytes) / sum(tokens) as ratio from facts where tokens > 0 "
-        "group by domain")  # fmt: skip
-    ordered = f"select number, row_number() over (order by number) % {BLOCK} as place from facts"
-    bounds = [low for (low,) in run(f"select number from ({ordered}) where place = 1 order by number").fetchall()]
-    for low, high in pairwise([*bounds, 1 << 62]):  # a commit each, with what it would undo
-        run("update facts set about_tokens = coalesce(tokens, bytes / coalesce((select ratio from ratios where "
-            f"ratios.domain = facts.domain), {float(whole)!r})) where number >= {low} and number < {high}")  # fmt: skip
+    run("alter table facts add column cell integer")
+    changed = "cell = c.cell"
+    if whole:
+        run("create temp table ratios as select domain, sum(bytes) / sum(tokens) as ratio from facts where tokens > 0 "
+            "group by domain")  # fmt: skip
+        changed += (
+            ", about_tokens = coalesce(tokens, bytes / coalesce((select ratio from ratios where ratios.domain = "
+            f"facts.domain), {float(whole)!r}))"
+        )
+    for low, high in pairwise([*_bounds(connection), 1 << 62]):  # a commit each, with what it would undo
+        run(f"update facts set {changed} from cells c where {same} and number >= {low} and number < {high}")
+
+
+def _bounds(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """Numbers between which about `BLOCK` rows of `facts` lie, ascending; the last ones are above the last bound."""
+    bounds: list[int] = []
+    held = BLOCK
+    shards = "select number >> 32 as shard, count(*) from facts group by shard order by shard"
+    for shard, rows in connection.execute(shards).fetchall():
+        held += rows
+        if held > BLOCK:
+            lows = range(0, rows, BLOCK)
+            bounds += [(shard << 32) + low for low in lows]
+            held = rows - lows[-1]
+    return bounds
 
 
 def _copies(connection: duckdb.DuckDBPyConnection, source: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,8 +16,11 @@ from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.schema import DECISIONS
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.rule_sets import compiled
+from gristmill.pipelines.explorer.made import summaries
+from gristmill.pipelines.explorer.made.summaries import GROUPS
 from gristmill.pipelines.explorer.rules import rules_as_yaml
 from gristmill.pipelines.explorer.server import Explorer
+from gristmill.pipelines.explorer.tabs.documents import documents
 from gristmill.pipelines.explorer.tabs.mixture import with_models
 from gristmill.pipelines.explorer.view import Exported, View
 
@@ -75,11 +79,52 @@ def test_a_list_holds_just_the_documents_of_its_facets(small):
         "domain = 'web'",
     )
     view = View(small.source(), "documents", {"rule": ["min_words"], "domain": ["web"], "fate": ["dropped"]})
-    from gristmill.pipelines.explorer.tabs.documents import documents
-
     assert f"<b>{expected[0]}</b> documents" in documents(view)
     listed = small.source().rows(dict(view.queries)["documents"])[1]
     assert len(listed) == min(expected[0], 25)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.fixed_dictionaries({}, optional={"fate": st.sampled_from(["kept", "dropped"]),
+                                           "language": st.sampled_from(["en", "–none–"]),
+                                           "rule": st.sampled_from(["min_words", "–none–"])}))  # fmt: skip
+def test_facets_under_a_condition_on_each_document_are_those_of_the_summary(small, chosen):
+    found = []
+    for more in ({}, {"where": ["true"]}, {"where": ["bytes >= 0"]}):
+        view = View(small.source(), "documents", {name: [value] for name, value in chosen.items()} | more)
+        documents(view)
+        queries = dict(view.queries)
+        assert ("from cube" in queries["facets"]) == (not more)
+        found.append([small.source().rows(queries[name])[1] for name in ("facets", "documents")])
+    assert found[0] == found[1] == found[2]
+
+
+def test_each_document_is_found_by_its_id_and_in_its_row_of_the_summary(small):
+    source = small.source()
+    assert source.rows("select id, number from ids")[1] == source.rows("select id, number from facts order by id")[1]
+    named = ", ".join(GROUPS)
+    by_cell = source.rows(f"select c.* from facts f join (select cell, {named} from cube) c using (cell) order by all")
+    assert by_cell[1] == source.rows(f"select cell, {named} from facts order by all")[1]
+    passing = "select unit, documents, bytes from passing order by all"
+    assert (
+        source.rows(passing)[1]
+        == source.rows(
+            "select domain as unit, count(*), sum(bytes)::bigint from facts where sole = -1 group by all order by all"
+        )[1]
+    )
+
+
+@pytest.mark.parametrize("block", [1, 7, 60, 61, 1000])
+def test_blocks_of_numbers_hold_every_document_once_whatever_their_size(small, monkeypatch, block):
+    monkeypatch.setattr(summaries, "BLOCK", block)
+    facts = small.source().connection.cursor()
+    bounds = summaries._bounds(facts)
+    numbers = [number for (number,) in facts.execute("select number from facts order by number").fetchall()]
+    assert bounds == sorted(set(bounds))
+    assert bounds[0] <= numbers[0]
+    parts = [sum(low <= one < high for one in numbers) for low, high in pairwise([*bounds, 1 << 62])]
+    assert sum(parts) == len(numbers)
+    assert max(parts) <= block + 1
 
 
 def test_facets_by_any_column_count_what_sql_counts(small):
