@@ -6,7 +6,7 @@ A workspace of stubs is made in a temporary folder, or in one that is given and 
 languages and hosts by Zipf's law; Gopher's signals drawn from fixed laws; decisions by the rule set itself, over these
 signals; clusters of duplicates; vectors of 16 numbers around 8 centres.
 Each view is asked for twice in a process of its own, with other thresholds, domains and pages the second time, so that
-no answer is given again. One line on the map is as drawn by hand, with the 50 corners that the page leaves of it at most.
+no answer is given again. One line on the map is as drawn by hand, with the 50 corners that the page leaves at most.
 Memory is the peak of that process, with the making of `facts` and of the map told apart. The trivial baseline is the
 same count by SQL over the workspace's views.
 """
