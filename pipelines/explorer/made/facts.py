@@ -33,7 +33,7 @@ from ....filters.cuts import cut_lines
 from ...evidence.tokens import tokens_by_document
 from ..rules import FilterRules, family_column, filter_rules
 from .cache import WORKING, cache_folder, cached, keep, limits, scratch_of
-from .summaries import summarise
+from .summaries import number_cells, summarise, with_tokens
 
 VERSION = 4  # raised when the same workspace gives other rows
 ROWS = 100_000  # documents that are read together
@@ -62,28 +62,40 @@ def facts_file(workspace: Workspace) -> str:
                 connection.execute(statement)
             if not workspace.is_local:
                 connection.register_filesystem(filesystem(workspace.url)[0])
-            _make(connection, workspace)
+            _make(connection, workspace, f"{scratch}-rows")
         keep(scratch, path)
     os.utime(path)
     return path
 
 
-def _make(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
+def _make(connection: duckdb.DuckDBPyConnection, workspace: Workspace, beside: str) -> None:
+    """Make every table; rows whose tokens are told once all are known wait in a file beside."""
     made = Facts(workspace)
     documents = workspace.table("documents").manifest()
     connection.execute("create table about as select 0::bigint as documents, ''::varchar as rules, true as exact")
     shards = [shard for shard in documents.shards if shard.rows] if documents is not None else []
     tokens = _tokens(connection, workspace)
+    rows, more = ("beside.waiting", "") if tokens else ("facts", ", null::double as about_tokens")
+    if tokens:
+        beside = scratch_of(beside)
+        connection.execute(f"attach {literal(beside)} as beside")
     for number, group in enumerate(_groups(shards)):
         cut = made.cut(group)
         if cut is not None:
             connection.register("cut", cut)
-        select = made.select(group, tokens)
-        connection.execute(f"{'insert into facts' if number else 'create table facts as'} {select}")
+        connection.execute(f"create or replace temp table part as {made.select(group, tokens)}")
         if cut is not None:
             connection.unregister("cut")
+        numbered = f"select *{more} from ({number_cells(connection, 'part')})"
+        connection.execute(f"{f'insert into {rows}' if number else f'create table {rows} as'} {numbered}")
+    if tokens:
+        if shards:
+            with_tokens(connection, rows)
+        connection.execute("detach beside")
+        os.remove(beside)
     if not shards:
         return
+    connection.execute("drop table part")
     rules = made.rules.settings.rules.model_dump_json() if made.rules else ""
     summarise(connection, rules, made.whole("duplicates"))
 

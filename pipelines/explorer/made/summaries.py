@@ -50,9 +50,8 @@ def summarise(connection: duckdb.DuckDBPyConnection, rules: str, duplicates: str
     run = connection.execute
     count = _one(connection, "select count(*) from facts")
     _ids(connection, count)
-    _about_tokens(connection, _cells(connection))
     run(f"create table cube as select {', '.join(GROUPS)}, cell, s.* exclude (cell) from (select cell, {SUMS} from "
-        "facts group by cell) s join cells using (cell) order by cell")  # fmt: skip
+        "facts group by cell) s join cells using (cell) order by all")  # fmt: skip
     run("drop table cells")
     run(f"create table passing as select domain as unit, {SUMS} from facts where sole = -1 group by domain order by 1")
     run(f"create table hosts as select coalesce(host, '') as host, fate, {SUMS} from facts group by all "
@@ -89,45 +88,43 @@ def _ids(connection: duckdb.DuckDBPyConnection, count: int) -> None:
         connection.execute(f"insert into ids select id, number from facts where {within} order by id")
 
 
-def _cells(connection: duckdb.DuckDBPyConnection) -> str:
-    """A table of the combinations of values of `GROUPS`, numbered. SQL: whether a row of `facts` is of the row `c`."""
+def number_cells(connection: duckdb.DuckDBPyConnection, part: str) -> str:
+    """Number the combinations of values of `GROUPS` that rows bring. SQL of these rows with `cell`, that number."""
     named = ", ".join(GROUPS)
+    connection.execute(f"create table if not exists cells as select 0 as cell, {named} from {part} where false")
     connection.execute(
-        f"create table cells as select (row_number() over (order by {named}) - 1)::integer as cell, {named} "
-        f"from (select distinct {named} from facts)"
+        f"insert into cells select row_number() over (order by {named}) - 1 + (select count(*) from cells), {named} "
+        f"from (select {named} from {part} except select {named} from cells)"
     )
-    return " and ".join(f"c.{name} is not distinct from facts.{name}" for name in GROUPS)
+    same = " and ".join(f"c.{name} is not distinct from p.{name}" for name in GROUPS)
+    return f"select p.*, c.cell from {part} p join cells c on {same}"
 
 
-def _about_tokens(connection: duckdb.DuckDBPyConnection, same: str) -> None:
-    """Tokens of each document: counted, else by the bytes per token of its domain; and the row of `cube` it is in."""
+def with_tokens(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
+    """`facts` of its rows, with the tokens of each: counted, else by the bytes per token of its domain. A table is
+    written anew, a block after the other, because an update keeps what it changed in memory until its end."""
     run = connection.execute
-    whole = _one(connection, "select sum(bytes) / sum(tokens) from facts where tokens > 0")
-    run("alter table facts add column about_tokens double")
-    run("alter table facts add column cell integer")
-    changed = "cell = c.cell"
-    if whole:
-        run("create temp table ratios as select domain, sum(bytes) / sum(tokens) as ratio from facts where tokens > 0 "
-            "group by domain")  # fmt: skip
-        changed += (
-            ", about_tokens = coalesce(tokens, bytes / coalesce((select ratio from ratios where ratios.domain = "
-            f"facts.domain), {float(whole)!r}))"
-        )
-    for low, high in pairwise([*_bounds(connection), 1 << 62]):  # a commit each, with what it would undo
-        run(f"update facts set {changed} from cells c where {same} and number >= {low} and number < {high}")
+    whole = _one(connection, f"select sum(bytes) / sum(tokens) from {rows} where tokens > 0")
+    run(f"create temp table ratios as select domain, sum(bytes) / sum(tokens) as ratio from {rows} where tokens > 0 "
+        "group by domain")  # fmt: skip
+    about = f"coalesce(f.tokens, f.bytes / coalesce(r.ratio, {float(whole)!r}))" if whole else "null::double"
+    select = f"select f.*, {about} as about_tokens from {rows} f left join ratios r on r.domain = f.domain"
+    run(f"create table facts as {select} where false")
+    for low, high in pairwise([*_bounds(connection, rows), 1 << 62]):
+        run(f"insert into facts {select} where f.number >= {low} and f.number < {high}")
 
 
-def _bounds(connection: duckdb.DuckDBPyConnection) -> list[int]:
-    """Numbers between which about `BLOCK` rows of `facts` lie, ascending; the last ones are above the last bound."""
+def _bounds(connection: duckdb.DuckDBPyConnection, rows: str) -> list[int]:
+    """Numbers between which at most `BLOCK` of the rows lie, ascending; the last ones are above the last bound."""
     bounds: list[int] = []
     held = BLOCK
-    shards = "select number >> 32 as shard, count(*) from facts group by shard order by shard"
-    for shard, rows in connection.execute(shards).fetchall():
-        held += rows
+    shards = f"select number >> 32 as shard, count(*) from {rows} group by shard order by shard"
+    for shard, many in connection.execute(shards).fetchall():
+        held += many
         if held > BLOCK:
-            lows = range(0, rows, BLOCK)
+            lows = range(0, many, BLOCK)
             bounds += [(shard << 32) + low for low in lows]
-            held = rows - lows[-1]
+            held = many - lows[-1]
     return bounds
 
 

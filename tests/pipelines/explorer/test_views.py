@@ -16,7 +16,7 @@ from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.schema import DECISIONS
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.rule_sets import compiled
-from gristmill.pipelines.explorer.made import summaries
+from gristmill.pipelines.explorer.made import facts, summaries
 from gristmill.pipelines.explorer.made.summaries import GROUPS
 from gristmill.pipelines.explorer.rules import rules_as_yaml
 from gristmill.pipelines.explorer.server import Explorer
@@ -114,17 +114,41 @@ def test_each_document_is_found_by_its_id_and_in_its_row_of_the_summary(small):
     )
 
 
+@pytest.mark.parametrize("block", [9, 1000])
+def test_tokens_that_were_not_counted_are_estimated_by_those_of_the_domain(own_cache, tmp_path, monkeypatch, block):
+    counted = {name_of(n): 3 + n for n in range(0, 120, 2) if n % 3}  # domains books and code
+
+    def counts(space: Workspace, split: str):
+        if split == "train":
+            yield pa.record_batch([list(counted), ["web"] * len(counted), list(counted.values())],
+                                  ["id", "domain", "tokens"])  # fmt: skip
+
+    monkeypatch.setattr(facts, "tokens_by_document", counts)
+    monkeypatch.setattr(summaries, "BLOCK", block)
+    source = Explorer(small_workspace(tmp_path)).source()
+    rows = source.rows("select id, domain, bytes, tokens, about_tokens from facts")[1]
+    assert {one: tokens for one, *_, tokens, _ in rows if tokens is not None} == counted
+    told = [(domain, bytes, tokens) for _, domain, bytes, tokens, _ in rows if tokens]
+    for _, domain, size, tokens, about in rows:
+        alike = [one for one in told if one[0] == domain] or told
+        ratio = sum(size for _, size, _ in alike) / sum(tokens for *_, tokens in alike)
+        assert about == pytest.approx(size / ratio if tokens is None else tokens)
+    ((whole,),) = source.rows("select sum(about_tokens) from cube")[1]
+    assert whole == pytest.approx(sum(row[-1] for row in rows))
+    assert not [one for one in (own_cache / "gristmill" / "explore").iterdir() if "-rows" in one.name]
+
+
 @pytest.mark.parametrize("block", [1, 7, 60, 61, 1000])
 def test_blocks_of_numbers_hold_every_document_once_whatever_their_size(small, monkeypatch, block):
     monkeypatch.setattr(summaries, "BLOCK", block)
-    facts = small.source().connection.cursor()
-    bounds = summaries._bounds(facts)
-    numbers = [number for (number,) in facts.execute("select number from facts order by number").fetchall()]
+    cursor = small.source().connection.cursor()
+    bounds = summaries._bounds(cursor, "facts")
+    numbers = [number for (number,) in cursor.execute("select number from facts order by number").fetchall()]
     assert bounds == sorted(set(bounds))
     assert bounds[0] <= numbers[0]
     parts = [sum(low <= one < high for one in numbers) for low, high in pairwise([*bounds, 1 << 62])]
     assert sum(parts) == len(numbers)
-    assert max(parts) <= block + 1
+    assert max(parts) <= block
 
 
 def test_facets_by_any_column_count_what_sql_counts(small):
