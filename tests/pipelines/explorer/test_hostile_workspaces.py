@@ -3,6 +3,7 @@
 import json
 import re
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -21,7 +22,7 @@ from gristmill.pipelines.explorer.static import write_pages
 from gristmill.pipelines.explorer.view import View
 
 from ...corpus.stores import s3
-from .conftest import COUNT, FAMILY, full_workspace, name_of, put_vectors, small_workspace
+from .conftest import COUNT, FAMILY, name_of, put_vectors, small_workspace
 from .test_views import EVERY, shown, words
 
 NAMES = [  # of users' columns
@@ -145,8 +146,9 @@ def test_a_workspace_in_a_store_is_shown_compared_and_written_as_a_local_one_is(
 @pytest.mark.slow
 def test_a_workspace_in_s3_is_shown_compared_written_and_takes_a_rule_file(own_cache, tmp_path):
     with s3() as store:
-        stored, local = full_workspace(store.url), full_workspace(tmp_path)
-        put_vectors(stored, np.random.default_rng(3).normal(5 * (np.arange(COUNT) % 2)[:, None], 1, (COUNT, 4)))
+        stored, local = small_workspace(store.url), small_workspace(tmp_path)
+        for space in (stored, local):
+            put_vectors(space, np.random.default_rng(3).normal(5 * (np.arange(COUNT) % 2)[:, None], 1, (COUNT, 4)))
         pages: list[dict[str, str]] = []
         for space in (stored, local):
             explorer = Explorer(space)
@@ -165,8 +167,11 @@ def test_a_workspace_in_s3_is_shown_compared_written_and_takes_a_rule_file(own_c
             assert (told["documents"]["same_fate"], told["changed"]) == (COUNT, [])
         assert write_pages(Explorer(stored), str(tmp_path / "pages"), 3)["pages"] >= 10
         asked = View(Explorer(stored).source(), "signals", {"rule": ["min_words"], "t": ["80"], "name": ["longer"]})
-        assert f"Written: {stored.path('rules', 'longer.yaml')}" in save_rules(asked)
-        assert load_rules(stored.path("rules", "longer.yaml")).rules[0].threshold == 80
+        told = save_rules(asked)
+        assert f"Written: {stored.path('rules', 'longer.yaml')}. To decide by it: copy it to this machine" in told
+        with fsspec.open(stored.path("rules", "longer.yaml"), "rt") as file:
+            (tmp_path / "longer.yaml").write_text(file.read())  # type: ignore[union-attr]
+        assert load_rules(str(tmp_path / "longer.yaml")).rules[0].threshold == 80
         with pytest.raises(RequestError, match="there already"):
             save_rules(asked)
 
