@@ -1,5 +1,5 @@
-"""Pictures of the explorer's tabs, for its page: python docs/screens.py WORKSPACE [NAME …] writes those of these names, or
-all of them, to docs/pictures/explorer/*.png.
+"""Pictures of the explorer's tabs, for its page: python docs/screens.py WORKSPACE [NAME …] writes those of these names,
+or all of them, to docs/pictures/explorer/*.png.
 
 Needs Chromium with its driver, and Selenium. The workspace is a finished one, such as `gristmill demo` leaves,
 after `gristmill semantic`, without which there is no map.

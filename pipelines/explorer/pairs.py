@@ -21,7 +21,7 @@ from ...dedup.settings import DedupSettings
 from .view import View
 
 SCOPES = ("global", "source", "domain")
-COLUMNS = "kind shard_a row_a shard_b row_b similarity joined".split()
+COLUMNS = ["kind", "shard_a", "row_a", "shard_b", "row_b", "similarity", "joined"]
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def _pairs(workspace: Workspace, state: str) -> ComparedPairs:
     empty = [np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0), np.zeros(0, np.uint8)]
     a, b, similar, kind = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
     handles = np.unique(np.concatenate([a, b]))
-    places = (np.searchsorted(handles, end).astype(np.int32) for end in (a, b))
-    return ComparedPairs(*places, similar, kind, len(handles), _codes(workspace, names, handles))
+    left, right = (np.searchsorted(handles, end).astype(np.int32) for end in (a, b))
+    return ComparedPairs(left, right, similar, kind, len(handles), _codes(workspace, names, handles))
 
 
 def _codes(workspace: Workspace, names: dict[str, int], handles: np.ndarray) -> dict[str, np.ndarray]:

@@ -37,6 +37,7 @@ from .summaries import number_cells, summarise, with_tokens
 
 VERSION = 4  # raised when the same workspace gives other rows
 ROWS = 100_000  # documents that are read together
+OFTEN = 10  # groups of them after which the file is brought up to date
 PLAIN = (
     "source host url title language language_score license license_class page_type page_type_score date links"
 ).split()
@@ -63,9 +64,19 @@ def facts_file(workspace: Workspace) -> str:
             if not workspace.is_local:
                 connection.register_filesystem(filesystem(workspace.url)[0])
             _make(connection, workspace, f"{scratch}-rows")
+            _to_disk(connection)
         keep(scratch, path)
     os.utime(path)
     return path
+
+
+def _to_disk(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put what was written into the file itself: what fails when a file is closed is not told, and its tables are lost.
+    One row group is put together at a time, for each takes what all of its columns take."""
+    threads = connection.execute("select current_setting('threads')").fetchone()
+    connection.execute("set threads = 1")
+    connection.execute("checkpoint")
+    connection.execute(f"set threads = {threads[0] if threads else 1}")
 
 
 def _make(connection: duckdb.DuckDBPyConnection, workspace: Workspace, beside: str) -> None:
@@ -88,6 +99,8 @@ def _make(connection: duckdb.DuckDBPyConnection, workspace: Workspace, beside: s
             connection.unregister("cut")
         numbered = f"select *{more} from ({number_cells(connection, 'part')})"
         connection.execute(f"{f'insert into {rows}' if number else f'create table {rows} as'} {numbered}")
+        if number % OFTEN == OFTEN - 1 and not tokens:
+            _to_disk(connection)
     if tokens:
         if shards:
             with_tokens(connection, rows)

@@ -99,6 +99,7 @@ def _write(workspace: Workspace, table: str, column: str, path: str, progress: H
             f"create table shades as select field % {GRID[0]} as across, field // {GRID[0]} as up, "
             "count(*) as documents from places group by field order by field"
         )
+        connection.execute("checkpoint")  # what fails at the end of a connection is not told
 
 
 def _place(connection: duckdb.DuckDBPyConnection, rows: int) -> None:
