@@ -6,12 +6,14 @@ A workspace of stubs is made in a temporary folder, or in one that is given and 
 languages and hosts by Zipf's law; Gopher's signals drawn from fixed laws; decisions by the rule set itself, over these
 signals; clusters of duplicates; vectors of 16 numbers around 8 centres.
 Each view is asked for twice in a process of its own, with other thresholds, domains and pages the second time, so that
-no answer is given again. Memory is the peak of that process, with the making of `facts` and of the map told apart. The
-trivial baseline is the same count by SQL over the workspace's views.
+no answer is given again. One line on the map is as drawn by hand, with the 50 corners that the page leaves at most.
+Memory is the peak of that process, with the making of `facts` and of the map told apart. The trivial baseline is the
+same count by SQL over the workspace's views.
 """
 
 import argparse
 import json
+import math
 import os
 import resource
 import shutil
@@ -42,6 +44,7 @@ VECTORS = pa.schema([pa.field("id", pa.string(), nullable=False), ("embedding", 
 VIEWS = [  # two addresses a view
     ("funnel", "funnel?domain=d3"),
     ("funnel?by=host", "funnel?by=language"),
+    ("funnel?by=host&domain=d5", "funnel?by=host&domain=d6"),
     ("signals", "signals"),
     ("signals?rule=RULE0&t=60&by=domain", "signals?rule=RULE0&t=75&by=domain"),
     ("signals?rule=RULE0&t=61&part=moved", "signals?rule=RULE0&t=83&part=moved"),
@@ -49,6 +52,8 @@ VIEWS = [  # two addresses a view
     ("documents", "documents?page=3"),
     ("documents?fate=dropped&domain=d1", "documents?fate=kept&domain=d2&language=l3"),
     ("documents?where=bytes+%3E+100&facet=%22host%22", "documents?where=bytes+%3E+90&facet=%22host%22"),
+    ("documents?fails=RULE0", "documents?fails=RULE0&alone=1"),
+    ("documents?sort=largest", "documents?sort=smallest&domain=d4"),
     ("document/ID0", "document/ID1"),
     ("duplicates", "duplicates?domain=d1"),
     ("cluster/CLUSTER0", "cluster/CLUSTER1"),
@@ -56,6 +61,8 @@ VIEWS = [  # two addresses a view
     ("map", "map?colour=%22language%22"),
     ("map?lasso=0,0+1,0+1,1+0,1", "map?lasso=-1,-1+0,-1+0,0+-0.5,0.5"),
     ("documents?lasso=0,0+1,0+1,1+0,1", "documents?lasso=-1,-1+0,-1+0,0+-0.5,0.5"),
+    ("map?lasso=HAND0", "map?lasso=HAND1"),
+    ("documents?lasso=HAND0", "documents?lasso=HAND1"),
     (
         "sql?sql=select+domain,count(*)+from+facts+group+by+all",
         "sql?sql=select+language,count(*)+from+facts+group+by+all",
@@ -175,6 +182,16 @@ def clusters_of(kept: list[str], draw: np.random.Generator) -> tuple[pa.Table, p
     return table, pa.Table.from_pylist(fates, schema=schema.DECISIONS)
 
 
+def drawn_by_hand(seed: int, corners: int = 50) -> str:
+    """A line around the middle of the map."""
+    told = []
+    for n in range(corners):
+        turn = math.tau * n / corners
+        far = 0.5 + 0.1 * math.sin(3 * turn + seed) + 0.05 * math.cos(5 * turn)
+        told.append(f"{far * math.cos(turn):.5g},{far * math.sin(turn):.5g}")
+    return "+".join(told)
+
+
 def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
@@ -201,7 +218,7 @@ def ask(url: str) -> None:
         member = f"select max(id) from copies where cluster = '{cluster}'"
         named |= {f"CLUSTER{n}": cluster, f"MEMBER{n}": source.rows(member)[1][0][0]}
     assert source.rules is not None
-    named["RULE0"] = source.rules.rules[0].rule
+    named |= {"RULE0": source.rules.rules[0].rule, "HAND0": drawn_by_hand(0), "HAND1": drawn_by_hand(1)}
     views = []
     for pair in VIEWS:
         seconds = []
@@ -248,6 +265,7 @@ def main() -> None:
         for name, one, one_cpu, other, other_cpu in second["views"]:
             print(f"  {name}: first {one:.2f} s ({one_cpu:.2f} CPU s), then {other:.2f} s ({other_cpu:.2f} CPU s)")
         worst = max(row[3] for row in second["views"])
+        most = max(row[4] for row in second["views"])
         begun = time.perf_counter()
         with open_catalog(space) as connection:
             connection.execute(
@@ -256,7 +274,8 @@ def main() -> None:
             ).fetchall()
         base = time.perf_counter() - begun
         print(f"baseline, one such count over the workspace's views: {base:.2f} s")
-        print(f"slowest view after the first: {worst:.2f} s ({base / worst:.1f} times as fast as the baseline)")
+        print(f"slowest view after the first: {worst:.2f} s ({base / worst:.1f} times as fast as the baseline); most "
+              f"CPU of any: {most:.2f} s")  # fmt: skip
         print(f"under 1 s: {worst < 1}; under 1 GB: {max(first['mb'], second['mb']) < 1000}")
 
 

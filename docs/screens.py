@@ -1,6 +1,8 @@
-"""Pictures of the explorer's tabs, for its page: python docs/screens.py WORKSPACE writes docs/pictures/explorer/*.png.
+"""Pictures of the explorer's tabs, for its page: python docs/screens.py WORKSPACE [NAME …] writes those of these names,
+or all of them, to docs/pictures/explorer/*.png.
 
-Needs Chromium with its driver, and Selenium. The workspace is a finished one, such as `gristmill demo` leaves.
+Needs Chromium with its driver, and Selenium. The workspace is a finished one, such as `gristmill demo` leaves,
+after `gristmill semantic`, without which there is no map.
 """
 
 import re
@@ -25,12 +27,12 @@ SHOTS = {
     "sql": "sql?sql=select+stage,+rule,+count(*)+as+n+from+decisions+group+by+all+order+by+n+desc",
 }
 LINKS = {
-    "document": ("documents?fate=dropped&rule=top_2gram", ".row a"),
-    "pair": ("duplicates", 'table a[href^="cluster/"]'),
+    "document": ("documents?fate=dropped&rule=duplicate_5gram", ".row a"),
+    "pair": ("duplicates?from=2&to=2", 'table a[href^="cluster/"]'),
 }
 
 
-def main(workspace: str) -> None:
+def main(workspace: str, names: list[str]) -> None:
     FOLDER.mkdir(exist_ok=True, parents=True)
     options = webdriver.ChromeOptions()
     for flag in FLAGS:
@@ -43,9 +45,15 @@ def main(workspace: str) -> None:
         try:
             driver.set_window_size(WIDTH, HEIGHT)
             for name, address in SHOTS.items():
+                if names and name not in names:
+                    continue
                 driver.get(base + address)
+                while "is being made" in driver.page_source:
+                    driver.refresh()
                 driver.save_screenshot(str(FOLDER / f"{name}.png"))
             for name, (address, link) in LINKS.items():
+                if names and name not in names:
+                    continue
                 driver.get(base + address)
                 driver.get(driver.find_element("css selector", link).get_attribute("href") or "")
                 if name == "pair":
@@ -61,4 +69,4 @@ def main(workspace: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:])

@@ -73,6 +73,20 @@ drawings(document);
 
 // ---- the lasso
 
+// the points of a line but those that lie less than `least` away from it without them
+function straightened(line, least) {
+  const [a, b] = [line[0], line[line.length - 1]];
+  const length = Math.hypot(b[0] - a[0], b[1] - a[1]);
+  let far = 0, at = 0;
+  line.forEach(([x, y], place) => {
+    const away = length ? Math.abs((b[0] - a[0]) * (a[1] - y) - (a[0] - x) * (b[1] - a[1])) / length
+      : Math.hypot(x - a[0], y - a[1]);
+    if (away > far) [far, at] = [away, place];
+  });
+  if (far < least) return line.length > 1 ? [a, b] : [a];
+  return [...straightened(line.slice(0, at + 1), least), ...straightened(line.slice(at), least).slice(1)];
+}
+
 const map = document.getElementById("map");
 const plot = map && map.querySelector("svg .plot");
 if (plot) {
@@ -103,11 +117,13 @@ if (plot) {
     if (!line) return;
     line = null;
     if (points.length < 4) return;
-    const every = Math.ceil(points.length / 200);
-    const told = points.filter((_, place) => place % every === 0).map(([x, y]) => [
+    let least = 1;
+    while (straightened(points, least).length > 50) least *= 1.5;
+    const told = straightened(points, least).map(([x, y]) => [
       x0 + ((x - box.x) / box.width) * (x1 - x0),
       y1 - ((y - box.y) / box.height) * (y1 - y0),
     ].map((value) => value.toPrecision(5)).join(","));
+    if (told.length < 3) return;
     const here = map.dataset.here;
     location.href = `${root}${here}${here.includes("?") ? "&" : "?"}${new URLSearchParams({ lasso: told.join(" ") })}`;
   });

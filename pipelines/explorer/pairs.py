@@ -6,20 +6,22 @@ more pairs of a bucket, so that the number of dropped documents is the least tha
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ...corpus.store.shards import read_batches
 from ...corpus.store.workspace import Workspace
-from ...dedup.clusters import components
 from ...dedup.growth import coded
 from ...dedup.settings import DedupSettings
 from .view import View
 
 SCOPES = ("global", "source", "domain")
+COLUMNS = ["kind", "shard_a", "row_a", "shard_b", "row_b", "similarity", "joined"]
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,40 @@ def dedup_settings(workspace: Workspace) -> dict[str, Any]:
     return found
 
 
-@lru_cache(maxsize=2)
-def _pairs(workspace: Workspace, state: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, pa.Table]:
-    """a, b (E,) places of documents, similarity and kind (E,), and the documents' ids, sources and domains."""
+@dataclass(frozen=True)
+class ComparedPairs:
+    """Pairs that were joined: a, b (E,) int32 numbers of `documents` documents, similarity and kind (E,)."""
+
+    a: np.ndarray
+    b: np.ndarray
+    similar: np.ndarray
+    kind: np.ndarray
+    documents: int
+    codes: dict[str, np.ndarray]  # source and domain of each document as numbers, (D,) int32; -1 for none
+
+    @cached_property
+    def now(self) -> int:
+        """Documents that are dropped by all of the pairs."""
+        return self.clusters(np.ones(len(self.a), np.bool_))[1]
+
+    def clusters(self, chosen: np.ndarray) -> tuple[int, int]:
+        """Clusters that the pairs (E,) bool make, and the documents that are not the one that survives in its own."""
+        if not self.documents:
+            return 0, 0
+        ends = self.a[chosen], self.b[chosen]
+        graph = coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(self.documents, self.documents))
+        found, label = connected_components(graph, directed=False)
+        return int(np.count_nonzero(np.bincount(label) > 1)), self.documents - int(found)
+
+
+@lru_cache(maxsize=1)
+def _pairs(workspace: Workspace, state: str) -> ComparedPairs:
+    """The pairs of a state of a workspace."""
     edges = workspace.table("edges").finished("explore")
     names: dict[str, int] = {}
     parts: list[list[np.ndarray]] = []
     for shard in edges.shards:
-        batches = list(read_batches(workspace.table("edges").file_url(shard), None))
+        batches = list(read_batches(workspace.table("edges").file_url(shard), COLUMNS))
         rows = pa.Table.from_batches(batches) if batches else None
         if rows is None or not rows.num_rows:
             continue
@@ -68,32 +96,35 @@ def _pairs(workspace: Workspace, state: str) -> tuple[np.ndarray, np.ndarray, np
     empty = [np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0), np.zeros(0, np.uint8)]
     a, b, similar, kind = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
     handles = np.unique(np.concatenate([a, b]))
-    table = _named(workspace, names, handles)
-    return np.searchsorted(handles, a), np.searchsorted(handles, b), similar, kind, table
+    left, right = (np.searchsorted(handles, end).astype(np.int32) for end in (a, b))
+    return ComparedPairs(left, right, similar, kind, len(handles), _codes(workspace, names, handles))
 
 
-def _named(workspace: Workspace, names: dict[str, int], handles: np.ndarray) -> pa.Table:
-    """id, source and domain of each handle, in order; null for a document of another workspace."""
-    columns: dict[str, list[Any]] = {"id": [], "source": [], "domain": []}
+def _codes(workspace: Workspace, names: dict[str, int], handles: np.ndarray) -> dict[str, np.ndarray]:
+    """source and domain of each handle as numbers, in order; -1 for none and for a document of another workspace."""
+    known: dict[str, dict[str, int]] = {name: {} for name in SCOPES[1:]}
+    codes = {name: np.full(len(handles), -1, np.int32) for name in known}
     own = workspace.table("signatures").finished("explore").by_name
     shards = {number: name for name, number in names.items()}
     owner = (handles >> np.uint64(32)).astype(np.int64)
     for number in np.unique(owner).tolist():
-        rows = (handles[owner == number] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        begins, ends = np.searchsorted(owner, [number, number + 1])  # handles ascend
+        rows = (handles[begins:ends] & np.uint64(0xFFFFFFFF)).astype(np.int64)
         shard = own.get(shards[number])
         if shard is None:
-            for column in columns.values():
-                column += [None] * len(rows)
             continue
-        batches = list(read_batches(workspace.table("signatures").file_url(shard), ["id", "source", "domain"], 1 << 16))
-        taken = pa.Table.from_batches(batches).take(pa.array(rows))
-        for name, column in columns.items():
-            column += taken[name].to_pylist()
-    return pa.table({name: pa.array(column, pa.string()) for name, column in columns.items()})
+        url = workspace.table("signatures").file_url(shard)
+        taken = pa.Table.from_batches(list(read_batches(url, list(codes), 1 << 16))).take(pa.array(rows))
+        for name, column in codes.items():
+            whole = pa.concat_arrays(taken[name].cast(pa.string()).chunks).dictionary_encode()
+            told = [known[name].setdefault(value, len(known[name])) for value in whole.dictionary.to_pylist()]
+            column[begins:ends] = np.array([*told, -1], np.int32)[whole.indices.fill_null(-1).to_numpy()]
+    return codes
 
 
-def recount(view: View) -> Recount:
-    """Clusters and dropped documents at the threshold and scope that the address asks for."""
+def recount(view: View, counted: bool = True) -> Recount:
+    """Clusters and dropped documents at the threshold and scope that the address asks for. Reads every pair at first;
+    with `counted` off it says just why there is no answer, where there is none."""
     workspace = view.source.workspace
     settings = dedup_settings(workspace)
     now, scope = float(settings["threshold"]), str(settings["scope"])
@@ -118,12 +149,12 @@ def recount(view: View) -> Recount:
             wanted,
             why=f"Pairs were compared within the scope {scope} alone; run gristmill dedup with --scope {wanted}.",
         )
-    a, b, similar, kind, documents = _pairs(workspace, view.source.state)
-    stays = (similar >= asked) | (kind > 0)
+    if not counted:
+        return told
+    pairs = _pairs(workspace, view.source.state)
+    stays = (pairs.similar >= asked) | (pairs.kind > 0)
     if wanted != "global":
-        codes = documents[wanted].dictionary_encode().combine_chunks().indices.fill_null(-1).to_numpy()
-        stays &= codes[a] == codes[b]
-    before = components(a.astype(np.uint64), b.astype(np.uint64))
-    after = components(a[stays].astype(np.uint64), b[stays].astype(np.uint64))
-    counted = [(len(np.unique(of)), len(nodes) - len(np.unique(of))) for nodes, of in (before, after)]
-    return Recount(told.threshold, asked, wanted, counted[1][0], counted[1][1], counted[0][1])
+        codes = pairs.codes[wanted]
+        stays &= codes[pairs.a] == codes[pairs.b]
+    clusters, dropped = pairs.clusters(stays)
+    return Recount(told.threshold, asked, wanted, clusters, dropped, pairs.now)

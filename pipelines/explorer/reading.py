@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ...corpus.sql import literal
-from ...corpus.store.catalog import files
 from ...corpus.store.errors import RequestError
 from ...corpus.store.shards import filesystem
 from ...filters.pii import find
@@ -109,17 +108,17 @@ def read_document(view: View, id: str) -> WholeDocument:
     """The document of an id, with its marks."""
     if not ID.fullmatch(id):
         raise RequestError("an id of a document has 32 hex digits")
-    found = view.records("document", f"select * from facts where id = '{id}'")
-    if not found:
+    known = view.rows("its number", f"select number from ids where id = '{id}'") if "ids" in view.source.tables else ()
+    if not known:
         raise RequestError(f"no document has the id {id}")
-    row = found[0]
+    row = view.records("document", f"select * from facts where number = {known[0][0]}")[0]
     whole = WholeDocument(row, text_of(view.source, row["file"], row["place"]))
     places, now = Places(len(whole.text)), whole.text
     followed = True
     for stage in view.source.stages:
         if followed:
             _contaminated(view, whole, places, stage)
-        edits = files(view.source.workspace, f"edits/{stage}") if not view.source.chain_is_stale else None
+        edits = rows_beside(view, f"edits/{stage}", row) if not view.source.chain_is_stale else None
         if edits is None:
             continue
         edit = view.records(f"edited by {stage}", f"select text, removed from {edits} where id = '{id}'")
@@ -138,10 +137,16 @@ def read_document(view: View, id: str) -> WholeDocument:
     return whole
 
 
+def rows_beside(view: View, table: str, row: dict[str, Any]) -> str | None:
+    """SQL of the rows of a table among which those of a document are: of one shard, where the table is laid out as the
+    documents are, however many there are. None where it has none, or is stale."""
+    return view.source.layout.read(table, [view.source.shards[row["file"]]])
+
+
 def _contaminated(view: View, whole: WholeDocument, places: Places, stage: str) -> None:
     """Hits of evaluation sets, as the stage that looked for them saw the text."""
-    source = files(view.source.workspace, "contamination") if stage == "decontaminate" else None
-    if source is None or "contamination" in view.source.stale:
+    source = rows_beside(view, "contamination", whole.row) if stage == "decontaminate" else None
+    if source is None:
         return
     hits = view.records(
         "contamination", f'select task, example, start, "end" from {source} where id = {literal(whole.row["id"])}'

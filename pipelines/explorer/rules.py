@@ -20,7 +20,7 @@ from ..stages.filter.settings import DecideSettings
 from ..stages.tag.columns import FAMILY, tag_family
 
 TAKEN = frozenset(  # columns of `facts` that are no family of signals
-    "number sole "
+    "number sole cell "
     "id file place stated_domain domain source host url title language language_score license license_class page_type "
     "page_type_score date links begins bytes characters fate stage rule value threshold duplicate_of tokens failing "
     "about_tokens unit tags".split()

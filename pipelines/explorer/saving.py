@@ -52,4 +52,5 @@ def save_rules(view: View) -> str:
         raise RequestError(f"rules/{name}.yaml is there already; give another name")
     with replacing(url) as scratch, open(scratch, "w", encoding="utf-8") as file:
         file.write(rules_as_yaml(made))
-    return f"Written: {url}. To decide by it: gristmill filter --workspace {workspace.url} --rules {url}"
+    told, where = ("", url) if workspace.is_local else ("copy it to this machine and run ", f"{name}.yaml")
+    return f"Written: {url}. To decide by it: {told}gristmill filter --workspace {workspace.url} --rules {where}"

@@ -20,9 +20,10 @@ from ...corpus.sql import literal
 from ...corpus.store.catalog import open_catalog, stale_tables
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.fate import deciding
+from ...corpus.store.shards import Shard
 from ...corpus.store.workspace import Workspace
 from .made.cache import cache_folder, limits
-from .made.facts import facts_file, state_of
+from .made.facts import Facts, facts_file, state_of
 from .made.places import attached
 from .made.search import MOST, Found
 from .rules import TAKEN, FilterRules, filter_rules
@@ -31,7 +32,7 @@ T = TypeVar("T")
 
 SECONDS = 30  # that a query may take
 HELD = 200  # answers that are kept, of tables that do not change
-TABLES = ("facts", "cube", "hosts", "failed", "pairs", "sampled", "copies", "clusters", "about")
+TABLES = "facts ids cube passing hosts failed pairs sampled copies clusters about".split()
 
 
 @dataclass
@@ -109,12 +110,22 @@ class OpenWorkspace:
         return next(chain, "")
 
     @cached_property
+    def layout(self) -> Facts:
+        """Where the rows of every table lie."""
+        return Facts(self.workspace)
+
+    @cached_property
+    def shards(self) -> dict[str, Shard]:
+        """Shards of the documents, by their files."""
+        return {shard.file: shard for shard in self.workspace.table("documents").finished("explore").shards}
+
+    @cached_property
     def fields(self) -> list[tuple[str, str, str]]:
         """(name, SQL, type) of the columns of `facts`; of structs each field, as `family.column`."""
         if "facts" not in self.tables:
             return []
         found: list[tuple[str, str, str]] = []
-        for one in self.table("select * from facts limit 0").schema:
+        for one in self.table("select * exclude (cell) from facts limit 0").schema:
             inner = one.type if pa.types.is_struct(one.type) else ()
             found += [(f"{one.name}.{x.name}", f"{named(one.name)}.{named(x.name)}", str(x.type)) for x in inner]
             if not inner:
@@ -214,6 +225,11 @@ def named(name: str) -> str:
 def double(value: float) -> str:
     """A number as SQL, whether it is finite or not."""
     return f"'{float(value)!r}'::double"
+
+
+def numbers_of(ids: Sequence[str]) -> str:
+    """A query of the numbers of documents by their ids, in no order."""
+    return f"select number from ids where id in ({', '.join(map(literal, ids))})"
 
 
 def where(conditions: Sequence[str]) -> str:

@@ -4,7 +4,10 @@ Made once for a state of a workspace and kept in the user's cache folder under t
 workspace is read and never written. The tables:
 
     facts     every document: where it is from, its first words, its fate, its signals, the filter's rules it failed
-    cube      documents, bytes and tokens by domain, source, language, kind of page, licence and fate
+    ids       the number of each document, by which `facts` is in order, in the order of the ids
+    cube      documents, bytes and tokens by domain, source, language, kind of page, licence and fate; `cell` of `facts`
+              is the row of it that a document is in
+    passing   documents, bytes and tokens that pass every rule of the filter, by domain
     hosts     the same by host
     failed    by filter rule and domain: documents that fail it, and those that fail it alone; pairs that fail together
     copies    documents in clusters of more than one; clusters, a row each
@@ -30,10 +33,11 @@ from ....filters.cuts import cut_lines
 from ...evidence.tokens import tokens_by_document
 from ..rules import FilterRules, family_column, filter_rules
 from .cache import WORKING, cache_folder, cached, keep, limits, scratch_of
-from .summaries import summarise
+from .summaries import number_cells, summarise, with_tokens
 
-VERSION = 3  # raised when the same workspace gives other rows
+VERSION = 4  # raised when the same workspace gives other rows
 ROWS = 100_000  # documents that are read together
+OFTEN = 10  # groups of them after which the file is brought up to date
 PLAIN = (
     "source host url title language language_score license license_class page_type page_type_score date links"
 ).split()
@@ -59,28 +63,52 @@ def facts_file(workspace: Workspace) -> str:
                 connection.execute(statement)
             if not workspace.is_local:
                 connection.register_filesystem(filesystem(workspace.url)[0])
-            _make(connection, workspace)
+            _make(connection, workspace, f"{scratch}-rows")
+            _to_disk(connection)
         keep(scratch, path)
     os.utime(path)
     return path
 
 
-def _make(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
+def _to_disk(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put what was written into the file itself: what fails when a file is closed is not told, and its tables are lost.
+    One row group is put together at a time, for each takes what all of its columns take."""
+    threads = connection.execute("select current_setting('threads')").fetchone()
+    connection.execute("set threads = 1")
+    connection.execute("checkpoint")
+    connection.execute(f"set threads = {threads[0] if threads else 1}")
+
+
+def _make(connection: duckdb.DuckDBPyConnection, workspace: Workspace, beside: str) -> None:
+    """Make every table; rows whose tokens are told once all are known wait in a file beside."""
     made = Facts(workspace)
     documents = workspace.table("documents").manifest()
     connection.execute("create table about as select 0::bigint as documents, ''::varchar as rules, true as exact")
     shards = [shard for shard in documents.shards if shard.rows] if documents is not None else []
     tokens = _tokens(connection, workspace)
+    rows, more = ("beside.waiting", "") if tokens else ("facts", ", null::double as about_tokens")
+    if tokens:
+        beside = scratch_of(beside)
+        connection.execute(f"attach {literal(beside)} as beside")
     for number, group in enumerate(_groups(shards)):
         cut = made.cut(group)
         if cut is not None:
             connection.register("cut", cut)
-        select = made.select(group, tokens)
-        connection.execute(f"{'insert into facts' if number else 'create table facts as'} {select}")
+        connection.execute(f"create or replace temp table part as {made.select(group, tokens)}")
         if cut is not None:
             connection.unregister("cut")
+        numbered = f"select *{more} from ({number_cells(connection, 'part')})"
+        connection.execute(f"{f'insert into {rows}' if number else f'create table {rows} as'} {numbered}")
+        if number % OFTEN == OFTEN - 1 and not tokens:
+            _to_disk(connection)
+    if tokens:
+        if shards:
+            with_tokens(connection, rows)
+        connection.execute("detach beside")
+        os.remove(beside)
     if not shards:
         return
+    connection.execute("drop table part")
     rules = made.rules.settings.rules.model_dump_json() if made.rules else ""
     summarise(connection, rules, made.whole("duplicates"))
 
@@ -126,6 +154,7 @@ class Facts:
         )
         self.rules: FilterRules | None = filter_rules(workspace) if self.decided else None
         self.extra = extra_of(workspace)
+        self.apart: dict[str, bool] = {}  # tables, and whether they have shards that the documents have not
         self.seen = 0  # shards whose rows have their numbers
         self.tables = {table.name: table.finished("explore") for table in workspace.tables()}
 
@@ -249,7 +278,9 @@ class Facts:
         known = self.tables["documents"].by_name
         own = manifest.by_name
         chosen = [own[shard.name] for shard in group if shard.name in own]
-        if any(shard not in known for shard in own):  # not laid out as the documents are
+        if name not in self.apart:
+            self.apart[name] = any(shard not in known for shard in own)
+        if self.apart[name]:  # not laid out as the documents are
             chosen = list(manifest.shards)
         return self._files(manifest, chosen, False) if chosen else None
 

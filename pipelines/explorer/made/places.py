@@ -4,9 +4,11 @@ The directions are those in which unit vectors differ most, the first two princi
 beginning of the id: nothing is learnt, so that a place means the same in every session. Every vector is then projected,
 a batch at a time. A file of DuckDB with the tables
 
-    places  id, x, y of every document with a vector
+    places  id, number in `facts`, x, y of every document with a vector, and `field`, that of the grid which it is in;
+            in the order of the fields, so that those which lie together are read together
     drawn   those of them that are drawn as points, a sample by the beginning of the id
     spread  the share of all variance that each direction holds, the bounds, and how many documents there are
+    shades  how many documents lie in each field of a grid over the bounds
 
 Refuses vectors of which fewer than three are there. A vector that is null, of another length or not finite has no place
 and is counted.
@@ -25,18 +27,22 @@ from ....corpus.store.shards import fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from .background import HowFar, made
 from .cache import cache_folder, cached, limits, owner
+from .facts import facts_file
 from .sampling import sample_below
+from .summaries import SORTED, blocks
 
-VERSION = 1
+VERSION = 2
 FITTED = 50_000  # vectors that the directions are taken from
 DRAWN = 4000  # documents that are drawn as points
+GRID = (96, 56)  # fields of `shades`
 ROWS = 8192  # vectors that are read together
 SCHEMA = pa.schema([("id", pa.string()), ("x", pa.float32()), ("y", pa.float32())])
 
 
 def places_made(workspace: Workspace, table: str, column: str) -> str:
-    """The fingerprint of the places by a column of vectors."""
-    return fingerprint("places", VERSION, table, column, workspace.table(table).finished("explore").fingerprint)
+    """The fingerprint of the places by a column of vectors; the numbers of documents are those of their shards."""
+    read = [workspace.table(name).finished("explore").fingerprint for name in (table, "documents")]
+    return fingerprint("places", VERSION, table, column, *read)
 
 
 def places_file(workspace: Workspace, table: str, column: str) -> str:
@@ -70,16 +76,18 @@ def _write(workspace: Workspace, table: str, column: str, path: str, progress: H
     with duckdb.connect(path) as connection:
         for statement in limits(cache_folder(), "200MB"):
             connection.execute(statement)
-        connection.execute("create table places (id varchar, x float, y float)")
+        connection.execute(f"attach {literal(facts_file(workspace))} as explorer (read_only)")
+        connection.execute("create temp table projected (id varchar, x float, y float)")
         for url in urls:
             for batch in read_batches(url, ["id", column], ROWS):
                 ids, rows = unit_rows(batch, column, width)
                 without += batch.num_rows - len(ids)
                 at = ((rows - centre) @ directions).astype(np.float32)
                 connection.register("batch", pa.table([ids, at[:, 0], at[:, 1]], schema=SCHEMA))
-                connection.execute("insert into places select id, x, y from batch")
+                connection.execute("insert into projected select id, x, y from batch")
                 connection.unregister("batch")
                 progress.done += batch.num_rows
+        _place(connection, whole)
         below = sample_below(whole, DRAWN)
         connection.execute(f"create table drawn as select * from places where id < '{below}' order by id")
         connection.execute(
@@ -87,6 +95,37 @@ def _write(workspace: Workspace, table: str, column: str, path: str, progress: H
             "min(y) as y0, max(y) as y1, count(*) as documents, ?::bigint as without from places",
             [*map(float, shares), without],
         )
+        connection.execute(
+            f"create table shades as select field % {GRID[0]} as across, field // {GRID[0]} as up, "
+            "count(*) as documents from places group by field order by field"
+        )
+        connection.execute("checkpoint")  # what fails at the end of a connection is not told
+
+
+def _place(connection: duckdb.DuckDBPyConnection, rows: int) -> None:
+    """The table `places` of what was projected, in blocks: by id where numbers are joined, then by field."""
+    run = connection.execute
+    bounds = run("select min(x), max(x), min(y), max(y) from projected").fetchone() or ()
+    if None in bounds:
+        raise RequestError("no document has a vector of finite numbers")
+    across, up = (
+        f"least({fields - 1}, floor(({axis}::double - ({low!r})) / {(high - low) / fields or 1.0!r}))::int"
+        for fields, axis, low, high in zip(GRID, "xy", bounds[::2], bounds[1::2], strict=True)
+    )
+    run("create temp table placed (id varchar, number bigint, x float, y float, field integer)")
+    for within in blocks("id", rows, SORTED):
+        run(f"insert into placed select id, number, x, y, {up} * {GRID[0]} + {across} as field from projected join "
+            f"explorer.ids using (id) where {within}")  # fmt: skip
+    run("drop table projected")
+    run("create table places as from placed where false")
+    held, first = 0, 0
+    counted = run("select field, count(*) from placed group by field order by field").fetchall()
+    for field, inside in [*counted, (GRID[0] * GRID[1], SORTED)]:
+        if held and held + inside > SORTED:
+            run(f"insert into places from placed where field >= {first} and field < {field} order by field, id")
+            held, first = 0, field
+        held += inside
+    run("drop table placed")
 
 
 def unit_rows(batch: pa.RecordBatch, column: str, width: int | None = None) -> tuple[pa.Array, np.ndarray]:

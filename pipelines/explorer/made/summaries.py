@@ -14,6 +14,7 @@ from .sampling import sample_below
 SAMPLE = 500_000  # documents from which histograms are drawn
 GROUPS = "domain source language page_type license_class license fate stage rule".split()
 BLOCK = 250_000  # rows that are joined or updated together
+SORTED = 1_000_000  # rows of two columns that are put in order together
 SUMS = "count(*) as documents, sum(bytes)::bigint as bytes, sum(about_tokens) as about_tokens"
 COPIES = (
     "with u as materialized (select * from {source} where cluster_size > 1 and {within}), f as (select * from facts "
@@ -47,13 +48,16 @@ def summarise(connection: duckdb.DuckDBPyConnection, rules: str, duplicates: str
     duplicates  SQL for the rows of that table, None where there are none
     """
     run = connection.execute
-    _about_tokens(connection)
-    run(f"create table cube as select {', '.join(GROUPS)}, {SUMS} from facts group by all order by all")
+    count = _one(connection, "select count(*) from facts")
+    _ids(connection, count)
+    run(f"create table cube as select {', '.join(GROUPS)}, cell, s.* exclude (cell) from (select cell, {SUMS} from "
+        "facts group by cell) s join cells using (cell) order by all")  # fmt: skip
+    run("drop table cells")
+    run(f"create table passing as select domain as unit, {SUMS} from facts where sole = -1 group by domain order by 1")
     run(f"create table hosts as select coalesce(host, '') as host, fate, {SUMS} from facts group by all "
         "order by documents desc, host")  # fmt: skip
     run(f"create table failed as {FAILED}")
     run(f"create table pairs as {PAIRS}")
-    count = _one(connection, "select count(*) from facts")
     exact = count <= SAMPLE
     where = "" if exact else f" where id < '{sample_below(count, SAMPLE)}'"
     run(f"create {'view' if exact else 'table'} sampled as select * from facts{where}")
@@ -77,20 +81,51 @@ def blocks(column: str, rows: int, size: int = BLOCK) -> list[str]:
     return [f"{column} < '{bounds[0]}'", *between, f"{column} >= '{bounds[-1]}'"]
 
 
-def _about_tokens(connection: duckdb.DuckDBPyConnection) -> None:
-    """Tokens of each document: counted, else by the bytes per token of its domain."""
+def _ids(connection: duckdb.DuckDBPyConnection, count: int) -> None:
+    """The number of each document by its id, in the order of ids, so that one is found without a look at the others."""
+    connection.execute("create table ids as select id, number from facts where false")
+    for within in blocks("id", count, SORTED):
+        connection.execute(f"insert into ids select id, number from facts where {within} order by id")
+
+
+def number_cells(connection: duckdb.DuckDBPyConnection, part: str) -> str:
+    """Number the combinations of values of `GROUPS` that rows bring. SQL of these rows with `cell`, that number."""
+    named = ", ".join(GROUPS)
+    connection.execute(f"create table if not exists cells as select 0 as cell, {named} from {part} where false")
+    connection.execute(
+        f"insert into cells select row_number() over (order by {named}) - 1 + (select count(*) from cells), {named} "
+        f"from (select {named} from {part} except select {named} from cells)"
+    )
+    same = " and ".join(f"c.{name} is not distinct from p.{name}" for name in GROUPS)
+    return f"select p.*, c.cell from {part} p join cells c on {same}"
+
+
+def with_tokens(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
+    """`facts` of its rows, with the tokens of each: counted, else by the bytes per token of its domain. A table is
+    written anew, a block after the other, because an update keeps what it changed in memory until its end."""
     run = connection.execute
-    whole = _one(connection, "select sum(bytes) / sum(tokens) from facts where tokens > 0")
-    run("alter table facts add column about_tokens double")
-    if not whole:
-        return
-    run("create temp table ratios as select domain, sum(bytes) / sum(tokens) as ratio from facts where tokens > 0 "
+    whole = _one(connection, f"select sum(bytes) / sum(tokens) from {rows} where tokens > 0")
+    run(f"create temp table ratios as select domain, sum(bytes) / sum(tokens) as ratio from {rows} where tokens > 0 "
         "group by domain")  # fmt: skip
-    ordered = f"select number, row_number() over (order by number) % {BLOCK} as place from facts"
-    bounds = [low for (low,) in run(f"select number from ({ordered}) where place = 1 order by number").fetchall()]
-    for low, high in pairwise([*bounds, 1 << 62]):  # a commit each, with what it would undo
-        run("update facts set about_tokens = coalesce(tokens, bytes / coalesce((select ratio from ratios where "
-            f"ratios.domain = facts.domain), {float(whole)!r})) where number >= {low} and number < {high}")  # fmt: skip
+    about = f"coalesce(f.tokens, f.bytes / coalesce(r.ratio, {float(whole)!r}))" if whole else "null::double"
+    select = f"select f.*, {about} as about_tokens from {rows} f left join ratios r on r.domain = f.domain"
+    run(f"create table facts as {select} where false")
+    for low, high in pairwise([*_bounds(connection, rows), 1 << 62]):
+        run(f"insert into facts {select} where f.number >= {low} and f.number < {high}")
+
+
+def _bounds(connection: duckdb.DuckDBPyConnection, rows: str) -> list[int]:
+    """Numbers between which at most `BLOCK` of the rows lie, ascending; the last ones are above the last bound."""
+    bounds: list[int] = []
+    held = BLOCK
+    shards = f"select number >> 32 as shard, count(*) from {rows} group by shard order by shard"
+    for shard, many in connection.execute(shards).fetchall():
+        held += many
+        if held > BLOCK:
+            lows = range(0, many, BLOCK)
+            bounds += [(shard << 32) + low for low in lows]
+            held = many - lows[-1]
+    return bounds
 
 
 def _copies(connection: duckdb.DuckDBPyConnection, source: str) -> None:

@@ -13,6 +13,7 @@ from ...report.text import count, escape, number, paragraph, table
 from ..page import link
 from ..pairs import dedup_settings
 from ..reading import ID, text_of
+from ..source import numbers_of
 from ..view import View
 
 WORDS = 4000  # of each document that are compared word by word
@@ -55,11 +56,10 @@ def pair(view: View, names: str = "") -> str:
     ids = names.split("/")
     if len(ids) != 2 or not all(map(ID.fullmatch, ids)):
         raise RequestError("two documents are compared by their ids: pair/ID/ID")
-    listed = ", ".join(map(literal, ids))
     rows = {
         row["id"]: row
         for row in view.records(
-            "the two", f"select id, title, url, file, place, fate from facts where id in ({listed})"
+            "the two", f"select id, title, url, file, place, fate from facts where number in ({numbers_of(ids)})"
         )
     }
     for one in ids:

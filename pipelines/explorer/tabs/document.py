@@ -10,7 +10,7 @@ from ....filters.rule_sets import threshold_sql
 from ...report.text import Html, count, escape, number, paragraph, percent, table
 from ..made.sampling import sample_below
 from ..page import link
-from ..reading import Mark, WholeDocument, cell_of, pieces, read_document
+from ..reading import Mark, WholeDocument, cell_of, pieces, read_document, rows_beside
 from ..source import double
 from ..view import View
 from .documents import fate_of
@@ -50,7 +50,7 @@ def _facts(view: View, whole: WholeDocument) -> str:
     said = ", ".join(f"{one['label']} {percent(one['score'])}" for one in candidates if one["score"] is not None)
     if said:
         told.append(("languages", said))
-    told += _lineage(view, row["id"])
+    told += _lineage(view, row)
     if isinstance(row.get("extra"), dict):
         told += [(name, value) for name, value in row["extra"].items() if value is not None]
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{_shown(value)}</dd>" for name, value in told)
@@ -61,11 +61,11 @@ def _shown(value: Any) -> str:
     return value.source if isinstance(value, Html) else escape(str(value)[:2000])
 
 
-def _lineage(view: View, id: str) -> list[tuple[str, Any]]:
+def _lineage(view: View, document: dict[str, Any]) -> list[tuple[str, Any]]:
     """The capture, the parent of a rewriting, and what was rewritten from this one."""
     told: list[tuple[str, Any]] = []
-    workspace = view.source.workspace
-    captures = files(workspace, "captures")
+    id, workspace = document["id"], view.source.workspace
+    captures = rows_beside(view, "captures", document)
     if captures:
         for record, captured in view.rows(
             "capture", f"select record, captured from {captures} where id = '{id}' and not revisit limit 1"
@@ -141,12 +141,12 @@ def _values(view: View, whole: WholeDocument) -> str:
     rules = view.source.rules
     if rules is None or not rules.rules:
         return ""
-    id = whole.row["id"]
     parts = rules.compiled.sql
     values = ", ".join(value for value, _, _ in parts)
     keeps = ", ".join(f"(({keep}) is true) as keep_{n}" for n, (_, keep, _) in enumerate(parts))
     limits = ", ".join(f"({threshold_sql(rule.threshold)})::double as limit_{n}" for n, rule in enumerate(rules.rules))
-    inner = f"(select *, {values} from {rules.relation(f'(select * from facts where id = {literal(id)})')})"
+    number_of = whole.row["number"]
+    inner = f"(select *, {values} from {rules.relation(f'(select * from facts where number = {number_of})')})"
     found = view.records("values of the rules", f"select *, {keeps}, {limits} from {inner}")[0]
     below = [
         f"count(value_{n}) filter (value_{n} < {double(found[f'value_{n}'])}) / nullif(count(value_{n}), 0)::double "

@@ -9,7 +9,7 @@ from ..lasso import lasso_condition
 from ..made.search import Found, found_by_words
 from ..made.summaries import GROUPS
 from ..page import choose, hidden, link
-from ..source import where
+from ..source import numbers_of, where
 from ..view import View, equals
 
 PAGE = 25
@@ -43,7 +43,7 @@ def conditions(view: View) -> tuple[list[str], bool]:
         fine.append(lasso_condition(view))
     if view.one("q").strip():
         ids = words_of(view).ids  # the best ones, at most as many as the list can be long
-        fine.append(f"id in ({', '.join(map(literal, ids))})" if ids else "false")
+        fine.append(f"number in ({numbers_of(ids)})" if ids else "false")
     return found + fine, coarse and not fine
 
 
@@ -66,9 +66,10 @@ def _by_rules(view: View) -> list[str]:
     if rules is None:
         raise RequestError("the rules of the filter are not known, so no document can be asked for by what it fails")
     places = [rules.place(name) for name in asked]
+    few = f"sole in ({places[0]}, -2)" if len(set(places)) == 1 else "sole = -2"  # a number, read before the lists
     if view.one("alone"):
-        return [f"failing = [{', '.join(map(str, sorted(places)))}]"]
-    return [f"list_contains(failing, {place})" for place in places]
+        return [few, f"failing = [{', '.join(map(str, sorted(places)))}]"]
+    return [few, *(f"list_contains(failing, {place})" for place in places)]
 
 
 def _by_columns(view: View) -> list[str]:
@@ -103,8 +104,9 @@ def documents(view: View) -> str:
     order = SORTS[view.choice("sort", list(SORTS))]
     rows = view.records(
         "documents",
-        "select id, title, url, domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, begins "
-        f"from facts{where(chosen)} order by {order} limit {PAGE} offset {PAGE * (at - 1)}",
+        f"with chosen as (select number from facts{where(chosen)} order by {order} limit {PAGE} offset "
+        f"{PAGE * (at - 1)}) select id, title, url, domain, language, fate, stage, rule, value, threshold, "
+        f"duplicate_of, bytes, begins from facts join chosen using (number) order by {order}",
     )
     body = view.kept
     order_said = "" if view.one("sort") else "; in the order of their ids, which nobody chose"
@@ -143,13 +145,15 @@ def fate_of(row: dict) -> str:
 
 def _facets(view: View, chosen: Sequence[str], coarse: bool) -> tuple[str, int]:
     names = [*FACETS]
-    relation, one = ("cube", "sum(documents)") if coarse else ("facts", "count(*)")
+    relation, one = f"cube{where(chosen)}", "documents"
+    if not coarse:  # each document is counted once, in its row of `cube`, and not once a facet
+        by_cell = f"select cell, count(*) as counted from facts{where(chosen)} group by cell"
+        relation, one = f"({by_cell}) join cube using (cell)", "counted"
     sets = ", ".join(f"({name})" for name in names)
     rows = view.rows(
         "facets",
-        f"select {', '.join(names)}, grouping({', '.join(names)}) as which, {one}::bigint as documents "
-        f"from {relation}{where(chosen)} group by grouping sets ({sets}, ()) order by documents desc, "
-        f"{', '.join(names)}",
+        f"select {', '.join(names)}, grouping({', '.join(names)}) as which, sum({one})::bigint as documents "
+        f"from {relation} group by grouping sets ({sets}, ()) order by documents desc, {', '.join(names)}, which",
     )
     whole = (1 << len(names)) - 1
     total = next((row[-1] or 0 for row in rows if row[-2] == whole), 0)

@@ -48,7 +48,10 @@ def _sizes(view: View) -> str:
 
 def _other(view: View) -> str:
     """What another threshold or a narrower scope would drop."""
-    told = recount(view)
+    asked = bool(view.one("threshold") or view.one("scope"))
+    if view.static and not asked:
+        return ""
+    told = recount(view, asked)
     now = number(told.threshold)
     form = (
         f'<form class="choices" action="duplicates">{hidden(dict(view.params), ("threshold", "scope"))}'
@@ -58,7 +61,9 @@ def _other(view: View) -> str:
         + "</select></label><button>Count</button></form>"
     )
     said = told.why or (
-        f"At {number(told.asked)} within the scope {told.scope}: {count(told.clusters)} clusters, "
+        "Counted from the pairs that were compared, once another threshold or scope is chosen."
+        if not asked
+        else f"At {number(told.asked)} within the scope {told.scope}: {count(told.clusters)} clusters, "
         f"{count(told.dropped)} documents would be dropped; now {count(told.now)} are. Counted from the pairs "
         "that were "
         f"compared, so that it is the least that such a run drops; what later stages do is not counted again."

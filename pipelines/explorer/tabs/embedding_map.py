@@ -11,12 +11,14 @@ from ...report.charts import legend
 from ...report.text import count, escape, paragraph, percent
 from ..drawings import cloud
 from ..lasso import MOST_IDS, inside, outline_of, places, vector_columns
+from ..made.places import GRID
+from ..made.sampling import sample_below
+from ..made.summaries import SAMPLE
 from ..page import choose
 from ..view import View
 from .documents import document_row
 
 COLOURS = 7
-GRID = (96, 56)
 SHOWN = 25  # documents that are listed beside the map
 
 
@@ -58,7 +60,7 @@ def _drawing(view: View, chosen: str, held: str, spread: Spread, colour: str, ou
     rows = view.rows(
         "documents drawn as points",
         f"select p.id, x, y, coalesce({colour}::varchar, 'none') as colour, coalesce(title, begins, '') as words "
-        f"from {held}.drawn p join facts f on f.id = p.id order by p.id",
+        f"from {held}.drawn p join {_that_holds(view, f'{held}.drawn')} f on f.number = p.number order by p.id",
     )
     told: dict[str, int] = {}
     for row in rows:
@@ -73,7 +75,7 @@ def _drawing(view: View, chosen: str, held: str, spread: Spread, colour: str, ou
         for one, x, y, name, words in rows
     ]
     bounds = (spread.x0, spread.x1 or 0.0, spread.y0, spread.y1 or 0.0)
-    cells = _density(view, held, bounds) if spread.documents > len(rows) else []
+    cells = _density(view, held) if spread.documents > len(rows) else []
     said = f"{count(spread.documents)} documents by {chosen}"
     if cells:
         said += f", as shades by powers of two; {count(len(rows))} of them as points"
@@ -91,33 +93,28 @@ def _drawing(view: View, chosen: str, held: str, spread: Spread, colour: str, ou
     return f'<div id="map" data-bounds="{escape(words)}" data-here="{view.link(None, lasso=None)}">{figure}</div>'
 
 
-def _density(view: View, held: str, bounds: tuple[float, float, float, float]) -> list[tuple[int, int, float]]:
-    x0, x1, y0, y1 = bounds
-    wide, tall = (x1 - x0) / GRID[0] or 1.0, (y1 - y0) / GRID[1] or 1.0
-    return [
-        (int(across), int(up), float(documents))
-        for across, up, documents in view.rows(
-            "all documents by their place",
-            f"select least({GRID[0] - 1}, floor((x - {x0!r}) / {wide!r}))::int as across, "
-            f"least({GRID[1] - 1}, floor((y - {y0!r}) / {tall!r}))::int as up, count(*) as documents "
-            f"from {held}.places group by all order by all",
-        )
-    ]
+def _that_holds(view: View, drawn: str) -> str:
+    """The smaller one of the tables that hold these documents: `sampled`, where its sample goes as far as theirs."""
+    ((documents, last),) = view.source.rows(f"select documents, (select max(id) from {drawn}) from about")[1]
+    return "sampled" if last is not None and last < sample_below(documents, SAMPLE) else "facts"
+
+
+def _density(view: View, held: str) -> list[tuple[int, int, float]]:
+    rows = view.rows("all documents by their place", f"select across, up, documents from {held}.shades order by all")
+    return [(int(across), int(up), float(documents)) for across, up, documents in rows]
 
 
 def _inside(view: View, chosen: str, held: str, outline: str) -> str:
     """Every document inside of the line: how many, the first of them, all as a list, as files and as a rule."""
-    chosen_ids = inside(f"{held}.places", outline)
-    ((total,),) = view.rows(
-        "how many lie inside of the line", f"select count(*) as n from facts where id in ({chosen_ids})"
-    )
+    ((total,),) = view.rows("how many lie inside of the line", inside(f"{held}.places", outline, "count(*) as n"))
     if not total:
         return paragraph("No document lies inside of the line.", "lead")
-    view.offer("all inside of the line", f"select id, url, domain from facts where id in ({chosen_ids}) order by id")
+    numbers = inside(f"{held}.places", outline, "number")
+    view.offer("all inside of the line", f"select id, url, domain from facts where number in ({numbers}) order by id")
     rows: list[dict[str, Any]] = view.records(
         "the first inside of the line",
-        "select id, title, url, domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, begins "
-        f"from facts where id in ({chosen_ids}) order by id limit {SHOWN}",
+        f"with chosen as ({numbers} order by id limit {SHOWN}) select id, title, url, domain, language, fate, stage, "
+        "rule, value, threshold, duplicate_of, bytes, begins from facts join chosen using (number) order by id",
     )
     listed = view.link("documents", lasso=outline, vectors=chosen)
     links = [f'<li><a href="{listed}" class="item">As a list with facets</a></li>']

@@ -245,8 +245,8 @@ def _change(view: View, rule: Rule, moved: Moved, now: float, at: float) -> str:
     )
     passed = view.rows(
         "documents that pass every rule",
-        "select count(*) as documents, coalesce(sum(bytes), 0)::bigint as bytes, sum(about_tokens) as tokens "
-        f"from {_relation(view, 'facts')}{where(['sole = -1', *only])}",
+        "select coalesce(sum(documents), 0)::bigint as documents, coalesce(sum(bytes), 0)::bigint as bytes, "
+        f"sum(about_tokens) as tokens from passing{where(only)}",
     )[0]
     found = {row[0]: row[1:] for row in rows}
     told = []

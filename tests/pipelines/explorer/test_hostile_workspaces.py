@@ -3,19 +3,25 @@
 import json
 import re
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from gristmill.corpus.store import schema
+from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.workspace import Workspace
+from gristmill.filters.rule_sets import load_rules
 from gristmill.filters.signals.families import FAMILIES
 from gristmill.pipelines.explorer.compare import compare
 from gristmill.pipelines.explorer.made import places
+from gristmill.pipelines.explorer.saving import save_rules
 from gristmill.pipelines.explorer.server import Explorer
 from gristmill.pipelines.explorer.static import write_pages
+from gristmill.pipelines.explorer.view import View
 
+from ...corpus.stores import s3
 from .conftest import COUNT, FAMILY, name_of, put_vectors, small_workspace
 from .test_views import EVERY, shown, words
 
@@ -135,6 +141,39 @@ def test_a_workspace_in_a_store_is_shown_compared_and_written_as_a_local_one_is(
     shown(Explorer(stored), "signals", rule="min_words", t="80")
     assert compare(stored, local)["documents"]["changed_sides"] == 0
     assert write_pages(Explorer(stored), str(tmp_path / "pages"), 2)["pages"] >= 8
+
+
+@pytest.mark.slow
+def test_a_workspace_in_s3_is_shown_compared_written_and_takes_a_rule_file(own_cache, tmp_path):
+    with s3() as store:
+        stored, local = small_workspace(store.url), small_workspace(tmp_path)
+        for space in (stored, local):
+            put_vectors(space, np.random.default_rng(3).normal(5 * (np.arange(COUNT) % 2)[:, None], 1, (COUNT, 4)))
+        pages: list[dict[str, str]] = []
+        for space in (stored, local):
+            explorer = Explorer(space)
+            while b"is being made" in explorer.answer("map", {}).body:
+                pass
+            told = {tab: words(shown(explorer, tab)) for tab in (*EVERY, f"document/{name_of(0)}")}
+            told["moved"] = words(shown(explorer, "signals", rule="min_words", t="80"))
+            told["inside"] = words(shown(explorer, "map", lasso="0,-2 2,-2 2,2 0,2"))
+            told["list"] = words(shown(explorer, "documents", lasso="0,-2 2,-2 2,2 0,2"))
+            pages.append({name: page.replace(space.url.rpartition("/")[0], "") for name, page in told.items()})
+        there, here = pages
+        assert "read from a local disk alone" in there["duplicates"]
+        for same in ("funnel", "signals", "documents", "map", "sql", "moved", "inside", "list"):
+            assert there[same] == here[same], same
+        for told in (compare(stored, local), compare(local, stored)):
+            assert (told["documents"]["same_fate"], told["changed"]) == (COUNT, [])
+        assert write_pages(Explorer(stored), str(tmp_path / "pages"), 3)["pages"] >= 10
+        asked = View(Explorer(stored).source(), "signals", {"rule": ["min_words"], "t": ["80"], "name": ["longer"]})
+        told = save_rules(asked)
+        assert f"Written: {stored.path('rules', 'longer.yaml')}. To decide by it: copy it to this machine" in told
+        with fsspec.open(stored.path("rules", "longer.yaml"), "rt") as file:
+            (tmp_path / "longer.yaml").write_text(file.read())  # type: ignore[union-attr]
+        assert load_rules(str(tmp_path / "longer.yaml")).rules[0].threshold == 80
+        with pytest.raises(RequestError, match="there already"):
+            save_rules(asked)
 
 
 def test_vectors_of_another_length_or_of_no_numbers_have_no_place_and_are_counted(own_cache, tmp_path, monkeypatch):

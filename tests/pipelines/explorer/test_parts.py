@@ -1,6 +1,8 @@
 """Parts of the explorer by themselves: places, marks, differences, pairs, the map, words, written pages, compare."""
 
 import json
+import math
+import random
 import re
 from html import unescape
 
@@ -139,6 +141,37 @@ def test_whoever_draws_the_same_line_the_other_way_round_lists_the_same(corners,
     forward = " ".join(f"{a!r},{b!r}" for a, b in corners)
     backward = " ".join(f"{a!r},{b!r}" for a, b in corners[::-1])
     assert lassoed([(x, y)], forward) == lassoed([(x, y)], backward)
+
+
+def crosses(points: list[tuple[float, float]], x: float, y: float) -> bool:
+    """Even-odd, edge by edge."""
+    odd = False
+    for ends in zip(points, [*points[1:], points[0]], strict=True):
+        (a, low), (b, high) = sorted(ends, key=lambda end: (end[1], end[0]))
+        slope = (b - a) / (high - low) if low < high else 0.0
+        if low <= y < high and x < a - slope * low + slope * y:
+            odd = not odd
+    return odd
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(3, 120), st.sampled_from(["round", "scrawl", "star"]), st.integers(0, 1000))
+def test_a_line_of_many_corners_holds_what_each_of_its_edges_says(count, kind, seed):
+    draw = random.Random(seed)
+    corners = []
+    for n in range(count):
+        far = {"round": draw.uniform(3, 4), "scrawl": draw.uniform(0, 9), "star": 5 if n % 2 else 0.5}[kind]
+        angle = draw.uniform(0, 6.283) if kind == "scrawl" else 6.283 * n / count
+        corners.append((round(far * math.cos(angle), 3), round(far * math.sin(angle), 3)))
+    points = [(draw.uniform(-5, 5), draw.uniform(-5, 5)) for _ in range(300)]
+    points += [(x + 0.1, y) for x, y in corners]  # where bands meet
+    found = lassoed(points, " ".join(f"{x!r},{y!r}" for x, y in corners))
+    assert found == {str(n) for n, (x, y) in enumerate(points) if crosses(corners, x, y)}
+
+
+def test_a_line_of_long_edges_alone_is_no_longer_as_sql_than_by_a_few_times():
+    zigzag = " ".join(f"{n},{n % 2}.{n:03d}" for n in range(400))
+    assert len(inside("points", zigzag)) < 400 * 400
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,8 +16,11 @@ from gristmill.corpus.store.made import put_table
 from gristmill.corpus.store.schema import DECISIONS
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.filters.rule_sets import compiled
+from gristmill.pipelines.explorer.made import facts, summaries
+from gristmill.pipelines.explorer.made.summaries import GROUPS
 from gristmill.pipelines.explorer.rules import rules_as_yaml
 from gristmill.pipelines.explorer.server import Explorer
+from gristmill.pipelines.explorer.tabs.documents import documents
 from gristmill.pipelines.explorer.tabs.mixture import with_models
 from gristmill.pipelines.explorer.view import Exported, View
 
@@ -75,11 +79,76 @@ def test_a_list_holds_just_the_documents_of_its_facets(small):
         "domain = 'web'",
     )
     view = View(small.source(), "documents", {"rule": ["min_words"], "domain": ["web"], "fate": ["dropped"]})
-    from gristmill.pipelines.explorer.tabs.documents import documents
-
     assert f"<b>{expected[0]}</b> documents" in documents(view)
     listed = small.source().rows(dict(view.queries)["documents"])[1]
     assert len(listed) == min(expected[0], 25)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.fixed_dictionaries({}, optional={"fate": st.sampled_from(["kept", "dropped"]),
+                                           "language": st.sampled_from(["en", "–none–"]),
+                                           "rule": st.sampled_from(["min_words", "–none–"])}))  # fmt: skip
+def test_facets_under_a_condition_on_each_document_are_those_of_the_summary(small, chosen):
+    found = []
+    for more in ({}, {"where": ["true"]}, {"where": ["bytes >= 0"]}):
+        view = View(small.source(), "documents", {name: [value] for name, value in chosen.items()} | more)
+        documents(view)
+        queries = dict(view.queries)
+        assert ("from cube" in queries["facets"]) == (not more)
+        found.append([small.source().rows(queries[name])[1] for name in ("facets", "documents")])
+    assert found[0] == found[1] == found[2]
+
+
+def test_each_document_is_found_by_its_id_and_in_its_row_of_the_summary(small):
+    source = small.source()
+    assert source.rows("select id, number from ids")[1] == source.rows("select id, number from facts order by id")[1]
+    named = ", ".join(GROUPS)
+    by_cell = source.rows(f"select c.* from facts f join (select cell, {named} from cube) c using (cell) order by all")
+    assert by_cell[1] == source.rows(f"select cell, {named} from facts order by all")[1]
+    passing = "select unit, documents, bytes from passing order by all"
+    assert (
+        source.rows(passing)[1]
+        == source.rows(
+            "select domain as unit, count(*), sum(bytes)::bigint from facts where sole = -1 group by all order by all"
+        )[1]
+    )
+
+
+@pytest.mark.parametrize("block", [9, 1000])
+def test_tokens_that_were_not_counted_are_estimated_by_those_of_the_domain(own_cache, tmp_path, monkeypatch, block):
+    counted = {name_of(n): 3 + n for n in range(0, 120, 2) if n % 3}  # domains books and code
+
+    def counts(space: Workspace, split: str):
+        if split == "train":
+            yield pa.record_batch([list(counted), ["web"] * len(counted), list(counted.values())],
+                                  ["id", "domain", "tokens"])  # fmt: skip
+
+    monkeypatch.setattr(facts, "tokens_by_document", counts)
+    monkeypatch.setattr(summaries, "BLOCK", block)
+    source = Explorer(small_workspace(tmp_path)).source()
+    rows = source.rows("select id, domain, bytes, tokens, about_tokens from facts")[1]
+    assert {one: tokens for one, *_, tokens, _ in rows if tokens is not None} == counted
+    told = [(domain, bytes, tokens) for _, domain, bytes, tokens, _ in rows if tokens]
+    for _, domain, size, tokens, about in rows:
+        alike = [one for one in told if one[0] == domain] or told
+        ratio = sum(size for _, size, _ in alike) / sum(tokens for *_, tokens in alike)
+        assert about == pytest.approx(size / ratio if tokens is None else tokens)
+    ((whole,),) = source.rows("select sum(about_tokens) from cube")[1]
+    assert whole == pytest.approx(sum(row[-1] for row in rows))
+    assert not [one for one in (own_cache / "gristmill" / "explore").iterdir() if "-rows" in one.name]
+
+
+@pytest.mark.parametrize("block", [1, 7, 60, 61, 1000])
+def test_blocks_of_numbers_hold_every_document_once_whatever_their_size(small, monkeypatch, block):
+    monkeypatch.setattr(summaries, "BLOCK", block)
+    cursor = small.source().connection.cursor()
+    bounds = summaries._bounds(cursor, "facts")
+    numbers = [number for (number,) in cursor.execute("select number from facts order by number").fetchall()]
+    assert bounds == sorted(set(bounds))
+    assert bounds[0] <= numbers[0]
+    parts = [sum(low <= one < high for one in numbers) for low, high in pairwise([*bounds, 1 << 62])]
+    assert sum(parts) == len(numbers)
+    assert max(parts) <= block
 
 
 def test_facets_by_any_column_count_what_sql_counts(small):
