@@ -188,7 +188,7 @@ def _dates(metas: dict[str, str], page: Thin, body: Any) -> Iterator[str]:
     data = of_the_page(page.structured, (b"datePublished", b"dateCreated")) if page.structured else []
     yield from values(data, "datePublished")
     if page.timed and body is not None:
-        for query in ("[itemprop~='datePublished'], [property$='datePublished']", "time[datetime]"):
+        for query in ("[itemprop~='datePublished']", "time[datetime]"):
             for element in body.query_selector_all(query)[:TIMES_READ]:
                 text = element.getattr("datetime") or element.getattr("content") or element.text or ""
                 of_what = element.getattr("itemprop") or ""

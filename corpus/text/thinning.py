@@ -60,8 +60,8 @@ NOSCRIPT_CHARS = 120  # visible characters, spaces not counted: what asks for Ja
 _KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 _TABLE = 211  # no two of the names below meet in it
 _ATTRIBUTES = {
-    _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan rowspan start datetime open "
-    "close",
+    _KEEP: "class id role hidden aria-hidden itemtype typeof encoding display mode alttext alt colspan rowspan start "
+    "datetime open close",
     _META: "name property http-equiv",
     _HREF: "href",
     _SRC: "src",
