@@ -15,10 +15,10 @@ _NOT_OF_THE_PAGE = re.compile(
     "Image|Photo|Picture|Video|Audio|Music|Podcast|(?<!Social)Media|Comment|Review(?!NewsArticle)|Rating|Event|Person|"
     "Organization|Software|Dataset|3DModel|Offer|Brand|Place|Address|Breadcrumb|ListItem|Map|Episode|Clip",
 )
-_WRAPPING = re.compile(
-    r"\A(?:\s|\ufeff|<!--|<!\[CDATA\[|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)+|"
-    r"(?:\s|;|-->|\]\]>|//\s*\]\]>|//\s*-->|/\*\s*\]\]>\s*\*/)+\Z"
-)
+_BEGUN = re.compile(
+    r"(?:\s|\ufeff|<!--|<!\[CDATA\[|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)*"
+)  # what scripts are wrapped in
+_ENDED = re.compile(r"(?:\s|;|-->|\]\]>|//\s*\]\]>|//\s*-->|/\*\s*\]\]>\s*\*/)*\Z")
 _PREFIXED = re.compile(r"(?:https?://schema\.org/|schema:)")
 _NESTED = ("@graph", "mainEntity", "mainEntityOfPage", "itemListElement")
 _TAG = re.compile(r"<[^>]{1,400}>")
@@ -46,8 +46,8 @@ def short_name(name: str) -> str:
 
 def _parsed(script: bytes) -> Any:
     text = script.decode("utf-8", "replace")
-    text = _WRAPPING.sub("", text[:200]) + text[200:] if len(text) > 400 else _WRAPPING.sub("", text)
-    text = text[:-200] + _WRAPPING.sub("", text[-200:]) if len(text) > 400 else text
+    text = text[_BEGUN.match(text).end() :]  # type: ignore[union-attr]  # it matches everywhere
+    text = text[: _ENDED.search(text, max(0, len(text) - 200)).start()]  # type: ignore[union-attr]
     for form in (text, html.unescape(text)) if "&quot;" in text and '":' not in text else (text,):
         try:
             return json.loads(form, strict=False)
@@ -95,8 +95,8 @@ def texts(scripts: Sequence[bytes]) -> list[str]:
     found: list[str] = []
     for thing in of_the_page(scripts, (b"articleBody", b"Product", b"QAPage", b"FAQPage", b"Question")):
         kinds = types(thing)
-        if isinstance(thing.get("articleBody"), str):
-            found.append(plain(thing["articleBody"]))
+        if body := "\n".join(filter(None, map(plain, values([thing], "articleBody")))):
+            found.append(body)
         elif any(kind in ("Product", "ProductGroup") for kind in kinds):
             found.append(plain(thing.get("description")))
         elif "Question" in kinds:

@@ -193,7 +193,21 @@ def test_the_head_states_the_address_and_what_robots_may_do():
 
 @pytest.mark.parametrize(
     ("tag", "language"),
-    [("utf-8", None), ("us-ascii", None), ("en_GB", "en"), ("zh-Hant-TW", "zh"), ("iso-8859-1", None), ("xx", None)],
+    [
+        ("utf-8", None),
+        ("us-ascii", None),
+        ("en_GB", "en"),
+        ("zh-Hant-TW", "zh"),
+        ("iso-8859-1", None),
+        ("xx", None),
+        ("eng", "en"),
+        ("ger-DE", "de"),
+        ("iw", "he"),
+        ("cmn-Hans", "cmn"),
+        ("sr-Latn", "sr"),
+        ("mul", None),
+        ("en,fr", None),
+    ],
 )
 def test_only_a_language_tag_names_a_language(tag: str, language: str | None):
     assert extract_page(f"<html lang='{tag}'><body><p>a</p></body></html>", None, "raw").stated.language == language
