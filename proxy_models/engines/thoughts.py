@@ -55,8 +55,10 @@ def answered(text: str) -> tuple[str, bool]:
     Thoughts are what stands before an end mark, with or without its begin mark, and what stands from a begin mark at
     the start of a line to its end mark; a begin mark there that no end follows leaves nothing behind it.
     """
-    found = _ANY.search(text) or _FENCE.match(text.lstrip()) or _STRIPPED.match(text.lstrip())
-    if found is None and not _CLOSED.match(text.lstrip()):
+    if not (_may_hold(text) or text.lstrip()[:8].startswith(("analysis", "```", "~~~"))):
+        return text, True
+    start = text.lstrip()
+    if not (_ANY.search(text) or _FENCE.match(start) or _STRIPPED.match(start) or _CLOSED.match(start)):
         return text, True
     final, ended = _final(text)
     front = _cut_front(final) if ended else None
@@ -70,7 +72,12 @@ def answered(text: str) -> tuple[str, bool]:
 
 def thinks_aloud(text: str, asked: str) -> bool:
     """Whether a text holds a mark of thoughts, and what was asked holds none that could have been taken over."""
-    return _ANY.search(text) is not None and _ANY.search(asked) is None
+    return _may_hold(text) and _ANY.search(text) is not None and _ANY.search(asked) is None
+
+
+def _may_hold(text: str) -> bool:
+    """Whether a text has a character that marks of thoughts begin with: most have none, and are not searched."""
+    return any(mark in text for mark in ("<", "[", "&lt;", "\uff1c", "\u25c1"))
 
 
 def _final(text: str) -> tuple[str, bool]:
