@@ -35,6 +35,7 @@ _HTML_ELEMENT = r"</details\s{0,3}>"  # an end that is no mark of its own
 _ANY = re.compile(
     "|".join([one for pair in _MARKS for one in pair if one != _HTML_ELEMENT] + [r"<\|channel\|>"]), re.IGNORECASE
 )
+_FIRST = re.compile("[<\\[&\uff1c\u25c1]")  # what marks begin with
 _CLOSED = re.compile(
     rf"{_OPEN}(?:{_WORDS})(?:\s[^<>&\n/]{{0,300}})?/[ \t]{{0,3}}{_CLOSE}\s*", re.IGNORECASE
 )  # <think/>
@@ -58,7 +59,7 @@ def answered(text: str) -> tuple[str, bool]:
     if not (_may_hold(text) or text.lstrip()[:8].startswith(("analysis", "```", "~~~"))):
         return text, True
     start = text.lstrip()
-    if not (_ANY.search(text) or _FENCE.match(start) or _STRIPPED.match(start) or _CLOSED.match(start)):
+    if not (_mark(text) or _FENCE.match(start) or _STRIPPED.match(start) or _CLOSED.match(start)):
         return text, True
     final, ended = _final(text)
     front = _cut_front(final) if ended else None
@@ -72,7 +73,13 @@ def answered(text: str) -> tuple[str, bool]:
 
 def thinks_aloud(text: str, asked: str) -> bool:
     """Whether a text holds a mark of thoughts, and what was asked holds none that could have been taken over."""
-    return _may_hold(text) and _ANY.search(text) is not None and _ANY.search(asked) is None
+    return _may_hold(text) and _mark(text) is not None and _mark(asked) is None
+
+
+def _mark(text: str, at: int = 0) -> re.Match[str] | None:
+    """The first mark of thoughts from `at`."""
+    places = (_ANY.match(text, found.start()) for found in _FIRST.finditer(text, at))
+    return next(filter(None, places), None)
 
 
 def _may_hold(text: str) -> bool:
@@ -115,7 +122,7 @@ def _cut_front(text: str) -> str | None:
 def _cut_lines(text: str) -> tuple[str, bool]:
     """The text without the thoughts that begin a line in it; all before those that do not end, and False."""
     at = 0
-    while found := _ANY.search(text, at):
+    while found := _mark(text, at):
         before = text[: found.start()].rstrip(" \t")
         pair = next(((begin, end) for begin, end in _PAIRS if begin.match(text, found.start())), None)
         if before[-1:] not in ("", "\n") or pair is None:
