@@ -34,6 +34,7 @@ OTHER_DATES = re.compile(
 OTHER_PROPERTIES = re.compile(
     r"(?:start|end|upload|birth|death|founding)Date|dateModified|valid|expire|availability|(?:door|cook|prep|total|comment)Time"
 )
+POST = re.compile(r"\bpost(?:bit|_?\d)")  # of a thread, whose posts some forums call comments, the first one too
 OTHER_PLACES = ("aside", "footer", "nav", "figure", "figcaption", "blockquote")
 NAMED = ("property", "name", "itemprop", "http-equiv")  # attributes that say what a meta element is
 DATES = (
@@ -218,7 +219,7 @@ def _dates_the_page(element: Any) -> bool:
         if node.tag in OTHER_PLACES or (words and OTHER_DATES.search(words)):
             return False
         kinds = f"{node.getattr('itemtype') or ''} {node.getattr('typeof') or ''}".split()
-        if any(is_other(kind) for kind in kinds):
+        if any(is_other(kind) for kind in kinds) and not POST.search(words):
             return False
         node = node.parent
     return True

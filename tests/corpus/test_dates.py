@@ -151,6 +151,15 @@ def test_json_ld_of_something_else_does_not_date_the_page(kind: str):
     assert str(about("", script % kind + own.replace("2021-01-01", "2020-05-06")).date)[:10] == "2020-05-06"
 
 
+def test_the_first_post_of_a_thread_dates_it_though_the_forum_calls_it_a_comment():
+    posts = [
+        f"<li class='postbit' id='post_{n}' itemtype='http://schema.org/Comment'>"
+        f"<span itemprop='datePublished'>{day} May 2020</span></li>"
+        for n, day in enumerate((6, 7))
+    ]
+    assert str(about("<ol>" + "".join(posts) + "</ol>").date)[:10] == "2020-05-06"
+
+
 SHAPES = [
     '{"@graph": [{"@type": "WebSite"}, {"@type": "Article", "datePublished": "2020-05-06"}]}',
     '[[{"@type": ["NewsArticle", "Article"], "datePublished": "2020-05-06"}]]',
