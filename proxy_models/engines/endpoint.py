@@ -83,8 +83,9 @@ class EndpointEngine:
             try:
                 async with asyncio.timeout(self.settings.timeout):
                     status, headers, answer = await connection.post(CHAT, body)
-                reason = f"HTTP {status}: {answer[:200].decode('utf-8', 'replace')}"
-                if 200 <= status < 300:
+                if not 200 <= status < 300:
+                    reason = f"HTTP {status}: {answer[:200].decode('utf-8', 'replace')}"
+                else:
                     told = told_by(answer, headers)
                     refused = refusal(told)
                     if refused is None:

@@ -35,6 +35,12 @@ Told = dict[str, Any]
 
 def told_by(answer: bytes, headers: dict[str, str]) -> Told:
     """The object that a successful answer holds; Malformed where it holds none."""
+    try:
+        told = json.loads(answer.decode(), strict=False)  # as nearly all answers are
+        if isinstance(told, dict):
+            return told
+    except (ValueError, RecursionError):
+        pass  # another encoding, a stream, or nothing that can be read: looked at below
     charset = CHARSET.search(headers.get("content-type", ""))
     text = decode_text(answer, charset[1] if charset else None)
     if text is None:
