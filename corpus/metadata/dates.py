@@ -64,16 +64,11 @@ def _written(text: str) -> datetime | None:
     """A date in any of the other forms."""
     small = bare(text)
     if found := _COMPACT.fullmatch(small):
-        numbers = [int(one) if one else 0 for one in found.groups()[:6]]
-        return _made(*numbers, _zone((found[7] or "").removeprefix("z")) or 0)
+        year, month, day, hour, minute, second = (int(one or 0) for one in found.groups()[:6])
+        return _made(year, month, day, hour, minute, second, _zone((found[7] or "").removeprefix("z")) or 0)
     if found := _OF_THE_YEAR.fullmatch(small):
-        first = _made(
-            int(found[1]),
-            1,
-            1,
-            *(int(one or 0) for one in found.groups()[2:5]),
-            _zone((found[6] or "").removeprefix("z")) or 0,
-        )
+        hour, minute, second = (int(one or 0) for one in found.groups()[2:5])
+        first = _made(int(found[1]), 1, 1, hour, minute, second, _zone((found[6] or "").removeprefix("z")) or 0)
         return first + timedelta(days=int(found[2]) - 1) if first and 0 < int(found[2]) < 367 else None
     if found := _SECONDS.fullmatch(small):
         hours = re.fullmatch(r"(\d{4})(\d{2})(\d{2})(\d{2})", small)

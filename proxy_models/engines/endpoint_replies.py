@@ -67,7 +67,7 @@ def refusal(told: Told) -> tuple[int, str] | None:
     said = json.dumps(error, ensure_ascii=False)[:200]
     for one in (held.get("code"), held.get("status"), told.get("code"), told.get("status")):
         if not isinstance(one, bool) and str(one).isdecimal() and 400 <= int(str(one)[:9]) < 600:
-            return int(one), said
+            return int(str(one)), said
     names = " ".join(str(held.get(key)) for key in ("type", "code", "status") if held.get(key))
     return next((status for pattern, status in NAMED_STATUS if pattern.search(names)), 502), said
 
