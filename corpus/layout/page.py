@@ -1,7 +1,7 @@
 """A page's text by its layout: blocks are chosen, the headline is taken out, what stands in JSON-LD alone is added."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ from .page_type import PageType, said
 LETTERS = re.compile(r"[^\W_]+")
 SHORT_TEXT = 200  # characters of a page that is all but empty, whose JSON-LD then is its text
 LEAST_ADDED = 80  # characters that a text of JSON-LD must have
+REST_SHARE = 0.3  # of a text of JSON-LD that has to be missing behind what the page shows of it
+SENTENCE = re.compile(r"[.!?…]+[\"'”’»)]*\s+|[。！？]\s*")
 PROBE = 60  # letters of a line by which it is looked for in the page
 LEAST_CELLS, SPECIFIED_LINKS = 4, 0.2  # of a table of values: cells with text, share of its text that is links
 TITLE_SHARE = 0.4  # of the stated title that a heading has to hold
@@ -57,6 +59,7 @@ def lay_out(data: bytes, blocks: Blocks, tokens: np.ndarray, title: str | None, 
     if choice.type.name == "product":
         _keep_specifications(blocks, kept)
     keep_exact(blocks, kept, marked)
+    _drop_repeated(data, blocks, kept, choice.table[:, names().index("noscript")] > 0)
     if not captions and choice.type.name in WITHOUT_CAPTIONS:
         kept &= ~_captions(blocks)
     at, headline = headline_of(data, blocks, title)
@@ -72,6 +75,16 @@ def _keep_specifications(blocks: Blocks, kept: np.ndarray) -> None:
         against = (blocks.cues[own] & _AGAINST).any() or (blocks.ancestors[own] & _MARGINS).any()
         if len(own) >= LEAST_CELLS and links <= SPECIFIED_LINKS * chars and not against:
             kept[own] = True
+
+
+def _drop_repeated(data: bytes, blocks: Blocks, kept: np.ndarray, noscript: np.ndarray) -> None:
+    """Drop blocks of `noscript` that stand outside of it as well, as they do where a script only adorns a page."""
+    own = np.flatnonzero(kept & noscript)
+    if not len(own) or not (kept & ~noscript).any():
+        return
+    outside = "\n".join(_bare(_text(data, blocks, b)) for b in np.flatnonzero(kept & ~noscript).tolist())
+    for b in own.tolist():
+        kept[b] = _bare(_text(data, blocks, b)) not in outside
 
 
 def _captions(blocks: Blocks) -> np.ndarray:
@@ -132,7 +145,7 @@ def with_linked_data(text: str, data: bytes, scripts: Sequence[bytes]) -> str:
     added: list[str] = []
     seen = ""
     for one in told:
-        lines = [line for line in one.split("\n") if not _stands(line, page) and not _stands(line, seen)]
+        lines = [line for line in map(_rest(page), one.split("\n")) if line and not _stands(line, seen)]
         if sum(map(len, lines)) >= min(LEAST_ADDED, len(one)):
             added.append("\n".join(lines))
             seen += _bare(one)
@@ -141,6 +154,25 @@ def with_linked_data(text: str, data: bytes, scripts: Sequence[bytes]) -> str:
     if len(text) < SHORT_TEXT:
         text = text if text and _bare(text) not in seen else ""
     return "\n\n".join(filter(None, (text, *added)))
+
+
+def _rest(page: str) -> Callable[[str], str]:
+    """What of a line is to be added: all of it or nothing, or what follows the teaser of it that the page shows."""
+
+    def rest(line: str) -> str:
+        if not _stands(line, page):
+            return line
+        if len(line) < 4 * LEAST_ADDED:
+            return ""
+        begins = [0, *(found.end() for found in SENTENCE.finditer(line))]
+        ends = [*begins[1:], len(line)]
+        first = len(begins)
+        while first and not _stands(line[begins[first - 1] : ends[first - 1]], page):
+            first -= 1
+        left = line[begins[first] :] if first < len(begins) else ""
+        return left if len(left) >= max(LEAST_ADDED, REST_SHARE * len(line)) else ""
+
+    return rest
 
 
 def _stands(line: str, page: str) -> bool:

@@ -1,4 +1,5 @@
-"""Dates as pages state them: ISO 8601, RFC 2822 and RFC 850, and days with the names of months in 24 languages.
+"""Dates as pages state them: ISO 8601 (weeks and days of the year too), RFC 2822 and RFC 850, seconds since 1970, days
+with the names of months in 60 languages (`months.py`), years of Thailand and of Japanese eras.
 
 A name of a time zone counts where one zone alone is meant (UTC, GMT, EST, CET, JST, ...). Where a time has another
 name (IST, CST outside of America), or a form leaves open which number is the month (05/06/2020), nothing is guessed:
@@ -6,9 +7,9 @@ the first gives the day as it is written, the second nothing.
 """
 
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
-from functools import cache
+
+from .months import bare, months
 
 EARLIEST, LATEST = 1990, 2100  # years of pages
 ZONES = {  # name -> minutes east of Greenwich
@@ -20,74 +21,28 @@ ZONES = {  # name -> minutes east of Greenwich
     **{"acst": 570, "acdt": 630, "aest": 600, "aedt": 660, "nzst": 720, "nzdt": 780, "sast": 120, "cat": 120},
     **{"eat": 180, "wat": 60, "art": -180, "clt": -240, "clst": -180, "pet": -300, "cot": -300},
 }
-# the twelve months by language, whole or cut short, without accents; several names of a month stand between `/`
-_MONTHS = """
-en january february march april may june july august september/sept october november december
-de januar/janner februar marz/maerz april mai juni juli august september oktober november dezember
-fr janvier fevrier/fevr mars avril/avr mai juin juillet/juil aout septembre octobre novembre decembre
-es enero febrero marzo abril mayo junio julio agosto septiembre/setiembre octubre noviembre diciembre
-it gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre
-pt janeiro fevereiro marco abril maio junho julho agosto setembro outubro novembro dezembro
-nl januari februari maart/mrt april mei juni juli augustus september oktober november december
-pl stycznia/styczen lutego/luty marca/marzec kwietnia/kwiecien maja/maj czerwca/czerwiec lipca/lipiec
-    sierpnia/sierpien wrzesnia/wrzesien pazdziernika/pazdziernik listopada/listopad grudnia/grudzien
-ru января/январь февраля/февраль марта/март апреля/апрель мая/маи июня/июнь июля/июль августа/август
-    сентября/сентябрь октября/октябрь ноября/ноябрь декабря/декабрь
-uk сiчня/січня лютого березня квітня травня червня липня серпня вересня жовтня листопада грудня
-bg януари февруари март април май юни юли август септември октомври ноември декември
-el ιανουαριου/ιανουαριος φεβρουαριου/φεβρουαριος μαρτιου/μαρτιος απριλιου/απριλιος μαιου/μαιος ιουνιου/ιουνιος
-    ιουλιου/ιουλιος αυγουστου/αυγουστος σεπτεμβριου/σεπτεμβριος οκτωβριου/οκτωβριος νοεμβριου/νοεμβριος
-    δεκεμβριου/δεκεμβριος
-cs ledna/leden unora/unor brezna/brezen dubna/duben kvetna/kveten cervna/cerven cervence/cervenec srpna/srpen
-    zari rijna/rijen listopadu prosince/prosinec
-sv januari februari mars april maj juni juli augusti september oktober november december
-da januar februar marts april maj juni juli august september oktober november december
-fi tammikuuta/tammikuu helmikuuta/helmikuu maaliskuuta/maaliskuu huhtikuuta/huhtikuu toukokuuta/toukokuu
-    kesakuuta/kesakuu heinakuuta/heinakuu elokuuta/elokuu syyskuuta/syyskuu lokakuuta/lokakuu
-    marraskuuta/marraskuu joulukuuta/joulukuu
-tr ocak subat mart nisan mayıs/mayis haziran temmuz agustos eylul ekim kasım/kasim aralık/aralik
-ro ianuarie februarie martie aprilie mai iunie iulie august septembrie octombrie noiembrie decembrie
-hu januar februar marcius aprilis majus junius julius augusztus szeptember oktober november december
-hr sijecnja veljace ozujka travnja svibnja lipnja srpnja kolovoza rujna - studenoga/studenog prosinca
-sr januara februara marta aprila maja juna jula avgusta septembra oktobra novembra decembra
-id januari februari maret april mei juni juli agustus september oktober november desember
-vi tháng1 tháng2 tháng3 tháng4 tháng5 tháng6 tháng7 tháng8 tháng9 tháng10 tháng11 tháng12
-ca gener febrer marc abril maig juny juliol agost setembre octubre novembre desembre
-"""
 _TIME = re.compile(
     r"(?<![\d:])(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:([ap])\.?\s?m\b\.?)?"
     r"\s*(?:\(?((?:utc|gmt)?[+-]\d{1,2}(?::?\d{2})?|[^\W\d_]{1,5})\b\)?)?"
 )
-_ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)")
+_ISO = re.compile(r"(?<!\d)(\d{4})(-|/|\.\s?)(\d{1,2})\2(\d{1,2})(?!\d)")
 _YMD = re.compile(r"(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日일]?")
+_ERA = re.compile(r"(令和|平成)\s*(\d{1,2}|元)\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日")
+_ERAS = {"令和": 2018, "平成": 1988}  # the year before the first
+_NUMBERED = (  # months that are numbered by a word: Vietnamese, Mongolian
+    (re.compile(r"(?<!\d)(\d{1,2})\s*thang\s*(\d{1,2})\s*,?\s*(?:nam\s*)?(\d{4})(?!\d)"), (3, 2, 1)),
+    (re.compile(r"(?<!\d)(\d{4})\s*оны?\s*(\d{1,2})\s*(?:-?р|дугаар|дүгээр)?\s*сарын\s*(\d{1,2})(?!\d)"), (1, 2, 3)),
+)
 _DOTTED = re.compile(r"(?<!\d)(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4})(?!\d)")
 _SLASHED = re.compile(r"(?<!\d)(\d{1,2})[-/](\d{1,2})[-/](\d{4})(?!\d)")
-_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:t?(\d{2})(\d{2})(\d{2})?)?z?$")
-_WORD = re.compile(r"[^\W\d_]+|\d+")
-
-
-@cache
-def _months() -> dict[str, int]:
-    """Name of a month, whole or cut short where that is of one month alone, to its number."""
-    of: dict[str, set[int]] = {}
-    for line in _MONTHS.replace("\n    ", " ").strip().splitlines():
-        for month, names in enumerate(line.split()[1:], 1):
-            for name in names.split("/") if names != "-" else ():  # a name that means another month next door
-                of.setdefault(_bare(name), set()).add(month)
-    whole = {name: months for name, months in of.items() if len(months) == 1 or name in ("mai", "maj", "mart")}
-    short: dict[str, set[int]] = {}
-    for name, months in whole.items():
-        for size in (3, 4) if len(name) > 3 and name.isalpha() else ():
-            short.setdefault(name[:size], set()).update(months)
-    found = {name: min(months) for name, months in short.items() if len(months) == 1}
-    found |= {"jun": 6, "jul": 7, "mar": 3, "may": 5, "aug": 8, "oct": 10, "dec": 12, "jan": 1, "feb": 2, "apr": 4}
-    return found | {name: min(months) for name, months in whole.items() if len(months) == 1}
-
-
-def _bare(text: str) -> str:
-    """Lower case without accents."""
-    parts = unicodedata.normalize("NFD", text.lower())
-    return unicodedata.normalize("NFC", "".join(c for c in parts if not unicodedata.combining(c)))
+_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:t?(\d{2})(\d{2})(\d{2})?)?(z|[+-]\d{2}:?\d{2})?$")
+_OF_THE_YEAR = re.compile(r"(\d{4})-(\d{3})(?:t(\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(z|[+-]\d{2}:?\d{2})?)?$")
+_SECONDS = re.compile(r"(\d{10})(?:\.\d+|\d{3})?$")
+# letters with the signs that scripts of India and Thailand write around them, or digits
+_WORD = re.compile(r"\d+|(?:[^\W\d_]|(?!\d)[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff\u0e30-\u0e4e])+")
+_FILLERS = frozenset("st nd rd th of de del di do da der den the er re º ª ta le el la il am".split())
+_THAI = re.compile("[\u0e01-\u0e4e]")
+_UNSEEN = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 
 def parse_date(text: str) -> datetime | None:
@@ -95,7 +50,7 @@ def parse_date(text: str) -> datetime | None:
 
     A day alone is its midnight in UTC.
     """
-    text = " ".join(text.split())
+    text = " ".join(_UNSEEN.sub("", text).split())
     if not 6 <= len(text) <= 100 or not any(c.isdecimal() for c in text):
         return None
     plain = text.replace("/", "-") if re.match(r"\d{4}/", text) else text
@@ -107,10 +62,18 @@ def parse_date(text: str) -> datetime | None:
 
 def _written(text: str) -> datetime | None:
     """A date in any of the other forms."""
-    small = _bare(text)
+    small = bare(text)
     if found := _COMPACT.fullmatch(small):
-        numbers = [int(one) if one else 0 for one in found.groups()]
-        return _made(*numbers)
+        year, month, day, hour, minute, second = (int(one or 0) for one in found.groups()[:6])
+        return _made(year, month, day, hour, minute, second, _zone((found[7] or "").removeprefix("z")) or 0)
+    if found := _OF_THE_YEAR.fullmatch(small):
+        hour, minute, second = (int(one or 0) for one in found.groups()[2:5])
+        first = _made(int(found[1]), 1, 1, hour, minute, second, _zone((found[6] or "").removeprefix("z")) or 0)
+        return first + timedelta(days=int(found[2]) - 1) if first and 0 < int(found[2]) < 367 else None
+    if found := _SECONDS.fullmatch(small):
+        hours = re.fullmatch(r"(\d{4})(\d{2})(\d{2})(\d{2})", small)
+        stated = _made(*map(int, hours.groups())) if hours else None
+        return stated or _settled(datetime.fromtimestamp(int(found[1]), UTC))
     day = _day(small)
     if day is None:
         return None
@@ -147,9 +110,16 @@ def _zone(name: str) -> int | None:
 
 def _day(text: str) -> tuple[int, int, int] | None:
     """(year, month, day) of the one day that a text names."""
-    for pattern in (_ISO, _YMD):
+    thai = 543 if _THAI.search(text) else 0
+    if found := _ISO.search(text):
+        return _buddhist(int(found[1]), thai), int(found[3]), int(found[4])
+    if found := _YMD.search(text):
+        return int(found[1]), int(found[2]), int(found[3])
+    if found := _ERA.search(text):
+        return _ERAS[found[1]] + (1 if found[2] == "元" else int(found[2])), int(found[3]), int(found[4])
+    for pattern, (year, month, day) in _NUMBERED:
         if found := pattern.search(text):
-            return int(found[1]), int(found[2]), int(found[3])
+            return int(found[year]), int(found[month]), int(found[day])
     if found := _DOTTED.search(text):
         return int(found[3]), int(found[2]), int(found[1])
     if found := _SLASHED.search(text):
@@ -160,13 +130,18 @@ def _day(text: str) -> tuple[int, int, int] | None:
     return _named_day(text)
 
 
+def _buddhist(year: int, ahead: int) -> int:
+    """The year of the common era of one that may be counted from the Buddha's death."""
+    return year - ahead if ahead and 2400 <= year <= 2700 else year
+
+
 def _named_day(text: str) -> tuple[int, int, int] | None:
-    words = _WORD.findall(_TIME.sub(" ", text) if ":" in text else text)
-    months = [n for n, word in enumerate(words) if word in _months() and not word.isdecimal()]
+    words = [word for word in _WORD.findall(_TIME.sub(" ", text) if ":" in text else text) if word not in _FILLERS]
+    named = [n for n, word in enumerate(words) if word in months() and not word.isdecimal()]
     years = [int(word) for word in words if word.isdecimal() and len(word) == 4]
-    if len({_months()[words[n]] for n in months}) != 1:
+    if len({months()[words[n]] for n in named}) != 1:
         return None
-    near = [n + k for n in months[:1] for k in (-1, 1, -2, 2)]
+    near = [n + k for n in named[:1] for k in (-1, 1, -2, 2)]
     near = [n for n in near if 0 <= n < len(words)]
     days = [int(words[n]) for n in near if words[n].isdecimal() and 0 < int(words[n]) < 32 and len(words[n]) <= 2]
     if len(years) != 1:
@@ -174,7 +149,8 @@ def _named_day(text: str) -> tuple[int, int, int] | None:
         if years or not short:
             return None
         years, days = [int(short[2]) + (2000 if int(short[2]) < 70 else 1900)], [int(short[1])]
-    return (years[0], _months()[words[months[0]]], days[0]) if days else None
+    year = _buddhist(years[0], 543 if _THAI.search(text) else 0)
+    return (year, months()[words[named[0]]], days[0]) if days else None
 
 
 def _made(

@@ -54,7 +54,7 @@ SOFTWARE = (  # pattern -> SPDX name
     (re.compile(r"gnu\.org/licenses/(?:old-licenses/)?lgpl|GNU Lesser General Public License", re.I), "LGPL"),
     (re.compile(r"gnu\.org/licenses/agpl|GNU Affero General Public License", re.I), "AGPL"),
     (re.compile(r"gnu\.org/licenses/(?:old-licenses/)?gpl|GNU General Public License", re.I), "GPL"),
-    (re.compile(r"gnu\.org/licenses/fdl|GNU Free Documentation License", re.I), "GFDL"),
+    (re.compile(r"gnu\.org/licenses/(?:old-licenses/)?fdl|GNU Free Documentation License", re.I), "GFDL"),
 )
 _URL = re.compile(
     r"(?:spdx\.org/licenses|opensource\.org/licenses?|choosealicense\.com/licenses)/([A-Za-z0-9.+-]+?)(?:\.html|/|$)"
@@ -80,10 +80,38 @@ _OTHER_NAMES = {
     **{"odcby1.0": "ODC-By-1.0", "odbl": "ODbL-1.0", "pddl": "PDDL-1.0", "ofl": "OFL-1.1", "mpl": "MPL-2.0"},
     **{"boost": "BSL-1.0", "theunlicense": "Unlicense", "isclicense": "ISC", "cc010": "CC0-1.0"},
 }
-_FOLDED = {re.sub(r"[\s_-]", "", n.lower()): n for n in (*PERMISSIVE, *PUBLIC_DOMAIN, *COPYLEFT)} | _OTHER_NAMES
+GNU = re.compile(
+    r"(?<![a-z])(?:gnu[\s_-]*)?(a|l)?(?:gpl|(?:(affero|lesser|library)[\s_-]*)?general[\s_-]+public[\s_-]+licen[cs]e)"
+    r"[\s_,-]*(?:v(?:ersion)?[\s_.]*)?([123])(?:[._](\d))?(?:[._]\d)?(?![\d.]*\d)[\s_-]*(\+|\(?or[\s_-]+(?:any[\s_-]+)?(?:later|newer))?",
+    re.IGNORECASE,
+)
+JOINED = re.compile(r"[|;&]|(?<![\w-])(?:and|or)(?![\w-])(?!\s*\(?(?:any|later|newer))", re.IGNORECASE)
+# what a licence is called with that takes back what it gives
+RESTRICTED = re.compile(
+    r"commons?[\s_-]*clause|non[\s_-]?commercial|research[\s_-](?:use[\s_-])?only|proprietary|academic|evaluation|"
+    r"no[\s_-]?deriv|\bN[CD]\b|\b(?:AI|ML)[\s_-]training",
+    re.IGNORECASE,
+)
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_.-]", "", name.lower())
+
+
+_FOLDED = {
+    _folded(n): m for n, m in [*((n, n) for n in (*PERMISSIVE, *PUBLIC_DOMAIN, *COPYLEFT)), *_OTHER_NAMES.items()]
+}
 DENIED = re.compile(
-    r"all rights reserved|tous droits r|alle rechte vorbehalten|todos los derechos|todos os direitos|"
-    r"\b(?:not|no|never|nor|isn't|aren't|without|except|excluding|unlike|non|nicht|kein\w*|pas|sauf|no es)\b",
+    r"all rights reserved|tous droits r|alle rechte vorbehalten|todos los derechos|todos os direitos|tutti i diritti|"
+    r"все права защищены|不是|ではありません|ではない|아닙니다|"
+    r"\b(?:not|no(?![\s-]?deriv)|never|nor|isn't|aren't|without|except|excluding|unlike|non(?![\s-]?(?:commerc|kommerz))|"
+    r"nicht|kein\w*|pas|sauf|no es|não|nao|niet|geen|nie|inte|ikke|ikkje|ei|не|нет|δεν|değil)\b",
+    re.IGNORECASE,
+)
+_DENIED_LINK = re.compile(
+    r"\b(?:not|never|isn't|nicht|kein\w*|n'est pas|ne sont pas|no est[áa]n?|no es|non (?:è|sono)|não (?:est|é|são)\w*|"
+    r"niet|nie|inte|ikke|не|δεν)\b[^.]{0,40}(?:licen[cs]|lizen|lisens|лиценз|ліценз|under|unter|sous|bajo|sob\b|sotto|onder|cover|"
+    r"creative|\bcc\b|под\b)",
     re.IGNORECASE,
 )
 LICENSING = re.compile(
@@ -164,7 +192,7 @@ def _of_the_page(link: Any, relation: bool) -> bool:
     if len(text) <= 400:
         if CREDIT.search(text) and not OWN_WORK.search(text):
             return False
-        if re.search(r"\b(?:not|never|isn't)\b[^.]{0,30}(?:licen[cs]|under|cover|creative)", text, re.IGNORECASE):
+        if _DENIED_LINK.search(text):
             return False
         pictures = block.query_selector_all("img") if block is not None and not footer else []
         if len(text) <= 200 and not OWN_WORK.search(text) and any(not _within(one, link) for one in pictures):
@@ -202,21 +230,44 @@ def phrased(text: str) -> str | None:
 
 
 def named(text: str) -> str | None:
-    """The SPDX name of the licence that a URL, a name of a catalogue or a phrase stands for; None: not known."""
-    text = text.strip()
+    """The SPDX name of the licence that a URL, a name of a catalogue or a phrase stands for; None: not known.
+
+    Several that are joined are an expression of SPDX (`MIT OR Apache-2.0`), where each of them is known.
+    """
+    text = re.sub(r"^\s*licen[cs]e\s*[:=]\s*", "", text.strip(" \t\r\n[]\"'"), flags=re.IGNORECASE).strip(" \t\"'")
+    joined = re.sub(r"\band/or\b", "or", text, flags=re.IGNORECASE)
+    joined = joined if re.search(r"//|\.\w{2,}/", joined) else joined.replace("/", " or ")  # no address
+    if JOINED.search(joined):
+        parts = [_named(part.strip(" (),\t")) for part in JOINED.split(joined) if part.strip(" (),\t")]
+        known = list(dict.fromkeys(part for part in parts if part))
+        if len(known) > 1:
+            every = " AND " if re.search(r"\band\b|[;&]", joined, re.IGNORECASE) else " OR "
+            return every.join(known) if None not in parts else None
+    return _named(text)
+
+
+def _named(text: str) -> str | None:
+    """The name of one licence."""
     if found := CREATIVE.search(text):
         kind, name, version = found[1].lower(), found[2].lower(), found[3]
         if kind == "publicdomain":
             return {"zero": "CC0-1.0", "mark": "PDM-1.0"}.get(name)
         return f"CC-{name.upper()}" + (f"-{version}" if version else "")
-    folded = re.sub(r"[\s_-]", "", text.lower())
-    if folded in _FOLDED:
-        return _FOLDED[folded]
+    if _folded(text) in _FOLDED:
+        return _FOLDED[_folded(text)]
     if found := _URL.search(text):
-        inner = re.sub(r"[\s_-]", "", found[1].lower())
-        if inner in _FOLDED:
-            return _FOLDED[inner]
+        if _folded(found[1]) in _FOLDED:
+            return _FOLDED[_folded(found[1])]
         text = found[1]
+    name = _creative_phrase(text) or _gnu(text)
+    if name is None:
+        found_names = {name for pattern, name in SOFTWARE if pattern.search(text)}
+        name = found_names.pop() if len(found_names) == 1 else None
+    restricted = name is not None and not re.search("N[CD]", name) and RESTRICTED.search(text)
+    return None if restricted else name
+
+
+def _creative_phrase(text: str) -> str | None:
     if found := CREATIVE_NAME.search(text):
         return _creative(found[1], found[2])
     if found := CREATIVE_WORDS.search(text):
@@ -225,8 +276,16 @@ def named(text: str) -> str | None:
             f"-{short}" for short, word in (("nc", "commercial"), ("nd", "deriv"), ("sa", "alike")) if word in parts
         )
         return _creative(kind, found[2])
-    found_names = {name for pattern, name in SOFTWARE if pattern.search(text)}
-    return found_names.pop() if len(found_names) == 1 else None
+    return None
+
+
+def _gnu(text: str) -> str | None:
+    """The name of a licence of GNU with its version, where one is stated."""
+    found = GNU.search(text)
+    if not found:
+        return None
+    kind = {"affero": "A", "lesser": "L", "library": "L"}.get((found[2] or "").lower(), (found[1] or "").upper())
+    return f"{kind}GPL-{found[3]}.{found[4] or 0}" + ("-or-later" if found[5] else "")
 
 
 def _creative(kind: str, version: str | None) -> str:
@@ -244,11 +303,24 @@ def settled(name: str) -> str:
     return named(name) or name
 
 
+CLASSES = ("public domain", "permissive", "attribution", "unknown")  # from what asks least to what asks most
+
+
 def class_of(name: str | None) -> str | None:
-    """public domain, permissive, attribution or unknown; None where no licence was stated. Any spelling of a name."""
+    """public domain, permissive, attribution or unknown; None where no licence was stated. Any spelling of a name.
+
+    Of licences of which one may be chosen (OR) it is the class that asks least, of those that hold together (AND), or
+    of both kinds in one expression, the one that asks most.
+    """
     if not name:
         return None
     known = phrased(name) or ""
+    parts = re.split(" (?:AND|OR) ", known)
+    ranks = [CLASSES.index(_class_of_one(part)) for part in parts]
+    return CLASSES[max(ranks) if " AND " in known else min(ranks)]
+
+
+def _class_of_one(known: str) -> str:
     if known in PUBLIC_DOMAIN:
         return "public domain"
     if known in PERMISSIVE:

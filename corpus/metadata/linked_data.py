@@ -12,9 +12,14 @@ from typing import Any
 
 MOST_BYTES = 1 << 20  # a larger script is not read
 _NOT_OF_THE_PAGE = re.compile(
-    "Image|Photo|Picture|Video|Audio|Music|Podcast|Media|Comment|Review|Rating|Event|Person|Organization|Software|"
-    "Dataset|3DModel|Offer|Brand|Place|Address|Breadcrumb|ListItem|Map|Episode|Clip",
+    "Image|Photo|Picture|Video|Audio|Music|Podcast|(?<!Social)Media|Comment|Review(?!NewsArticle)|Rating|Event|Person|"
+    "Organization|Software|Dataset|3DModel|Offer|Brand|Place|Address|Breadcrumb|ListItem|Map|Episode|Clip",
 )
+_BEGUN = re.compile(
+    r"(?:\s|\ufeff|<!--|<!\[CDATA\[|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)*"
+)  # what scripts are wrapped in
+_ENDED = re.compile(r"(?:\s|;|-->|\]\]>|//\s*\]\]>|//\s*-->|/\*\s*\]\]>\s*\*/)*\Z")
+_PREFIXED = re.compile(r"(?:https?://schema\.org/|schema:)")
 _NESTED = ("@graph", "mainEntity", "mainEntityOfPage", "itemListElement")
 _TAG = re.compile(r"<[^>]{1,400}>")
 _BREAK = re.compile(r"<(?:br|/p|/li|/div|/h\d|/tr)\b[^>]{0,80}>", re.IGNORECASE)
@@ -29,13 +34,26 @@ def of_the_page(scripts: Sequence[bytes], wanted: Sequence[bytes]) -> list[dict[
     return found
 
 
+def is_other(kind: str) -> bool:
+    """Whether a type of schema.org, by its name or address, is of something that a page shows and not of a page."""
+    return _NOT_OF_THE_PAGE.search(short_name(kind)) is not None
+
+
+def short_name(name: str) -> str:
+    """A name of schema.org without what stands before it."""
+    return _PREFIXED.sub("", name).rsplit("/", 1)[-1]
+
+
 def _parsed(script: bytes) -> Any:
-    text = script.decode("utf-8", "replace").strip()
-    text = text.removeprefix("<!--").removesuffix("-->").removeprefix("//<![CDATA[").removesuffix("//]]>").strip(" ;\n")
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return None
+    text = script.decode("utf-8", "replace")
+    text = text[_BEGUN.match(text).end() :]  # type: ignore[union-attr]  # it matches everywhere
+    text = text[: _ENDED.search(text, max(0, len(text) - 200)).start()]  # type: ignore[union-attr]
+    for form in (text, html.unescape(text)) if "&quot;" in text and '":' not in text else (text,):
+        try:
+            return json.loads(form, strict=False)
+        except (ValueError, RecursionError):
+            continue
+    return None
 
 
 def _objects(thing: Any, depth: int) -> Iterator[dict[str, Any]]:
@@ -45,8 +63,10 @@ def _objects(thing: Any, depth: int) -> Iterator[dict[str, Any]]:
         for one in thing[:200]:
             yield from _objects(one, depth + 1)
     elif isinstance(thing, dict):
-        if any(_NOT_OF_THE_PAGE.search(kind) for kind in types(thing)):
+        if any(map(is_other, types(thing))):
             return
+        if any(map(_PREFIXED.match, thing)):
+            thing = {short_name(key): value for key, value in thing.items()}
         yield thing
         for key in _NESTED:
             if isinstance(thing.get(key), (dict, list)):
@@ -54,9 +74,9 @@ def _objects(thing: Any, depth: int) -> Iterator[dict[str, Any]]:
 
 
 def types(thing: dict[str, Any]) -> list[str]:
-    """Names of an object's types, without what stands before the last slash."""
+    """Names of an object's types, without what stands before them."""
     kinds = thing.get("@type")
-    return [str(kind).rsplit("/", 1)[-1] for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind]
+    return [short_name(str(kind)) for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind]
 
 
 def values(things: Sequence[dict[str, Any]], key: str) -> Iterator[str]:
@@ -65,7 +85,7 @@ def values(things: Sequence[dict[str, Any]], key: str) -> Iterator[str]:
         held = thing.get(key)
         for one in held if isinstance(held, list) else [held]:
             if isinstance(one, dict):
-                one = one.get("@id") or one.get("url") or one.get("name")
+                one = one.get("@value") or one.get("@id") or one.get("url") or one.get("name")
             if isinstance(one, str) and one.strip():
                 yield one.strip()
 
@@ -75,8 +95,8 @@ def texts(scripts: Sequence[bytes]) -> list[str]:
     found: list[str] = []
     for thing in of_the_page(scripts, (b"articleBody", b"Product", b"QAPage", b"FAQPage", b"Question")):
         kinds = types(thing)
-        if isinstance(thing.get("articleBody"), str):
-            found.append(plain(thing["articleBody"]))
+        if body := "\n".join(filter(None, map(plain, values([thing], "articleBody")))):
+            found.append(body)
         elif any(kind in ("Product", "ProductGroup") for kind in kinds):
             found.append(plain(thing.get("description")))
         elif "Question" in kinds:

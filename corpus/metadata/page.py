@@ -16,7 +16,7 @@ from ..languages.tags import primary_language
 from ..text.thinning import Thin
 from .dates import parse_date
 from .licences import METAS, body_links, stated_licence
-from .linked_data import of_the_page, values
+from .linked_data import is_other, of_the_page, values
 
 META = re.compile(r"<meta ([^>]*)>")
 ATTRIBUTE = re.compile(r'([a-zA-Z:_-]+)="([^"]*)"')
@@ -26,10 +26,15 @@ HTTP_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^,;"=]+(?:="[^"]*"|=[^,;"]*)?)*)')
 RELATION = re.compile(r"rel\s*=\s*\"?([^\";]*)", re.IGNORECASE)
 # elements whose dates are of something else than the page
 OTHER_DATES = re.compile(
-    r"comment|repl(?:y|ies)|respon[sd]|related|event|recommend|sidebar|widget|teaser|promo|gallery|figure|caption|"
-    r"latest|recent|popular|footer|\bcard|copyright|calendar|upcoming",
+    r"comment|komment|coment|reacti|antwort|disqus|testimonial|repl(?:y|ies)|respon[sd]|related|event|recommend|sidebar|"
+    r"widget|teaser|promo|gallery|figure|caption|latest|recent|popular|footer|\bcard|copyright|calendar|upcoming|"
+    r"kalender|veranstaltung|agenda\b",
     re.IGNORECASE,
 )
+OTHER_PROPERTIES = re.compile(
+    r"(?:start|end|upload|birth|death|founding)Date|dateModified|valid|expire|availability|(?:door|cook|prep|total|comment)Time"
+)
+POST = re.compile(r"\bpost(?:bit|_?\d)")  # of a thread, whose posts some forums call comments, the first one too
 OTHER_PLACES = ("aside", "footer", "nav", "figure", "figcaption", "blockquote")
 NAMED = ("property", "name", "itemprop", "http-equiv")  # attributes that say what a meta element is
 DATES = (
@@ -101,7 +106,7 @@ def stated(page: Thin, head: str, body: Any, sent: Sent | None = None) -> Stated
     sent = sent or Sent()
     metas = head_metas(head)
     links = list(_head_links(head, sent))
-    licensed = of_the_page(page.structured, (b'"license"',)) if page.structured else []
+    licensed = of_the_page(page.structured, (b'license"',)) if page.structured else []
     licence, licence_class = (None, None)
     if page.licensed or licensed or any(name in metas for name in METAS) or any("license" in rel for rel, _ in links):
         licence, licence_class = stated_licence(
@@ -184,10 +189,12 @@ def _dates(metas: dict[str, str], page: Thin, body: Any) -> Iterator[str]:
     data = of_the_page(page.structured, (b"datePublished", b"dateCreated")) if page.structured else []
     yield from values(data, "datePublished")
     if page.timed and body is not None:
-        for query in ("[itemprop='datePublished']", "time[datetime]"):
+        for query in ("[itemprop~='datePublished']", "time[datetime]"):
             for element in body.query_selector_all(query)[:TIMES_READ]:
                 text = element.getattr("datetime") or element.getattr("content") or element.text or ""
-                if text and _dates_the_page(element):
+                of_what = element.getattr("itemprop") or ""
+                other = OTHER_PROPERTIES.search(of_what) and "datePublished" not in of_what
+                if text and not other and _dates_the_page(element):
                     yield text
     if body is not None:
         yield from _written_dates(body)
@@ -210,6 +217,9 @@ def _dates_the_page(element: Any) -> bool:
             return True
         words = " ".join(filter(None, (node.getattr("class"), node.getattr("id"), node.getattr("itemprop"))))
         if node.tag in OTHER_PLACES or (words and OTHER_DATES.search(words)):
+            return False
+        kinds = f"{node.getattr('itemtype') or ''} {node.getattr('typeof') or ''}".split()
+        if any(is_other(kind) for kind in kinds) and not POST.search(words):
             return False
         node = node.parent
     return True

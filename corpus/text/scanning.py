@@ -234,14 +234,33 @@ def cues_of(data, start, end, table, found, names, at):
                         back -= 1
                     if data[back] == 58 and data[back - 1] == 121 and data[back - 2] == 97:
                         mask |= 1 << 62
-            if says_none(data, value, i):
+            if says_none(data, value, i) or says_hidden(data, value, i):
                 mask |= 1 << 59
-        elif size == 11 and first == 97 and data[name + 5] == 104 and i > value and data[value] == 116:
+        elif size == 11 and first == 97 and data[name + 5] == 104 and i > value and data[value] | 32 == 116:
             mask |= 1 << 59  # aria-hidden="true"
         elif size == 6 and first == 104 and data[name + 1] == 105 and data[name + 3] == 100:
             mask |= 1 << 59  # hidden=""
         i += 1
     return mask, look, at
+
+
+@compiled
+def says_hidden(data, value, end):
+    """Whether a style of these bytes has `visibility: hidden` or `collapse`, in whatever case."""
+    for j in range(value, end - 15):
+        if data[j] | 32 == 118 and data[j + 1] | 32 == 105 and data[j + 2] | 32 == 115 and data[j + 9] | 32 == 121:
+            k = j + 10
+            while k < end and data[k] <= 32:
+                k += 1
+            if k < end and data[k] == 58:
+                k += 1
+                while k < end and data[k] <= 32:
+                    k += 1
+                if k + 5 < end and data[k] | 32 == 104 and data[k + 1] | 32 == 105 and data[k + 2] | 32 == 100:
+                    return True
+                if k + 5 < end and data[k] | 32 == 99 and data[k + 1] | 32 == 111 and data[k + 2] | 32 == 108:
+                    return True
+    return False
 
 
 @compiled

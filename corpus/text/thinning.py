@@ -58,17 +58,17 @@ _LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE, _BODY, _SHOWN = 0, 1, 2, 3
 DRAWING_BYTES = 1 << 16  # a longer drawing goes through the parser
 NOSCRIPT_CHARS = 120  # visible characters, spaces not counted: what asks for JavaScript or counts visits has fewer
 _KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-_TABLE = 211  # no two of the names below meet in it
+_TABLE = 241  # no two of the names below meet in it
 _ATTRIBUTES = {
-    _KEEP: "class id role hidden aria-hidden encoding display mode alttext alt colspan rowspan start datetime open "
-    "close",
+    _KEEP: "class id role hidden aria-hidden itemtype typeof encoding display mode alttext alt colspan rowspan start "
+    "datetime open close",
     _META: "name property http-equiv",
     _HREF: "href",
     _SRC: "src",
     _STYLE: "style",
     _REL: "rel",
     _TYPE: "type",
-    _LANG: "lang",
+    _LANG: "lang xml:lang",
     _PROPERTY: "itemprop",
     _CONTENT: "content",
 }
@@ -76,7 +76,7 @@ _ATTRIBUTES = {
 
 @cache
 def _attribute_kinds() -> np.ndarray:
-    """(211, 2) number and kind of the attribute whose number falls there."""
+    """(241, 2) number and kind of the attribute whose number falls there."""
     table = np.zeros((_TABLE, 2), np.int64)
     for kind, names in _ATTRIBUTES.items():
         for one in names.split():
@@ -100,6 +100,7 @@ _EMPTIED = np.array(sorted(number(one) for one in "iframe noembed noframes xmp".
 # elements that end an unclosed `svg` or `math`
 _BREAKOUT = np.array(sorted(number(one) for one in "body div p span ul ol li table img h1 h2 h3 h4 br".split()))
 _LICENS, _PUBLIC = np.frombuffer(b"licens", np.uint8), np.frombuffer(b"publicdomain", np.uint8)
+_VISIBILITY = np.frombuffer(b"visib", np.uint8)
 _LATEX, _NONE, _DATE = (
     np.frombuffer(b"latex", np.uint8),
     np.frombuffer(b"none", np.uint8),
@@ -380,7 +381,7 @@ def _counts(data, first, last, kind, tag, addresses, facts):
         facts[_PICTURE] |= latex
         return latex
     if kind == _STYLE:
-        return holds(data, first, last, _NONE)
+        return holds(data, first, last, _NONE) or holds(data, first, last, _VISIBILITY)
     if kind == _TYPE:
         return tag == SCRIPT
     if kind == _PROPERTY:

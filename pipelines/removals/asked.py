@@ -1,11 +1,12 @@
 """What a request means in documents: those that sites reserve, and those that are near to a text.
 
-Refuses unknown signals, agents that are no product token, and a text that is not UTF-8.
+Refuses unknown signals, agents that are no product token, and a text that `given_files` cannot read.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from ...corpus.given_files import read_given
 from ...corpus.reservations.records import read_sites
 from ...corpus.reservations.robots import AGENTS, tokens_of
 from ...corpus.reservations.sites import ASKED, SIGNALS
@@ -38,11 +39,7 @@ def found_by_text(workspace: Workspace, files: Sequence[str], similarity: float,
     the workspace's key, which is made where `make` is given and there is none."""
     texts = {}
     for file in files:
-        try:
-            with open(file, encoding="utf-8") as opened:
-                texts[file] = opened.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"--text {file} cannot be read: {error}") from error
+        texts[file] = read_given(file, f"--text {file}")
     found = near_copies(workspace, texts, similarity)
     key = secret(workspace, make) or bytes(32)  # of a dry run that has none, the hash is told nowhere
     why: dict[str, str] = {}

@@ -4,14 +4,16 @@ A fixed number of coroutines, each with a connection of its own, take requests f
 by construction. A refused, late, broken or overloaded reply is tried again after a pause that doubles; the pause a
 server asks for (Retry-After) holds back all of them. What the server calls a bad request becomes a failed reply.
 
-Refuses to go on (raises) where every request would end alike: a rejected key, an unknown model or path, and a server
-that has failed `give_up_after` requests in a row with all their retries. What was answered until then is cached.
+Refuses to go on (raises) where every request would end alike: a rejected key, an unknown model or path, a redirect, no
+money left, and a server that has failed `give_up_after` requests in a row with all their retries. What was answered
+until then is cached.
 """
 
 import asyncio
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,11 +23,12 @@ from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import fingerprint
 from ...corpus.text.charsets import mend
 from .cache import Reply
-from .endpoint_http import Address, Connection, Malformed
-from .engine import Done, Request, answered, choice_of
+from .endpoint_http import CHAT, Address, Connection, Malformed
+from .endpoint_replies import refusal, reply_in, told_by
+from .engine import Done, Request
 from .settings import EndpointSettings as EndpointSettings
 
-HOPELESS = (401, 403, 404)  # no request of this run can succeed
+HOPELESS = (401, 402, 403, 404, 405, 407, 410)  # no request of this run can succeed, nor where a reply sends elsewhere
 PASSING = (408, 409, 425, 429)  # and every 5xx: try again
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
@@ -41,9 +44,11 @@ class EndpointEngine:
         self.address = Address.parse(settings.url)
         self._headers = {"Accept": "application/json", "User-Agent": "gristmill"}
         if settings.api_key_env:
-            key = os.environ.get(settings.api_key_env)
+            key = os.environ.get(settings.api_key_env, "").strip()
             if not key:
                 raise RequestError(f"the environment variable {settings.api_key_env}, which holds the key, is not set")
+            if not re.fullmatch("[!-~]+", key):
+                raise RequestError(f"the key in {settings.api_key_env} has characters that no key has (a line end?)")
             self._headers["Authorization"] = f"Bearer {key}"
         self._failed_in_a_row = 0
 
@@ -77,34 +82,39 @@ class EndpointEngine:
             await pace.wait(weight)
             try:
                 async with asyncio.timeout(self.settings.timeout):
-                    status, headers, answer = await connection.post("/chat/completions", body)
-                if status == 200:
-                    reply = self._reply(answer, request)
-                    self._failed_in_a_row = 0
-                    return reply
+                    status, headers, answer = await connection.post(CHAT, body)
+                if not 200 <= status < 300:
+                    reason = f"HTTP {status}: {answer[:200].decode('utf-8', 'replace')}"
+                else:
+                    told = told_by(answer, headers)
+                    refused = refusal(told)
+                    if refused is None:
+                        reply = reply_in(told, request)
+                        self._failed_in_a_row = 0
+                        return reply
+                    status, reason = refused[0], f"HTTP {status} that stands for {refused[0]}: {refused[1]}"
             except TimeoutError:
                 connection.close()
                 status, headers, reason = 0, {}, f"no reply within {self.settings.timeout:g} s"
             except (OSError, Malformed) as error:
                 connection.close()
                 status, headers, reason = 0, {}, f"{type(error).__name__}: {error}"
-            else:
-                reason = f"HTTP {status}: {answer[:200].decode('utf-8', 'replace')}"
-                if status in HOPELESS:
-                    raise RequestError(f"{self.settings.url} refuses model {self.settings.model!r}: {reason}")
-                if status < 500 and status not in PASSING:
-                    return Reply("", "error", error=reason)  # the fault of this request: no retry would help
+            if status in HOPELESS or 300 <= status < 400:
+                aside = f" and sends to {headers['location'][:200]!r}" if headers.get("location") else ""
+                raise RequestError(f"{self.address.shown} refuses model {self.settings.model!r}{aside}: {reason}")
+            if 400 <= status < 500 and status not in PASSING:
+                return Reply("", "error", error=reason)  # the fault of this request: no retry would help
+            pause = self._pause(request, attempt)
+            asked = retry_after(headers, self.settings.longest_backoff)
+            if status in (429, 503) or asked:
+                pause = max(pause, asked)
+                pace.hold(pause)
             if attempt < self.settings.retries:
-                pause = self._pause(request, attempt)
-                asked = retry_after(headers, self.settings.longest_backoff)
-                if status in (429, 503) or asked:
-                    pause = max(pause, asked)
-                    pace.hold(pause)
                 await asyncio.sleep(pause)
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= self.settings.give_up_after:
             raise WorkspaceError(
-                f"{self.settings.url} failed {self._failed_in_a_row} requests in a row, the last with: {reason}; "
+                f"{self.address.shown} failed {self._failed_in_a_row} requests in a row, the last with: {reason}; "
                 f"what was answered is cached: run again once the server is well"
             )
         return Reply("", "error", error=f"{reason} ({self.settings.retries + 1} attempts)")
@@ -137,38 +147,6 @@ class EndpointEngine:
             }
         return body
 
-    def _reply(self, answer: bytes, request: Request) -> Reply:
-        """The reply in a 200 answer; Malformed where it is not what the protocol promises.
-
-        Whatever ended it but `stop` (a limit, a filter, an abort, a call of a tool) leaves it unfinished.
-        """
-        try:
-            told = json.loads(answer)
-            choice = told["choices"][0]
-            message = choice["message"]
-            finish = choice.get("finish_reason")
-            content = message.get("content")
-            if not message.keys() & {"content", "refusal", "tool_calls", "reasoning_content", "reasoning"}:
-                raise KeyError("content")
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise Malformed(f"not a chat completion: {answer[:100].decode('utf-8', 'replace')!r}") from error
-        counted = told.get("usage")
-        usage: dict[str, Any] = counted if isinstance(counted, dict) else {}
-        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-        whole = finish == "stop"
-        text = _content(content)
-        if text is None:  # paid for, so that to ask again would be to pay again
-            return Reply("", "error", prompt, completion, f"the reply has no text (finish reason {finish!r})")
-        text, thought = answered(text)
-        whole = whole and thought
-        text = mend(text)
-        if request.choices:
-            named = _label(text, request.choices)
-            if named is None:
-                return Reply("", "error", prompt, completion, f"not one of the choices: {text[:80]!r}")
-            text = named
-        return Reply(text, "stop" if whole else "length", prompt, completion)
-
 
 class Pace:
     """Rate limits as points in time: each request reserves the next moment at which it may start."""
@@ -199,9 +177,11 @@ def retry_after(headers: dict[str, str], longest: float) -> float:
 
     It is a number of seconds or a date (RFC 9110, 10.2.3), which counts from the server's own clock where it tells it.
     """
-    asked = headers.get("retry-after", "").strip()
+    asked, unit = headers.get("retry-after", "").strip(), 1.0
+    if headers.get("retry-after-ms", "").strip():  # as OpenAI and Azure have it, beside the other
+        asked, unit = headers["retry-after-ms"].strip(), 1e-3
     try:
-        pause = float(asked)
+        pause = float(asked) * unit
     except ValueError:
         until, now = _instant(asked), _instant(headers.get("date", "")) or datetime.now(UTC)
         pause = (until - now).total_seconds() if until else 0.0
@@ -210,35 +190,7 @@ def retry_after(headers: dict[str, str], longest: float) -> float:
 
 def _instant(date: str) -> datetime | None:
     try:
-        instant = parsedate_to_datetime(date)
+        instant = datetime.fromisoformat(date) if date[:4].isdecimal() else parsedate_to_datetime(date)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-
-
-def _count(value: object) -> int:
-    """A number of tokens that a server told; 0 where it told none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return 0
-    return max(0, int(value))
-
-
-def _content(content: object) -> str | None:
-    """The text of a message, which is a string or a list of parts; parts that hold thoughts are left out."""
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-        texts = [part for part in parts if isinstance(part, str)]
-        return "".join(texts) if texts else None
-    return content if isinstance(content, str) else None
-
-
-def _label(text: str, choices: Sequence[str]) -> str | None:
-    named = choice_of(text, choices)
-    if named is None:
-        try:
-            told = json.loads(text)
-        except ValueError:
-            return None
-        if isinstance(told, dict) and isinstance(told.get("label"), str):
-            named = choice_of(told["label"], choices)
-    return named

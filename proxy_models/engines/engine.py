@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from .cache import Reply, RequestCache
+from .thoughts import answered, thinks_aloud
 
 # called as replies finish, with all that finished together: (position in the request list, reply)
 Done = Callable[[Sequence[tuple[int, Reply]]], None]
@@ -135,45 +136,24 @@ def answer(
         finally:
             if cache is not None:
                 cache.flush()
-    replies = [_without_thoughts(known[key]) for key in keys]
+    replies = [_without_thoughts(known[key], request) for key, request in zip(keys, requests, strict=True)]
     for reply in replies:
         spending.add(reply)
     return replies, spending
 
 
-def _without_thoughts(reply: Reply) -> Reply:
-    """The reply as it may be used: without thoughts, also where the cache kept it with them."""
+def _without_thoughts(reply: Reply, request: Request) -> Reply:
+    """The reply as it may be used: without thoughts, also where the cache kept it with them.
+
+    One that still holds a mark of thoughts, of which its request says nothing, counts as unfinished.
+    """
     if reply.error is not None:
         return reply
     text, ended = answered(reply.text)
+    whole = ended and not thinks_aloud(text, "\n".join((request.system, request.instruction, request.document)))
     return (
-        reply if text == reply.text and ended else replace(reply, text=text, finish=reply.finish if ended else "length")
+        reply if text == reply.text and whole else replace(reply, text=text, finish=reply.finish if whole else "length")
     )
-
-
-# how models set their thoughts apart, where the server leaves them in the text: (begin, end)
-_THOUGHTS = [(f"<{tag}>", f"</{tag}>") for tag in ("think", "thinking", "thought", "reasoning", "reflection")]
-_THOUGHTS += [("[THINK]", "[/THINK]"), ("\u25c1think\u25b7", "\u25c1/think\u25b7"), ("<seed:think>", "</seed:think>")]
-_THOUGHTS += [("<|channel|>analysis", "<|channel|>final<|message|>"), ("<unused94>thought", "<unused95>")]
-
-
-def answered(text: str) -> tuple[str, bool]:
-    """The text without the thoughts in front of it, and whether they ended.
-
-    Thoughts are what stands before an end mark, with or without its begin mark; a begin mark at the start that no end
-    follows leaves nothing.
-    """
-    while True:
-        for begin, end in _THOUGHTS:
-            opened = text.lstrip()[: len(begin)].lower() == begin.lower()
-            place = text.lower().find(end.lower())
-            if place >= 0 and (opened or begin.lower() not in text[:place].lower()):
-                text = text[place + len(end) :].lstrip()
-                break
-            if opened:
-                return "", False
-        else:
-            return text, True
 
 
 def _generate_some(engine: Engine, requests: Sequence[Request], places: Sequence[int], done: Done) -> None:

@@ -45,6 +45,11 @@ def test_text_in_noscript_is_read_and_that_of_trackers_is_not():
     assert "JavaScript" not in read(ARTICLE + tracker).text
 
 
+def test_text_that_stands_in_noscript_and_beside_it_is_read_once():
+    twice = read(f"<article>{ARTICLE}</article><noscript>{ARTICLE}<p>4 {PROSE}</p></noscript>").text
+    assert [twice.count(f"{n} The mill") for n in range(5)] == [1] * 5
+
+
 @pytest.mark.parametrize(
     "opening",
     [
@@ -53,6 +58,9 @@ def test_text_in_noscript_is_read_and_that_of_trackers_is_not():
         "p hidden",
         "p hidden=''",
         "p aria-hidden='true'",
+        "p aria-hidden=TRUE",
+        "p style='visibility:hidden'",
+        "p style='margin:0;Visibility : Collapse'",
     ],
 )
 def test_text_that_is_not_shown_is_no_content(opening: str):
@@ -63,6 +71,7 @@ def test_text_that_is_not_shown_is_no_content(opening: str):
 
 def test_a_page_that_is_hidden_until_a_script_shows_it_is_read():
     assert "3 The mill" in read(f"<div style='display:none'>{ARTICLE}</div>").text
+    assert "3 The mill" in read(f"<div style='visibility:hidden'>{ARTICLE}</div>").text
 
 
 def test_the_headline_is_the_title_and_heads_the_text_where_asked():
@@ -149,6 +158,9 @@ QUESTION = {
     [
         ({"@type": "Product", "description": PROSE * 2}, "three hundred years"),
         ({"@type": "NewsArticle", "articleBody": PROSE * 3}, "three hundred years"),
+        ({"@type": ["Article", "NewsArticle"], "articleBody": [PROSE, PROSE + " "]}, "three hundred years"),
+        ({"@type": "schema:Article", "schema:articleBody": {"@value": PROSE * 2}}, "three hundred years"),
+        ({"@type": "Article", "articleBody": f"<p>{PROSE}</p><p>&amp; {PROSE}</p>"}, "three hundred years"),
         ({"@type": "FAQPage", "mainEntity": [QUESTION]}, ANSWER),
         ({"@graph": [{"@type": "QAPage", "mainEntity": QUESTION}]}, ANSWER),
     ],
@@ -160,6 +172,20 @@ def test_text_that_stands_in_json_ld_alone_is_read_once(thing: dict, told: str):
         f"<div class=description>{''.join(f'<p>{PROSE}</p>' for _ in range(3))}<p>Is it old?</p><p>{ANSWER}</p></div>"
     )
     assert read(body, linked(thing)).text.count(told) <= max(1, read(body).text.count(told))
+
+
+def test_what_follows_the_teaser_on_the_page_is_read_from_json_ld_once():
+    parts = [
+        f"This is part {word} of a long account of the old mill and of all who work there today." for word in NUMBERS
+    ]
+    data = linked({"@type": "NewsArticle", "articleBody": " ".join(parts)})
+    text = read("".join(f"<p>{part}</p>" for part in parts[:3]), data).text
+    assert [text.count(part) for part in parts] == [1] * len(parts)
+    whole = read("".join(f"<p>{part}</p>" for part in parts), data).text
+    assert [whole.count(part) for part in parts] == [1] * len(parts)
+
+
+NUMBERS = "one two three four five six seven eight".split()
 
 
 @given(st.text('{}[]":,@typeProductFAQPage description', max_size=60))

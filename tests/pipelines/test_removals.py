@@ -100,6 +100,11 @@ def test_a_text_within_a_longer_page_is_found_by_containment(space: Workspace, t
     _, about = found_by_text(space, [str(given)], 0.8)
     assert about[0]["containment"] == 1.0
     assert about[0]["jaccard"] < 0.5
+    plain = given.read_text()
+    for number, form in enumerate((plain.encode("utf-16"), plain.encode("utf-8-sig"), gzip.compress(plain.encode()))):
+        other = tmp_path / f"part{number}"
+        other.write_bytes(form)
+        assert found_by_text(space, [str(other)], 0.8)[1][0]["id"] == about[0]["id"]
 
 
 @pytest.mark.slow

@@ -364,7 +364,7 @@ def run_asked(
 
 EXTRACT = Stage(
     "extract",
-    7,
+    8,
     TABLES,
     checked,
     graph,

@@ -60,7 +60,7 @@ def refine_sources(workspace: Workspace) -> Mapping[str, fate.ShardSource]:
 
 REFINE: Stage[RefineSettings] = Stage(
     name=STAGE,
-    version=1,
+    version=2,  # thoughts are known by more marks
     tables=TABLES,
     inputs=lambda workspace, settings: {},
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, refine_shard), plan),

@@ -95,7 +95,7 @@ def _regroups(workspace: Workspace) -> bool:
 
 REWRITE: Stage[RewriteSettings] = Stage(
     name=STAGE,
-    version=1,
+    version=2,  # thoughts are known by more marks
     tables=TABLES,
     inputs=lambda workspace, settings: {},
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, rewrite_shard), plan),

@@ -136,7 +136,7 @@ def label_shard(plan: Plan[LabelSettings], work: Work) -> Iterator[Report]:
 LABEL: Stage[LabelSettings] = Stage(
     name="label",
     command=TAG,
-    version=1,
+    version=2,  # thoughts are known by more marks
     tables=("labels", "failures/label"),
     inputs=lambda workspace, settings: _documents(workspace),
     graph=lambda pipeline, plan: commit(map_shards(pipeline, plan, label_shard), plan),
