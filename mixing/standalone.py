@@ -1,7 +1,8 @@
 """Fit, judge and optimise from CSV files alone: no workspace, no proxies of ours, no torch.
 
 `fit_tables` is for mixtures and losses, `law_of_table` fits one of the laws, `spend_table` divides a budget of tokens
-among domains and quality buckets. Refuses cells that are not numbers, naming the file, the line and the column.
+among domains and quality buckets. Refuses cells that are not numbers, naming the file, the line and the column, and
+tables that a fit can learn nothing from. A domain of which no mixture of the table has any is proposed none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ from .search.convex import exact, exponential_laws
 from .search.optimise import bounds_kept, compare, judged, propose, terms_of
 from .search.responses import fit_details
 from .search.simplex import Limits
-from .swarm import Swarm, match_names, match_target, read_swarm
+from .settings import FEWEST
+from .swarm import Swarm, match_names, match_target, read_columns, read_swarm
 from .tables import all_finite, checked, named_once, plain_values, read_csv
 
 SEARCHES = ("ensemble", "exact")
@@ -61,12 +63,9 @@ def fit_tables(
         swarm = swarm.only(list({**asked, **bounded}))
         weights = target_weights(swarm.targets, asked)
     unseen = _unseen(swarm, *evaluate) if evaluate else None
+    refuse_alike(swarm, mixtures, losses)
     centre = _prior(swarm, prior)
-    limits = Limits.of(
-        swarm.domains,
-        ceilings=match_names(ceilings, swarm.domains, "domain", "--ceiling"),
-        floors=match_names(floors, swarm.domains, "domain", "--floor"),
-    )
+    limits, absent = _limits(swarm, ceilings, floors)
     priced = match_names(cost, swarm.domains, "domain", "--cost")
     terms = terms_of(swarm.domains, swarm.targets, centre, kl=kl, cost=priced, at_most=bounded)
     fit = fit_swarm(swarm, regressors, jobs=jobs, seed=seed)
@@ -88,6 +87,7 @@ def fit_tables(
             "sensitivity": proposal.sensitivity,
             "how": proposal.how,
             "bounds": bounds_kept(fit, proposal.weights, terms),
+            "never_measured": absent,
         },
         "comparison": compare(
             fit,
@@ -104,8 +104,26 @@ def fit_tables(
     if details:
         told["details"] = fit_details(fit, proposal.weights, limits)
     if unseen is not None:
+        fitted = {row.tobytes() for row in np.round(swarm.weights, 9)}
         told["evaluation"] = judge(fit, unseen)
+        told["evaluation"]["fitted_on"] = sum(row.tobytes() in fitted for row in np.round(unseen.weights, 9))
     return told
+
+
+def refuse_alike(swarm: Swarm, mixtures: str, losses: str) -> None:
+    """RequestError for tables that nothing can be learnt from: too few different mixtures, or losses all alike."""
+    different = len(np.unique(np.round(swarm.weights, 9), axis=0))
+    if different < FEWEST:
+        raise RequestError(
+            f"{mixtures} has {different} different mixtures in {len(swarm)} runs; a fit needs {FEWEST} of them at least"
+        )
+    spread, size = np.ptp(swarm.losses, axis=0), np.abs(swarm.losses).max(0)
+    alike = [name for name, one in zip(swarm.targets, spread <= 1e-12 * size, strict=True) if one]
+    if alike:
+        raise RequestError(
+            f"{losses}: {', '.join(alike)} is the same for every mixture, so it is no loss that a mixture could lower; "
+            f"leave the column out, or name the others with --target"
+        )
 
 
 def _card(swarm: Swarm, weights: np.ndarray, mixtures: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -116,26 +134,34 @@ def _card(swarm: Swarm, weights: np.ndarray, mixtures: Mapping[str, np.ndarray])
     return {"pairs": pairs_of(card, "fitted"), "targets": card["targets"], "own_weight": card["own_weight"]}
 
 
-def recipe_of_fit(told: Mapping[str, Any], domains: str, total_tokens: int, seq_len: int, seed: int = 0) -> Recipe:
-    """The proposal of `fit_tables` as a recipe, which exporters take.
-
-    domains  a CSV of domain, tokens, mean_tokens_per_document, bytes_per_token for every domain of the mixtures
-    """
+def facts_of_domains(domains: str, mixtures: str) -> dict[str, dict[str, Any]]:
+    """What a recipe says of every domain of a table of mixtures, from a CSV with the columns domain, tokens,
+    mean_tokens_per_document and bytes_per_token. Refuses a row that two domains would share."""
     table = read_csv(domains)
     places = [row[table.place("domain")] for row in table.rows]
     named_once(places, f"{domains}: a domain")
     numbers = {
         column: table.numbers(column, above=0.0) for column in ("tokens", "mean_tokens_per_document", "bytes_per_token")
     }
-    wanted = told["proposal"]["shares"]
-    facts = {}
-    for name in wanted:
+    facts: dict[str, dict[str, Any]] = {}
+    taken: dict[int, str] = {}
+    for name in read_columns(mixtures)[1]:
         row = match_target(name, places, "domain", domains)
+        if row in taken:
+            raise RequestError(f"{domains}: {places[row]} would be both {taken[row]} and {name}; give each a row")
+        taken[row] = name
         facts[name] = {
             "tokens_available": round(numbers["tokens"][row]),
             "mean_tokens_per_document": numbers["mean_tokens_per_document"][row],
             "bytes_per_token": numbers["bytes_per_token"][row],
         }
+    return facts
+
+
+def recipe_of_fit(
+    told: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]], total_tokens: int, seq_len: int, seed: int = 0
+) -> Recipe:
+    """The proposal of `fit_tables` as a recipe, which exporters take; facts of `facts_of_domains`."""
     evidence = Evidence(
         seed=seed,
         swarm={"mixtures": told["fit"]["runs"], "from": "tables of mixtures and losses"},
@@ -154,9 +180,22 @@ def recipe_of_fit(told: Mapping[str, Any], domains: str, total_tokens: int, seq_
         name=f"{len(facts)} domains",
         total_tokens=total_tokens,
         domains=facts,
-        phases=[RecipePhase(until=1.0, seq_len=seq_len, shares=wanted)],
+        phases=[RecipePhase(until=1.0, seq_len=seq_len, shares=told["proposal"]["shares"])],
         evidence=evidence,
     )
+
+
+def _limits(
+    swarm: Swarm, ceilings: Mapping[str, float] | None, floors: Mapping[str, float] | None
+) -> tuple[Limits, list[str]]:
+    """The limits asked for, and the domains of which no mixture has any: what they do is unknown, so they get none."""
+    absent = [name for name, column in zip(swarm.domains, swarm.weights.T, strict=True) if not column.any()]
+    highest = match_names(ceilings, swarm.domains, "domain", "--ceiling") | dict.fromkeys(absent, 0.0)
+    lowest = match_names(floors, swarm.domains, "domain", "--floor")
+    unknown = [name for name in absent if lowest.get(name)]
+    if unknown:
+        raise RequestError(f"--floor {unknown[0]}: no mixture has any of it, so nothing is known of what it does")
+    return Limits.of(swarm.domains, ceilings=highest, floors=lowest), absent
 
 
 def _unseen(swarm: Swarm, mixtures: str, losses: str) -> Swarm:

@@ -2,13 +2,14 @@
 
 import importlib
 import json
+import os
 from collections.abc import Callable
 
 from ...corpus.extensions import added
 from ...corpus.store.errors import RequestError, unknown_name
 from ...training.data.shards import demand_fresh, domains, facts_of, table_name
 from ..recipe import other_tokens
-from .frame import Export, ExportJob
+from .frame import Export, ExportJob, earlier_files
 
 # trainer -> module of this folder and its function of one job
 EXPORTERS = {
@@ -60,12 +61,20 @@ def demand_its_tokens(job: ExportJob) -> None:
 
 
 def export_recipe(to: str, job: ExportJob) -> Export:
-    """Write the recipe for a trainer, and `export.json`: requested against realised shares, and what to know."""
+    """Write the recipe for a trainer, and `export.json`: requested against realised shares, and what to know.
+
+    What an earlier export for the same trainer wrote there and this one does not is removed: a trainer that reads all
+    files of a folder would read it too.
+    """
     known = exporters()
     if to not in known:
         raise unknown_name("trainer", to, known, where="--to")
     demand_its_tokens(job)
+    before = earlier_files(job, to)
     made: Export = known[to](job)
+    for name in before:
+        if name not in made.files and os.path.isfile(job.path(name)):
+            os.remove(job.path(name))
     with open(job.path("export.json"), "w", encoding="utf-8") as file:
         file.write(json.dumps(made.told(), indent=1) + "\n")
     return made

@@ -21,7 +21,7 @@ def law(
     compute: Annotated[float, typer.Option(help="chinchilla: FLOPs to divide between parameters and tokens")] = 0.0,
     bootstrap: Annotated[int, typer.Option(min=0, help="refits for standard errors and 90 % intervals")] = 0,
     beyond: Annotated[bool, typer.Option("--beyond", help="predict far outside the data all the same")] = False,
-    seed: Annotated[int, typer.Option(help="of the bootstrap")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of the bootstrap")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a scaling law to measured losses, and predict with it. Needs no workspace.
