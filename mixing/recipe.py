@@ -267,9 +267,12 @@ def load_recipe(path: str) -> Recipe:
 
 
 def _reasons(error: ValidationError) -> str:
+    """A line for each mistake; what only follows from another inside of it, a list without its entry, has none."""
+    places = [item["loc"] for item in error.errors()]
     return "\n".join(
         f"  {'.'.join(str(part) for part in item['loc']) or 'recipe'}: {item['msg'].removeprefix('Value error, ')}"
         for item in error.errors()
+        if not any(len(place) > len(item["loc"]) and place[: len(item["loc"])] == item["loc"] for place in places)
     )
 
 

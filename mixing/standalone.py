@@ -254,7 +254,7 @@ def law_of_table(
 
     if law not in LAWS:
         raise unknown_name("law", law, LAWS, where="--law")
-    if (flops or compute or leave_out) and law != "chinchilla":
+    if (flops or compute is not None or leave_out) and law != "chinchilla":
         raise RequestError(f"--flops, --leave-out and --compute belong to chinchilla, not to {law}")
     names = tuple(columns) or LAWS[law]
     if len(names) != len(LAWS[law]):
@@ -285,12 +285,15 @@ def law_of_table(
             raise RequestError(f"--at needs {inputs.shape[1]} numbers ({', '.join(LAWS[law][:-1])}), not {list(point)}")
         for kind, value in zip(kinds, point, strict=False):
             checked(value, f"--at {','.join(f'{cell:g}' for cell in point)}: {kind}", **_range(kind))
+    if len(losses) and np.ptp(losses) <= 1e-12 * losses.max(initial=0.0):
+        raise RequestError(f"{path}: {names[-1]} is the same in every row, so it says nothing of {law}")
     fit = fits[law](*inputs.T, losses, bootstrap=bootstrap, seed=seed)
     told: dict[str, Any] = {
         "law": law,
         "rows": len(losses),
         "values": dict(zip(fit.names, map(float, fit.values), strict=True)),
         "starts_agreed": fit.agreed,
+        "relative_error": float(np.sqrt(np.mean(np.log(fit.law(fit.values, inputs) / losses) ** 2))),
     }
     if bootstrap:
         told["standard_errors"] = {name: float(value) for name, value in fit.standard_errors().items()}

@@ -47,8 +47,9 @@ class LawFit:
         return float(self.values[self.names.index(name)])
 
     def standard_errors(self) -> dict[str, float]:
-        """Standard deviation of each parameter over the bootstrap."""
-        return dict(zip(self.names, self.samples.std(0, ddof=1), strict=True))
+        """Standard deviation of each parameter over the bootstrap; nan by fewer than two refits."""
+        spread = self.samples.std(0, ddof=1) if len(self.samples) > 1 else np.full(len(self.names), np.nan)
+        return dict(zip(self.names, spread, strict=True))
 
     def predict(self, inputs: np.ndarray, beyond: float = 4.0, allow: bool = False) -> np.ndarray:
         """Predictions; warns (`Extrapolation`) outside the fitted range, refuses more than `beyond` times outside.

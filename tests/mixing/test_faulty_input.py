@@ -102,8 +102,8 @@ def test_a_law_is_fitted_to_numbers_above_zero_only(tmp_path, column, cell):
 
 
 @pytest.mark.parametrize(
-    "asked", [{"compute": -1.0}, {"compute": math.nan}, {"at": [[math.nan, 1e9]]}, {"at": [[1e8, -1.0]]},
-              {"leave_out": -1}, {"columns": ("loss", "tokens", "loss")}],
+    "asked", [{"compute": -1.0}, {"compute": 0.0}, {"compute": math.nan}, {"at": [[math.nan, 1e9]]},
+              {"at": [[1e8, -1.0]]}, {"leave_out": -1}, {"columns": ("loss", "tokens", "loss")}],
 )  # fmt: skip
 def test_a_law_is_asked_in_numbers(tmp_path, asked):
     path = csv(tmp_path / "c.csv", ["parameters", "tokens", "loss"], [[10**8 + i, 10**9, 3.0] for i in range(8)])
@@ -205,6 +205,27 @@ def test_rows_that_cannot_determine_a_law_are_refused_by_what_they_leave_open(tm
     )
     with pytest.raises(RequestError, match=f"do not determine .*{named}"):
         law_of_table(path, law)
+
+
+def test_a_law_says_how_far_it_misses_its_rows_and_refuses_losses_that_are_alike(tmp_path):
+    tokens = [1e7, 3e7, 1e8, 3e8, 1e9, 3e9]
+    told = {}
+    for name, losses in {"falls": [2 + 50 * n**-0.2 for n in tokens], "rises": [2 + n / 1e9 for n in tokens]}.items():
+        path = csv(tmp_path / f"{name}.csv", ["tokens", "loss"], zip(tokens, losses, strict=True))
+        told[name] = law_of_table(path, "power", bootstrap=1)
+    assert told["falls"]["relative_error"] < 1e-4 < 0.05 < told["rises"]["relative_error"]
+    assert all(math.isnan(error) for error in told["falls"]["standard_errors"].values())
+    path = csv(tmp_path / "flat.csv", ["tokens", "loss"], [(n, 2.5) for n in tokens])
+    with pytest.raises(RequestError, match="loss is the same in every row"):
+        law_of_table(path, "power")
+
+
+@pytest.mark.parametrize("asked", [{"tokens": 1e-300}, {"max_epochs": 1e300}, {"size": 1e308}])
+def test_a_budget_of_any_size_is_divided(tmp_path, asked):
+    path = csv(tmp_path / "s.csv", ["domain", "bucket", "tokens", "utility", "half_life"],
+               [["web", "a", asked.pop("size", 1e9), -0.2, 4], ["wiki", "a", 1e9, -0.25, 4]])  # fmt: skip
+    told = spend_table(path, target={}, **{"tokens": 1e8, "max_epochs": 4.0, "unit": 1.0, **asked})
+    assert sum(row["share"] for row in told["domains"]) == pytest.approx(1.0)
 
 
 def test_facts_of_domains_are_a_row_for_each(pair, tmp_path):
@@ -396,6 +417,14 @@ def test_true_is_no_number_in_a_recipe(tmp_path, place):
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(RequestError, match=f"true or false is no number.*{place}"):
         load_recipe(str(path))
+
+
+def test_a_fault_in_a_phase_is_one_line(tmp_path):
+    path = recipe_file(tmp_path / "r.yaml", {"a": 1.0})
+    Path(path).write_text(Path(path).read_text().replace("seq_len: 128", "seq_len: 1"))
+    with pytest.raises(RequestError) as refused:
+        load_recipe(path)
+    assert str(refused.value).splitlines()[1:] == ["  phases.0.seq_len: Input should be greater than 1"]
 
 
 @pytest.mark.parametrize("ratio", [1.0, 3.0])
