@@ -14,12 +14,13 @@ import numpy as np
 from ..corpus.store.errors import RequestError, unknown_name
 from .card import card_of, pairs_of
 from .recipe import Evidence, Recipe, RecipePhase, make_recipe, rounded
+from .regression.ensemble import Fit, fit_swarm, report, target_weights
 from .regression.ensemble import evaluate as judge
-from .regression.ensemble import fit_swarm, report, target_weights
 from .search.convex import exact, exponential_laws
-from .search.optimise import bounds_kept, compare, judged, propose, terms_of
+from .search.designs import MINIMUM
+from .search.optimise import Proposal, Terms, bounds_kept, compare, judged, propose, terms_of
 from .search.responses import fit_details
-from .search.simplex import Limits
+from .search.simplex import Limits, without_crumbs
 from .settings import FEWEST
 from .swarm import Swarm, match_names, match_target, read_columns, read_swarm
 from .tables import all_finite, checked, named_once, plain_values, read_csv
@@ -69,11 +70,7 @@ def fit_tables(
     priced = match_names(cost, swarm.domains, "domain", "--cost")
     terms = terms_of(swarm.domains, swarm.targets, centre, kl=kl, cost=priced, at_most=bounded)
     fit = fit_swarm(swarm, regressors, jobs=jobs, seed=seed)
-    if search == "exact":
-        found, _ = exact(exponential_laws(fit), weights, limits, terms)
-        proposal = judged(fit, weights, centre, limits, found, "exact optimum of the exponential law", terms)
-    else:
-        proposal = propose(fit, weights, centre, limits, terms=terms, seed=seed)
+    proposal = _proposal(fit, weights, centre, limits, terms, search, seed)
     best = swarm.weights[int(np.argmin(swarm.losses @ weights))]
     told: dict[str, Any] = {
         "fit": report(fit, centre),
@@ -108,6 +105,23 @@ def fit_tables(
         told["evaluation"] = judge(fit, unseen)
         told["evaluation"]["fitted_on"] = sum(row.tobytes() in fitted for row in np.round(unseen.weights, 9))
     return told
+
+
+def _proposal(
+    fit: Fit, weights: np.ndarray, centre: np.ndarray, limits: Limits, terms: Terms, search: str, seed: int
+) -> Proposal:
+    """The best mixture, without shares below what mixtures are measured at: of those only the search knows, and few
+    trainers can count them."""
+    if search == "exact":
+        found, _ = exact(exponential_laws(fit), weights, limits, terms)
+        made = judged(fit, weights, centre, limits, found, "exact optimum of the exponential law", terms)
+    else:
+        made = propose(fit, weights, centre, limits, terms=terms, seed=seed)
+    shares = fit.swarm.weights[fit.swarm.weights > 0]
+    kept = without_crumbs(made.weights, min(MINIMUM, float(shares.min())), limits)
+    if (kept == made.weights).all():
+        return made
+    return judged(fit, weights, centre, limits, kept, made.how, terms)
 
 
 def refuse_alike(swarm: Swarm, mixtures: str, losses: str) -> None:
@@ -281,10 +295,7 @@ def law_of_table(
         "power": mixture.fit_power,
     }
     for point in at:
-        if len(point) != inputs.shape[1]:
-            raise RequestError(f"--at needs {inputs.shape[1]} numbers ({', '.join(LAWS[law][:-1])}), not {list(point)}")
-        for kind, value in zip(kinds, point, strict=False):
-            checked(value, f"--at {','.join(f'{cell:g}' for cell in point)}: {kind}", **_range(kind))
+        _check_point(law, point)
     if len(losses) and np.ptp(losses) <= 1e-12 * losses.max(initial=0.0):
         raise RequestError(f"{path}: {names[-1]} is the same in every row, so it says nothing of {law}")
     fit = fits[law](*inputs.T, losses, bootstrap=bootstrap, seed=seed)
@@ -308,6 +319,15 @@ def law_of_table(
             row |= {"low": float(low[0]), "high": float(high[0])}
         told.setdefault("predicted", []).append(row)
     return told
+
+
+def _check_point(law: str, point: Sequence[float]) -> None:
+    """Refuse a point to predict at that is none of the law's inputs."""
+    kinds = LAWS[law][:-1]
+    if len(point) != len(kinds):
+        raise RequestError(f"--at needs {len(kinds)} numbers ({', '.join(kinds)}), not {list(point)}")
+    for kind, value in zip(kinds, point, strict=True):
+        checked(value, f"--at {','.join(f'{cell:g}' for cell in point)}: {kind}", **_range(kind))
 
 
 def spend_table(
