@@ -6,7 +6,7 @@ What a method needs is for `ScoreSettings.checked`; whether a device is there, f
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, Field, PositiveFloat, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from ..corpus.extensions import extensions
 from ..corpus.settings import File, Folder
@@ -41,9 +41,7 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     seq_len: int = Field(default=128, ge=2, description="tokens of a row")
     sequences: int = Field(default=4, ge=1, description="rows of each model in each step")
     steps: int = Field(default=200, ge=1, description="training steps")
-    lr: PositiveFloat | tuple[PositiveFloat, ...] = Field(
-        default=4e-3, description="peak learning rate, one or one a model"
-    )
+    lr: float | tuple[float, ...] = Field(default=4e-3, description="peak learning rate, one or one a model")
     warmup: int = Field(default=20, ge=0, description="steps of linear rise")
     schedule: Literal["constant", "cosine", "wsd"] = Field(
         default="wsd",
@@ -72,6 +70,13 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
         default=False,
         description="trunk and head by torch.compile, which takes about a minute for each shape of a group",
     )
+
+    @field_validator("lr")
+    @classmethod
+    def _rates_learn(cls, lr: float | tuple[float, ...]) -> float | tuple[float, ...]:
+        if any(rate <= 0 for rate in (lr if isinstance(lr, tuple) else (lr,))):
+            raise ValueError(f"a learning rate is above 0, not {lr}")
+        return lr
 
     @model_validator(mode="after")
     def _steps_hold_evaluations(self) -> "FleetSettings":

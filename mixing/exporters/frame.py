@@ -232,7 +232,8 @@ def earlier_files(job: ExportJob, trainer: str) -> list[str]:
         return []
     files = told.get("files") if isinstance(told, dict) and told.get("trainer") == trainer else None
     inside = os.path.abspath(job.output) + os.sep
-    return [name for name in files or () if os.path.abspath(job.path(str(name))).startswith(inside)]
+    named = [name for name in files or () if isinstance(name, str)]
+    return [name for name in named if os.path.abspath(job.path(name)).startswith(inside)]
 
 
 def refuse_others(job: ExportJob, trainer: str, pattern: str) -> None:

@@ -77,10 +77,14 @@ def settings_of(model: type[M], /, **values: Any) -> M:
     try:
         return model(**values)
     except ValidationError as error:
-        reasons = [
-            f"--{'.'.join(map(str, problem['loc'])).replace('_', '-')}: {problem['msg']}" for problem in error.errors()
-        ]
-        raise RequestError("; ".join(reasons)) from None
+        raise RequestError("; ".join(map(_reason, error.errors()))) from None
+
+
+def _reason(problem: Any) -> str:
+    """What the settings refuse, by the name of the option where it is of one."""
+    place = ".".join(map(str, problem["loc"])).replace("_", "-")
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"--{place}: {said}" if place else said
 
 
 def settings_file(path: str) -> dict[str, Any]:
