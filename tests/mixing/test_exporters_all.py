@@ -18,7 +18,7 @@ from gristmill.mixing.exporters.frame import ExportJob
 from gristmill.mixing.exporters.levanter import block_counts
 from gristmill.mixing.exporters.registry import EXPORTERS, export_recipe
 from gristmill.mixing.exporters.rows import MixedStream
-from gristmill.mixing.recipe import RecipePhase, make_recipe
+from gristmill.mixing.recipe import Evidence, RecipePhase, make_recipe
 from gristmill.training.data.shards import TokenDomain, TokenFacts, document_ids
 
 from .export_case import DRAWS, LENGTHS, SHARES, close, job, largest_deficit, recipe, token_share
@@ -283,6 +283,14 @@ def test_indices_of_token_files_that_lay_there_before_are_said(tmp_path, workspa
     (folder / "data" / left).mkdir()
     made, _ = full(tmp_path, workspace, facts, to)
     assert [note for note in made.notes if left in note]
+
+
+@pytest.mark.parametrize(("bits", "said"), [(2.1, True), (1.9, False)])
+def test_an_export_says_where_a_recipe_lost_its_own_validation(tmp_path, bits, said):
+    rows = {"fitted": {"bits_per_byte": bits}, "natural": {"bits_per_byte": 2.0}}
+    evidence = Evidence(seed=0, chosen="fitted, as predicted", validation=rows, verdict="It does not win.")
+    made = export_recipe("hf", job(tmp_path, recipe().model_copy(update={"evidence": evidence})))
+    assert bool([note for note in made.notes if "natural measured better: It does not win." in note]) == said
 
 
 def test_megatron_refuses_a_place_that_its_blend_would_be_cut_at(tmp_path):
