@@ -13,12 +13,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .store.errors import RequestError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 GROUPS = ("stages", "signals", "scores", "exporters", "readers", "rules")
 VARIABLE = "GRISTMILL_PLUGINS"
@@ -35,7 +37,9 @@ class Extension:
 
     def load(self) -> Any:
         """The object. RequestError where its package fails to load."""
-        if not isinstance(self.source, metadata.EntryPoint):
+        from importlib.metadata import EntryPoint
+
+        if not isinstance(self.source, EntryPoint):
             return self.source
         try:
             return self.source.load()
@@ -95,9 +99,11 @@ def _extensions(group: str, _: str) -> Mapping[str, Extension]:
 
 
 @cache
-def _entry_points() -> metadata.EntryPoints:
+def _entry_points() -> "EntryPoints":
     """Those of every installed package: they are read once, which takes as long as a small command."""
-    return cast(metadata.EntryPoints, metadata.entry_points())
+    from importlib.metadata import entry_points
+
+    return cast("EntryPoints", entry_points())
 
 
 def added(group: str, own: Iterable[str]) -> dict[str, Any]:

@@ -9,9 +9,6 @@ import codecs
 import re
 from typing import IO, Any, cast
 
-import yaml
-
-from .plain_yaml import load_yaml
 from .store.errors import RequestError
 
 _MARKS = (
@@ -67,6 +64,10 @@ def given_lines(text: str) -> list[str]:
 
 def read_yaml(path: str, where: str = "") -> Any:
     """What a YAML file says."""
+    import yaml  # commands that read none do not pay for it
+
+    from .plain_yaml import load_yaml
+
     text = read_given(path, where)
     try:
         return load_yaml(text)

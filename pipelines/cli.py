@@ -10,7 +10,6 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from typing import Annotated, Any
 
 import typer
@@ -132,6 +131,8 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
+        from importlib import metadata  # takes as long as a small command
+
         typer.echo(f"gristmill {metadata.version('gristmill')}")
         raise typer.Exit
 

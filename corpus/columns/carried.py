@@ -185,13 +185,14 @@ class ColumnsWriter:
         whole = selected(carried.text, self._keep, self._drop, key)
         kept = without_text(whole, key, value if isinstance(value, str) else None)
         cut = kept.at is not None
+        same = cut and ((kept.plain and value == text) or kept.literal == spelt(text, kept.escaped))
         self._json.append(
             {
                 "id": name,
                 "object": kept.object,
                 "at": kept.at,
                 "key": key,
-                "text": kept.literal if cut and kept.literal != spelt(text, kept.escaped) else None,
+                "text": None if same else kept.literal,
                 "escaped": kept.escaped if cut else None,
             }
         )

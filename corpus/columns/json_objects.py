@@ -16,6 +16,7 @@ NULL = "null"
 SURROGATE = re.compile("[\ud800-\udfff]")
 SPACE = " \t\r\n\ufeff"
 read_string = cast(Callable[[str, int], tuple[str, int]], scanstring)
+in_ascii, in_unicode = json.encoder.encode_basestring_ascii, json.encoder.encode_basestring
 
 
 @dataclass(frozen=True)
@@ -55,25 +56,27 @@ class Kept:
     at       place of that `null`; None: nothing was cut out
     literal  the text as it was spelt, quotes and all
     escaped  whether the text was spelt in ASCII alone
+    plain    whether the literal is what `spelt` makes of the value
     """
 
     object: str
     at: int | None = None
     literal: str | None = None
     escaped: bool = False
+    plain: bool = False
 
 
 def without_text(text: str, key: str | None, value: str | None) -> Kept:
     """An object's text with the value of a key cut out; `value` is what that key holds."""
     if key is None or value is None:
         return Kept(text)
-    for escaped in (False, True):
-        literal = json.dumps(value, ensure_ascii=escaped)
+    for escaped in (True,) if text.isascii() and not value.isascii() else (False, True):
+        literal = in_ascii(value) if escaped else in_unicode(value)
         at = text.find(literal)
         if at >= 0 and text.find(literal, at + 1) < 0:
             rest = text[:at] + NULL + text[at + len(literal) :]
             if _holds_null(rest, key):
-                return Kept(rest, at, literal, escaped)
+                return Kept(rest, at, literal, escaped, plain=True)
     found = [member for member in members(text) if member.key == key]
     if not found:
         return Kept(text)
@@ -92,7 +95,7 @@ def _holds_null(text: str, key: str) -> bool:
 
 def spelt(text: str, escaped: bool) -> str:
     """A text as a string of JSON."""
-    return json.dumps(text, ensure_ascii=escaped or SURROGATE.search(text) is not None)
+    return in_ascii(text) if escaped or SURROGATE.search(text) else in_unicode(text)
 
 
 def with_text(object: str, at: int | None, literal: str) -> str:

@@ -80,7 +80,7 @@ class JsonLines:
             return
         size = length + 1 if length >= 0 else len(stream.peek(self.limit))
         line = stream.peek(size)
-        if not line.strip():
+        if not line or line.isspace():
             stream.skip(size)
             self._count(1)
             return
@@ -202,7 +202,8 @@ class JsonLines:
                 error = f"not a JSON object but {type(value).__name__}"
                 yield {"place": place + shift, "error": error, "body": data[:200]}
             begun, at = at, _space(text, stop, BETWEEN)
-            shift += len(text[begun:at].encode())
+            if at < len(text):
+                shift += len(text[begun:at].encode())
 
     def _record(self, value: dict[str, Any], text: str) -> dict[str, Any]:
         made = record_of(value, self.naming)

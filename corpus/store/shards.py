@@ -24,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from .soundness import digest_of, is_sound, known_sound, opened
 
 BATCH_BYTES = 16 << 20  # a batch is cut here, whatever its rows: peak memory follows bytes, not documents
+COMPRESSED = 1 << 15  # bytes of a first batch from which on a shard is compressed: less is not worth the beginning
 PARQUET_TAIL = 8  # bytes after the footer: its length and the magic number
 STORES = ("s3://", "s3a://", "gs://", "gcs://")
 
@@ -201,17 +202,23 @@ class ShardWriter(Output):
     def __init__(self, path: str, schema: pa.Schema, dictionary: bool | list[str] = True) -> None:
         super().__init__(path)
         self.schema = schema
-        statistics: Any = ["id"]  # a list of columns is accepted, though the stub says bool
-        coded: Any = dictionary
-        self._parquet = pq.ParquetWriter(
-            path, schema, compression="zstd", use_dictionary=coded, write_statistics=statistics
-        )
+        self._dictionary = dictionary
+        self._parquet: pq.ParquetWriter | None = None
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         """Append a batch of the declared schema; an empty batch leaves no trace in the bytes."""
         if batch.num_rows:
+            if self._parquet is None:
+                self._parquet = self._opened("zstd" if batch.nbytes >= COMPRESSED else "none")
             self._parquet.write_batch(batch)
             self.rows += batch.num_rows
+
+    def _opened(self, compression: str) -> pq.ParquetWriter:
+        statistics: Any = ["id"]  # a list of columns is accepted, though the stub says bool
+        coded: Any = self._dictionary
+        return pq.ParquetWriter(
+            self.path, self.schema, compression=compression, use_dictionary=coded, write_statistics=statistics
+        )
 
     def write_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows given as mappings, cut into batches of about `BATCH_BYTES`."""
@@ -226,7 +233,7 @@ class ShardWriter(Output):
         self.write_batch(pa.RecordBatch.from_pylist(pending, schema=self.schema))
 
     def close(self) -> None:
-        self._parquet.close()
+        (self._parquet or self._opened("none")).close()
 
 
 @contextmanager

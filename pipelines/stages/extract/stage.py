@@ -237,7 +237,7 @@ def _documents(
                 elif raw.capture is not None and (outcome is not None or raw.capture.revisit):
                     aside.captured.append({"id": name, "file": piece.file, "url": raw.url, **vars(raw.capture)})
                 if outcome is not None and not raw.error:
-                    document = _document(piece, raw, outcome)
+                    document = _document(name, piece, raw, outcome)
                     if raw.columns is not None:
                         own.add(name, raw.columns, raw.body, document["text"])
                     yield document
@@ -283,13 +283,13 @@ def _outcomes(settings: ExtractSettings, jobs: list[Job]) -> Iterator[Outcome]:
     return (work_on(job, options) for job in jobs)
 
 
-def _document(piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, Any]:
+def _document(name: str, piece: Piece, raw: Raw, outcome: Outcome) -> dict[str, Any]:
     """The row of a document. What the input itself states goes before what the page states."""
     about = outcome.stated
     languages = [{"label": label, "score": score} for label, score in outcome.languages]
     licence = settled(raw.license) if raw.license else about.license
     return {
-        "id": document_id(piece.file, raw.place, raw.inner),
+        "id": name,
         "text": outcome.text,
         "url": raw.url,
         "host": host(raw.url),

@@ -105,7 +105,7 @@ def reason(error: str) -> str:
 
 def _rows(workspace: Workspace, table: str, lots: set[str], columns: list[str] | None = None) -> Any:
     for shard in workspace.table(table).finished("extract").shards:
-        if shard.name in lots:
+        if shard.rows and shard.name in lots:
             for batch in read_batches(workspace.table(table).file_url(shard), columns):
                 yield from batch.to_pylist()
 
