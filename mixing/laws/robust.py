@@ -166,7 +166,7 @@ def refuse_undetermined(law: Law, names: Sequence[str], starts: np.ndarray, inpu
             for place in range(len(names)):
                 moved = np.array(start, complex)
                 moved[place] += 1e-30j
-                slopes[:, place] = (law(moved, inputs)).imag / 1e-30
+                slopes[:, place] = np.imag(law(moved, inputs)) / 1e-30
         if not np.isfinite(slopes).all():
             continue
         sizes = np.linalg.norm(slopes, axis=0)
