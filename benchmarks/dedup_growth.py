@@ -99,8 +99,10 @@ def main() -> None:
     copied = [row["text"] for row in itertools.islice(documents(count), 0, 7 * few, 7)]
     with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
         tiny, grown, whole = (Path(scratch) / place for place in ("tiny", "grown", "whole"))
-        write_workspace(str(tiny), documents(50))
-        start, _ = measured(tiny)
+        write_workspace(str(tiny / "warm"), documents(50))
+        measured(tiny / "warm")  # compiled code is cached
+        write_workspace(str(tiny / "own"), documents(50))
+        start, _ = measured(tiny / "own")
         write_workspace(str(grown), documents(count), per_shard=20_000)
         everything, told = measured(grown)
         everything -= start

@@ -49,14 +49,15 @@ class ShingleStore:
 
     def __init__(self, urls: Sequence[str]) -> None:
         self.urls = urls
+        self._read: set[str] = set()  # since `release`: a file is read through once before it is believed
 
     def release(self) -> None:
         """Give mapped pages back: the system keeps them in its cache, they no longer count as ours."""
-        if _open.cache_info().currsize:
-            for url in self.urls:
-                mapped = _open(url)[1]
-                if mapped is not None:
-                    mapped.madvise(mmap.MADV_DONTNEED)
+        for url in self._read:
+            mapped = _open(url)[1]
+            if mapped is not None:
+                mapped.madvise(mmap.MADV_DONTNEED)
+        self._read.clear()
 
     def gather(self, handles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """handles (N,) uint64, ascending -> hashes (H,) uint64, offsets (N+1,) int64."""
@@ -92,6 +93,7 @@ class ShingleStore:
         cuts = np.flatnonzero(np.r_[True, place[1:] != place[:-1], True]) if len(place) else np.zeros(1, np.int64)
         for start, end in itertools.pairwise(cuts.tolist()):
             shard, batch = divmod(int(place[start]), 1 << 32)
+            self._read.add(self.urls[shard])
             yield _open(self.urls[shard])[0].get_batch(batch), row[start:end].astype(np.int64) % ROWS, slice(start, end)
 
 

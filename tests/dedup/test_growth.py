@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.store.workspace import Workspace
+from gristmill.dedup import verification
 from gristmill.dedup.buckets import exact_stars, stars
 from gristmill.dedup.growth import LEFT, among, by_handle, entries_among, to_stored, touched, untouched
 from gristmill.dedup.settings import DedupSettings
@@ -181,3 +182,19 @@ def test_a_shard_without_old_duplicates_has_nothing_compared_again(tmp_path, mon
     run(workspace)
     assert [os.stat(workspace.table("decisions/dedup").file_url(shard)).st_mtime_ns for shard in held] == written
     assert compared() == 0
+
+
+def test_of_the_shingles_of_all_shards_only_those_that_are_compared_are_opened(tmp_path, monkeypatch):
+    """Opening reads a file through, and growth would read the whole corpus."""
+    opened = []
+    for number in range(3):
+        hashes = pa.array([[number, 9], [5]], pa.large_list(pa.uint64()))
+        batch = pa.record_batch([pa.array([1, 2], pa.uint64()), hashes], schema=verification.SHINGLES)
+        with pa.ipc.new_file(str(tmp_path / f"{number}.arrow"), verification.SHINGLES) as out:
+            out.write_batch(batch)
+    own = verification._open.__wrapped__
+    monkeypatch.setattr(verification, "_open", lambda url: opened.append(url) or own(url))
+    store = verification.ShingleStore([str(tmp_path / f"{number}.arrow") for number in range(3)])
+    a, b = np.array([1 << 32], np.uint64), np.array([(1 << 32) + 1], np.uint64)
+    assert store.ranks(np.r_[a, b]).tolist() == [1, 2] and verification.similarity(store, a, b).tolist() == [0.0]
+    assert set(opened) == {str(tmp_path / "1.arrow")}
