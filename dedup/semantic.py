@@ -62,6 +62,11 @@ def fit_frame(vectors: np.ndarray, rank: np.ndarray, settings: SemanticSettings)
     ordered = unit(vectors)[np.argsort(rank)]
     ordered = ordered[ordered.any(axis=1)].astype(np.float64)
     components = -(-width // 100) if settings.components is None else settings.components
+    if components > width // 2:
+        raise RequestError(
+            f"semantic: {components} directions of vectors of {width} numbers are more than half of what tells "
+            f"documents apart; give --components {width // 2} at most"
+        )
     if len(ordered) < 2:
         return Frame(np.zeros(width, np.float32), none)  # nothing to compare
     if components and len(ordered) < FEWEST + components:

@@ -68,7 +68,8 @@ def settled(
         return {"name": best, "reason": reason, "against": against}
     means = {name: float(np.mean(list(seeds.values()))) for name, seeds in every.items()}
     if len(means) > 1 and max(means, key=lambda name: means[name]) == NATURAL:
-        reason = f"{best} is ahead of natural by less than the noise, and natural is last by all seeds"
+        unproven = "by less than the noise" if worth["low"] is not None else "in a way that one fresh seed cannot prove"
+        reason = f"{best} is ahead of natural {unproven}, and natural is last by all seeds"
         return {"name": best, "reason": reason, "against": against}
     if worth["low"] is None:
         why = f"{best} validates best, and one fresh seed proves nothing"

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from ..corpus.given_files import read_yaml
+from ..corpus.settings import truths_for_numbers
 from ..corpus.store.errors import RequestError
 from ..corpus.store.shards import filesystem, fingerprint, replacing
 
@@ -256,6 +257,9 @@ def load_recipe(path: str) -> Recipe:
     content = read_yaml(str(path))
     if not isinstance(content, dict):
         raise RequestError(f"{path} is not a recipe: expected keys such as total_tokens, domains and phases")
+    truths = list(truths_for_numbers(Recipe, content))
+    if truths:
+        raise RequestError(f"{path} is not a valid recipe: true or false is no number, as in {', '.join(truths)}")
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -263,9 +267,12 @@ def load_recipe(path: str) -> Recipe:
 
 
 def _reasons(error: ValidationError) -> str:
+    """A line for each mistake; what only follows from another inside of it, a list without its entry, has none."""
+    places = [item["loc"] for item in error.errors()]
     return "\n".join(
         f"  {'.'.join(str(part) for part in item['loc']) or 'recipe'}: {item['msg'].removeprefix('Value error, ')}"
         for item in error.errors()
+        if not any(len(place) > len(item["loc"]) and place[: len(item["loc"])] == item["loc"] for place in places)
     )
 
 

@@ -1,7 +1,8 @@
 """Fit, judge and optimise from CSV files alone: no workspace, no proxies of ours, no torch.
 
 `fit_tables` is for mixtures and losses, `law_of_table` fits one of the laws, `spend_table` divides a budget of tokens
-among domains and quality buckets. Refuses cells that are not numbers, naming the file, the line and the column.
+among domains and quality buckets. Refuses cells that are not numbers, naming the file, the line and the column, and
+tables that a fit can learn nothing from. A domain of which no mixture of the table has any is proposed none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,15 @@ import numpy as np
 from ..corpus.store.errors import RequestError, unknown_name
 from .card import card_of, pairs_of
 from .recipe import Evidence, Recipe, RecipePhase, make_recipe, rounded
+from .regression.ensemble import Fit, fit_swarm, report, target_weights
 from .regression.ensemble import evaluate as judge
-from .regression.ensemble import fit_swarm, report, target_weights
 from .search.convex import exact, exponential_laws
-from .search.optimise import bounds_kept, compare, judged, propose, terms_of
+from .search.designs import MINIMUM
+from .search.optimise import Proposal, Terms, bounds_kept, compare, judged, propose, terms_of
 from .search.responses import fit_details
-from .search.simplex import Limits
-from .swarm import Swarm, match_names, match_target, read_swarm
+from .search.simplex import Limits, without_crumbs
+from .settings import FEWEST
+from .swarm import Swarm, match_names, match_target, read_columns, read_swarm
 from .tables import all_finite, checked, named_once, plain_values, read_csv
 
 SEARCHES = ("ensemble", "exact")
@@ -61,20 +64,13 @@ def fit_tables(
         swarm = swarm.only(list({**asked, **bounded}))
         weights = target_weights(swarm.targets, asked)
     unseen = _unseen(swarm, *evaluate) if evaluate else None
+    refuse_alike(swarm, mixtures, losses)
     centre = _prior(swarm, prior)
-    limits = Limits.of(
-        swarm.domains,
-        ceilings=match_names(ceilings, swarm.domains, "domain", "--ceiling"),
-        floors=match_names(floors, swarm.domains, "domain", "--floor"),
-    )
+    limits, absent = _limits(swarm, ceilings, floors)
     priced = match_names(cost, swarm.domains, "domain", "--cost")
     terms = terms_of(swarm.domains, swarm.targets, centre, kl=kl, cost=priced, at_most=bounded)
     fit = fit_swarm(swarm, regressors, jobs=jobs, seed=seed)
-    if search == "exact":
-        found, _ = exact(exponential_laws(fit), weights, limits, terms)
-        proposal = judged(fit, weights, centre, limits, found, "exact optimum of the exponential law", terms)
-    else:
-        proposal = propose(fit, weights, centre, limits, terms=terms, seed=seed)
+    proposal = _proposal(fit, weights, centre, limits, terms, search, seed)
     best = swarm.weights[int(np.argmin(swarm.losses @ weights))]
     told: dict[str, Any] = {
         "fit": report(fit, centre),
@@ -88,6 +84,7 @@ def fit_tables(
             "sensitivity": proposal.sensitivity,
             "how": proposal.how,
             "bounds": bounds_kept(fit, proposal.weights, terms),
+            "never_measured": absent,
         },
         "comparison": compare(
             fit,
@@ -104,8 +101,43 @@ def fit_tables(
     if details:
         told["details"] = fit_details(fit, proposal.weights, limits)
     if unseen is not None:
+        fitted = {row.tobytes() for row in np.round(swarm.weights, 9)}
         told["evaluation"] = judge(fit, unseen)
+        told["evaluation"]["fitted_on"] = sum(row.tobytes() in fitted for row in np.round(unseen.weights, 9))
     return told
+
+
+def _proposal(
+    fit: Fit, weights: np.ndarray, centre: np.ndarray, limits: Limits, terms: Terms, search: str, seed: int
+) -> Proposal:
+    """The best mixture, without shares below what mixtures are measured at: of those only the search knows, and few
+    trainers can count them."""
+    if search == "exact":
+        found, _ = exact(exponential_laws(fit), weights, limits, terms)
+        made = judged(fit, weights, centre, limits, found, "exact optimum of the exponential law", terms)
+    else:
+        made = propose(fit, weights, centre, limits, terms=terms, seed=seed)
+    shares = fit.swarm.weights[fit.swarm.weights > 0]
+    kept = without_crumbs(made.weights, min(MINIMUM, float(shares.min())), limits)
+    if (kept == made.weights).all():
+        return made
+    return judged(fit, weights, centre, limits, kept, made.how, terms)
+
+
+def refuse_alike(swarm: Swarm, mixtures: str, losses: str) -> None:
+    """RequestError for tables that nothing can be learnt from: too few different mixtures, or losses all alike."""
+    different = len(np.unique(np.round(swarm.weights, 9), axis=0))
+    if different < FEWEST:
+        raise RequestError(
+            f"{mixtures} has {different} different mixtures in {len(swarm)} runs; a fit needs {FEWEST} of them at least"
+        )
+    spread, size = np.ptp(swarm.losses, axis=0), np.abs(swarm.losses).max(0)
+    alike = [name for name, one in zip(swarm.targets, spread <= 1e-12 * size, strict=True) if one]
+    if alike:
+        raise RequestError(
+            f"{losses}: {', '.join(alike)} is the same for every mixture, so it is no loss that a mixture could lower; "
+            f"leave the column out, or name the others with --target"
+        )
 
 
 def _card(swarm: Swarm, weights: np.ndarray, mixtures: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -116,26 +148,34 @@ def _card(swarm: Swarm, weights: np.ndarray, mixtures: Mapping[str, np.ndarray])
     return {"pairs": pairs_of(card, "fitted"), "targets": card["targets"], "own_weight": card["own_weight"]}
 
 
-def recipe_of_fit(told: Mapping[str, Any], domains: str, total_tokens: int, seq_len: int, seed: int = 0) -> Recipe:
-    """The proposal of `fit_tables` as a recipe, which exporters take.
-
-    domains  a CSV of domain, tokens, mean_tokens_per_document, bytes_per_token for every domain of the mixtures
-    """
+def facts_of_domains(domains: str, mixtures: str) -> dict[str, dict[str, Any]]:
+    """What a recipe says of every domain of a table of mixtures, from a CSV with the columns domain, tokens,
+    mean_tokens_per_document and bytes_per_token. Refuses a row that two domains would share."""
     table = read_csv(domains)
     places = [row[table.place("domain")] for row in table.rows]
     named_once(places, f"{domains}: a domain")
     numbers = {
         column: table.numbers(column, above=0.0) for column in ("tokens", "mean_tokens_per_document", "bytes_per_token")
     }
-    wanted = told["proposal"]["shares"]
-    facts = {}
-    for name in wanted:
+    facts: dict[str, dict[str, Any]] = {}
+    taken: dict[int, str] = {}
+    for name in read_columns(mixtures)[1]:
         row = match_target(name, places, "domain", domains)
+        if row in taken:
+            raise RequestError(f"{domains}: {places[row]} would be both {taken[row]} and {name}; give each a row")
+        taken[row] = name
         facts[name] = {
             "tokens_available": round(numbers["tokens"][row]),
             "mean_tokens_per_document": numbers["mean_tokens_per_document"][row],
             "bytes_per_token": numbers["bytes_per_token"][row],
         }
+    return facts
+
+
+def recipe_of_fit(
+    told: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]], total_tokens: int, seq_len: int, seed: int = 0
+) -> Recipe:
+    """The proposal of `fit_tables` as a recipe, which exporters take; facts of `facts_of_domains`."""
     evidence = Evidence(
         seed=seed,
         swarm={"mixtures": told["fit"]["runs"], "from": "tables of mixtures and losses"},
@@ -154,9 +194,22 @@ def recipe_of_fit(told: Mapping[str, Any], domains: str, total_tokens: int, seq_
         name=f"{len(facts)} domains",
         total_tokens=total_tokens,
         domains=facts,
-        phases=[RecipePhase(until=1.0, seq_len=seq_len, shares=wanted)],
+        phases=[RecipePhase(until=1.0, seq_len=seq_len, shares=told["proposal"]["shares"])],
         evidence=evidence,
     )
+
+
+def _limits(
+    swarm: Swarm, ceilings: Mapping[str, float] | None, floors: Mapping[str, float] | None
+) -> tuple[Limits, list[str]]:
+    """The limits asked for, and the domains of which no mixture has any: what they do is unknown, so they get none."""
+    absent = [name for name, column in zip(swarm.domains, swarm.weights.T, strict=True) if not column.any()]
+    highest = match_names(ceilings, swarm.domains, "domain", "--ceiling") | dict.fromkeys(absent, 0.0)
+    lowest = match_names(floors, swarm.domains, "domain", "--floor")
+    unknown = [name for name in absent if lowest.get(name)]
+    if unknown:
+        raise RequestError(f"--floor {unknown[0]}: no mixture has any of it, so nothing is known of what it does")
+    return Limits.of(swarm.domains, ceilings=highest, floors=lowest), absent
 
 
 def _unseen(swarm: Swarm, mixtures: str, losses: str) -> Swarm:
@@ -215,7 +268,7 @@ def law_of_table(
 
     if law not in LAWS:
         raise unknown_name("law", law, LAWS, where="--law")
-    if (flops or compute or leave_out) and law != "chinchilla":
+    if (flops or compute is not None or leave_out) and law != "chinchilla":
         raise RequestError(f"--flops, --leave-out and --compute belong to chinchilla, not to {law}")
     names = tuple(columns) or LAWS[law]
     if len(names) != len(LAWS[law]):
@@ -242,16 +295,16 @@ def law_of_table(
         "power": mixture.fit_power,
     }
     for point in at:
-        if len(point) != inputs.shape[1]:
-            raise RequestError(f"--at needs {inputs.shape[1]} numbers ({', '.join(LAWS[law][:-1])}), not {list(point)}")
-        for kind, value in zip(kinds, point, strict=False):
-            checked(value, f"--at {','.join(f'{cell:g}' for cell in point)}: {kind}", **_range(kind))
+        _check_point(law, point)
+    if len(losses) and np.ptp(losses) <= 1e-12 * losses.max(initial=0.0):
+        raise RequestError(f"{path}: {names[-1]} is the same in every row, so it says nothing of {law}")
     fit = fits[law](*inputs.T, losses, bootstrap=bootstrap, seed=seed)
     told: dict[str, Any] = {
         "law": law,
         "rows": len(losses),
         "values": dict(zip(fit.names, map(float, fit.values), strict=True)),
         "starts_agreed": fit.agreed,
+        "relative_error": float(np.sqrt(np.mean(np.log(fit.law(fit.values, inputs) / losses) ** 2))),
     }
     if bootstrap:
         told["standard_errors"] = {name: float(value) for name, value in fit.standard_errors().items()}
@@ -266,6 +319,15 @@ def law_of_table(
             row |= {"low": float(low[0]), "high": float(high[0])}
         told.setdefault("predicted", []).append(row)
     return told
+
+
+def _check_point(law: str, point: Sequence[float]) -> None:
+    """Refuse a point to predict at that is none of the law's inputs."""
+    kinds = LAWS[law][:-1]
+    if len(point) != len(kinds):
+        raise RequestError(f"--at needs {len(kinds)} numbers ({', '.join(kinds)}), not {list(point)}")
+    for kind, value in zip(kinds, point, strict=True):
+        checked(value, f"--at {','.join(f'{cell:g}' for cell in point)}: {kind}", **_range(kind))
 
 
 def spend_table(

@@ -2,11 +2,13 @@
 
 Reads the CSV forms in use: a mixtures file and a losses file that share an id column (RegMix: `index`; Olmix: `run`,
 beside which `name` and `index` are labels). Prefixes (`train_`, `metric/`) and suffixes (`_val_loss`) stay in names
-and are only looked through when a target is matched with its own domain: a name means itself before a near one.
+and are only looked through when a target is matched with its own domain: a name means itself before a near one. Ids and
+labels are known whatever their case, and the numbers of rows that pandas writes (`Unnamed: 0`) are labels too.
 Refuses columns of one name, rows that do not join, weights that are negative or do not sum to about 1, and losses that
 are not finite numbers above 0.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +19,7 @@ from .tables import read_csv
 
 ID_COLUMNS = ("run", "index", "id", "run_id")
 LABEL_COLUMNS = (*ID_COLUMNS, "name", "run_name")
+UNNAMED = re.compile(r"Unnamed: \d+")  # what pandas calls a column without a name, which is its own index
 ROUNDING = 0.02  # published tables round weights to three decimals: rows sum to 0.996-1.003
 
 
@@ -129,12 +132,12 @@ def read_columns(path: str, positive: bool = False) -> tuple[str, list[str], dic
     positive  refuse a number that is not above 0, as no loss is
     """
     table = read_csv(path)
-    key = next((name for name in ID_COLUMNS if name in table.header), None)
+    key = next((name for known in ID_COLUMNS for name in table.header if name.lower() == known), None)
     if key is None:
         raise RequestError(
             f"{path} has no id column; expected one of {', '.join(ID_COLUMNS)} among {list(table.header[:5])}"
         )
-    names = [name for name in table.header if name and name not in LABEL_COLUMNS]
+    names = [name for name in table.header if name and not is_label(name)]
     columns = [table.numbers(name, above=0.0 if positive else None) for name in names]
     found: dict[str, list[float]] = {}
     for number, row in enumerate(table.rows):
@@ -143,6 +146,11 @@ def read_columns(path: str, positive: bool = False) -> tuple[str, list[str], dic
             raise RequestError(f"{path} line {table.lines[number]}: {key} {run!r} is there twice")
         found[run] = [column[number] for column in columns]
     return key, names, found
+
+
+def is_label(name: str) -> bool:
+    """Whether a column says which run a row is of, and holds no measurement."""
+    return name.lower() in LABEL_COLUMNS or UNNAMED.fullmatch(name) is not None
 
 
 def checked_weights(weights: np.ndarray, runs: Sequence[str], where: str) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Tables of measurements as CSV files, and numbers as options: what is read is a number, and is one thing only.
 
-Refuses a file that is not UTF-8, two columns of one name, a line with other cells than the header has, and a cell that
-is no finite number or lies outside what its column can hold; each by file, line and column. `as_json` writes reports:
+Refuses a file that is not UTF-8, columns parted by anything but commas, two columns of one name, a line with other
+cells than the header has, and a cell that is no finite number or lies outside what its column can hold; each by file,
+line and column. `as_json` writes reports:
 what could not be measured (nan, infinity) is null there, because JSON knows no other word for it.
 """
 
@@ -15,6 +16,8 @@ from typing import Any
 
 from ..corpus.given_files import read_given
 from ..corpus.store.errors import RequestError, unknown_name
+
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}  # what else parts columns, and what it is called
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ def read_csv(path: str) -> CsvTable:
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise RequestError(f"{path} line {reader.line_num} is not CSV: {error}") from error
+    parted = next(
+        (name for mark, name in SEPARATORS.items() if rows and len(rows[0]) == 1 and mark in rows[0][0]), None
+    )
+    if parted:
+        raise RequestError(f"{path} parts its columns by {parted}; write them with commas, and numbers with a point")
     if len(rows) < 2:
         raise RequestError(f"{path} has no rows under its header")
     header = rows[0]

@@ -85,11 +85,13 @@ def _said(item: Item) -> str:
 
 
 def _form(rows: Sequence[TextRow], path: str, option: str) -> tuple[str, ...] | None:
-    """The keys of its format; None for text."""
+    """The keys of its format, also where rows have a text beside them; None for text."""
     first = rows[0].content
-    if isinstance(first, str) or "text" in first:
+    if isinstance(first, str):
         return None
     keys = next((keys for keys in FORMATS if set(keys) <= first.keys()), None)
+    if keys is None and "text" in first:
+        return None
     if keys is None:
         known = "; ".join(", ".join(keys) for keys in FORMATS)
         raise RequestError(f"{option} {path} has the keys {sorted(first)}; known are text; {known}")

@@ -4,7 +4,7 @@ What a method needs is for `ScoreSettings.checked`; whether a device is there, f
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 METHODS = ("color", "pair", "perplexity", "dsir", "zipfit", "rds", "transport")
 TARGETED = ("color", "dsir", "zipfit", "rds", "transport")  # these need a target
+Decay = Annotated[float, Field(ge=0, lt=1)]
 WINDOW = 32 << 10  # bytes that zlib looks back
 
 
@@ -33,7 +34,7 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     n_layers: int = Field(default=2, ge=1, description="layers of each model")
     d_model: int = Field(default=64, ge=2, description="width of each model")
     n_heads: int = Field(default=2, ge=1, description="attention heads")
-    n_kv_heads: int | None = Field(default=None, description="key and value heads; default: as many as heads")
+    n_kv_heads: int | None = Field(default=None, ge=1, description="key and value heads; default: as many as heads")
     d_ff: int = Field(default=192, ge=1, description="width of the feed-forward layer")
     tied: bool = Field(default=False, description="embedding and head are one matrix")
     qk_norm: bool = Field(default=True, description="queries and keys are normalised")
@@ -46,10 +47,10 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
         default="wsd",
         description="after the warm-up: constant, cosine to a tenth, or wsd: constant, the last fifth falls to zero",
     )
-    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW's two decays")
-    epsilon: float = Field(default=1e-8, description="AdamW's epsilon")
-    weight_decay: float = Field(default=0.1, description="decoupled decay of matrices")
-    clip: float | None = Field(default=1.0, description="largest norm of a model's gradient; null: no clipping")
+    betas: tuple[Decay, Decay] = Field(default=(0.9, 0.95), description="AdamW's two decays")
+    epsilon: float = Field(default=1e-8, gt=0, description="AdamW's epsilon")
+    weight_decay: float = Field(default=0.1, ge=0, description="decoupled decay of matrices")
+    clip: float | None = Field(default=1.0, gt=0, description="largest norm of a model's gradient; null: no clipping")
     evaluations: int = Field(
         default=10, ge=1, description="measurements of every model over the run, the last at its end"
     )
@@ -69,6 +70,13 @@ class FleetSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
         default=False,
         description="trunk and head by torch.compile, which takes about a minute for each shape of a group",
     )
+
+    @field_validator("lr")
+    @classmethod
+    def _rates_learn(cls, lr: float | tuple[float, ...]) -> float | tuple[float, ...]:
+        if any(rate <= 0 for rate in (lr if isinstance(lr, tuple) else (lr,))):
+            raise ValueError(f"a learning rate is above 0, not {lr}")
+        return lr
 
     @model_validator(mode="after")
     def _steps_hold_evaluations(self) -> "FleetSettings":

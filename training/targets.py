@@ -29,8 +29,8 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from ..corpus.given_files import given_lines, read_given
-from ..corpus.readers.text_names import TEXTS, bare_name, stem
-from ..corpus.readers.texts import read_rows
+from ..corpus.readers.text_names import TEXTS, ends_in, stem
+from ..corpus.readers.texts import read_rows, refuse_other_forms
 from ..corpus.store.errors import RequestError
 from ..corpus.text.normalising import as_documents_are
 from .data.packing import IGNORED
@@ -67,8 +67,10 @@ FORMATS = (("query", "choices", "gold"), ("context", "continuation"), ("context"
 def load_target(path: str, limit: int | None = None) -> Target:
     """Read a target file; its name is that of the file. `limit`: of its items, all of which are checked."""
     name = stem(path)
-    if bare_name(path).endswith(TEXTS):
-        lines = [line.strip() for line in given_lines(read_given(path, f"target {path}")) if line.strip()]
+    if ends_in(path, TEXTS):
+        text = read_given(path, f"target {path}")
+        refuse_other_forms(text, path, "target")
+        lines = [line.strip() for line in given_lines(text) if line.strip()]
         if not lines:
             raise RequestError(f"target {path}: no text in it")
         return Target(name, tuple(Item("", (as_documents_are(line),)) for line in lines[:limit]), False)

@@ -3,7 +3,7 @@
 JSON Lines and Parquet give objects, everything else is plain text, a paragraph a row; compressed by gzip, zstd, lz4,
 bzip2 or xz or not, whatever the name says. Lines may end as on any system, and a byte-order mark is no text. Every text
 is brought into the form that documents are in. Refuses a file that is not there, holds nothing, is damaged, is not
-UTF-8, or has a line that is no object; each by its place.
+UTF-8, has a line that is no object, or is a table or JSON Lines by another name; each by its place.
 """
 
 import io
@@ -20,10 +20,11 @@ from ..given_files import decoded, given_bytes
 from ..store.errors import RequestError
 from ..store.shards import filesystem
 from ..text.normalising import as_documents_are
-from .text_names import OBJECTS, bare_name
+from .text_names import OBJECTS, ends_in
 
 GAP = re.compile(r"\n[ \t\f\v]*\n\s*")  # between paragraphs
-BLOCK = 1 << 20
+TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".ods")
+KEYS = ("text", "query", "context")  # of rows that hold texts
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,28 @@ def read_rows(
     else:
         text = decoded(data, f"{option} {path}").replace("\r\n", "\n").replace("\r", "\n")
         if objects is None:
-            objects = bare_name(path).endswith(OBJECTS)
+            objects = ends_in(path, OBJECTS)
+        if not objects:
+            refuse_other_forms(text, path, option)
         rows = list(_objects(text, path, option) if objects else _paragraphs(text, path))
     if not rows:
         raise RequestError(f"{option} {path}: no text in it")
     return [TextRow(row.place, as_documents_are(row.content, repair)) for row in rows]
+
+
+def refuse_other_forms(text: str, path: str, option: str) -> None:
+    """RequestError for what would be read as prose and is none: a table of cells, and lines of JSON objects with texts
+    in them under the name of a text file."""
+    if ends_in(path, TABLES):
+        raise RequestError(f"{option} {path} is a table of cells; give JSON Lines, Parquet or plain text")
+    try:
+        first = json.loads(text.lstrip().split("\n", 1)[0])
+    except (ValueError, RecursionError):
+        return
+    if isinstance(first, dict) and any(isinstance(first.get(key), str) for key in KEYS):
+        raise RequestError(
+            f"{option} {path} holds lines of JSON; end its name in .jsonl, so that they are read as such"
+        )
 
 
 def _parquet(data: bytes, path: str, option: str) -> Iterator[TextRow]:

@@ -5,6 +5,7 @@ so a weight is share / mean tokens per document, renormalised. `tokens`: it is t
 repetition. Refuses recipes that the trainer cannot honour, and domain names that would break its syntax.
 """
 
+import glob
 import itertools
 import json
 import math
@@ -220,6 +221,30 @@ def begin(job: ExportJob, trainer: str, unit: Unit) -> Export:
         export.notes.append(f"left out, because their share is 0: {', '.join(export.dropped)}")
     os.makedirs(job.output, exist_ok=True)
     return export
+
+
+def earlier_files(job: ExportJob, trainer: str) -> list[str]:
+    """What an earlier export for this trainer wrote into the same folder, as its export.json says; none without one."""
+    try:
+        with open(job.path("export.json"), encoding="utf-8") as file:
+            told = json.load(file)
+    except (OSError, ValueError):
+        return []
+    files = told.get("files") if isinstance(told, dict) and told.get("trainer") == trainer else None
+    inside = os.path.abspath(job.output) + os.sep
+    named = [name for name in files or () if isinstance(name, str)]
+    return [name for name in named if os.path.abspath(job.path(name)).startswith(inside)]
+
+
+def refuse_others(job: ExportJob, trainer: str, pattern: str) -> None:
+    """Refuse a folder with files that the trainer would read as well, and that are of no earlier export of ours."""
+    own = set(earlier_files(job, trainer))
+    others = sorted(name for name in glob.glob(pattern, root_dir=job.output) if name not in own)
+    if others:
+        raise RequestError(
+            f"{job.output} holds {', '.join(others[:3])}{' and others' if len(others) > 3 else ''}, which {trainer} "
+            f"would read beside this export; name an empty folder"
+        )
 
 
 def is_number(text: str) -> bool:

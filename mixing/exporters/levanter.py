@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import yaml
 
 from ...corpus.store.errors import RequestError
+from ...corpus.store.shards import fingerprint
 from .frame import TOLERANCE, Export, ExportJob, begin, positive, spans, used_domains, write_text
 
 LARGEST_BLOCK = 65_535
@@ -82,7 +83,7 @@ def export(job: ExportJob) -> Export:
             "mixture_block_size": block,
             "stop_strategy": "restart",
             "tokenizer": f"{job.root}/tokenizer",
-            "cache_dir": f"{job.root}/cache",
+            "cache_dir": f"{job.root}/cache{cache_mark(job, names)}",
         },
         "trainer": {"train_batch_size": job.batch, "num_train_steps": phases[-1].end, "seed": job.seed},
         "train_seq_len": phases[0].phase.seq_len,
@@ -93,6 +94,12 @@ def export(job: ExportJob) -> Export:
             write_jsonl(job, f"{name}.jsonl.gz", name)
             made.files.append(f"data/{name}.jsonl.gz")
     return made
+
+
+def cache_mark(job: ExportJob, names: Sequence[str]) -> str:
+    """What tells caches of other texts apart: levanter takes a finished cache for that of the texts beside it."""
+    own = {name: job.tokens(name).fingerprint for name in names} if job.workspace is not None else job.recipe.shards
+    return f"-{fingerprint(dict(own))[:12]}" if own else ""
 
 
 def write_jsonl(job: ExportJob, name: str, domain: str) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ...corpus.store.errors import RequestError, WorkspaceError
 from ...corpus.store.shards import replacing
-from .frame import RANKS, Export, ExportJob, begin, need_held_out, used_domains
+from .frame import RANKS, Export, ExportJob, begin, need_held_out, refuse_others, used_domains
 from .rows import MixedStream
 from .token_files import write_litdata, write_modded, write_nanogpt
 
@@ -51,7 +51,7 @@ def nanogpt(job: ExportJob) -> Export:
 
 
 def modded(job: ExportJob) -> Export:
-    made = _begin(job, "modded_nanogpt")
+    made = _begin(job, "modded_nanogpt", "gristmill_*.bin")
     need_held_out(job, made)
     step = job.batch * job.recipe.phases[0].seq_len
     steps = round(job.recipe.total_tokens / step)
@@ -94,11 +94,12 @@ def litdata(job: ExportJob) -> Export:
 
 def nanochat(job: ExportJob) -> Export:
     """Text in Parquet (column `text`), the last file for validation. Documents are drawn whole, as texts."""
-    made = _begin(job, "nanochat")
+    made = _begin(job, "nanochat", "*.parquet")
     need_held_out(job, made)
     mixed, documents = stream(job)
     for _ in documents:  # the same stream decides which documents, how often and in which order
         pass
+    _finish(job, made, mixed)  # refused before anything is written
     number, chars, rows = 0, 0, []
     for text in _texts(job):
         rows.append(text)
@@ -114,7 +115,7 @@ def nanochat(job: ExportJob) -> Export:
     if len(held) < RANKS:
         made.notes.append(f"nanochat gives each rank texts of its own and {len(held)} are held out: use no more ranks")
     made.notes.append("nanochat crops documents when it packs: long-document domains lose the most tokens")
-    return _finish(job, made, mixed)
+    return made
 
 
 def _texts(job: ExportJob) -> Iterator[str]:
@@ -151,9 +152,12 @@ def _write_nanochat(job: ExportJob, number: int, rows: list[str]) -> str:
     return name
 
 
-def _begin(job: ExportJob, trainer: str) -> Export:
+def _begin(job: ExportJob, trainer: str, reads: str = "") -> Export:
+    """reads: the files of the folder that the trainer would read, whoever wrote them."""
     if job.workspace is None:
         raise RequestError(f"{trainer} has no mixtures, so its data are written mixed: give --workspace")
+    if reads:
+        refuse_others(job, trainer, reads)
     return begin(job, trainer, "tokens")
 
 

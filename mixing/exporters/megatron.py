@@ -8,6 +8,7 @@ and paths are never numbers (its parser tells a weight from a path by trying). R
 one sample of its phase.
 """
 
+import glob
 import os
 from typing import cast
 
@@ -32,6 +33,8 @@ from .token_files import write_megatron
 
 
 def export(job: ExportJob) -> Export:
+    if job.root.split() != [job.root]:
+        raise RequestError(f"megatron parts its blend at white space, and the data would lie under {job.root!r}")
     made = begin(job, "megatron", "rows")
     phases = spans(job)
     held = held_domains(job, made) if job.workspace is not None else []
@@ -55,11 +58,23 @@ def export(job: ExportJob) -> Export:
     if any(span.phase.seq_len != phases[0].phase.seq_len for span in phases):
         made.notes.append("phases differ in --seq-length: run.sh passes each its own")
     if job.workspace is not None:
+        say_old_indices(job, made)
         write_tokens(job, made, used_domains(job), held)
         write_tokenizer(job, made)
     else:
         made.notes.append(f"settings only: tokens are expected under {job.root}; --workspace writes them")
     return made
+
+
+def say_old_indices(job: ExportJob, made: Export) -> None:
+    """Note indices that Megatron or NeoX made of files that lay here before: it knows them by path and size of a run,
+    not by what the files hold."""
+    found = [name for pattern in ("cache", "*indexmap*") for name in glob.glob(pattern, root_dir=job.data_folder)]
+    if found:
+        made.notes.append(
+            f"data/ holds indices of other token files ({found[0]}), which {made.trainer} would take for those of "
+            f"these: remove them"
+        )
 
 
 def write_tokens(job: ExportJob, made: Export, names: list[str], held: list[str]) -> None:

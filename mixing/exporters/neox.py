@@ -9,7 +9,7 @@ import yaml
 
 from ...corpus.store.errors import RequestError
 from .frame import Export, ExportJob, begin, held_domains, need_held_out, positive, spans, used_domains, write_text
-from .megatron import write_tokens
+from .megatron import say_old_indices, write_tokens
 
 
 def export(job: ExportJob) -> Export:
@@ -42,5 +42,6 @@ def export(job: ExportJob) -> Export:
     if job.workspace is None:
         made.notes.append(f"settings only: tokens are expected under {job.root}; --workspace writes them")
         return made
+    say_old_indices(job, made)
     write_tokens(job, made, used_domains(job), held)
     return made

@@ -2,13 +2,14 @@
 
 import importlib
 import json
+import os
 from collections.abc import Callable
 
 from ...corpus.extensions import added
 from ...corpus.store.errors import RequestError, unknown_name
 from ...training.data.shards import demand_fresh, domains, facts_of, table_name
-from ..recipe import other_tokens
-from .frame import Export, ExportJob
+from ..recipe import Recipe, other_tokens
+from .frame import Export, ExportJob, earlier_files
 
 # trainer -> module of this folder and its function of one job
 EXPORTERS = {
@@ -59,13 +60,35 @@ def demand_its_tokens(job: ExportJob) -> None:
             )
 
 
+def said_by_validation(recipe: Recipe) -> list[str]:
+    """What the recipe's own validation says where another mixture measured better than the one that it holds."""
+    if recipe.evidence is None:
+        return []
+    rows, name = recipe.evidence.fresh or recipe.evidence.validation, recipe.evidence.chosen.partition(",")[0]
+    values = {other: row.get("bits_per_byte") for other, row in rows.items() if isinstance(row, dict)}
+    own = values.get(name)
+    better = [other for other, value in values.items() if own is not None and value is not None and value < own]
+    return [f"by the recipe's own validation {', '.join(better)} measured better: {recipe.evidence.verdict}"] * bool(
+        better
+    )
+
+
 def export_recipe(to: str, job: ExportJob) -> Export:
-    """Write the recipe for a trainer, and `export.json`: requested against realised shares, and what to know."""
+    """Write the recipe for a trainer, and `export.json`: requested against realised shares, and what to know.
+
+    What an earlier export for the same trainer wrote there and this one does not is removed: a trainer that reads all
+    files of a folder would read it too.
+    """
     known = exporters()
     if to not in known:
         raise unknown_name("trainer", to, known, where="--to")
     demand_its_tokens(job)
+    before = earlier_files(job, to)
     made: Export = known[to](job)
+    for name in before:
+        if name not in made.files and os.path.isfile(job.path(name)):
+            os.remove(job.path(name))
+    made.notes += said_by_validation(job.recipe)
     with open(job.path("export.json"), "w", encoding="utf-8") as file:
         file.write(json.dumps(made.told(), indent=1) + "\n")
     return made

@@ -87,7 +87,7 @@ def _coarse(loss: Callable[[int, float], float], weights: np.ndarray, caps: np.n
     parts = max(PARTS, 2 * len(caps))
     costs = np.full((len(caps), parts + 1), np.inf)
     for place, weight in enumerate(weights):
-        last = min(parts, int(np.ceil(caps[place] * parts / budget - 1e-9)))
+        last = parts if caps[place] >= budget else int(np.ceil(caps[place] * parts / budget - 1e-9))
         for part in range(last + 1):
             tokens = min(budget * part / parts, caps[place])
             costs[place, part] = weight * loss(place, tokens) if weight > 0 else 0.0
@@ -132,7 +132,7 @@ def _choose(
         return (), 0.0, np.inf  # the law's loss of no data
     ordered = sorted(buckets, key=lambda bucket: (bucket.utility, bucket.name))
     sizes = np.cumsum([bucket.tokens for bucket in ordered])
-    fewest = int(np.searchsorted(sizes * max_epochs, tokens * (1 - 1e-9)))
+    fewest = int(np.searchsorted(sizes, tokens / max_epochs * (1 - 1e-9)))
     if fewest == len(ordered):
         return None
     kept, loss = best_cutoff(buckets, tokens, a=a, floor=floor, unit=unit, fewest=fewest + 1)

@@ -1,7 +1,8 @@
 """Fitting a law: Huber loss, many starts, bootstrap intervals, and a guard against silent extrapolation.
 
 A law is a function (parameters, inputs) -> prediction. The best of all starts wins, and how many starts reached it is
-told, because a law whose starts disagree is not determined by its data. Refuses fewer rows than parameters.
+told, because a law whose starts disagree is not determined by its data. Refuses fewer rows than parameters, and rows
+that differ in too little to determine them, where every start would be as good as any other.
 """
 
 import warnings
@@ -15,6 +16,7 @@ from ...corpus.store.errors import RequestError
 
 Law = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (P,), (N, inputs) -> (N,)
 
+DETERMINED = 1e-10  # smallest singular value of a law's derivatives, of length one each, relative to the largest
 NOWHERE = 1e12  # the objective where the law has no value
 POLISHED = 4  # ends of the descent that a simplex search finishes
 
@@ -45,8 +47,9 @@ class LawFit:
         return float(self.values[self.names.index(name)])
 
     def standard_errors(self) -> dict[str, float]:
-        """Standard deviation of each parameter over the bootstrap."""
-        return dict(zip(self.names, self.samples.std(0, ddof=1), strict=True))
+        """Standard deviation of each parameter over the bootstrap; nan by fewer than two refits."""
+        spread = self.samples.std(0, ddof=1) if len(self.samples) > 1 else np.full(len(self.names), np.nan)
+        return dict(zip(self.names, spread, strict=True))
 
     def predict(self, inputs: np.ndarray, beyond: float = 4.0, allow: bool = False) -> np.ndarray:
         """Predictions; warns (`Extrapolation`) outside the fitted range, refuses more than `beyond` times outside.
@@ -111,6 +114,8 @@ def fit_law(
     if logarithmic and (outputs <= 0).any():
         raise RequestError("a law of logarithms needs losses above 0")
 
+    refuse_undetermined(law, names, starts, inputs)
+
     def climb(start: np.ndarray, rows: np.ndarray, polish: bool) -> tuple[float, np.ndarray]:
         x, y = inputs[rows], np.log(outputs[rows]) if logarithmic else outputs[rows]
 
@@ -149,3 +154,29 @@ def fit_law(
         inputs.min(0),
         inputs.max(0),
     )
+
+
+def refuse_undetermined(law: Law, names: Sequence[str], starts: np.ndarray, inputs: np.ndarray) -> None:
+    """RequestError where over these inputs (N, inputs) the law changes in fewer ways than it has parameters, at every
+    start: with runs of one size, say, what size does is anything. Derivatives are exact (by a complex step)."""
+    fewest: tuple[int, list[str]] | None = None
+    for start in np.atleast_2d(starts):
+        slopes = np.empty((len(inputs), len(names)))
+        with np.errstate(all="ignore"):
+            for place in range(len(names)):
+                moved = np.array(start, complex)
+                moved[place] += 1e-30j
+                slopes[:, place] = np.imag(law(moved, inputs)) / 1e-30
+        if not np.isfinite(slopes).all():
+            continue
+        sizes = np.linalg.norm(slopes, axis=0)
+        _, values, rows = np.linalg.svd(slopes / np.where(sizes > 0, sizes, 1.0))
+        free = rows[int((values > DETERMINED * values[0]).sum()) :]
+        open_ones = [name for name, part in zip(names, np.abs(free).max(0, initial=0.0), strict=True) if part > 0.05]
+        if fewest is None or len(free) < fewest[0]:
+            fewest = len(free), open_ones
+    if fewest is not None and fewest[0]:
+        raise RequestError(
+            f"these {len(inputs)} rows do not determine {', '.join(fewest[1])} of the law, whatever the losses are; it "
+            f"takes runs that differ in more of what the law reads"
+        )

@@ -32,12 +32,19 @@ class Limits:
         floors: dict[str, float] | None = None,
         ceilings: dict[str, float] | None = None,
     ) -> "Limits":
-        """Limits from floors and ceilings by name and from a cap on epochs: share <= epochs * available / total."""
+        """Limits from floors and ceilings (shares, at most 1) by name, and from a cap on epochs: share <= epochs *
+        available / total."""
         all_finite(floors, "floors", least=0.0)
         all_finite(ceilings, "ceilings", least=0.0)
         low, high = np.zeros(len(domains)), np.ones(len(domains))
         for name, value in (floors or {}).items():
             low[_place(name, domains)] = value
+        for what, given in (("floor", floors), ("ceiling", ceilings)):
+            for name, value in (given or {}).items():
+                if value > 1:
+                    raise RequestError(
+                        f"the {what} of {name} is {value:g}; a share lies between 0 and 1, not in percent"
+                    )
         for name, value in (ceilings or {}).items():
             high[_place(name, domains)] = value
         if max_epochs is not None:

@@ -28,7 +28,7 @@ def fit(
     cost: Annotated[list[str], typer.Option(help="DOMAIN=PRICE per token, in units of the loss")] = [],  # noqa: B006
     at_most: Annotated[list[str], typer.Option(help="COLUMN=LOSS that the proposal must not exceed")] = [],  # noqa: B006
     search: Annotated[str, typer.Option(help="ensemble, or exact: convex, of the exponential law")] = "ensemble",
-    seed: Annotated[int, typer.Option(help="of the folds and of the search")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of the folds and of the search")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="processes to fit targets in")] = 2,
     output: Annotated[str, typer.Option(help="folder for fit.json, fit.html and, with --domains, recipe.yaml")] = "",
     domains: Annotated[
@@ -46,13 +46,16 @@ def fit(
 
     Example: gristmill mix fit --mixtures A.csv --losses B.csv --target the_pile_pile_cc --json
     """
-    from ...mixing.standalone import fit_tables, recipe_of_fit
+    from ...mixing.standalone import facts_of_domains, fit_tables, recipe_of_fit
     from ...mixing.tables import as_json as told_as_json
 
     if bool(evaluate_mixtures) != bool(evaluate_losses):
         raise RequestError("--evaluate-mixtures and --evaluate-losses go together")
     if bool(domains) != bool(total_tokens) or (domains and not output):
         raise RequestError("a recipe takes --output, --domains and --total-tokens together")
+    facts = facts_of_domains(domains, mixtures) if domains else None
+    if output:
+        refuse_place(output, facts is not None)
     told = fit_tables(
         mixtures,
         losses,
@@ -71,8 +74,22 @@ def fit(
         details=bool(output),
     )
     if output:
-        write_fit(told, recipe_of_fit(told, domains, total_tokens, seq_len, seed) if domains else None, output)
+        write_fit(told, recipe_of_fit(told, facts, total_tokens, seq_len, seed) if facts else None, output)
     sys.stdout.write(told_as_json(told) + "\n" if as_json else fit_lines(told))
+
+
+def refuse_place(folder: str, recipe: bool) -> None:
+    """RequestError, before anything is fitted, for an output that is a file, or that would keep an older recipe."""
+    from ...corpus.store.shards import filesystem
+
+    fs, place = filesystem(folder)
+    if fs.isfile(place):
+        raise RequestError(f"--output {folder} is a file; name a folder")
+    if not recipe and fs.exists(f"{place.rstrip('/')}/recipe.yaml"):
+        raise RequestError(
+            f"--output {folder} holds the recipe.yaml of another fit, which would lie beside this one; give --domains "
+            f"and --total-tokens to write it anew, or name another folder"
+        )
 
 
 def write_fit(told: dict[str, Any], recipe: "Recipe | None", folder: str) -> None:
@@ -108,6 +125,10 @@ def fit_lines(told: dict[str, Any]) -> str:
     for name, row in proposal["bounds"].items():
         kept = "" if row["kept"] else "; no mixture was found that keeps to it"
         lines.append(f"{name}: predicted {row['predicted']:.4f}, at most {row['at_most']:.4f} asked{kept}")
+    if proposal["never_measured"]:
+        lines.append(f"none of {', '.join(proposal['never_measured'])}: no mixture of the table has any")
+    if told.get("evaluation", {}).get("fitted_on"):
+        lines.append(f"of the mixtures to evaluate on, the fit has seen {told['evaluation']['fitted_on']}")
     shares = sorted(proposal["shares"].items(), key=lambda item: -item[1])
     lines += [f"  {name} {share:.4f}" for name, share in shares if share > 0]
     lines.append(gain_line(proposal["gain"]))

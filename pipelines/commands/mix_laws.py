@@ -18,10 +18,12 @@ def law(
     flops: Annotated[bool, typer.Option("--flops", help="chinchilla: the second column is FLOPs, not tokens")] = False,
     leave_out: Annotated[int, typer.Option(help="chinchilla: rows with the fewest tokens a parameter to skip")] = 0,
     at: Annotated[list[str], typer.Option(help="N,N,…: inputs to predict at; repeat for several")] = [],  # noqa: B006
-    compute: Annotated[float, typer.Option(help="chinchilla: FLOPs to divide between parameters and tokens")] = 0.0,
+    compute: Annotated[
+        float | None, typer.Option(help="chinchilla: FLOPs to divide between parameters and tokens")
+    ] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="refits for standard errors and 90 % intervals")] = 0,
     beyond: Annotated[bool, typer.Option("--beyond", help="predict far outside the data all the same")] = False,
-    seed: Annotated[int, typer.Option(help="of the bootstrap")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of the bootstrap")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a scaling law to measured losses, and predict with it. Needs no workspace.
@@ -41,7 +43,7 @@ def law(
         flops=flops,
         leave_out=leave_out,
         at=[numbers(entry) for entry in at],
-        compute=None if compute == 0 else compute,
+        compute=compute,
         bootstrap=bootstrap,
         beyond=beyond,
         seed=seed,
@@ -99,7 +101,10 @@ def numbers(entry: str) -> list[float]:
 
 def law_lines(told: dict[str, Any]) -> str:
     """The fitted constants, the division of compute and the predictions, for a reader."""
-    lines = [f"{told['law']} on {told['rows']} rows; {told['starts_agreed']:.0%} of the starts agree"]
+    lines = [
+        f"{told['law']} on {told['rows']} rows, which it misses by {told['relative_error']:.2%}; "
+        f"{told['starts_agreed']:.0%} of the starts agree"
+    ]
     errors = told.get("standard_errors", {})
     for name, value in told["values"].items():
         lines.append(f"  {name} {value:.5g}" + (f" ± {errors[name]:.2g}" if name in errors else ""))

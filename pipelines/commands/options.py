@@ -10,6 +10,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from ...corpus.given_files import read_yaml
+from ...corpus.settings import truths_for_numbers
 from ...corpus.store.errors import RequestError
 from ..printing import printed
 
@@ -70,13 +71,20 @@ def runner_options(
 
 def settings_of(model: type[M], /, **values: Any) -> M:
     """Settings from a command's options; a value that the settings refuse is a RequestError that names the option."""
+    truths = list(truths_for_numbers(model, values))
+    if truths:
+        raise RequestError("; ".join(f"--{place.replace('_', '-')}: true or false is no number" for place in truths))
     try:
         return model(**values)
     except ValidationError as error:
-        reasons = [
-            f"--{'.'.join(map(str, problem['loc'])).replace('_', '-')}: {problem['msg']}" for problem in error.errors()
-        ]
-        raise RequestError("; ".join(reasons)) from None
+        raise RequestError("; ".join(map(_reason, error.errors()))) from None
+
+
+def _reason(problem: Any) -> str:
+    """What the settings refuse, by the name of the option where it is of one."""
+    place = ".".join(map(str, problem["loc"])).replace("_", "-")
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"--{place}: {said}" if place else said
 
 
 def settings_file(path: str) -> dict[str, Any]:

@@ -82,22 +82,27 @@ def target_entries(option: str, entries: Sequence[str]) -> list[str]:
 
 def groups(option: str, entries: Sequence[str]) -> dict[str, list[str]]:
     """NAME=DOMAIN,DOMAIN,… entries as name -> domains."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for entry in entries:
-        name, equals, members = entry.partition("=")
-        found[name.strip()] = by_commas(option, members)
-        if not equals or not name.strip() or not found[name.strip()]:
+        name, equals, given = entry.partition("=")
+        name, members = name.strip(), by_commas(option, given)
+        if not equals or not name or not members:
             raise RequestError(f"{option} {entry}: expected NAME=DOMAIN,DOMAIN,…")
+        if name in found:
+            raise RequestError(f"{option} {entry}: {name} was given before; give each name once")
+        found[name] = members
     return found
 
 
 def compared(option: str, entries: Sequence[str]) -> dict[str, dict[str, float]]:
     """NAME:DOMAIN=SHARE,DOMAIN=SHARE,… entries as name -> domain -> share."""
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for entry in entries:
         name, colon, given = entry.partition(":")
         if not colon or not name.strip() or not given.strip():
             raise RequestError(f"{option} {entry}: expected NAME:DOMAIN=SHARE,DOMAIN=SHARE,…")
+        if name.strip() in found:
+            raise RequestError(f"{option} {entry}: {name.strip()} was given before; give each name once")
         found[name.strip()] = shares(f"{option} {name}:", given.split(","))
     return found
 

@@ -19,7 +19,7 @@ from ...corpus.given_files import read_given
 from ...corpus.plain_yaml import RepeatedKey, load_yaml
 from ...corpus.planning.ledger import read_ledger
 from ...corpus.readers.inputs import resolve
-from ...corpus.settings import Input
+from ...corpus.settings import Input, truths_for_numbers
 from ...corpus.store.errors import RequestError, unknown_name
 from ...corpus.store.workspace import Workspace
 from ..clusters.prices import Prices
@@ -213,6 +213,9 @@ def load_settings(path: str | Path) -> RunFile:
     plugins = values.get("plugins")
     if isinstance(plugins, list) and all(isinstance(plugin, str) for plugin in plugins):
         extensions.add_plugins(plugins)
+    truths = [f"{path}: {place}: true or false is no number" for place in truths_for_numbers(run_model(), values)]
+    if truths:
+        raise RequestError("\n".join(truths))
     try:
         found = run_model().model_validate(values)
     except ValidationError as error:

@@ -295,6 +295,15 @@ def test_unlike_vectors_are_kept_or_refused_as_too_few_however_few_there_are(cou
     assert np.triu(framed @ framed.T, 1).max() < 1 - asked.epsilon
 
 
+@pytest.mark.parametrize("components", [9, 16, 200])
+def test_directions_that_leave_little_of_the_vectors_are_refused(components):
+    vectors = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
+    rank = np.arange(300, dtype=np.uint64)
+    assert len(fit_frame(vectors, rank, SemanticSettings(components=8)).directions) == 8
+    with pytest.raises(RequestError, match="more than half"):
+        fit_frame(vectors, rank, SemanticSettings(components=components))
+
+
 def test_a_single_document_has_nothing_to_be_compared_with():
     one = np.ones((1, 16), np.float32)
     assert not fit_frame(one, np.zeros(1, np.uint64), SemanticSettings()).directions.size

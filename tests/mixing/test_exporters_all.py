@@ -1,5 +1,6 @@
 """One contract for every trainer, its sampler re-stated in a few lines, and the bytes of the materialised shards."""
 
+import fnmatch
 import gzip
 import importlib.util
 import json
@@ -17,7 +18,7 @@ from gristmill.mixing.exporters.frame import ExportJob
 from gristmill.mixing.exporters.levanter import block_counts
 from gristmill.mixing.exporters.registry import EXPORTERS, export_recipe
 from gristmill.mixing.exporters.rows import MixedStream
-from gristmill.mixing.recipe import RecipePhase, make_recipe
+from gristmill.mixing.recipe import Evidence, RecipePhase, make_recipe
 from gristmill.training.data.shards import TokenDomain, TokenFacts, document_ids
 
 from .export_case import DRAWS, LENGTHS, SHARES, close, job, largest_deficit, recipe, token_share
@@ -245,6 +246,76 @@ def test_nanochat_files_are_text_with_the_held_out_documents_last(tmp_path, work
     train, held = (set(pq.read_table(folder / name)["text"].to_pylist()) for name in made.files)
     assert not train & held
     assert "red" in next(text for text in held if "red" in text)
+
+
+@pytest.mark.parametrize(("to", "shards"), [("nanochat", "shard_*.parquet"), ("modded_nanogpt", "gristmill_*.bin")])
+def test_nothing_of_an_earlier_export_is_left_to_be_read_with_the_new_one(
+    tmp_path, workspace, facts, monkeypatch, to, shards
+):
+    monkeypatch.setattr("gristmill.mixing.exporters.materialised.NANOCHAT_CHARS", 100_000)
+    monkeypatch.setattr("gristmill.mixing.exporters.materialised.MODDED_TOKENS", 20_000)
+    sizes = []
+    for total in (150_000, 60_000):
+        made, folder = full(tmp_path, workspace, facts, to, tiny(facts, total=total))
+        assert sorted(path.name for path in folder.glob(shards)) == sorted(made.files)
+        sizes.append(len(made.files))
+    assert sizes[0] > sizes[1] > 2
+    (folder / made.files[0]).rename(folder / shards.replace("*", "99999"))
+    with pytest.raises(RequestError, match=f"holds .*99999.*which {to} would read"):
+        full(tmp_path, workspace, facts, to)
+    assert not (folder / made.files[0]).exists()
+
+
+def test_what_an_export_did_not_write_is_not_removed(tmp_path, workspace, facts):
+    full(tmp_path, workspace, facts, "nanochat")
+    path, mine = tmp_path / "nanochat" / "export.json", tmp_path / "mine.txt"
+    mine.write_text("mine")
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "files": [*told["files"], "../mine.txt", str(mine), 5]}))
+    full(tmp_path, workspace, facts, "nanochat")
+    assert mine.exists()
+
+
+@pytest.mark.parametrize(("to", "left"), [("megatron", "cache"), ("neox", "short_train_indexmap_1ns.npy")])
+def test_indices_of_token_files_that_lay_there_before_are_said(tmp_path, workspace, facts, to, left):
+    made, folder = full(tmp_path, workspace, facts, to)
+    assert not [note for note in made.notes if "indices" in note]
+    (folder / "data" / left).mkdir()
+    made, _ = full(tmp_path, workspace, facts, to)
+    assert [note for note in made.notes if left in note]
+
+
+@pytest.mark.parametrize(("bits", "said"), [(2.1, True), (1.9, False)])
+def test_an_export_says_where_a_recipe_lost_its_own_validation(tmp_path, bits, said):
+    rows = {"fitted": {"bits_per_byte": bits}, "natural": {"bits_per_byte": 2.0}}
+    evidence = Evidence(seed=0, chosen="fitted, as predicted", validation=rows, verdict="It does not win.")
+    made = export_recipe("hf", job(tmp_path, recipe().model_copy(update={"evidence": evidence})))
+    assert bool([note for note in made.notes if "natural measured better: It does not win." in note]) == said
+
+
+def test_megatron_refuses_a_place_that_its_blend_would_be_cut_at(tmp_path):
+    with pytest.raises(RequestError, match="white space"):
+        export_recipe("megatron", job(tmp_path / "my runs"))
+
+
+def test_levanter_keeps_a_cache_for_each_set_of_texts(tmp_path, workspace, facts):
+    def cache(made=None):
+        _, folder = full(tmp_path, workspace, facts, "levanter", made)
+        return yaml.safe_load((folder / "data.yaml").read_text())["data"]["cache_dir"]
+
+    two = RecipePhase(until=1.0, seq_len=32, shares={"long": 0.5, "middle": 0.5})
+    assert cache() == cache(tiny(facts, total=300_000)) != cache(tiny(facts, [two]))
+
+
+def test_maxtext_finds_the_files_of_a_domain_by_a_folder_and_not_by_how_they_begin(tmp_path):
+    domain = {"tokens_available": 10**8, "mean_tokens_per_document": 400.0, "bytes_per_token": 4.0}
+    phases = [RecipePhase(until=1.0, seq_len=64, shares={"web": 0.7, "web.easy": 0.3})]
+    made = make_recipe(total_tokens=10**7, domains={"web": domain, "web.easy": domain}, phases=phases)
+    export_recipe("maxtext", ExportJob(made, str(tmp_path), None, data_root="/data", batch=8))
+    told = json.loads((tmp_path / "phase-1.json").read_text())
+    files = {name: f"/data/{name}/part-0.array_record" for name in told}
+    for name, row in told.items():
+        assert [own for own, file in files.items() if fnmatch.fnmatch(file, row["path"])] == [name]
 
 
 def test_megatron_index_points_at_each_document(tmp_path, workspace, facts):

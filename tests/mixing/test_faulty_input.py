@@ -14,10 +14,12 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.mixing.laws.joint import spend
 from gristmill.mixing.laws.repetition import Bucket
 from gristmill.mixing.recipe import load_recipe, make_recipe, rounded, sum_tolerance
-from gristmill.mixing.standalone import fit_tables, law_of_table, spend_table
+from gristmill.mixing.standalone import facts_of_domains, fit_tables, law_of_table, spend_table
 from gristmill.mixing.swarm import Swarm, match_names, match_target, read_swarm
 from gristmill.mixing.synthetic import with_synthetic
 from gristmill.mixing.tables import as_json, checked, named_numbers, read_csv
+from gristmill.pipelines.commands.mix_fit import refuse_place
+from gristmill.pipelines.commands.parsing import compared, groups
 
 NO_NUMBERS = ["nan", "inf", "-inf", "Infinity", "1e999", "", "x", "1_000", "1,5", "0x10"]
 
@@ -61,6 +63,9 @@ def test_a_table_has_each_column_once_whatever_white_space_stands_around_its_nam
         ("index,a,b\n0,1\n", "line 2: 2 cells under 3"),
         ("index,a,\n0,1,2\n", "column 3 has no name"),
         ("index,a\n", "no rows"),
+        ("index;a\n0;1,5\n", "parts its columns by semicolons"),
+        ("index\ta\n0\t1\n", "parts its columns by tabs"),
+        ("index|a\n0|1\n", "parts its columns by bars"),
         ('index,a\n0,"1\n', "is not CSV"),
     ],
 )
@@ -97,8 +102,8 @@ def test_a_law_is_fitted_to_numbers_above_zero_only(tmp_path, column, cell):
 
 
 @pytest.mark.parametrize(
-    "asked", [{"compute": -1.0}, {"compute": math.nan}, {"at": [[math.nan, 1e9]]}, {"at": [[1e8, -1.0]]},
-              {"leave_out": -1}, {"columns": ("loss", "tokens", "loss")}],
+    "asked", [{"compute": -1.0}, {"compute": 0.0}, {"compute": math.nan}, {"at": [[math.nan, 1e9]]},
+              {"at": [[1e8, -1.0]]}, {"leave_out": -1}, {"columns": ("loss", "tokens", "loss")}],
 )  # fmt: skip
 def test_a_law_is_asked_in_numbers(tmp_path, asked):
     path = csv(tmp_path / "c.csv", ["parameters", "tokens", "loss"], [[10**8 + i, 10**9, 3.0] for i in range(8)])
@@ -116,6 +121,139 @@ def test_a_law_is_asked_in_numbers(tmp_path, asked):
 def test_options_of_a_fit_are_finite_and_not_below_what_they_can_be(pair, asked):
     with pytest.raises(RequestError, match=r"finite|0 at least|>= 0"):
         fit_tables(*pair, **{"target": {}, "regressors": ["linear"], **asked})
+
+
+@pytest.mark.parametrize("label", ["Unnamed: 0", "Unnamed: 12", "Index", "ID", "RUN_NAME", "Name"])
+def test_a_column_that_numbers_or_names_rows_is_no_target(pair, tmp_path, label):
+    header, *rows = [line.split(",") for line in Path(pair[1]).read_text().splitlines()]
+    key = "run" if label == "Index" else "index"
+    labelled = [[label, key, *header[1:]], *([number, *row] for number, row in enumerate(rows, 1))]
+    losses = csv(tmp_path / "labelled.csv", labelled[0], labelled[1:])
+    assert read_swarm(pair[0], losses).targets == ("a", "b")
+    renamed = [["Index" if name == "index" else name for name in header], *rows]
+    assert read_swarm(pair[0], csv(tmp_path / "case.csv", renamed[0], renamed[1:])).targets == ("a", "b")
+
+
+def table_of(path, rows, names):
+    return csv(path, ["index", *names], [[number, *row] for number, row in enumerate(rows)])
+
+
+def test_tables_that_nothing_can_be_learnt_from_are_refused(pair, tmp_path):
+    draw = np.random.default_rng(1)
+    few = table_of(tmp_path / "few.csv", np.repeat(draw.dirichlet([1, 1], 3), 8, 0), ["a", "b"])
+    with pytest.raises(RequestError, match=r"few\.csv has 3 different mixtures in 24 runs"):
+        fit_tables(few, pair[1], target={}, regressors=["linear"])
+    one = table_of(tmp_path / "one.csv", np.ones((24, 1)), ["a"])
+    with pytest.raises(RequestError, match="1 different mixtures"):
+        fit_tables(one, pair[1], target={}, regressors=["linear"])
+    flat = table_of(tmp_path / "flat.csv", np.column_stack([draw.uniform(2, 3, 24), np.full(24, 2.5)]), ["a", "seed"])
+    with pytest.raises(RequestError, match=r"flat\.csv: seed is the same for every mixture"):
+        fit_tables(pair[0], flat, target={}, regressors=["linear"])
+    told = fit_tables(pair[0], flat, target={"a": 1.0}, regressors=["linear"])
+    assert list(told["fit"]["targets"]) == ["a"]
+
+
+@pytest.mark.parametrize("asked", [{"regressors": ["linear"]}, {"regressors": ["exponential"]}, {"search": "exact"}])
+def test_a_domain_of_which_no_mixture_has_any_is_proposed_none(pair, tmp_path, asked):
+    if "search" in asked:
+        pytest.importorskip("cvxpy")
+    rows = [line.split(",")[1:] for line in Path(pair[0]).read_text().splitlines()[1:]]
+    wider = table_of(tmp_path / "wider.csv", [[*row, 0] for row in rows], ["a", "b", "c", "d"])
+    told = fit_tables(wider, pair[1], target={}, **{"regressors": ["linear"], **asked})
+    assert told["proposal"]["shares"]["d"] == 0
+    assert told["proposal"]["never_measured"] == ["d"]
+    with pytest.raises(RequestError, match="--floor d: no mixture has any"):
+        fit_tables(wider, pair[1], target={}, floors={"d": 0.1}, regressors=["linear"])
+
+
+def test_mixtures_to_evaluate_on_that_were_fitted_on_are_counted(pair, tmp_path):
+    rows = [line.split(",")[1:] for line in Path(pair[0]).read_text().splitlines()[1:]]
+    other = np.random.default_rng(5).dirichlet([1, 1, 1], 24)
+    unseen = table_of(tmp_path / "unseen.csv", [*rows[:5], *other[5:]], ["a", "b", "c"])
+    for path, seen in ((unseen, 5), (pair[0], 24)):
+        told = fit_tables(*pair, target={}, evaluate=(path, pair[1]), regressors=["linear"])
+        assert told["evaluation"]["fitted_on"] == seen
+
+
+@pytest.mark.parametrize("option", ["ceilings", "floors"])
+def test_a_share_in_percent_is_refused(pair, option):
+    with pytest.raises(RequestError, match="of a is 30; a share lies between 0 and 1"):
+        fit_tables(*pair, target={}, regressors=["linear"], **{option: {"a": 30.0}})
+
+
+FEW = [1e9, 1e10]
+MANY = [1e7, 1e8, 1e9, 1e10]
+
+
+@pytest.mark.parametrize(
+    ("law", "columns", "rows", "named"),
+    [
+        ("chinchilla", "parameters,tokens", [(1e8, n) for n in (*MANY, 1e11)], "alpha"),
+        ("chinchilla", "parameters,tokens", [(n, 1e9) for n in (*MANY, 1e11)], "beta"),
+        ("chinchilla", "parameters,tokens", [(n, 20 * n) for n in MANY] * 2, "log_A"),
+        ("power", "tokens", [(n,) for n in FEW] * 4, "log_c"),
+        ("data_constrained", "unique_tokens,tokens", [(n, n) for n in MANY], "log_R"),
+        ("data_constrained", "unique_tokens,tokens", [(1e12, n) for n in MANY], "log_R"),
+        ("overtrained", "compute,tokens_per_parameter", [(1e12 * n, 20) for n in MANY], "log_a"),
+        ("dcpt", "parameters,tokens,share", [(n, d, 0.5) for n in MANY for d in MANY], "gamma"),
+    ],
+)
+def test_rows_that_cannot_determine_a_law_are_refused_by_what_they_leave_open(tmp_path, law, columns, rows, named):
+    losses = 2 + np.random.default_rng(0).uniform(0, 1, len(rows))
+    path = csv(
+        tmp_path / "c.csv", [*columns.split(","), "loss"], [[*row, y] for row, y in zip(rows, losses, strict=True)]
+    )
+    with pytest.raises(RequestError, match=f"do not determine .*{named}"):
+        law_of_table(path, law)
+
+
+def test_a_law_says_how_far_it_misses_its_rows_and_refuses_losses_that_are_alike(tmp_path):
+    tokens = [1e7, 3e7, 1e8, 3e8, 1e9, 3e9]
+    told = {}
+    for name, losses in {"falls": [2 + 50 * n**-0.2 for n in tokens], "rises": [2 + n / 1e9 for n in tokens]}.items():
+        path = csv(tmp_path / f"{name}.csv", ["tokens", "loss"], zip(tokens, losses, strict=True))
+        told[name] = law_of_table(path, "power", bootstrap=1)
+    assert told["falls"]["relative_error"] < 1e-4 < 0.05 < told["rises"]["relative_error"]
+    assert all(math.isnan(error) for error in told["falls"]["standard_errors"].values())
+    path = csv(tmp_path / "flat.csv", ["tokens", "loss"], [(n, 2.5) for n in tokens])
+    with pytest.raises(RequestError, match="loss is the same in every row"):
+        law_of_table(path, "power")
+
+
+@pytest.mark.parametrize("asked", [{"tokens": 1e-300}, {"max_epochs": 1e300}, {"size": 1e308}])
+def test_a_budget_of_any_size_is_divided(tmp_path, asked):
+    path = csv(tmp_path / "s.csv", ["domain", "bucket", "tokens", "utility", "half_life"],
+               [["web", "a", asked.pop("size", 1e9), -0.2, 4], ["wiki", "a", 1e9, -0.25, 4]])  # fmt: skip
+    told = spend_table(path, target={}, **{"tokens": 1e8, "max_epochs": 4.0, "unit": 1.0, **asked})
+    assert sum(row["share"] for row in told["domains"]) == pytest.approx(1.0)
+
+
+def test_facts_of_domains_are_a_row_for_each(pair, tmp_path):
+    head = ["domain", "tokens", "mean_tokens_per_document", "bytes_per_token"]
+    whole = csv(tmp_path / "d.csv", head, [[name, 10**9, 500, 4] for name in "abcd"])
+    assert list(facts_of_domains(whole, pair[0])) == ["a", "b", "c"]
+    with pytest.raises(RequestError, match="no domain 'c'"):
+        facts_of_domains(csv(tmp_path / "e.csv", head, [[name, 10**9, 500, 4] for name in "ab"]), pair[0])
+    both = table_of(tmp_path / "both.csv", [[0.5, 0.5]], ["a", "train_a"])
+    with pytest.raises(RequestError, match="a would be both a and train_a"):
+        facts_of_domains(csv(tmp_path / "f.csv", head, [["a", 10**9, 500, 4]]), both)
+
+
+def test_a_fit_without_a_recipe_does_not_lie_beside_the_recipe_of_another(tmp_path):
+    (tmp_path / "out").mkdir()
+    refuse_place(str(tmp_path / "out"), False)
+    (tmp_path / "out" / "recipe.yaml").write_text("version: 1\n")
+    refuse_place(str(tmp_path / "out"), True)
+    with pytest.raises(RequestError, match=r"recipe\.yaml of another fit"):
+        refuse_place(str(tmp_path / "out"), False)
+    with pytest.raises(RequestError, match="is a file"):
+        refuse_place(str(tmp_path / "out" / "recipe.yaml"), True)
+
+
+@pytest.mark.parametrize(("read", "entries"), [(groups, ["a=x,y", "a =z"]), (compared, ["m:a=1", "m:b=1"])])
+def test_a_name_of_a_group_or_a_mixture_is_given_once(read, entries):
+    with pytest.raises(RequestError, match="given before"):
+        read("--option", entries)
 
 
 @pytest.mark.parametrize("entry", ["a", "=1", "a=", *(f"a={cell}" for cell in NO_NUMBERS)])
@@ -266,6 +404,27 @@ def test_a_recipe_holds_numbers(tmp_path, place):
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(RequestError, match=place):
         load_recipe(str(path))
+
+
+@pytest.mark.parametrize("place", ["total_tokens", "tokens_available", "loss_weight", "until", "seq_len", "shares.a"])
+def test_true_is_no_number_in_a_recipe(tmp_path, place):
+    path = tmp_path / "r.yaml"
+    recipe_file(path, {"a": 1.0})
+    content = yaml.safe_load(path.read_text())
+    phase = content["phases"][0]
+    where = {"total_tokens": content, "until": phase, "seq_len": phase, "shares.a": phase["shares"]}
+    where.get(place, content["domains"]["a"])[place.removeprefix("shares.")] = True
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(RequestError, match=f"true or false is no number.*{place}"):
+        load_recipe(str(path))
+
+
+def test_a_fault_in_a_phase_is_one_line(tmp_path):
+    path = recipe_file(tmp_path / "r.yaml", {"a": 1.0})
+    Path(path).write_text(Path(path).read_text().replace("seq_len: 128", "seq_len: 1"))
+    with pytest.raises(RequestError) as refused:
+        load_recipe(path)
+    assert str(refused.value).splitlines()[1:] == ["  phases.0.seq_len: Input should be greater than 1"]
 
 
 @pytest.mark.parametrize("ratio", [1.0, 3.0])

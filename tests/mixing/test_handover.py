@@ -38,6 +38,8 @@ def test_one_fresh_seed_proves_nothing_and_says_so():
     assert found["name"] == "natural"
     assert "one fresh seed proves nothing" in found["reason"]
     assert found["against"]["uniform"]["low"] is None
+    every = {**fresh, "natural": {1: 2.0, 2: 9.0}}
+    assert "cannot prove" in settled(["fitted", "natural", "uniform"], fresh, every)["reason"]
 
 
 def test_a_gain_is_proven_by_pairs_of_seeds_and_not_by_means():

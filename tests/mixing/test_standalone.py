@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gristmill.corpus.store.errors import RequestError
+from gristmill.mixing.exporters.frame import ExportJob
+from gristmill.mixing.exporters.registry import export_recipe
 from gristmill.mixing.recipe import load_recipe
 from gristmill.mixing.swarm import match_target, plain, read_swarm
 from gristmill.pipelines.cli import main
@@ -198,6 +200,9 @@ def test_a_fit_writes_its_plots_its_card_and_a_recipe_that_exporters_take(tmp_pa
     recipe = load_recipe(str(out / "recipe.yaml"))
     assert recipe.run_shares() == pytest.approx(told["proposal"]["shares"], abs=1e-6)
     assert recipe.evidence is not None
+    assert min(share for share in recipe.run_shares().values() if share) >= 2e-4
+    for trainer in ("levanter", "olmo", "nanotron"):  # the trainers that count shares most coarsely
+        export_recipe(trainer, ExportJob(recipe, str(tmp_path / trainer), None, batch=64))
     with pytest.raises(SystemExit) as ended:
         main([*ask, "--output", str(out), "--domains", domains])
     assert ended.value.code == 2

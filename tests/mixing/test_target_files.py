@@ -1,8 +1,10 @@
 """Targets that are files: read, divided by item, measured on right answers alone, refused before anything runs."""
 
+import gzip
 import itertools
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,7 +16,7 @@ from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.mixing.proxies import open_pool
 from gristmill.mixing.recipe import load_recipe
-from gristmill.mixing.target_files import JUDGED, SEARCHED, halves, read_items, trained_on
+from gristmill.mixing.target_files import JUDGED, SEARCHED, all_items, halves, read_items, trained_on
 from gristmill.mixing.target_names import target_entry, targets_of
 from gristmill.pipelines.audit import targets_trained_on
 from gristmill.pipelines.engine.runner import RunnerOptions
@@ -23,7 +25,7 @@ from gristmill.pipelines.stages.mix.bounds import MixSettings, mix_inputs
 from gristmill.pipelines.stages.mix.stage import mix
 from gristmill.proxy_models.fleets.group import answer_rows
 from gristmill.proxy_models.fleets.pool import HeldOutTokens
-from gristmill.training.targets import Item
+from gristmill.training.targets import Item, load_target
 
 from .test_mix_stage import SETTINGS
 
@@ -104,6 +106,46 @@ def test_a_row_of_no_known_form_is_refused_by_its_line(tmp_path, row, message):
     path.write_text('{"prompt": "x"}\n')
     with pytest.raises(RequestError, match="has the keys"):
         read_items(str(path))
+
+
+def test_questions_with_a_text_beside_them_are_questions(tmp_path):
+    questions(tmp_path / "plain.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "plain.jsonl").read_text().splitlines()]
+    both = [{"text": "the whole of it", **row} for row in rows]
+    (tmp_path / "both.jsonl").write_text("".join(json.dumps(row) + "\n" for row in both))
+    assert read_items(str(tmp_path / "both.jsonl")) == read_items(str(tmp_path / "plain.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["T.JSONL", "t.Json", "t.NDJSON.gz"])
+def test_the_case_of_a_files_name_does_not_change_what_it_holds(tmp_path, name):
+    text = Path(questions(tmp_path / "plain.jsonl")).read_bytes()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    assert target_entry(name) == (name.split(".")[0], name, 1.0)
+    assert read_items(str(tmp_path / name)) == read_items(str(tmp_path / "plain.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", "query,choices\na,b\n\nc,d\n", "table of cells"),
+        ("t.TSV", "a\tb\n\nc\td\n", "table of cells"),
+        ("t", '{"query": "a", "choices": ["b"], "gold": 0}\n\n{"query": "c"}\n', "end its name in .jsonl"),
+        ("t.txt", '{"text": "a"}\n\n{"text": "b"}\n', "end its name in .jsonl"),
+        ("t.md", '\ufeff{"context": "a", "continuation": "b"}\r\n', "end its name in .jsonl"),
+    ],
+)
+def test_what_is_no_prose_is_not_read_as_prose(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    for read in (read_items, load_target):
+        if read is read_items or path.suffix in (".txt", ".md"):
+            with pytest.raises(RequestError, match=message):
+                read(str(path))
+
+
+def test_prose_may_begin_with_a_brace_or_a_number(tmp_path):
+    (tmp_path / "t.txt").write_text("{a set}\n\n12\n\n[1, 2]\n\n" + '{"key": 5}\n')
+    assert len(all_items(str(tmp_path / "t.txt"))) == 4
 
 
 @given(

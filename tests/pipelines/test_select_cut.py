@@ -1,11 +1,15 @@
 """The cut that is found from summaries of parts takes what sorting everything takes."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.corpus.store.errors import RequestError
 from gristmill.pipelines.stages.select import cut
 from gristmill.pipelines.stages.select.cut import cut_of, grouped, inside, interval, places_of
+from gristmill.pipelines.stages.select.passes import least_key
+from gristmill.pipelines.stages.select.settings import SelectSettings
 from gristmill.proxy_models.scoring.selection import prefix, ranking, uniform
 
 KEYS = st.floats(-3, 3) | st.sampled_from([0.0, -0.0, 1.0, float("nan"), float("inf"), float("-inf")])
@@ -49,3 +53,17 @@ def test_few_rows_are_looked_at_one_by_one_even_where_all_scores_are_equal():
         taken, looked = by_parts(keys, sizes, part, ids, 1_000_000, 16)
         assert taken == right
         assert looked < 6000
+
+
+@pytest.mark.parametrize(
+    ("threshold", "smallest", "largest_key", "said"),
+    [(2.0, False, 1.5, "above.*largest is 1.5"), (-3.0, True, 1.0, "below.*smallest is -1"), (0.5, False, 0.5, None),
+     (-1.0, True, 1.0, None), (5.0, False, None, None)],
+)  # fmt: skip
+def test_a_threshold_is_one_that_some_score_reaches(threshold, smallest, largest_key, said):
+    asked = SelectSettings(by=("s",), threshold=threshold, smallest=smallest)
+    if said is None:
+        assert least_key(asked, largest_key) == (-threshold if smallest else threshold)
+    else:
+        with pytest.raises(RequestError, match=said):
+            least_key(asked, largest_key)

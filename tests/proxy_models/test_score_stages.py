@@ -112,6 +112,11 @@ def test_a_document_without_a_score_is_dropped_and_every_row_says_why(make_docum
             assert (row["rule"], row["value"], row["threshold"]) == ("dsir", own["score"], 0.0)
     counts = workspace.table("decisions/select").finished("test").counts
     assert counts["in"] == counts["kept"] + counts["dropped"] == len(DOCUMENTS) + 1
+    for beside in ((), ("dsir",)):
+        asked = SelectSettings(by=("dsir",), threshold=1e9, compare=beside)
+        with pytest.raises(RequestError, match=r"no score is 1e\+09 or above.*the largest is"):
+            run_stage(select, workspace, asked, ONE, force=True, quiet=True)
+    assert workspace.table("decisions/select").finished("test").counts == counts
 
 
 def test_scores_are_columns_of_one_view(make_documents, models):

@@ -128,7 +128,11 @@ def handed_over_told(over: Mapping[str, Any]) -> str:
         if name in ("natural", "uniform")
     ]
     seeds = next((row["seeds"] for row in over["against"].values()), 0)
-    told = f" With {seeds} fresh seeds its bits per byte are lower by {', '.join(beside)}." if beside else ""
+    told = (
+        f" With {seeds} fresh {'seed' if seeds == 1 else 'seeds'} its bits per byte are lower by {', '.join(beside)}."
+        if beside
+        else ""
+    )
     return f"Handed over: {over['name']}; {over['reason']}.{told}"
 
 

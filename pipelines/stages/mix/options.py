@@ -57,8 +57,8 @@ def ladder_gather(values: dict[str, Any], options: LadderOptions) -> dict[str, A
     if options.widths is not None or "sizes" not in made:
         widths = options.widths if options.widths is not None else "32,64,128"
         numbers = widths.split(",")
-        if not all(number.isdigit() and int(number) > 0 for number in numbers):
-            raise RequestError(f"--widths {widths}: expected numbers as 32,64,128")
+        if not all(number.isdecimal() and int(number) > 0 for number in numbers) or len(set(numbers)) < len(numbers):
+            raise RequestError(f"--widths {widths}: expected different numbers, as 32,64,128")
         made["sizes"] = {f"d{number}": {"d_model": int(number)} for number in numbers}
     if options.steps is not None or "proxy" not in made:
         steps = options.steps or 200

@@ -164,7 +164,9 @@ class MixSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     )
     seq_len: int = Field(default=256, gt=1, description="tokens of a row of the run")
     draws: int = Field(default=20_000, ge=100, description="mixtures that the optimiser draws")
-    seed: int = Field(default=0, description="seed of the design and of the proxies; equal seeds give equal bytes")
+    seed: int = Field(
+        default=0, ge=0, description="seed of the design and of the proxies; equal seeds give equal bytes"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -261,7 +263,7 @@ class LadderSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     heldout_tokens: int = Field(
         default=8192, ge=256, description="held-out tokens per domain that a model is measured on"
     )
-    seed: int = Field(default=0, description="seed of the design and of the models; equal seeds give equal bytes")
+    seed: int = Field(default=0, ge=0, description="seed of the design and of the models; equal seeds give equal bytes")
 
     @model_validator(mode="after")
     def _two_sizes(self) -> "LadderSettings":

@@ -274,7 +274,7 @@ def write(items: Iterator[Any], plan: Plan) -> Iterator[Any]:
 
 mix = Stage(
     "mix",
-    4,  # targets that are files are brought into the form of documents
+    5,  # rows with a question and its answers are measured by these, also where a text stands beside them
     (MIXTURE, WAVES),
     mix_inputs,
     mix_graph,

@@ -1,6 +1,6 @@
 """A selection by one score, pass by pass: sizes, summaries of the order, the rows near the cut. No pass holds all rows.
 
-Refuses a budget that is smaller than every unit.
+Refuses a budget that is smaller than every unit, and a threshold that no score reaches.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,15 +16,16 @@ from .cut import EDGES, Groups, Inside, cut_of, grouped, inside, interval, place
 from .rows import ScoredUnits, units_of
 from .settings import SelectSettings
 
-Measured = tuple[Work, int, float, float, bool]
+Measured = tuple[Work, int, float, float, float]
 Told = dict[str, Any]  # what a shard is told: budget, then the interval, then the cut; or which units are kept
 
 
 def measure(work: Work, plan: Plan[SelectSettings]) -> Iterator[Measured]:
-    """(item, units, their size, the smallest one's, whether one has a score)."""
+    """(item, units, their size, the smallest one's, the largest key; nan where none has a score)."""
     own = units_of(work, plan)
     smallest = float(own.sizes.min()) if len(own.sizes) else float("inf")
-    yield work, len(own.sizes), float(own.sizes.sum()), smallest, not np.isnan(own.keys).all()
+    known = own.keys[~np.isnan(own.keys)]
+    yield work, len(own.sizes), float(own.sizes.sum()), smallest, float(known.max()) if len(known) else float("nan")
 
 
 def within(read: Iterator[Measured], plan: Plan[SelectSettings]) -> Iterator[tuple[str, tuple[Work, Told]]]:
@@ -32,12 +33,26 @@ def within(read: Iterator[Measured], plan: Plan[SelectSettings]) -> Iterator[tup
     settings = plan.settings
     parts = sorted(read, key=lambda part: part[0].name)
     told: Told = {"parts": len(parts), "units": sum(part[1] for part in parts)}
-    told |= {"smallest": min((part[3] for part in parts), default=0.0), "scored": any(part[4] for part in parts)}
+    keys = [part[4] for part in parts if not np.isnan(part[4])]
+    told |= {"smallest": min((part[3] for part in parts), default=0.0), "scored": bool(keys)}
     if settings.threshold is not None:
-        told |= {"budget": float("inf"), "least": -settings.threshold if settings.smallest else settings.threshold}
+        told |= {"budget": float("inf"), "least": least_key(settings, max(keys, default=None))}
     else:
         told["budget"] = settings.tokens or (settings.share or 0.0) * sum(part[2] for part in parts)
     yield from ((part[0].name, (part[0], told)) for part in parts)
+
+
+def least_key(settings: SelectSettings, largest: float | None) -> float:
+    """The threshold as a key. RequestError where not even the largest key (None: nothing has a score) reaches it."""
+    assert settings.threshold is not None
+    sign = -1.0 if settings.smallest else 1.0
+    if largest is not None and largest < sign * settings.threshold:
+        found = "below" if settings.smallest else "above"
+        raise RequestError(
+            f"select: no score is {settings.threshold:g} or {found}, so nothing would be kept; the "
+            f"{'smallest' if settings.smallest else 'largest'} is {sign * largest:g}"
+        )
+    return sign * settings.threshold
 
 
 def group_shard(group: tuple[str, Iterable[Any]], plan: Plan[SelectSettings]) -> Iterator[tuple[Work, Told, Groups]]:

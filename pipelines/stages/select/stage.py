@@ -6,9 +6,9 @@ from in turn (RDS+'s round robin), and two selections compared, by one worker th
 scores and hashes of ids alone. With `unit: chunks`, `edits/select/` holds the text that remains of documents of
 which only some chunks are kept.
 
-Refuses a score that is not there or is no number, scores of other documents than those that survive now, and a budget
-larger than what there is or smaller than every document. A document larger than the whole budget is passed over, one
-without a score is dropped, by the rule `unscored`.
+Refuses a score that is not there or is no number, scores of other documents than those that survive now, a budget
+larger than what there is or smaller than every document, and a threshold that no score reaches. A document larger than
+the whole budget is passed over, one without a score is dropped, by the rule `unscored`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,7 +32,18 @@ from ...engine.stage import Plan, Stage
 if TYPE_CHECKING:
     import apache_beam as beam
 from .cut import EDGES
-from .passes import Told, group_shard, look_inside, measure, narrow, settle, standing_places, too_small, within
+from .passes import (
+    Told,
+    group_shard,
+    least_key,
+    look_inside,
+    measure,
+    narrow,
+    settle,
+    standing_places,
+    too_small,
+    within,
+)
 from .rows import ScoredUnits, keys_of, names_of, read_scores, split_name, units_of
 from .settings import SelectSettings as SelectSettings
 
@@ -131,7 +142,8 @@ def choose(
     units, sizes = names_of(rows), rows["size"].to_numpy().astype(np.float64)
     keys = [keys_of(rows[f"s{place}"], units, settings) for place in range(len(settings.by))]
     if settings.threshold is not None:
-        least = -settings.threshold if settings.smallest else settings.threshold
+        known = keys[0][~np.isnan(keys[0])]
+        least = least_key(settings, float(known.max()) if len(known) else None)
         chosen, budget = np.flatnonzero(keys[0] >= least), float("inf")
     else:
         budget = settings.tokens or (settings.share or 0.0) * sizes.sum()
