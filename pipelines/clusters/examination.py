@@ -112,7 +112,7 @@ def _of_workers(cluster: Cluster, asked: CheckSettings, seconds: float) -> tuple
         if time.monotonic() > until:
             return [], [f"{address}: no worker came within {seconds:.0f} seconds; start some, or look at the queue"]
         time.sleep(1)
-    source = "".join(Path(module.__file__).read_text("utf-8") for module in (processors, probe))
+    source = "".join(Path(str(module.__file__)).read_text("utf-8") for module in (processors, probe))
     arguments = (list(asked.inputs), asked.read, asked.write)
     call = f"space['facts'](*{arguments!r}, space['instruction_sets']())"
     text = f"(lambda space: (exec({source!r}, space), {call})[1])({{'__name__': 'probe'}})"

@@ -94,7 +94,9 @@ def test_rows_are_kept_from_files_that_are_as_they_were_put(tmp_path: Path, dama
 def test_a_shard_of_kept_rows_is_of_the_processors_that_computed_them_too(tmp_path: Path):
     table, held = written(str(tmp_path), "a.parquet", IDS[:3], 1)
     held = replace(held, counts={**held.counts, "processor x86_64 elder": 1})
-    plan = Plan("made", 1, Workspace(str(tmp_path)), None, {}, {}, keep=lambda plan, item, _: iter(item.held), models=True)
+    plan = Plan(
+        "made", 1, Workspace(str(tmp_path)), None, {}, {}, keep=lambda plan, item, _: iter(item.held), models=True
+    )
     ((_, shard),) = done_or(plan, Work("a.parquet", {}, stamp="0", held=((table, held),)), lambda plan, item: iter([]))
     assert processors.kinds(shard.counts) == {"x86_64 elder": 1, processors.kind(): 1}
 
