@@ -1,12 +1,12 @@
-"""Claim: signals, signatures and decisions are the same on processors of any kind, and scores differ in last digits only.
+"""Claim: signals, signatures and decisions are the same on processors of any kind; scores differ in last digits only.
 
     python -m benchmarks.processor_kinds [--folder SCRATCH]
 
 One workspace of pages made from a fixed seed. Its signals, signatures and decisions are made under each of three kinds
 of vector instructions, in processes of their own, and have to be equal row by row. Then every scoring method is fitted
 once, and its scores are computed under each kind with the same fitted models. Printed is the largest difference of a
-value between two kinds; rounded up it stands in `pipelines/stages/score/stage.py` as `BETWEEN_PROCESSORS`, and tables of
-scores carry it. Training is another matter: a model trained on another kind is another model, as with another seed.
+value between two kinds; rounded up it stands in `pipelines/stages/score/stage.py` as `BETWEEN_PROCESSORS`, and tables
+of scores carry it. Training is another matter: a model trained on another kind is another model, as with another seed.
 """
 
 import argparse
@@ -28,8 +28,10 @@ KINDS = {
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
     "own": {},
 }
-WORDS = ("harbour lamp ferry night water stone garden winter river letter machine paper window answer market school "
-         "teacher morning village forest engine captain doctor kitchen mountain summer the of and to that with").split()  # fmt: skip
+WORDS = (
+    "harbour lamp ferry night water stone garden winter river letter machine paper window answer market school "
+    "teacher morning village forest engine captain doctor kitchen mountain summer the of and to that with"
+)
 WHOLE = (["filter", "--rules", "gopher"], ["dedup"])
 PRIOR = ["--model", "prior={}/prior.safetensors", "--tokenizer", "{}/tokenizer.json"]  # those that color trained
 METHODS = {
@@ -43,7 +45,7 @@ METHODS = {
 
 def page(number: int) -> str:
     draw = random.Random(number)
-    lines = (" ".join(draw.choices(WORDS, k=14)).capitalize() + "." for _ in range(20))
+    lines = (" ".join(draw.choices(WORDS.split(), k=14)).capitalize() + "." for _ in range(20))
     return "\n".join(lines)
 
 

@@ -35,8 +35,9 @@ class Finding(BaseModel, frozen=True):
 
 
 def audit(workspace: Workspace, targets: Sequence[str] = ()) -> dict[str, Any]:
-    """Run every check. Returns {findings: [...], checked: {check: how many things were looked at}, notes: [line]}: notes
-    are of what is no fault.
+    """Run every check. Returns {findings: [...], checked: {check: how many things were looked at}, notes: [line]}.
+
+    A note is a line on what is no fault.
 
     targets  files of texts or items that models are to be measured on: how much of each is trained on is looked at
     """

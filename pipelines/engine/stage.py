@@ -58,7 +58,7 @@ class Stage(Generic[S]):
     redecides  other settings may replace the tables without --force, because making them anew is cheap
     recorded   the settings that matter to the bytes; default: all. `recorded_of`: of one table, where they differ
     lasting    the settings without what belongs to one call; default: all
-    models     its values are computed by models: they may differ in the last digits from one kind of processor to another
+    models     models compute its values, whose last digits may differ between kinds of processors
     by_document  each row of its tables follows from one document alone, whichever others there are
     beside_rows  of those: inputs that say where a row lies, not what it holds
     keep       of those: makes an item of what was made of it before (`Work.held`): rows of documents that are left are

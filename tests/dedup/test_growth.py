@@ -196,5 +196,6 @@ def test_of_the_shingles_of_all_shards_only_those_that_are_compared_are_opened(t
     monkeypatch.setattr(verification, "_open", lambda url: opened.append(url) or own(url))
     store = verification.ShingleStore([str(tmp_path / f"{number}.arrow") for number in range(3)])
     a, b = np.array([1 << 32], np.uint64), np.array([(1 << 32) + 1], np.uint64)
-    assert store.ranks(np.r_[a, b]).tolist() == [1, 2] and verification.similarity(store, a, b).tolist() == [0.0]
+    assert store.ranks(np.r_[a, b]).tolist() == [1, 2]
+    assert verification.similarity(store, a, b).tolist() == [0.0]
     assert set(opened) == {str(tmp_path / "1.arrow")}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ....corpus.sql import literal
 from ....corpus.store.errors import RequestError
 from ...report.text import count, escape, excerpt, number, paragraph, size
-from ..lasso import lasso_condition
+from ..lasso import lasso_condition, lasso_numbers
 from ..made.search import Found, found_by_words
 from ..made.summaries import GROUPS
 from ..page import choose, hidden, link
@@ -102,11 +102,14 @@ def documents(view: View) -> str:
     facets, total = _facets(view, chosen, coarse)
     at = view.count("page", 1, 1, 10_000_000)
     order = SORTS[view.choice("sort", list(SORTS))]
+    numbers = f"select number from facts{where(chosen)}"
+    if view.one("lasso") and len(chosen) == 1 and order == SORTS[""]:
+        numbers = lasso_numbers(view)  # the map has the ids in a tenth of the bytes
     rows = view.records(
         "documents",
-        f"with chosen as (select number from facts{where(chosen)} order by {order} limit {PAGE} offset "
-        f"{PAGE * (at - 1)}) select id, title, url, domain, language, fate, stage, rule, value, threshold, "
-        f"duplicate_of, bytes, begins from facts join chosen using (number) order by {order}",
+        f"with chosen as ({numbers} order by {order} limit {PAGE} offset {PAGE * (at - 1)}) "
+        "select id, title, url, domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, begins "
+        f"from facts join chosen using (number) order by {order}",
     )
     body = view.kept
     order_said = "" if view.one("sort") else "; in the order of their ids, which nobody chose"
