@@ -106,18 +106,18 @@ def places(view: View, vectors: tuple[str, str]) -> str:
     return name
 
 
-def lasso_numbers(view: View) -> str:
-    """SQL: the numbers of the documents inside of the line that an address draws, from rows that have their ids too."""
+def lasso_rows(view: View, columns: str) -> str:
+    """SQL: columns (of id, number, cell) of the documents inside of the line that an address draws."""
     known = vector_columns(view)
     chosen = view.choice("vectors", list(known)) or next(iter(known), "")
     if not chosen:
-        return "select number from ids where false"
-    return inside(f"{places(view, known[chosen])}.places", outline_of(view), "number")
+        return f"select {columns} from ids where false"
+    return inside(f"{places(view, known[chosen])}.places", outline_of(view), columns)
 
 
 def lasso_condition(view: View) -> str:
     """SQL over `facts`: the documents inside of that line."""
-    return f"number in ({lasso_numbers(view)})"
+    return f"number in ({lasso_rows(view, 'number')})"
 
 
 def lasso_ids(view: View) -> list[str]:

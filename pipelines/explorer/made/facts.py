@@ -4,7 +4,7 @@ Made once for a state of a workspace and kept in the user's cache folder under t
 workspace is read and never written. The tables:
 
     facts     every document: where it is from, its first words, its fate, its signals, the filter's rules it failed
-    ids       the number of each document, by which `facts` is in order, in the order of the ids
+    ids       the number of each document, by which `facts` is in order, and its cell, in the order of the ids
     cube      documents, bytes and tokens by domain, source, language, kind of page, licence and fate; `cell` of `facts`
               is the row of it that a document is in
     passing   documents, bytes and tokens that pass every rule of the filter, by domain
@@ -35,7 +35,7 @@ from ..rules import FilterRules, family_column, filter_rules
 from .cache import WORKING, cache_folder, cached, keep, limits, scratch_of
 from .summaries import number_cells, summarise, with_tokens
 
-VERSION = 4  # raised when the same workspace gives other rows
+VERSION = 5  # raised when the same workspace gives other rows
 ROWS = 100_000  # documents that are read together
 OFTEN = 10  # groups of them after which the file is brought up to date
 PLAIN = (

@@ -4,8 +4,8 @@ The directions are those in which unit vectors differ most, the first two princi
 beginning of the id: nothing is learnt, so that a place means the same in every session. Every vector is then projected,
 a batch at a time. A file of DuckDB with the tables
 
-    places  id, number in `facts`, x, y of every document with a vector, and `field`, that of the grid which it is in;
-            in the order of the fields, so that those which lie together are read together
+    places  id, number and cell in `facts`, x, y of every document with a vector, and `field`, that of the grid which it
+            is in; in the order of the fields, so that those which lie together are read together
     drawn   those of them that are drawn as points, a sample by the beginning of the id
     spread  the share of all variance that each direction holds, the bounds, and how many documents there are
     shades  how many documents lie in each field of a grid over the bounds
@@ -27,11 +27,11 @@ from ....corpus.store.shards import fingerprint, read_batches
 from ....corpus.store.workspace import Workspace
 from .background import HowFar, made
 from .cache import cache_folder, cached, limits, owner
-from .facts import facts_file
+from .facts import facts_file, state_of
 from .sampling import sample_below
 from .summaries import SORTED, blocks
 
-VERSION = 2
+VERSION = 3
 FITTED = 50_000  # vectors that the directions are taken from
 DRAWN = 4000  # documents that are drawn as points
 GRID = (96, 56)  # fields of `shades`
@@ -40,9 +40,9 @@ SCHEMA = pa.schema([("id", pa.string()), ("x", pa.float32()), ("y", pa.float32()
 
 
 def places_made(workspace: Workspace, table: str, column: str) -> str:
-    """The fingerprint of the places by a column of vectors; the numbers of documents are those of their shards."""
-    read = [workspace.table(name).finished("explore").fingerprint for name in (table, "documents")]
-    return fingerprint("places", VERSION, table, column, *read)
+    """The fingerprint of the places by a column of vectors; numbers and cells of documents are those of `facts`."""
+    vectors = workspace.table(table).finished("explore").fingerprint
+    return fingerprint("places", VERSION, table, column, vectors, state_of(workspace))
 
 
 def places_file(workspace: Workspace, table: str, column: str) -> str:
@@ -112,10 +112,10 @@ def _place(connection: duckdb.DuckDBPyConnection, rows: int) -> None:
         f"least({fields - 1}, floor(({axis}::double - ({low!r})) / {(high - low) / fields or 1.0!r}))::int"
         for fields, axis, low, high in zip(GRID, "xy", bounds[::2], bounds[1::2], strict=True)
     )
-    run("create temp table placed (id varchar, number bigint, x float, y float, field integer)")
+    run("create temp table placed (id varchar, number bigint, cell integer, x float, y float, field integer)")
     for within in blocks("id", rows, SORTED):
-        run(f"insert into placed select id, number, x, y, {up} * {GRID[0]} + {across} as field from projected join "
-            f"explorer.ids using (id) where {within}")  # fmt: skip
+        run(f"insert into placed select id, number, cell, x, y, {up} * {GRID[0]} + {across} as field from "
+            f"projected join explorer.ids using (id) where {within}")  # fmt: skip
     run("drop table projected")
     run("create table places as from placed where false")
     held, first = 0, 0

@@ -82,10 +82,10 @@ def blocks(column: str, rows: int, size: int = BLOCK) -> list[str]:
 
 
 def _ids(connection: duckdb.DuckDBPyConnection, count: int) -> None:
-    """The number of each document by its id, in the order of ids, so that one is found without a look at the others."""
-    connection.execute("create table ids as select id, number from facts where false")
+    """Number and cell of each document by its id, in the order of ids: one is found without a look at the others."""
+    connection.execute("create table ids as select id, number, cell from facts where false")
     for within in blocks("id", count, SORTED):
-        connection.execute(f"insert into ids select id, number from facts where {within} order by id")
+        connection.execute(f"insert into ids select id, number, cell from facts where {within} order by id")
 
 
 def number_cells(connection: duckdb.DuckDBPyConnection, part: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ....corpus.sql import literal
 from ....corpus.store.errors import RequestError
 from ...report.text import count, escape, excerpt, number, paragraph, size
-from ..lasso import lasso_condition, lasso_numbers
+from ..lasso import lasso_condition, lasso_rows
 from ..made.search import Found, found_by_words
 from ..made.summaries import GROUPS
 from ..page import choose, hidden, link
@@ -39,12 +39,22 @@ def conditions(view: View) -> tuple[list[str], bool]:
         asked = view.one("where")
         view.source.own_query(f"select * from facts where ({asked}\n)")
         fine.append(f"({asked}\n)")
-    if view.one("lasso"):
-        fine.append(lasso_condition(view))
     if view.one("q").strip():
         ids = words_of(view).ids  # the best ones, at most as many as the list can be long
         fine.append(f"number in ({numbers_of(ids)})" if ids else "false")
     return found + fine, coarse and not fine
+
+
+def _table(view: View) -> tuple[str, list[str], bool]:
+    """What holds the documents that an address chooses, by id, number and cell; the conditions on it, and whether `cube`
+    knows all that they read. The map's own rows are a tenth of the bytes of `facts`, where nothing else is asked."""
+    chosen, coarse = conditions(view)
+    if not view.one("lasso"):
+        return "facts", chosen, coarse
+    if not coarse:
+        return "facts", [*chosen, lasso_condition(view)], False
+    cells = [f"cell in (select cell from cube{where(chosen)})"] if chosen else []
+    return f"({lasso_rows(view, 'id, number, cell')})", cells, False
 
 
 def words_of(view: View) -> Found:
@@ -98,16 +108,16 @@ def documents(view: View) -> str:
     if "facts" not in view.source.tables:
         return paragraph(f"Not run: gristmill extract INPUT --workspace {view.source.name}", "absent")
     view.kept = _form(view) + _chosen(view)
-    chosen, coarse = conditions(view)
-    facets, total = _facets(view, chosen, coarse)
+    table, chosen, coarse = _table(view)
+    facets, total = _facets(view, table, chosen, coarse)
     at = view.count("page", 1, 1, 10_000_000)
     order = SORTS[view.choice("sort", list(SORTS))]
-    numbers = f"select number from facts{where(chosen)}"
-    if view.one("lasso") and len(chosen) == 1 and order == SORTS[""]:
-        numbers = lasso_numbers(view)  # the map has the ids in a tenth of the bytes
+    if table != "facts" and order != SORTS[""]:
+        table, chosen = "facts", [*conditions(view)[0], lasso_condition(view)]
     rows = view.records(
         "documents",
-        f"with chosen as ({numbers} order by {order} limit {PAGE} offset {PAGE * (at - 1)}) "
+        f"with chosen as (select number from {table}{where(chosen)} order by {order} limit {PAGE} "
+        f"offset {PAGE * (at - 1)}) "
         "select id, title, url, domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, begins "
         f"from facts join chosen using (number) order by {order}",
     )
@@ -146,11 +156,11 @@ def fate_of(row: dict) -> str:
     return f'<b class="fate dropped">dropped</b> <span class="why">{escape(told)}</span>'
 
 
-def _facets(view: View, chosen: Sequence[str], coarse: bool) -> tuple[str, int]:
+def _facets(view: View, table: str, chosen: Sequence[str], coarse: bool) -> tuple[str, int]:
     names = [*FACETS]
     relation, one = f"cube{where(chosen)}", "documents"
     if not coarse:  # each document is counted once, in its row of `cube`, and not once a facet
-        by_cell = f"select cell, count(*) as counted from facts{where(chosen)} group by cell"
+        by_cell = f"select cell, count(*) as counted from {table}{where(chosen)} group by cell"
         relation, one = f"({by_cell}) join cube using (cell)", "counted"
     sets = ", ".join(f"({name})" for name in names)
     rows = view.rows(
@@ -166,7 +176,7 @@ def _facets(view: View, chosen: Sequence[str], coarse: bool) -> tuple[str, int]:
         values = [(row[place], row[-1]) for row in rows if row[-2] == which]
         if len(values) > 1 or view.one(name):
             parts.append(_facet(view, name, name.replace("_", " "), values))
-    return "".join(parts) + _own_facet(view, chosen), total
+    return "".join(parts) + _own_facet(view, table, chosen), total
 
 
 def _facet(view: View, name: str, words: str, values: Sequence[tuple]) -> str:
@@ -187,7 +197,7 @@ def _facet(view: View, name: str, words: str, values: Sequence[tuple]) -> str:
     return f"<details open><summary>{escape(words)}</summary><ul>{''.join(items)}{more}</ul></details>"
 
 
-def _own_facet(view: View, chosen: Sequence[str]) -> str:
+def _own_facet(view: View, table: str, chosen: Sequence[str]) -> str:
     """Counts by any other column, the user's own included."""
     column = view.one("facet")
     others = [(one, name) for one, name in view.source.columns.items() if name not in FACETS]
@@ -200,6 +210,8 @@ def _own_facet(view: View, chosen: Sequence[str]) -> str:
         return form
     if column not in view.source.columns:
         raise RequestError(f"there is no column {column} to count by")
+    if table != "facts":
+        chosen = [*conditions(view)[0], lasso_condition(view)]
     rows = view.rows(
         f"by {view.source.columns[column]}",
         f"select {column}::varchar as chosen, count(*) as documents from facts{where(chosen)} group by 1 "

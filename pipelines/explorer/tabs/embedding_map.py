@@ -106,15 +106,18 @@ def _density(view: View, held: str) -> list[tuple[int, int, float]]:
 
 def _inside(view: View, chosen: str, held: str, outline: str) -> str:
     """Every document inside of the line: how many, the first of them, all as a list, as files and as a rule."""
-    ((total,),) = view.rows("how many lie inside of the line", inside(f"{held}.places", outline, "count(*) as n"))
+    ((total, first),) = view.rows(
+        "how many lie inside of the line, and the first of them",
+        inside(f"{held}.places", outline, f"count(*) as n, arg_min(number, id, {SHOWN}) as first"),
+    )
     if not total:
         return paragraph("No document lies inside of the line.", "lead")
     numbers = inside(f"{held}.places", outline, "number")
     view.offer("all inside of the line", f"select id, url, domain from facts where number in ({numbers}) order by id")
     rows: list[dict[str, Any]] = view.records(
         "the first inside of the line",
-        f"with chosen as ({numbers} order by id limit {SHOWN}) select id, title, url, domain, language, fate, stage, "
-        "rule, value, threshold, duplicate_of, bytes, begins from facts join chosen using (number) order by id",
+        "select id, title, url, domain, language, fate, stage, rule, value, threshold, duplicate_of, bytes, begins "
+        f"from facts where number in ({', '.join(map(str, first))}) order by id",
     )
     listed = view.link("documents", lasso=outline, vectors=chosen)
     links = [f'<li><a href="{listed}" class="item">As a list with facets</a></li>']
