@@ -46,7 +46,7 @@ def conditions(view: View) -> tuple[list[str], bool]:
 
 
 def _table(view: View) -> tuple[str, list[str], bool]:
-    """What holds the documents that an address chooses, by id, number and cell; the conditions on it, and whether `cube`
+    """What holds the documents that an address chooses, by id, number and cell; the conditions on it; whether `cube`
     knows all that they read. The map's own rows are a tenth of the bytes of `facts`, where nothing else is asked."""
     chosen, coarse = conditions(view)
     if not view.one("lasso"):
