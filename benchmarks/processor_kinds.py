@@ -67,22 +67,19 @@ def rows(workspace: Path, table: str) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for batch in batches for row in batch.to_pylist()}
 
 
-def apart(values: list[dict[str, Any]]) -> float:
+def apart(values: list[Any]) -> float:
     """The largest difference of a number between two of several tables, row by row; inf where rows or nulls differ."""
-    most = 0.0
-    for one, other in itertools.combinations(values, 2):
-        if one.keys() != other.keys():
-            return float("inf")
-        for key, row in one.items():
-            for name, value in row.items():
-                if value is None or other[key][name] is None:
-                    if value is not other[key][name]:
-                        return float("inf")
-                elif isinstance(value, float):
-                    most = max(most, abs(value - other[key][name]))
-                elif value != other[key][name]:
-                    return float("inf")
-    return most
+    return max((difference(one, other) for one, other in itertools.combinations(values, 2)), default=0.0)
+
+
+def difference(one: Any, other: Any) -> float:
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other)
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return max((difference(value, other[key]) for key, value in one.items()), default=0.0)
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return max(map(difference, one, other), default=0.0)
+    return 0.0 if one == other else float("inf")
 
 
 def main() -> int:
