@@ -38,13 +38,23 @@ def signals(view: View) -> str:
     sql = rule_value(rule) if rule is not None else view.source.signals[name]
     if view.one("part") == "moved" and rule is not None:
         return _moved(view, rule, name, sql)
-    body = _form(view, name, rule)
-    body += _definition(name)
+    body = _form(view, name, rule) + _definition(name)
+    try:
+        return body + _drawn(view, rule, name, sql)
+    except NoValue as error:
+        return body + paragraph(str(error), "lead")
+
+
+class NoValue(RequestError):
+    """Of what is asked for no document has a finite value: there is nothing to draw."""
+
+
+def _drawn(view: View, rule: Rule | None, name: str, sql: str) -> str:
     if view.one("with"):
-        return body + _density(view, name, sql)
+        return _density(view, name, sql)
     if rule is None:
-        return body + _histogram(view, name, sql, []) + _no_rule(view)
-    return body + _slider(view, rule, sql) + f'<div id="moved" aria-live="polite">{_moved(view, rule, name, sql)}</div>'
+        return _histogram(view, name, sql, []) + _no_rule(view)
+    return _slider(view, rule, sql) + f'<div id="moved" aria-live="polite">{_moved(view, rule, name, sql)}</div>'
 
 
 def _rule(view: View) -> Rule | None:
@@ -150,7 +160,7 @@ def _bounds(view: View, sql: str, also: list[float]) -> tuple[float, float, bool
         f"{where(_chosen(view))}) where v is null or not (isnan(v) or isinf(v))"
     )[1][0]
     if row[0] is None:
-        raise RequestError("no document has a value of this signal")
+        raise NoValue("No document here has a finite value of this signal.")
     low, high = min(row[2], *also) if also else row[2], max(row[3], *also) if also else row[3]
     low, high = max(low, -LARGEST), min(high, LARGEST)  # so that their distance is a number
     if also and high - low > 0:
