@@ -74,9 +74,9 @@ def several_processors(held: dict[str, Commit]) -> Iterator[str]:
     for commit in held.values():
         for name, table in commit.tables.items():
             found = kinds(table.counts)
-            if len(found) > 1:
+            most = table.details.get("between_processors")
+            if len(found) > 1 and most != 0:
                 told = "; ".join(f"{number:,} shards on {kind}" for kind, number in sorted(found.items()))
-                most = table.details.get("between_processors")
                 apart = f"by up to {most:g}" if most is not None else "in their last digits"
                 yield f"{name} was computed on processors of {len(found)} kinds ({told}): values may differ {apart}"
 

@@ -258,7 +258,7 @@ def test_an_answer_that_no_json_reader_takes_fails_alone(payload):
     assert ask([sent(payload)])[0].finish == "error"
 
 
-@pytest.mark.parametrize("many", [10**400, -5, 1e300, "7", [7], {}, True, 2**63])
+@pytest.mark.parametrize("many", [10**400, -5, 1e300, "7", [7], {}, True, 2**63], ids=lambda many: str(many)[:12])
 def test_a_count_of_tokens_that_cannot_be_is_none(many, tmp_path):
     with Wire([sent(body(TEXT, usage={"prompt_tokens": many, "completion_tokens": many}))], False) as wire:
         with RequestCache(str(tmp_path / "replies.sqlite")) as cache:

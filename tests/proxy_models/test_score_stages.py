@@ -277,6 +277,7 @@ def test_a_table_says_on_what_kinds_of_processors_it_was_computed_and_audit_tell
 ):
     shards = shards_of(DOCUMENTS, 10)
     workspace = make_documents(shards)
+    monkeypatch.setitem(score_module.BETWEEN_PROCESSORS, "dsir", 3e-6)
     monkeypatch.setattr(processors, "kind", lambda: "x86_64 avx2")
     assert not any("processor" in name for name in score(workspace, DSIR, ONE, quiet=True)["tables"]["scores/dsir"])
     assert processors.kinds(workspace.table("scores/dsir").finished("test").counts) == {"x86_64 avx2": 3}
@@ -289,4 +290,4 @@ def test_a_table_says_on_what_kinds_of_processors_it_was_computed_and_audit_tell
     found = processors.kinds(workspace.table("scores/dsir").finished("test").counts)
     assert found == {"x86_64 avx2": 2, "x86_64 avx2 avx512f": 1}
     (note,) = [line for line in audit(workspace)["notes"] if line.startswith("scores/dsir")]
-    assert "2 shards on x86_64 avx2; 1 shards on x86_64 avx2 avx512f" in note
+    assert "2 shards on x86_64 avx2; 1 shards on x86_64 avx2 avx512f" in note and "by up to 3e-06" in note

@@ -39,7 +39,8 @@ from ..train.model_places import read_file
 if TYPE_CHECKING:
     import apache_beam as beam
 
-BETWEEN_PROCESSORS: dict[str, float] = {}
+# method -> the largest difference of a value between two kinds of processors (benchmarks/results/processor_kinds.txt)
+BETWEEN_PROCESSORS = {"dsir": 0.0, "zipfit": 0.0, "color": 2e-6, "perplexity": 2e-6, "rds": 5e-7}
 RANDOM = ""  # the purpose under which the sample of the whole corpus is drawn
 SELECT = "select"  # scores are of the documents that every stage before it kept
 CANDIDATES = pa.schema([("purpose", pa.string()), ("draw", pa.uint64()), ("id", pa.string()), ("bytes", pa.int64())])
