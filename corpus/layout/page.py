@@ -1,7 +1,7 @@
 """A page's text by its layout: blocks are chosen, the headline is taken out, what stands in JSON-LD alone is added."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -145,7 +145,8 @@ def with_linked_data(text: str, data: bytes, scripts: Sequence[bytes]) -> str:
     added: list[str] = []
     seen = ""
     for one in told:
-        lines = [line for line in map(_rest(page), one.split("\n")) if line and not _stands(line, seen)]
+        rests = (_rest(line, page) for line in one.split("\n"))
+        lines = [line for line in rests if line and not _stands(line, seen)]
         if sum(map(len, lines)) >= min(LEAST_ADDED, len(one)):
             added.append("\n".join(lines))
             seen += _bare(one)
@@ -156,23 +157,19 @@ def with_linked_data(text: str, data: bytes, scripts: Sequence[bytes]) -> str:
     return "\n\n".join(filter(None, (text, *added)))
 
 
-def _rest(page: str) -> Callable[[str], str]:
+def _rest(line: str, page: str) -> str:
     """What of a line is to be added: all of it or nothing, or what follows the teaser of it that the page shows."""
-
-    def rest(line: str) -> str:
-        if not _stands(line, page):
-            return line
-        if len(line) < 4 * LEAST_ADDED:
-            return ""
-        begins = [0, *(found.end() for found in SENTENCE.finditer(line))]
-        ends = [*begins[1:], len(line)]
-        first = len(begins)
-        while first and not _stands(line[begins[first - 1] : ends[first - 1]], page):
-            first -= 1
-        left = line[begins[first] :] if first < len(begins) else ""
-        return left if len(left) >= max(LEAST_ADDED, REST_SHARE * len(line)) else ""
-
-    return rest
+    if not _stands(line, page):
+        return line
+    if len(line) < 4 * LEAST_ADDED:
+        return ""
+    begins = [0, *(found.end() for found in SENTENCE.finditer(line))]
+    ends = [*begins[1:], len(line)]
+    first = len(begins)
+    while first and not _stands(line[begins[first - 1] : ends[first - 1]], page):
+        first -= 1
+    left = line[begins[first] :] if first < len(begins) else ""
+    return left if len(left) >= max(LEAST_ADDED, REST_SHARE * len(line)) else ""
 
 
 def _stands(line: str, page: str) -> bool:

@@ -245,21 +245,28 @@ def cues_of(data, start, end, table, found, names, at):
 
 
 @compiled
+def behind_colon(data, k, end):
+    """Where the value begins of a property of a style whose name ends at k; `end` where no colon follows."""
+    while k < end and data[k] <= 32:
+        k += 1
+    if k >= end or data[k] != 58:
+        return end
+    k += 1
+    while k < end and data[k] <= 32:
+        k += 1
+    return k
+
+
+@compiled
 def says_hidden(data, value, end):
     """Whether a style of these bytes has `visibility: hidden` or `collapse`, in whatever case."""
     for j in range(value, end - 15):
         if data[j] | 32 == 118 and data[j + 1] | 32 == 105 and data[j + 2] | 32 == 115 and data[j + 9] | 32 == 121:
-            k = j + 10
-            while k < end and data[k] <= 32:
-                k += 1
-            if k < end and data[k] == 58:
-                k += 1
-                while k < end and data[k] <= 32:
-                    k += 1
-                if k + 5 < end and data[k] | 32 == 104 and data[k + 1] | 32 == 105 and data[k + 2] | 32 == 100:
-                    return True
-                if k + 5 < end and data[k] | 32 == 99 and data[k + 1] | 32 == 111 and data[k + 2] | 32 == 108:
-                    return True
+            k = behind_colon(data, j + 10, end)
+            if k + 5 < end and data[k] | 32 == 104 and data[k + 1] | 32 == 105 and data[k + 2] | 32 == 100:
+                return True
+            if k + 5 < end and data[k] | 32 == 99 and data[k + 1] | 32 == 111 and data[k + 2] | 32 == 108:
+                return True
     return False
 
 
@@ -268,15 +275,9 @@ def says_none(data, value, end):
     """Whether a style of these bytes has `display: none`, wherever it stands and in whatever case."""
     for j in range(value, end - 11):
         if data[j] | 32 == 100 and data[j + 1] | 32 == 105 and data[j + 2] | 32 == 115 and data[j + 6] | 32 == 121:
-            k = j + 7
-            while k < end and data[k] <= 32:
-                k += 1
-            if k < end and data[k] == 58:
-                k += 1
-                while k < end and data[k] <= 32:
-                    k += 1
-                if k + 3 < end and data[k] | 32 == 110 and data[k + 1] | 32 == 111 and data[k + 3] | 32 == 101:
-                    return True
+            k = behind_colon(data, j + 7, end)
+            if k + 3 < end and data[k] | 32 == 110 and data[k + 1] | 32 == 111 and data[k + 3] | 32 == 101:
+                return True
     return False
 
 

@@ -45,14 +45,17 @@ def conditions(view: View) -> tuple[list[str], bool]:
     return found + fine, coarse and not fine
 
 
+def _of_facts(view: View) -> list[str]:
+    """SQL conditions over `facts` of all that an address chooses."""
+    return [*conditions(view)[0], *([lasso_condition(view)] if view.one("lasso") else [])]
+
+
 def _table(view: View) -> tuple[str, list[str], bool]:
     """What holds the documents that an address chooses, by id, number and cell; the conditions on it; whether `cube`
     knows all that they read. The map's own rows are a tenth of the bytes of `facts`, where nothing else is asked."""
     chosen, coarse = conditions(view)
-    if not view.one("lasso"):
-        return "facts", chosen, coarse
-    if not coarse:
-        return "facts", [*chosen, lasso_condition(view)], False
+    if not (view.one("lasso") and coarse):
+        return "facts", _of_facts(view), coarse and not view.one("lasso")
     cells = [f"cell in (select cell from cube{where(chosen)})"] if chosen else []
     return f"({lasso_rows(view, 'id, number, cell')})", cells, False
 
@@ -112,8 +115,8 @@ def documents(view: View) -> str:
     facets, total = _facets(view, table, chosen, coarse)
     at = view.count("page", 1, 1, 10_000_000)
     order = SORTS[view.choice("sort", list(SORTS))]
-    if table != "facts" and order != SORTS[""]:
-        table, chosen = "facts", [*conditions(view)[0], lasso_condition(view)]
+    if order != SORTS[""]:
+        table, chosen = "facts", _of_facts(view)
     rows = view.records(
         "documents",
         f"with chosen as (select number from {table}{where(chosen)} order by {order} limit {PAGE} "
@@ -176,7 +179,7 @@ def _facets(view: View, table: str, chosen: Sequence[str], coarse: bool) -> tupl
         values = [(row[place], row[-1]) for row in rows if row[-2] == which]
         if len(values) > 1 or view.one(name):
             parts.append(_facet(view, name, name.replace("_", " "), values))
-    return "".join(parts) + _own_facet(view, table, chosen), total
+    return "".join(parts) + _own_facet(view), total
 
 
 def _facet(view: View, name: str, words: str, values: Sequence[tuple]) -> str:
@@ -197,7 +200,7 @@ def _facet(view: View, name: str, words: str, values: Sequence[tuple]) -> str:
     return f"<details open><summary>{escape(words)}</summary><ul>{''.join(items)}{more}</ul></details>"
 
 
-def _own_facet(view: View, table: str, chosen: Sequence[str]) -> str:
+def _own_facet(view: View) -> str:
     """Counts by any other column, the user's own included."""
     column = view.one("facet")
     others = [(one, name) for one, name in view.source.columns.items() if name not in FACETS]
@@ -210,11 +213,9 @@ def _own_facet(view: View, table: str, chosen: Sequence[str]) -> str:
         return form
     if column not in view.source.columns:
         raise RequestError(f"there is no column {column} to count by")
-    if table != "facts":
-        chosen = [*conditions(view)[0], lasso_condition(view)]
     rows = view.rows(
         f"by {view.source.columns[column]}",
-        f"select {column}::varchar as chosen, count(*) as documents from facts{where(chosen)} group by 1 "
+        f"select {column}::varchar as chosen, count(*) as documents from facts{where(_of_facts(view))} group by 1 "
         f"order by documents desc, 1 limit 50",
     )
     asked = view.all("is")
