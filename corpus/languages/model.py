@@ -204,18 +204,19 @@ def _scores(codes, fold, slots, vectors, head, bias):
     sums = np.zeros(vectors.shape[1], np.int32)
     scores = np.zeros(len(head), np.float32)
     hashes = np.empty((len(codes) + 1) * (LONGEST + 2) * 2, np.uint32)
+    rows = np.empty(len(hashes), np.int32)
     known, strange = 0, 0
     for hashed in hashes[: ngrams(codes, fold, hashes)]:
         row = row_of(slots, hashed)
-        if row >= 0:
-            known += 1
-            vector = vectors[row]
-            for j in range(len(sums)):
-                sums[j] += vector[j]
-        elif hashed & _SINGLE:
-            strange += 1
+        rows[known] = row  # the next one takes the place of what is not known
+        known += row >= 0
+        strange += row < 0 and hashed & _SINGLE != 0
     if known == 0:
         return scores
+    for row in rows[:known]:  # in a loop of its own, so that the processor fetches several vectors at once
+        vector = vectors[row]
+        for j in range(len(sums)):
+            sums[j] += vector[j]
     share = np.float32(1.0) / np.float32(known + LONGEST * strange)
     top = np.float32(-np.inf)
     for label in range(len(head)):

@@ -109,32 +109,31 @@ def _table() -> np.ndarray:
 
 def letters(codes: np.ndarray) -> Letters:
     """The letters among code points (n,) uint32."""
-    counts = np.zeros(len(SCRIPTS) + 1, np.int64)
-    different = _count(codes, _table(), counts)
-    number = int(counts[1:].sum())
-    order = np.argsort(-counts[1:], kind="stable")
-    wanted = [n for n in order.tolist() if counts[n + 1] and counts[n + 1] >= SHARE * number]
+    counted = np.zeros(len(SCRIPTS) + 1, np.int64)
+    different = _count(codes, _table(), counted)
+    counts = counted[1:].tolist()
+    number = sum(counts)
+    wanted = [n for n, count in enumerate(counts) if count and count >= SHARE * number]
+    wanted.sort(key=lambda n: -counts[n])
     return Letters(number, int(different), tuple(SCRIPTS[n] for n in wanted))
 
 
 @compiled
 def _count(codes, table, counts):
     """Count letters by script. Returns how many different ones there are, up to 64, whatever their case."""
-    seen = np.zeros(64, np.uint32)
+    seen = np.zeros(256, np.uint32)  # a hash table, at most a quarter full
     different = 0
     for code in codes:
         if code > 0xFFFF or table[code] == 0:
             continue
         counts[table[code]] += 1
-        small = code + 32 if 65 <= code <= 90 else code
         if different < 64:
-            known = False
-            for k in range(different):
-                if seen[k] == small:
-                    known = True
-                    break
-            if not known:
-                seen[different] = small
+            small = code + 32 if 65 <= code <= 90 else code
+            slot = small & 255
+            while seen[slot] != 0 and seen[slot] != small:
+                slot = (slot + 1) & 255
+            if seen[slot] == 0:
+                seen[slot] = small
                 different += 1
     return different
 

@@ -8,6 +8,7 @@ under their usual names.
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 from ..store.errors import unknown_name
 
@@ -29,7 +30,7 @@ class Naming:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def named(self) -> dict[str, str]:
         """option -> the column that it names, of those that were given."""
         own = {

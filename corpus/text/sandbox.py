@@ -1,9 +1,10 @@
 """Extraction in a child process with hard limits, so that no page can hang, kill or fill the worker.
 
-The child answers page by page. When a page has used its CPU seconds, even inside compiled code, or has killed the
-child, the child is replaced and that page alone fails; the others of its batch are sent again. CPU time is measured,
-not wall time, so that a busy machine fails no page that an idle one would extract. Pages reach the child through
-shared memory, the pipes carry only where they are and what became of them.
+The child notes in shared memory which page it has begun, and answers quick pages together. When a page has used its CPU
+seconds, even inside compiled code, or has killed the child, the child is replaced and that page alone fails; the others
+of its batch that were not answered are sent again. CPU time is measured, not wall time, so that a busy machine fails no
+page that an idle one would extract. Pages reach the child through shared memory, the pipes carry only where they are
+and what became of them.
 """
 
 import atexit
@@ -28,6 +29,7 @@ from .pages import Job, Options, Outcome, work_on
 
 MEMORY = 800 << 20  # bytes of private memory that a child may hold
 HANG = 20.0  # wall seconds per CPU second allowed, for a child that sleeps
+TOGETHER = 0.02  # CPU seconds of pages that are answered together
 WARM_UP = Job("<html><body><h1>warm</h1><p>up to the last caf\xe9</p></body></html>".encode(), markup=True)
 _LENGTH = struct.Struct("<Q")
 
@@ -38,29 +40,40 @@ class Sandbox:
     def __init__(self, options: Options, seconds: float) -> None:
         self.options, self.seconds = options, seconds
         self._child: subprocess.Popen[bytes] | None = None
-        self._pages = _Pages(_shared_file())
+        self._pages, self._begun = _Pages(_shared_file()), _Begun(_shared_file())
 
     def extract(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """One outcome per job, in their order."""
-        left = list(jobs)
-        while left:
-            child = self._running()
-            failure = None
+        known: dict[int, Outcome] = {}
+        given = 0
+        while given < len(jobs):
+            left = [number for number in range(given, len(jobs)) if number not in known]
+            for number, outcome in self._answers(jobs, left):
+                known[number] = outcome
+                while given in known:
+                    yield known.pop(given)
+                    given += 1
+
+    def _answers(self, jobs: Sequence[Job], left: Sequence[int]) -> Iterator[tuple[int, Outcome]]:
+        """(number, outcome) of the jobs that are left, in their order up to the first failure, which ends them."""
+        child, answered, failure = self._running(), 0, None
+        self._begun.number = 0
+        try:
             try:
-                _send(child.stdin, self._pages.put(left))
+                _send(child.stdin, self._pages.put([jobs[number] for number in left]))
             except (BrokenPipeError, OSError):
                 failure = self._ended()
-            while left and failure is None:
-                outcome = self._await(child)
-                if isinstance(outcome, str):
-                    failure = outcome
-                else:
-                    left.pop(0)
-                    yield outcome
-            if failure is not None:
+            while answered < len(left):
+                outcomes = failure or self._await(child)
+                if isinstance(outcomes, str):
+                    yield left[max(answered, self._begun.number - 1)], Outcome(error=outcomes)
+                    return
+                for outcome in outcomes:
+                    answered += 1
+                    yield left[answered - 1], outcome
+        finally:
+            if answered < len(left):  # what the child would answer yet must not be taken for answers to other jobs
                 self.close()
-                left.pop(0)
-                yield Outcome(error=failure)
 
     def close(self) -> None:
         if self._child is not None:
@@ -74,28 +87,30 @@ class Sandbox:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
             self.close()
-            shared = self._pages.descriptor
+            shared, begun = self._pages.descriptor, self._begun.descriptor
             quiet = (
                 "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"  # an interrupt is the parent's to tell
             )
-            command = [sys.executable, "-c", f"{quiet}; from {__name__} import serve; serve({shared})"]
+            command = [sys.executable, "-c", f"{quiet}; from {__name__} import serve; serve({shared}, {begun})"]
             self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, pass_fds=(shared,)
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, pass_fds=(shared, begun)
             )
             _widen(self._child.stdout)
             _send(self._child.stdin, self.options)
             _receive(self._child.stdout)  # it is ready: starting up is no page's time
         return self._child
 
-    def _await(self, child: subprocess.Popen[bytes]) -> Outcome | str:
-        """The next outcome, or why there is none."""
+    def _await(self, child: subprocess.Popen[bytes]) -> list[Outcome] | str:
+        """The next outcomes, or why there are none."""
         assert child.stdout is not None
-        began, used = time.monotonic(), _cpu(child.pid)
+        page, began, used = self._begun.number, time.monotonic(), _cpu(child.pid)
         while not select.select([child.stdout], [], [], 0.25)[0]:
-            if _cpu(child.pid) - used > self.seconds or time.monotonic() - began > self.seconds * HANG:
+            if self._begun.number != page:
+                page, began, used = self._begun.number, time.monotonic(), _cpu(child.pid)
+            elif _cpu(child.pid) - used > self.seconds or time.monotonic() - began > self.seconds * HANG:
                 return f"extraction took longer than max_page_seconds ({self.seconds:g})"
-        outcome = _receive(child.stdout)
-        return outcome if outcome is not None else self._ended()
+        outcomes: list[Outcome] | None = _receive(child.stdout)
+        return outcomes if outcomes is not None else self._ended()
 
     def _ended(self) -> str:
         code = self._child.wait() if self._child is not None else None
@@ -132,6 +147,23 @@ class _Pages:
         if self._map is None or len(self._map) < start + size:
             self._map = mmap.mmap(self.descriptor, 0, prot=mmap.PROT_READ)
         return replace(job, body=self._map[start : start + size])
+
+
+class _Begun:
+    """The number of the page of a batch that the child has begun last, from 1, in memory that both processes map."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        os.ftruncate(descriptor, _LENGTH.size)
+        self._map = mmap.mmap(descriptor, _LENGTH.size)
+
+    @property
+    def number(self) -> int:
+        return int(_LENGTH.unpack_from(self._map)[0])
+
+    @number.setter
+    def number(self, number: int) -> None:
+        _LENGTH.pack_into(self._map, 0, number)
 
 
 def _shared_file() -> int:
@@ -197,17 +229,22 @@ def _exactly(pipe: IO[bytes], size: int) -> bytes | None:
     return b"".join(parts)
 
 
-def serve(shared: int) -> None:
+def serve(shared: int, counted: int) -> None:
     """The child: options first, then batches of jobs, their bodies in the shared file, until the pipe closes."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints must not mix with the answers
     jobs = os.fdopen(0, "rb", buffering=0)
-    pages, options = _Pages(shared), _receive(jobs)
+    pages, begun, options = _Pages(shared), _Begun(counted), _receive(jobs)
     work_on(WARM_UP, options)
     gc.freeze()  # what was imported is there to stay: looking through it again and again cost 5 % of the time
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _send(answers, "ready")
     while (batch := _receive(jobs)) is not None:
-        for job, start, size in batch:
-            _send(answers, work_on(pages.get(job, start, size), options))
+        outcomes, since = list[Outcome](), time.process_time()
+        for number, (job, start, size) in enumerate(batch, 1):
+            begun.number = number
+            outcomes.append(work_on(pages.get(job, start, size), options))
+            if number == len(batch) or time.process_time() - since > TOGETHER:
+                _send(answers, outcomes)
+                outcomes, since = [], time.process_time()

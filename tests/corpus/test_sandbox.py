@@ -75,6 +75,22 @@ def test_only_the_bad_page_fails_and_the_rest_of_its_batch_goes_through(box: San
     assert outcomes[2].text == work_on(jobs[2], Options()).text
 
 
+@pytest.mark.parametrize("bad", [Loops(), Dies()])
+def test_pages_that_were_finished_but_not_answered_when_a_page_fails_lose_nothing(box: Sandbox, bad: bytes):
+    jobs = [Job(f"text {number}") for number in range(20)] + [Job(bad, markup=True)]
+    jobs += [Job(f"text {number}") for number in range(20, 30)] + [Job(bad, markup=True), Job("text 30")]
+    outcomes = list(box.extract(jobs))
+    assert [outcome.error is None for outcome in outcomes] == [job.body is not bad for job in jobs]
+    assert [outcome.text for outcome in outcomes if outcome.error is None] == [f"text {n}" for n in range(31)]
+
+
+def test_answers_that_nobody_took_are_not_those_of_the_next_batch(box: Sandbox):
+    taken = box.extract([Job(f"first {number}") for number in range(40)])
+    assert next(taken).text == "first 0"
+    taken.close()
+    assert [outcome.text for outcome in box.extract([Job("second"), Job("third")])] == ["second", "third"]
+
+
 COMPILED = r"""
 import gc
 from numba.core.dispatcher import Dispatcher
