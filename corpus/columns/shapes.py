@@ -34,13 +34,8 @@ class KeyCounts:
     def add(self, row: Mapping[str, Any], but: str | None = None) -> None:
         """Count a row's keys; the one that holds the text is counted as that."""
         for key, value in row.items():
-            if key == but:
-                continue
-            path = (key,)
-            if isinstance(value, str) and path in self._keys:
-                self._found[path, "string"] += 1
-            else:
-                self._count(path, value)
+            if key != but:
+                self._count((key,), value)
         if but is not None:
             self._found[(but,), "text"] += 1
 
