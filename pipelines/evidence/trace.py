@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .streams import Stream
 
 Row = dict[str, Any]
+ROWS = ("parquet", "arrow")  # formats whose documents are told by their row, from 0, where others have an offset
 SHOWN = ("url", "host", "source", "domain", "date", "title", "language", "license", "license_class", "page_type")
 
 
@@ -36,7 +37,7 @@ def trace(workspace: Workspace, id: str, along: "Sequence[Stream]" = ()) -> Row:
         if found is None:
             return {"id": id, "removed": _removed(workspace, id)}
         told: Row = {"id": id, "document": {name: found[name] for name in (*SHOWN, "bytes")}}
-        told["origin"] = dict(found["origin"]) | {"place": _place(workspace, found["origin"]["file"])}
+        told["origin"] = dict(found["origin"]) | _lies(workspace, found["origin"]["file"])
         for table in ("captures", "lineage"):
             source = files(workspace, table)
             told[table.removesuffix("s")] = _one(connection, source, id) if source else None
@@ -71,10 +72,11 @@ def _removed(workspace: Workspace, id: str) -> Row:
     raise RequestError(f"no document of {workspace.url} has the id {id!r}; an id has 32 hex digits, see documents/")
 
 
-def _place(workspace: Workspace, file: str) -> str | None:
-    """Where the file of a document lies, as far as the ledger knows."""
+def _lies(workspace: Workspace, file: str) -> Row:
+    """{place, unit}: where the file of a document lies, as far as the ledger knows, and what its offset counts."""
     held = read_ledger(workspace).taken().get(file)
-    return held.place or None if held is not None else None
+    rows = held is not None and held.format in ROWS
+    return {"place": held.place or None if held is not None else None, "unit": "row" if rows else "byte"}
 
 
 def _decided(workspace: Workspace, connection: duckdb.DuckDBPyConnection, stage: str, id: str) -> Row:
@@ -117,7 +119,8 @@ def lines(told: Row) -> list[str]:
     document, origin = told["document"], told["origin"]
     said = [f"document {told['id']}: {document['bytes']:,} bytes of text, language {document['language']}"]
     said.append(
-        f"  from {origin['path']}, byte {origin['offset']} (source {document['source']}, domain {document['domain']})"
+        f"  from {origin['path']}, {origin['unit']} {origin['offset']} (counted from 0; source {document['source']}, "
+        f"domain {document['domain']})"
     )
     said.append(f"  which lies at {origin['place'] or 'a place that is not known'}")
     if document["url"]:

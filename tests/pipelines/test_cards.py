@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import jsonschema
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -15,12 +16,13 @@ from gristmill.corpus.readers.inputs import Input
 from gristmill.corpus.store.errors import RequestError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.pipelines.cli import main
+from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.evidence.card import check_card, load_card_settings, make_card, stream_of
 from gristmill.pipelines.evidence.figures import evidence
 from gristmill.pipelines.evidence.settings import CardSettings, SourceFacts
 from gristmill.pipelines.evidence.template import FIELDS, SIZES, schema, size_range
-from gristmill.pipelines.evidence.trace import trace
-from gristmill.pipelines.stages.extract.stage import ExtractSettings
+from gristmill.pipelines.evidence.trace import lines, trace
+from gristmill.pipelines.stages.extract.stage import ExtractSettings, run_extract
 from gristmill.training.data.shards import domains, open_tokens
 
 from .small_evidence import small_evidence
@@ -209,6 +211,19 @@ def test_a_document_is_traced_from_its_byte_to_the_steps_that_read_it(space: Wor
     assert steps == drawn
     main_of(["trace", next(iter(ids)), "--workspace", space.url])
     assert "run base: read in" in capsys.readouterr().out
+
+
+def test_a_document_of_a_table_is_traced_to_its_row(tmp_path: Path):
+    texts = [f"Grain of mill {number} is ground to flour." for number in range(3)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "mills.parquet")
+    space = Workspace(str(tmp_path / "w"))
+    inputs = (Input(paths=(str(tmp_path / "mills.parquet"),), source="mills"),)
+    run_extract(space, ExtractSettings(inputs=inputs, sandbox=False, language_model=None), RunnerOptions(), quiet=True)
+    for batch in space.table("documents").read():
+        for row in batch.to_pylist():
+            told = trace(space, row["id"])
+            assert told["origin"]["offset"] == texts.index(row["text"])
+            assert f"mills.parquet, row {told['origin']['offset']} (counted from 0;" in lines(told)[1]
 
 
 def main_of(arguments: list[str]) -> None:
