@@ -4,12 +4,14 @@ import importlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 
+from ...corpus.exported import recorded_export
 from ...corpus.extensions import added
 from ...corpus.store.errors import RequestError, unknown_name
 from ...training.data.shards import demand_fresh, domains, facts_of, table_name
 from ..recipe import Recipe, other_tokens
-from .frame import Export, ExportJob, earlier_files
+from .frame import Export, ExportJob, earlier_files, used_domains
 
 # trainer -> module of this folder and its function of one job
 EXPORTERS = {
@@ -77,18 +79,21 @@ def export_recipe(to: str, job: ExportJob) -> Export:
     """Write the recipe for a trainer, and `export.json`: requested against realised shares, and what to know.
 
     What an earlier export for the same trainer wrote there and this one does not is removed: a trainer that reads all
-    files of a folder would read it too.
+    files of a folder would read it too. A workspace whose data is written knows of the folder, so that a removal names
+    it; OSError where the workspace cannot be written.
     """
     known = exporters()
     if to not in known:
         raise unknown_name("trainer", to, known, where="--to")
     demand_its_tokens(job)
-    before = earlier_files(job, to)
-    made: Export = known[to](job)
-    for name in before:
-        if name not in made.files and os.path.isfile(job.path(name)):
-            os.remove(job.path(name))
-    made.notes += said_by_validation(job.recipe)
-    with open(job.path("export.json"), "w", encoding="utf-8") as file:
-        file.write(json.dumps(made.told(), indent=1) + "\n")
+    tables = [table_name(name) for name in used_domains(job)]
+    with recorded_export(job.workspace, to, job.output, tables) if job.workspace is not None else nullcontext():
+        before = earlier_files(job, to)
+        made: Export = known[to](job)
+        for name in before:
+            if name not in made.files and os.path.isfile(job.path(name)):
+                os.remove(job.path(name))
+        made.notes += said_by_validation(job.recipe)
+        with open(job.path("export.json"), "w", encoding="utf-8") as file:
+            file.write(json.dumps(made.told(), indent=1) + "\n")
     return made

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...corpus.exported import export_places
 from ...corpus.planning.ledger import read_ledger
 from ...corpus.removals import read_optout
 from ...corpus.store.commits import COMMITS, MANIFEST, UNFINISHED
@@ -30,6 +31,7 @@ from .log import FOLDER, hashed, keyed, read_log, secret, signature_faults
 from .pieces import chosen_pieces, wholes
 
 DATA = (".parquet", ".arrow", ".jsonl", ".sqlite", ".txt", ".zst", ".gz")
+EXPORT = "export.json"  # is in every folder that an exporter wrote into
 OWN = (FOLDER, COMMITS, "runs", "mixture")
 Found = dict[str, str]
 
@@ -130,6 +132,7 @@ def _strays(workspace: Workspace) -> Iterator[Found]:
     """Files with rows that no commit names: what they hold is nobody's, and may be what was removed."""
     named = {file for commit in workspace.commits().values() for file in (*commit.files, *commit.named, *commit.parts)}
     inputs = {os.path.relpath(file.place, workspace.url) for file in read_ledger(workspace).files if file.place}
+    exports = {os.path.relpath(place, workspace.url) for place in export_places(workspace)}  # see `stale_places`
     kept = workspace.kept()
     for commit in kept:
         yield _found("generations", commit.stage, f"generation {commit.generation} is kept, from before or after")
@@ -137,6 +140,13 @@ def _strays(workspace: Workspace) -> Iterator[Found]:
     for folder, folders, files in os.walk(workspace.url):
         below = os.path.relpath(folder, workspace.url)
         folders[:] = [name for name in folders if below != "." or name not in OWN]
+        if below in exports or EXPORT in files:
+            folders[:] = []
+            if below not in exports:
+                yield _found(
+                    "strays", below, "no record tells what this export was made of; write it anew or remove it"
+                )
+            continue
         for file in files:
             path = file if below == "." else f"{below}/{file}"
             known = (

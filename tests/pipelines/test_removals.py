@@ -14,12 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.corpus.exported import recorded_export
 from gristmill.corpus.removals import OptOut, add_optout, parse
 from gristmill.corpus.settings import Input
 from gristmill.corpus.store.errors import RequestError, WorkspaceError
 from gristmill.corpus.store.workspace import Workspace
 from gristmill.dedup.settings import DedupSettings
 from gristmill.dedup.shingles import shingle
+from gristmill.mixing.exporters.frame import ExportJob
+from gristmill.mixing.exporters.registry import export_recipe
+from gristmill.mixing.recipe import RecipePhase, load_recipe, make_recipe
 from gristmill.pipelines.audit import audit
 from gristmill.pipelines.engine.runner import RunnerOptions
 from gristmill.pipelines.removals.absence import differences, prove_absence
@@ -207,6 +211,44 @@ def logged(light: Workspace, keys: Path) -> Workspace:
     for id in sorted(texts(light, "ships"))[:3]:
         asked(light, id, sign=str(keys / "own"))
     return light
+
+
+def exported(space: Workspace, recipe: Path, out: Path, *names: str) -> None:
+    told = load_recipe(str(recipe))
+    shares = {name: 1 / len(names) if name in names else 0.0 for name in told.domains}
+    phase = RecipePhase(until=1.0, seq_len=64, shares=shares)
+    own = make_recipe(total_tokens=2_000, domains=told.domains, phases=[phase], name="base")
+    export_recipe("olmo", ExportJob(own, str(out), space, batch=2))
+
+
+def test_exports_that_still_hold_removed_documents_are_named_until_they_are_written_anew(
+    space: Workspace, whole: Path, tmp_path: Path
+):
+    recipe, inside, outside, other = (
+        whole / "recipe.yaml",
+        Path(space.url, "export"),
+        tmp_path / "out",
+        tmp_path / "not",
+    )
+    for place in (inside, outside):
+        exported(space, recipe, place, "gardens", "ships")
+    exported(space, recipe, other, "ships", "clocks")
+    summary = asked(space, min(texts(space, "gardens")))
+    assert set(summary["written"]) == {str(inside), str(outside)}
+    told = prove_absence(space)["findings"]
+    assert {(one["check"], one["where"]) for one in told} == {("written", str(inside)), ("written", str(outside))}
+    exported(space, recipe, inside, "gardens", "ships")
+    shutil.rmtree(outside)
+    assert not prove_absence(space)["findings"]
+
+
+def test_an_export_that_ended_half_way_may_hold_what_it_held_before(space: Workspace, whole: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    exported(space, whole / "recipe.yaml", out, "gardens", "ships")
+    asked(space, min(texts(space, "gardens")))
+    with pytest.raises(OSError, match="full"), recorded_export(space, "olmo", str(out), ["tokens/ships"]):
+        raise OSError("full")
+    assert checks(space) == {"written"}
 
 
 def rewritten(space: Workspace, change) -> None:

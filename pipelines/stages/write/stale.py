@@ -1,7 +1,8 @@
-"""Places that `write` wrote to and that hold what the workspace does not: documents that were removed since."""
+"""Places that `write` and exporters wrote to and that hold what the workspace does not: documents removed since."""
 
 import shlex
 
+from ....corpus.exported import stale_exports
 from ....corpus.store.calls import asked_again
 from ....corpus.store.errors import WorkspaceError
 from ....corpus.store.workspace import Workspace
@@ -17,7 +18,7 @@ def stale_places(workspace: Workspace) -> dict[str, str]:
     """
     documents = workspace.table("documents").manifest()
     now = {f"documents/{shard.name}": shard.content for shard in documents.shards} if documents is not None else {}
-    found = {}
+    found = stale_exports(workspace)
     for table in workspace.tables():
         commit = workspace.commit_of(table.name) if table.name.startswith(WRITTEN) else None
         if commit is None:
