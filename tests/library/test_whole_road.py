@@ -1,6 +1,7 @@
 """The library from files to a trained model, as the design shows it: mix and train included."""
 
 import json
+import random
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,10 +18,11 @@ PROXY = {"n_layers": 1, "d_model": 16, "d_ff": 32, "seq_len": 32, "sequences": 2
 
 def texts(domain: str, count: int) -> list[str]:
     words = WORDS[domain]
+    drawn = random.Random(domain)
     return [
         " ".join(
-            f"The {words[(n + 1) * k % 10]} of {n} has the {words[(n + k * k) % 10]} of {words[(k + 3) % 10]}."
-            for k in range(1, 16)
+            f"The {drawn.choice(words)} of {n} has the {drawn.choice(words)} of {drawn.choice(words)}."
+            for _ in range(15)
         )
         for n in range(count)
     ]
