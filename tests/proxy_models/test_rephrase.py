@@ -274,7 +274,7 @@ def rewriter(chat_server):
 
 
 def settings_for(server, **changes):
-    engine = {"kind": "endpoint", "url": server.url, "model": "m", "concurrency": 4, "timeout": 0.5, "backoff": 0.001}
+    engine = {"kind": "endpoint", "url": server.url, "model": "m", "concurrency": 4, "timeout": 60.0, "backoff": 0.001}
     return RewriteSettings(engine={**engine, "retries": 3, **changes.pop("engine", {})}, **changes)
 
 
@@ -296,7 +296,7 @@ def test_every_document_ends_exactly_once_whatever_the_server_does(workspace, re
         return faults[number % 11] if attempt == 0 else "ok"
 
     rewriter.behave = behave
-    summary = run(workspace, settings_for(rewriter, engine={"timeout": 0.1, "give_up_after": 100}))
+    summary = run(workspace, settings_for(rewriter, engine={"timeout": 0.5, "give_up_after": 100}))
     told = rows(workspace, "rewrites")
     assert sorted(row["id"] for row in told) == sorted(f"{i:032x}" for i in [*range(30), 99])
     counts = summary["tables"]["rewrites"]
