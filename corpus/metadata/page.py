@@ -23,7 +23,9 @@ ATTRIBUTE = re.compile(r'([a-zA-Z:_-]+)="([^"]*)"')
 TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.DOTALL)
 LINK = re.compile(r"<link ([^>]*)>")
 HTTP_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^,;"=]+(?:="[^"]*"|=[^,;"]*)?)*)')
+RELATIONS = ("canonical", "license")  # that are read
 RELATION = re.compile(r"rel\s*=\s*\"?([^\";]*)", re.IGNORECASE)
+PLAIN_ADDRESS = re.compile(r"https?://[a-zA-Z0-9.-]+(?::\d+)?(?:/[^?#;\s]*)?")
 # elements whose dates are of something else than the page
 OTHER_DATES = re.compile(
     r"comment|komment|coment|reacti|antwort|disqus|testimonial|repl(?:y|ies)|respon[sd]|related|event|recommend|sidebar|"
@@ -37,6 +39,7 @@ OTHER_PROPERTIES = re.compile(
 POST = re.compile(r"\bpost(?:bit|_?\d)")  # of a thread, whose posts some forums call comments, the first one too
 OTHER_PLACES = ("aside", "footer", "nav", "figure", "figcaption", "blockquote")
 NAMED = ("property", "name", "itemprop", "http-equiv")  # attributes that say what a meta element is
+PLAIN_META = re.compile(rf'(?:{"|".join(NAMED)})="([^"]*)" content="([^"]*)"')  # as most are
 DATES = (
     "article:published_time",
     "datepublished",
@@ -66,9 +69,12 @@ DATES = (
 )
 
 LANGUAGES = ("content-language", "dc.language", "language", "og:locale")  # where the html element names none
-WRITTEN = (
-    ", ".join(f"[class*='{word}']" for word in ("date", "publish", "posted", "time", "Date", "Publish")) + ", time"
-)
+WRITTEN = {  # a word in classes of dates -> what finds their elements
+    "date": "[class*='date'], [class*='Date']",
+    "publish": "[class*='publish'], [class*='Publish']",
+    "posted": "[class*='posted']",
+    "time": "[class*='time']",
+}
 WRITTEN_CHARS = 60  # of a text that is a date, with the words around it
 LABEL = re.compile(r"^[^\d:]{0,24}:\s*|^(?:published|posted|created|written|added)(?:\s+(?:on|at))?\s+", re.IGNORECASE)
 MODIFIED = re.compile(
@@ -101,10 +107,10 @@ class Stated:
     page_type_score: float | None = None
 
 
-def stated(page: Thin, head: str, body: Any, sent: Sent | None = None) -> Stated:
-    """Metadata of a page from what was seen in its source, its serialised head and its body element (`resiliparse`)."""
+def stated(page: Thin, head: str, metas: dict[str, str], body: Any, sent: Sent | None = None) -> Stated:
+    """Metadata of a page from what was seen in its source, its serialised head and the `head_metas` of that, and its
+    body element (`resiliparse`)."""
     sent = sent or Sent()
-    metas = head_metas(head)
     links = list(_head_links(head, sent))
     licensed = of_the_page(page.structured, (b'license"',)) if page.structured else []
     licence, licence_class = (None, None)
@@ -133,10 +139,13 @@ def head_metas(head: str) -> dict[str, str]:
     """Name in lower case -> content of the meta elements of a serialised head; the first of a name counts."""
     metas: dict[str, str] = {}
     for tag in META.findall(head):
-        attributes = {name.lower(): value for name, value in ATTRIBUTE.findall(tag)}
-        name = next((attributes[key] for key in NAMED if attributes.get(key)), None)
-        if name and attributes.get("content"):
-            metas.setdefault(name.lower(), html.unescape(attributes["content"]))
+        if plain := PLAIN_META.fullmatch(tag):
+            name, content = plain.groups()
+        else:
+            attributes = {name.lower(): value for name, value in ATTRIBUTE.findall(tag)}
+            name, content = next(filter(None, map(attributes.get, NAMED)), None), attributes.get("content")
+        if name and content:
+            metas.setdefault(name.lower(), html.unescape(content))
     return metas
 
 
@@ -147,11 +156,13 @@ def _title(metas: dict[str, str], head: str) -> str | None:
 
 
 def _head_links(head: str, sent: Sent) -> Iterator[tuple[list[str], str]]:
-    """(relations in lower case, address) of the links in the HTTP head, then of those in the HTML head."""
+    """(relations in lower case, address) of the links in the HTTP head, then of those `RELATIONS` in the HTML head."""
     for target, rest in HTTP_LINK.findall(sent.fields.get("link", "")):
         if found := RELATION.search(rest):
             yield found[1].lower().split(), target.strip()
     for tag in LINK.findall(head):
+        if not any(relation in tag.lower() for relation in RELATIONS):
+            continue
         attributes = {name.lower(): html.unescape(value) for name, value in ATTRIBUTE.findall(tag)}
         if attributes.get("rel") and attributes.get("href"):
             yield attributes["rel"].lower().split(), attributes["href"].strip()
@@ -160,6 +171,8 @@ def _head_links(head: str, sent: Sent) -> Iterator[tuple[list[str], str]]:
 def _canonical(links: list[tuple[list[str], str]], metas: dict[str, str], base: str | None) -> str | None:
     """The address that a page calls its own: an absolute one of the web, else None."""
     for target in (*(target for rel, target in links if "canonical" in rel), metas.get("og:url", "")):
+        if PLAIN_ADDRESS.fullmatch(target):  # as nearly all are: nothing has to be joined or checked
+            return target[:2000]
         try:
             whole = urljoin(base or "", target.strip()) if target.strip() else ""
             parts = urlsplit(whole)
@@ -173,40 +186,47 @@ def _canonical(links: list[tuple[list[str], str]], metas: dict[str, str], base: 
 def _date(metas: dict[str, str], page: Thin, body: Any, captured: datetime | None) -> datetime | None:
     """The first date that is stated; where it is a day alone, the first time of that day that is stated after it."""
     first = None
-    for text in _dates(metas, page, body):
-        when = parse_date(text)
+    for text, element in _dates(metas, page, body):
+        timed = ":" in text
+        when = parse_date(text) if timed or first is None else None
         if when is None or (captured is not None and when > captured + LATE):
             continue
-        if ":" in text and (first is None or when.date() == first.date()):
+        if first is not None and when.date() != first.date():
+            continue
+        if element is not None and not _dates_the_page(element):
+            continue
+        if timed:
             return when
-        first = first or when
+        first = when
     return first
 
 
-def _dates(metas: dict[str, str], page: Thin, body: Any) -> Iterator[str]:
-    """Meta elements go before structured data, that before properties in the text, those before the first `time`."""
-    yield from (metas[name] for name in DATES if name in metas)
+def _dates(metas: dict[str, str], page: Thin, body: Any) -> Iterator[tuple[str, Any]]:
+    """(text, element of the body that holds it or None) of what may be dates: meta elements go before structured data,
+    that before properties in the text, those before the first `time`."""
+    yield from ((metas[name], None) for name in DATES if name in metas)
     data = of_the_page(page.structured, (b"datePublished", b"dateCreated")) if page.structured else []
-    yield from values(data, "datePublished")
+    yield from ((text, None) for text in values(data, "datePublished"))
     if page.timed and body is not None:
         for query in ("[itemprop~='datePublished']", "time[datetime]"):
             for element in body.query_selector_all(query)[:TIMES_READ]:
                 text = element.getattr("datetime") or element.getattr("content") or element.text or ""
                 of_what = element.getattr("itemprop") or ""
                 other = OTHER_PROPERTIES.search(of_what) and "datePublished" not in of_what
-                if text and not other and _dates_the_page(element):
-                    yield text
+                if text and not other:
+                    yield text, element
     if body is not None:
-        yield from _written_dates(body)
-    yield from values(data, "dateCreated")
+        yield from _written_dates(page, body)
+    yield from ((text, None) for text in values(data, "dateCreated"))
 
 
-def _written_dates(body: Any) -> Iterator[str]:
-    """Texts of elements whose classes call them a date and that hold hardly more than one."""
-    for element in body.query_selector_all(WRITTEN)[: 3 * TIMES_READ]:
+def _written_dates(page: Thin, body: Any) -> Iterator[tuple[str, Any]]:
+    """(text, element) of elements whose classes call them a date and that hold hardly more than one."""
+    queries = [WRITTEN[word] for word in page.dated] + ["time"] * page.timed
+    for element in body.query_selector_all(", ".join(queries))[: 3 * TIMES_READ] if queries else ():
         text = " ".join((element.text or "").split())
-        if 6 <= len(text) <= WRITTEN_CHARS and _dates_the_page(element) and not MODIFIED.search(text):
-            yield LABEL.sub("", text)
+        if 6 <= len(text) <= WRITTEN_CHARS and not MODIFIED.search(text):
+            yield LABEL.sub("", text), element
 
 
 def _dates_the_page(element: Any) -> bool:

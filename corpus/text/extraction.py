@@ -88,7 +88,8 @@ def extract_page(
     if tree.body is None:
         return Page("", Stated())
     head = tree.head.html if tree.head else ""
-    about = stated(page, head, tree.body, sent)
+    metas = head_metas(head)
+    about = stated(page, head, metas, tree.body, sent)
     if engine.startswith("trafilatura"):
         return Page(_trafilatura(source, markdown, fast=engine == "trafilatura-fast"), about)
     data = tree.body.html.encode("utf-8", "replace")
@@ -106,7 +107,7 @@ def extract_page(
         text = render(data, blocks, kept, formulas, markdown)
         return Page(text or restore(_fallback(tree), formulas), about)
     address = about.canonical or (sent.url if sent else None)
-    tokens = page_tokens(blocks, head_metas(head), page.structured, address)
+    tokens = page_tokens(blocks, metas, page.structured, address)
     laid = lay_out(data, blocks, tokens, about.title, data if formulas else b"", captions)
     about.page_type, about.page_type_score = laid.type[:2]
     about.title = laid.headline or about.title

@@ -15,10 +15,13 @@ SIGNS = {"b": "**", "strong": "**", "em": "*", "i": "*", "del": "~~", "s": "~~"}
 
 def plain(data: bytes, segments: Sequence[Sequence[int]]) -> str:
     """Runs of white space as one space; `<br>` alone begins a line, newlines of the source do not."""
-    if all(kind != BREAK for _, _, _, kind in segments):
-        parts = [data[start:end] for start, end, _, kind in segments if kind == TEXT]
-        return " ".join(unescaped(b"".join(parts)).split())
-    return _settled(unescaped(_newline_at_breaks(data, segments)))
+    parts: list[bytes] = []
+    for start, end, _, kind in segments:
+        if kind == TEXT:
+            parts.append(data[start:end])
+        elif kind == BREAK:
+            return _settled(unescaped(_newline_at_breaks(data, segments)))
+    return " ".join(unescaped(b"".join(parts)).split())
 
 
 def exact(data: bytes, segments: Sequence[Sequence[int]]) -> str:

@@ -164,6 +164,15 @@ def raw_end(data, words, i, value):
 
 
 @compiled
+def _named(names, at, one, look, first):
+    """(hash of the classes, end of `names`) after a name whose hash is `one`, of a class or (105: `i`) of an id."""
+    if one and at < len(names):
+        names[at, 1] = one
+        at += 1
+    return (look * 131 + one) & 0xFFFFFFFFFFF if first == 99 else look, at
+
+
+@compiled
 def cues_of(data, start, end, table, found, names, at):
     """(cues in the values of class, id, role and itemprop within a tag's attributes, and whether it is hidden;
     hash of its classes; the new end of `names`, where each of its classes and its id is put from `at`)."""
@@ -194,37 +203,33 @@ def cues_of(data, start, end, table, found, names, at):
             or (size == 8 and first == 105 and data[name + 4] == 112)  # itemprop
         )
         if wanted:
-            if first == 99 or (first == 105 and size == 2):
-                one = 0
-                for j in range(value, i + 1):
-                    c = np.int64(data[j])
-                    if c <= 32 or j == i:
-                        if one and at < len(names):
-                            names[at, 1] = one
-                            at += 1
-                        if first == 99:
-                            look = (look * 131 + one) & 0xFFFFFFFFFFF
-                        one = 0
-                    elif c < 48 or c > 57:
-                        one = (one * 131 + c + 7 * (first == 105)) & 0xFFFFFFFFFFF
-            state, lower = table[0, 0], False
+            named = first == 99 or (first == 105 and size == 2)
+            one, state, lower = 0, table[0, 0], False
             mask |= found[state]
             for j in range(value, i):
                 c = data[j]
-                if 65 <= c <= 90:
+                if 97 <= c <= 122:
+                    state = table[state, c - 96]
+                    lower = True
+                elif 65 <= c <= 90:
                     if lower:
                         state = table[state, 0]
                         mask |= found[state]
                     state = table[state, c - 64]
                     lower = False
-                elif 97 <= c <= 122:
-                    state = table[state, c - 96]
-                    lower = True
                 else:
                     if c < 48 or c > 57:
                         state = table[state, 0]
                     lower = False
                 mask |= found[state]
+                if c <= 32:
+                    if named:
+                        look, at = _named(names, at, one, look, first)
+                    one = 0
+                elif c < 48 or c > 57:
+                    one = (one * 131 + c + 7 * (first == 105)) & 0xFFFFFFFFFFF
+            if named:
+                look, at = _named(names, at, one, look, first)
             mask |= found[table[state, 0]]
         elif size == 5 and first == 115 and data[name + 1] == 116:  # style: display:none
             for j in range(value, i - 6):

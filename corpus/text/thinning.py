@@ -27,6 +27,7 @@ class Thin(NamedTuple):
     links: int  # `a` elements with an address
     licensed: bool  # some address or relation names a licence
     timed: bool  # `time` elements, or a property that states a date
+    dated: tuple[str, ...]  # those of `DATED` that classes hold, in whatever case
     pictured: bool  # images whose address tells of a formula
     language: str | None  # of the `html` element
     structured: tuple[bytes, ...]  # contents of JSON-LD scripts
@@ -47,20 +48,22 @@ def thin(source: bytes, addresses: bool = False, noscript: bool = True) -> Thin:
         int(facts[_LINKS]),
         bool(facts[_LICENCE]),
         bool(facts[_TIME]),
+        tuple(word for bit, word in enumerate(DATED) if facts[_CLASSES] >> bit & 1),
         bool(facts[_PICTURE]),
         primary_language(source[start:end].decode("ascii", "replace")),
         tuple(source[a:b] for a, b in spans[: facts[_SPANS]].tolist()),
     )
 
 
-FACTS = 9
-_LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE, _BODY, _SHOWN = 0, 1, 2, 3, 4, 5, 7, 8
+FACTS = 10
+_LINKS, _LICENCE, _TIME, _PICTURE, _SPANS, _LANGUAGE, _BODY, _SHOWN, _CLASSES = 0, 1, 2, 3, 4, 5, 7, 8, 9
+DATED = ("date", "publish", "posted", "time")  # in classes of dates
 DRAWING_BYTES = 1 << 16  # a longer drawing goes through the parser
 NOSCRIPT_CHARS = 120  # visible characters, spaces not counted: what asks for JavaScript or counts visits has fewer
-_KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+_KEEP, _META, _HREF, _SRC, _STYLE, _REL, _TYPE, _LANG, _PROPERTY, _CONTENT, _CLASS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 _TABLE = 241  # no two of the names below meet in it
 _ATTRIBUTES = {
-    _KEEP: "class id role hidden aria-hidden itemtype typeof encoding display mode alttext alt colspan rowspan start "
+    _KEEP: "id role hidden aria-hidden itemtype typeof encoding display mode alttext alt colspan rowspan start "
     "datetime open close",
     _META: "name property http-equiv",
     _HREF: "href",
@@ -71,6 +74,7 @@ _ATTRIBUTES = {
     _LANG: "lang xml:lang",
     _PROPERTY: "itemprop",
     _CONTENT: "content",
+    _CLASS: "class",
 }
 
 
@@ -106,6 +110,7 @@ _LATEX, _NONE, _DATE = (
     np.frombuffer(b"none", np.uint8),
     np.frombuffer(b"date", np.uint8),
 )
+_PUBLISH, _POSTED, _TIMED = (np.frombuffer(word.encode(), np.uint8) for word in DATED[1:])
 _LD, _MATHS = np.frombuffer(b"ld+json", np.uint8), np.frombuffer(b"math/", np.uint8)
 _MATH_SCRIPT, _LD_SCRIPT = 1, 2
 
@@ -356,9 +361,29 @@ def _of_a_file(data, first, last):
 
 
 @compiled
+def _words_of_dates(data, first, last):
+    """A bit for each of `DATED` that data[first:last] holds."""
+    bits = 0
+    for i in range(first, last - 3):
+        c, after = data[i] | 32, data[i + 1] | 32
+        if c == 100 and after == 97:
+            bits |= holds(data, i, min(i + 4, last), _DATE)
+        elif c == 112 and after == 117:
+            bits |= holds(data, i, min(i + 7, last), _PUBLISH) << 1
+        elif c == 112 and after == 111:
+            bits |= holds(data, i, min(i + 6, last), _POSTED) << 2
+        elif c == 116 and after == 105:
+            bits |= holds(data, i, min(i + 4, last), _TIMED) << 3
+    return bits
+
+
+@compiled
 def _counts(data, first, last, kind, tag, addresses, facts):
     """Whether an attribute of that kind is read by anyone, given its value data[first:last]."""
     if kind == _KEEP:
+        return True
+    if kind == _CLASS:
+        facts[_CLASSES] |= _words_of_dates(data, first, last)
         return True
     if kind == _META:
         return tag == _META_TAG

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree
 
 from gristmill.corpus.metadata.dates import parse_date
-from gristmill.corpus.metadata.page import Sent, Stated, stated
+from gristmill.corpus.metadata.page import Sent, Stated, head_metas, stated
 from gristmill.corpus.text.extraction import extract_page
 from gristmill.corpus.text.thinning import thin
 
@@ -115,7 +115,8 @@ def test_no_text_makes_reading_dates_fail(text: str):
 def about(body: str, head: str = "", **sent) -> Stated:
     page = thin(f"<html><head>{head}</head><body>{body}</body></html>".encode())
     tree = HTMLTree.parse_from_bytes(page.data, "utf-8")
-    return stated(page, tree.head.html if tree.head else "", tree.body, Sent(**sent))
+    head = tree.head.html if tree.head else ""
+    return stated(page, head, head_metas(head), tree.body, Sent(**sent))
 
 
 OWN = "<time datetime='2020-05-06'>6 May</time>"

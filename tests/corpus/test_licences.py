@@ -4,7 +4,7 @@ import pytest
 from resiliparse.parse.html import HTMLTree
 
 from gristmill.corpus.metadata.licences import class_of, named
-from gristmill.corpus.metadata.page import Sent, stated
+from gristmill.corpus.metadata.page import Sent, head_metas, stated
 from gristmill.corpus.text.thinning import thin
 
 CC = "https://creativecommons.org/licenses/by/4.0/"
@@ -67,7 +67,8 @@ def test_every_spelling_of_a_licence_has_one_name_and_class(written: str, name: 
 def licence(body: str = "", head: str = "", **fields) -> str | None:
     page = thin(f"<html><head>{head}</head><body><p>A mill.</p>{body}</body></html>".encode())
     tree = HTMLTree.parse_from_bytes(page.data, "utf-8")
-    return stated(page, tree.head.html if tree.head else "", tree.body, Sent(fields=fields)).license
+    head = tree.head.html if tree.head else ""
+    return stated(page, head, head_metas(head), tree.body, Sent(fields=fields)).license
 
 
 LINK = f'<a href="{CC}">CC BY 4.0</a>'
