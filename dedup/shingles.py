@@ -22,6 +22,7 @@ Cost: about 15 microseconds for 3 KB of English, sorting included. Measures and 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -83,7 +84,7 @@ def shingle(text: pa.Array, unit: str = "words", size: int = 5, fold: str = "low
     which = np.flatnonzero(suspects).tolist() if fold in OWN else ()
     if any(not settled(text[d].as_py()) for d in which):  # what was extracted is in NFC; what came otherwise may not be
         return shingle(composed(text, "NFC"), unit, size, fold, one_in)
-    return Shingles(room[: offsets[-1]].copy(), offsets, content)
+    return Shingles(room[: offsets[-1]], offsets, content)
 
 
 @compiled
@@ -102,7 +103,14 @@ def _shingle(data, ends, table, spelt, own, unit, size, one_in, out):
     for d in range(documents):
         first = position
         document = data[ends[d] : ends[d + 1]]
-        position, suspects[d] = _document(document, table, spelt, own, unit, window, last, out, position, content[d])
+        if unit == WORDS:  # twice, so that reading words does not pay for what characters need
+            position, suspects[d] = _document(
+                document, table, spelt, own, WORDS, window, last, out, position, content[d]
+            )
+        else:
+            position, suspects[d] = _document(
+                document, table, spelt, own, CHARACTERS, window, last, out, position, content[d]
+            )
         if one_in > 1:
             position = first + _divided(out[first:position], np.uint64(one_in))
         offsets[d + 1] = first + _sort_distinct(out[first:position])
@@ -121,7 +129,7 @@ def _divided(values, by):
     return found
 
 
-@compiled
+@partial(compiled, inline="always")
 def _document(data, table, spelt, own, unit, window, last, out, position, content):
     # appends the hashes of one document to out, unsorted; the sum h2 and the chain h1 of its tokens are its content
     size, tokens, slot, rolling = len(window), 0, 0, np.uint64(0)
@@ -157,7 +165,7 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
                 what = LETTER
             else:
                 what = OTHER
-        if unit == 0:
+        if unit == WORDS:
             if what == LETTER and inside < 2:
                 word = (word ^ np.uint64(point)) * np.uint64(0x100000001B3)
                 inside = 1
@@ -181,7 +189,7 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
             gap = False
             inside = 1
         for t in range(ready):
-            token = mix(word if unit == 0 else SEED ^ np.uint64(32 if t < ready - 1 else point))
+            token = mix(word if unit == WORDS else SEED ^ np.uint64(32 if t < ready - 1 else point))
             h1 = mix(h1 ^ token)
             h2 = (h2 + token) * BASE
             h2 ^= h2 >> np.uint64(29)
@@ -194,7 +202,7 @@ def _document(data, table, spelt, own, unit, window, last, out, position, conten
             if tokens >= size:
                 out[position] = mix(rolling)
                 position += 1
-        if unit == 0:
+        if unit == WORDS:
             word, inside = SEED, 0
             if what != OTHER and what != SPACE:
                 word = (SEED ^ np.uint64(point)) * np.uint64(0x100000001B3)

@@ -139,9 +139,9 @@ def by_partition(work: Work, plan: Plan, listed: str, state: str, partitions: in
 
 def _cut(key: np.ndarray, partitions: int) -> Iterator[tuple[int, np.ndarray]]:
     """(partition, places) of keys, by partition of the key space."""
-    place = key % np.uint64(partitions)
+    place = (key % np.uint64(partitions)).astype(np.min_scalar_type(partitions))  # few bits sort in linear time
     order = np.argsort(place, kind="stable")
-    cuts = np.searchsorted(place[order], np.arange(partitions + 1, dtype=np.uint64))
+    cuts = np.searchsorted(place[order], np.arange(partitions + 1, dtype=place.dtype))
     for partition in range(partitions):
         chosen = order[cuts[partition] : cuts[partition + 1]]
         if len(chosen):
