@@ -61,6 +61,9 @@ def points(ranges: str) -> list[int]:
     return [point for low, _, high in pairs for point in range(int(low, 16), int(high or low, 16) + 1)]
 
 
+_DIACRITICS = frozenset(map(chr, points(DIACRITICS)))
+
+
 @lru_cache(maxsize=1)
 def _letters() -> tuple[np.ndarray, tuple[int, ...]]:
     """(T,) uint32 of each code point: kind << 24 | CHECK | what it folds to; and the spellings of SPELT ones.
@@ -105,6 +108,8 @@ def _letters() -> tuple[np.ndarray, tuple[int, ...]]:
 
 def _folded(char: str) -> str:
     """What an alphanumeric character folds to: one or more characters, none of them a separator."""
+    if not unicodedata.decomposition(char) and char.casefold() == char:
+        return char
     tag = unicodedata.decomposition(char).partition(">")[0].lstrip("<")
     plain = unicodedata.normalize("NFKC", char) if tag in _FORMS else char
     if not all(c.isalnum() or unicodedata.category(c) in ("Mn", "Mc") for c in plain):
@@ -124,10 +129,11 @@ def _unsettled() -> np.ndarray:
     out[[*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]] = CHECK
     for point in range(0x80, TABLE):
         char = chr(point)
-        if unicodedata.combining(char) or not unicodedata.is_normalized("NFC", char):
-            out[point] = CHECK
         parts = unicodedata.decomposition(char).split()
-        if len(parts) == 2 and parts[0][0] != "<" and unicodedata.is_normalized("NFC", char):
+        normal = not parts or unicodedata.is_normalized("NFC", char)
+        if not normal or unicodedata.combining(char):
+            out[point] = CHECK
+        if normal and len(parts) == 2 and parts[0][0] != "<":
             out[int(parts[1], 16)] |= CHECK  # may be composed with what stands before it
     return out
 
@@ -156,8 +162,7 @@ def _simplified(point: int, digits: bool, diacritics: bool) -> int:
     if not digits and char.isdecimal():
         return ord("0")
     if not diacritics:
-        marks = set(map(chr, points(DIACRITICS)))
-        left = "".join(c for c in unicodedata.normalize("NFD", char) if c not in marks)
+        left = "".join(c for c in unicodedata.normalize("NFD", char) if c not in _DIACRITICS)
         left = unicodedata.normalize("NFC", left)
         if len(left) == 1:
             return ord(left)

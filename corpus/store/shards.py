@@ -37,7 +37,8 @@ class Shard:
     file      where it lies in the table's folder
     rows      of a table; what else it counts for other files
     checksum  blake2b-128 of the file, hex
-    content   blake2b-128 of rows and schema, hex: what stages that read it record
+    content   blake2b-128 of the schema and of what the bytes before the footer hash to, hex: what stages that read it
+              record
     counts    what the work that made it counted
     item      the work item that made it
     """
@@ -178,15 +179,14 @@ def _settled(
 ) -> Shard:
     """Put a finished file in place under the name that bears its checksum."""
     size = os.path.getsize(out.path)
-    whole, content = hashlib.blake2b(digest_size=16), hashlib.blake2b(schema, digest_size=16)
+    whole, left = hashlib.blake2b(digest_size=16), size - footer
     with open(out.path, "rb") as file:
-        left = size - footer
-        while block := file.read(1 << 20):
+        while block := file.read(min(left, 1 << 20)):
             whole.update(block)
-            if footer:
-                content.update(block[: max(0, left)])
             left -= len(block)
-    content = content if footer else whole  # of a file without a footer and a schema both are of the same bytes
+        rows = whole.digest()  # hashed once for both: reading costs less than hashing
+        content = hashlib.blake2b(schema + rows, digest_size=16) if footer else whole
+        whole.update(file.read())
     stem, dot, suffix = name.rpartition(".")
     file_name = f"{stem or suffix}.{whole.hexdigest()[:16]}{dot if stem else ''}{suffix if stem else ''}"
     path = f"{home}/{file_name}"
