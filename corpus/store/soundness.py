@@ -102,9 +102,19 @@ def fault_of(file: IO[bytes], path: str) -> str:
 
 
 def digest_of(file: IO[bytes]) -> str:
-    """blake2b-128 of all bytes of a file, hex."""
+    """The `file_digest` of all bytes of a file, hex."""
     file.seek(0)
-    digest = hashlib.blake2b(digest_size=16)
+    digest = file_digest()
     while block := file.read(BLOCK):
         digest.update(block)
-    return digest.hexdigest()
+    return digits(digest)
+
+
+def file_digest(data: bytes = b"") -> "hashlib._Hash":
+    """What files are known by: SHA-256, which most processors compute twice as fast as blake2b; see `digits`."""
+    return hashlib.sha256(data)
+
+
+def digits(digest: "hashlib._Hash") -> str:
+    """The first 128 bits, hex."""
+    return digest.hexdigest()[:32]
