@@ -18,7 +18,7 @@ from ..corpus.store.commits import MANIFEST, Commit, is_named, manifest_bytes, t
 from ..corpus.store.fate import deciding
 from ..corpus.store.freshness import reasons
 from ..corpus.store.shards import checksum, filesystem
-from ..corpus.store.soundness import digits, file_digest
+from ..corpus.store.soundness import FileDigest
 from ..corpus.store.workspace import Workspace
 from ..training.data.overlap import Overlap, held_out_overlap
 from . import audit_shards
@@ -152,7 +152,7 @@ def false_manifests(workspace: Workspace) -> Iterator[Finding]:
     """
     for commit in workspace.commits().values():
         for name, table in commit.tables.items():
-            files = {MANIFEST: digits(file_digest(manifest_bytes(commit, name)))}
+            files = {MANIFEST: FileDigest(manifest_bytes(commit, name)).hex()}
             files |= {shard.name: shard.checksum for shard in table.shards if is_named(name, shard)}
             for file, expected in files.items():
                 url = f"{workspace.url}/{name}/{file}"

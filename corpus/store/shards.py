@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from .soundness import digest_of, digits, file_digest, is_sound, known_sound, opened
+from .soundness import FileDigest, digest_of, is_sound, known_sound, opened
 
 BATCH_BYTES = 16 << 20  # a batch is cut here, whatever its rows: peak memory follows bytes, not documents
 COMPRESSED = 1 << 15  # bytes of a first batch from which on a shard is compressed: less is not worth the beginning
@@ -36,8 +36,8 @@ class Shard:
     name      what readers call it: `web-0001.parquet` of every table belongs to `documents/web-0001.parquet`
     file      where it lies in the table's folder
     rows      of a table; what else it counts for other files
-    checksum  `file_digest` of the file, hex
-    content   `file_digest` of the schema and of what the bytes before the footer hash to, hex: what stages that read it
+    checksum  `FileDigest` of the file, hex
+    content   `FileDigest` of the schema and of what the bytes before the footer hash to, hex: what stages that read it
               record
     counts    what the work that made it counted
     item      the work item that made it
@@ -87,7 +87,7 @@ def unspelled(path: str) -> str:
 
 
 def checksum(url: str) -> str:
-    """The `file_digest` of a file's bytes, hex."""
+    """The `FileDigest` of a file's bytes, hex."""
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
         return digest_of(cast(IO[bytes], file))
@@ -179,21 +179,21 @@ def _settled(
 ) -> Shard:
     """Put a finished file in place under the name that bears its checksum."""
     size = os.path.getsize(out.path)
-    whole, left = file_digest(), size - footer
+    whole, left = FileDigest(), size - footer
     with open(out.path, "rb") as file:
         while block := file.read(min(left, 1 << 20)):
             whole.update(block)
             left -= len(block)
         rows = whole.digest()  # hashed once for both: reading costs less than hashing
-        content = file_digest(schema + rows) if footer else whole
+        content = FileDigest(schema + rows) if footer else whole
         whole.update(file.read())
     stem, dot, suffix = name.rpartition(".")
-    file_name = f"{stem or suffix}.{digits(whole)[:16]}{dot if stem else ''}{suffix if stem else ''}"
+    file_name = f"{stem or suffix}.{whole.hex()[:16]}{dot if stem else ''}{suffix if stem else ''}"
     path = f"{home}/{file_name}"
     if not fs.exists(path) or not is_sound(fs, path):  # one that was damaged is put right
         _put(fs, out.path, path, True, False)  # the folder is synced once, before the commit that names the file
         known_sound(fs, path)
-    return Shard(name, file_name, out.rows, size, digits(whole), digits(content), dict(out.counts))
+    return Shard(name, file_name, out.rows, size, whole.hex(), content.hex(), dict(out.counts))
 
 
 class ShardWriter(Output):

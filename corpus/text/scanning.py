@@ -164,6 +164,35 @@ def raw_end(data, words, i, value):
 
 
 @compiled
+def value_of(data, i):
+    """(end of the attribute, start and end of its value, place after it) where its name ends at `i`.
+
+    The place is beyond the end of the bytes where a quoted value does not end.
+    """
+    size, end = len(data), i
+    while i < size and space(data[i]):
+        i += 1
+    if i >= size or data[i] != 61:
+        return end, end, end, end
+    i += 1
+    while i < size and space(data[i]):
+        i += 1
+    if i >= size or data[i] == 62:
+        return end, i, i, i
+    quote = data[i]
+    if quote == 34 or quote == 39:
+        i += 1
+        first = i
+        while i < size and data[i] != quote:
+            i += 1
+        return i + 1, first, i, i + 1
+    first = i
+    while i < size and not space(data[i]) and data[i] != 62:
+        i += 1
+    return i, first, i, i
+
+
+@compiled
 def _named(names, at, one, look, first):
     """(hash of the classes, end of `names`) after a name whose hash is `one`, of a class or (105: `i`) of an id."""
     if one and at < len(names):

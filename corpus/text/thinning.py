@@ -17,7 +17,7 @@ import numpy as np
 from ..compiling import compiled
 from ..languages.tags import primary_language
 from .markup import number
-from .scanning import SCRIPT, bare, by_eight, comment_end, find, holds, index, name, raw_end, space, spelt
+from .scanning import SCRIPT, bare, by_eight, comment_end, find, holds, index, name, raw_end, space, spelt, value_of
 
 
 class Thin(NamedTuple):
@@ -305,7 +305,7 @@ def _attributes(data, i, tag, addresses, kinds, out, o, facts):
                 number_ = spelt(number_, c)
             letters += 1
             i += 1
-        stop, first, last, i = _value(data, i)
+        stop, first, last, i = value_of(data, i)
         if i > size:
             return -1, o, script, False
         at = number_ % _TABLE
@@ -320,35 +320,6 @@ def _attributes(data, i, tag, addresses, kinds, out, o, facts):
         if _counts(data, first, last, kind, tag, addresses, facts):
             out[o] = 32
             o = _copy(data, start, stop, out, o + 1)
-
-
-@compiled
-def _value(data, i):
-    """(end of the attribute, start and end of its value, place after it) where its name ends at `i`.
-
-    The place is beyond the end of the bytes where a quoted value does not end.
-    """
-    size, end = len(data), i
-    while i < size and space(data[i]):
-        i += 1
-    if i >= size or data[i] != 61:
-        return end, end, end, end
-    i += 1
-    while i < size and space(data[i]):
-        i += 1
-    if i >= size or data[i] == 62:
-        return end, i, i, i
-    quote = data[i]
-    if quote == 34 or quote == 39:
-        i += 1
-        first = i
-        while i < size and data[i] != quote:
-            i += 1
-        return i + 1, first, i, i + 1
-    first = i
-    while i < size and not space(data[i]) and data[i] != 62:
-        i += 1
-    return i, first, i, i
 
 
 @compiled
