@@ -9,7 +9,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from gristmill.corpus.text.scanning import is_utf8
-from gristmill.corpus.text.thinning import thin
+from gristmill.corpus.text.thinning import DATED, thin
 
 ATTRIBUTES = re.compile(r"<([^\s>/!]+)(?:\s(?:\"[^\"]*\"|[^\">])*)?>")
 DROPPED = re.compile(
@@ -96,6 +96,18 @@ def test_what_is_seen_on_the_way_is_told():
     assert (page.language, page.links, page.structured) == ("de", 2, (b"{1}",))
     assert (page.licensed, page.timed, page.pictured) == (True, True, True)
     assert b"creativecommons.org" in page.data
+
+
+@given(
+    st.lists(
+        st.sampled_from("date Update posted-on Publish TIME dat publis poste datetime x d p t".split()), max_size=3
+    )
+)
+def test_words_of_dates_are_told_of_classes_alone(names: list[str]):
+    written = " ".join(names)
+    page = thin(f'<p id="posted" title=time>date<p Class="{written}">'.encode())
+    assert page.dated == tuple(word for word in DATED if word in written.lower())
+    assert thin(f"<p class='{written}'>".encode()).dated == page.dated
 
 
 @pytest.mark.parametrize("source", ["<scr<!-- -->ipt>x", "a&am<!-- -->p;b", "<<!-- -->p>x"])

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.dedup.buckets import exact_stars, stars
+from gristmill.pipelines.stages.dedup.bands import _sorted
 
 
 def run(keys, similar, *, ranks=None, foreign=None, leaders=16, threshold=0.8):
@@ -89,3 +90,12 @@ def test_exact_keys_that_differ_only_in_their_second_half_are_not_joined():
     handle = np.arange(4, dtype=np.uint64)
     _, a, b = exact_stars(column, check, handle, lambda h: h, lambda h: np.zeros(len(h), bool))
     assert sorted(zip(a.tolist(), b.tolist(), strict=True)) == [(0, 2), (1, 3)]
+
+
+@given(st.lists(st.integers(0, 5)))
+def test_entries_of_a_bucket_stay_in_the_order_in_which_they_came(keys: list[int]):
+    key, row = np.array(keys, np.uint64), np.arange(len(keys), dtype=np.uint32)
+    stable = np.argsort(key, kind="stable")
+    found = _sorted(key, row)
+    np.testing.assert_array_equal(found[0], key[stable])
+    np.testing.assert_array_equal(found[1], stable)

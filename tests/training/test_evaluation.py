@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.proxy_models.fleets.group import HeldOutRows
-from gristmill.proxy_models.fleets.pool import TokenPool
+from gristmill.proxy_models.fleets.pool import HeldOutTokens, TokenPool
 from gristmill.proxy_models.fleets.stacked import StackedTransformer
 from gristmill.training import checkpoint
 from gristmill.training.branches import Ensemble
@@ -94,6 +94,25 @@ def test_a_fleet_measures_what_the_loop_measures(domain, seq_len):
     loop = bits_per_byte(made, {"d": held_out_rows(domain, seq_len)})["d"]
     np.testing.assert_allclose(found, [[loop], [loop]], rtol=1e-4)
     assert pool.text_tokens(pool.heldout[0]) == held_out_rows(domain, seq_len).tokens
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=6))
+def test_a_fleet_measures_what_stands_behind_a_head_and_only_reads_the_head(sizes):
+    made, rng = model(), np.random.default_rng(0)
+    items = [np.array([0, *rng.integers(2, 50, head + end - 1)], np.uint16) for head, end in sizes]
+    targets = [
+        HeldOutTokens(f"t{n}", item, 7, np.array([0, len(item)]), np.array([head]))
+        for n, (item, (head, _)) in enumerate(zip(items, sizes, strict=True))
+    ]
+    pool = TokenPool.from_documents({"d": items * 4}, {}, 50, 0).measured_on(*targets)
+    net = StackedTransformer.stack(CONFIG, [made.state_dict()] * 2, "cpu")
+    expected = []
+    for item, (head, _) in zip(items, sizes, strict=True):
+        ids = torch.tensor(item.astype(np.int64))
+        logp = torch.log_softmax(made.logits(ids[None]), -1)[0]
+        expected.append(-sum(float(logp[t - 1, ids[t]].detach()) for t in range(head, len(ids))) / math.log(2) / 7)
+    np.testing.assert_allclose(HeldOutRows(pool, 8, "cpu").bits_per_byte(net), [expected] * 2, rtol=1e-4)
 
 
 def test_how_a_model_reads_is_stored_with_its_weights(tmp_path):
