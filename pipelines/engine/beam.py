@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 
 def _worth_printing(record: logging.LogRecord) -> bool:
@@ -25,7 +26,10 @@ try:
 finally:
     logging.getLogger().removeFilter(_worth_printing)
 
+V = TypeVar("V", bound=PipelineOptions)
+
 __all__ = [
+    "Options",
     "PipelineOptions",
     "PipelineRunner",
     "beam",
@@ -61,6 +65,16 @@ def _kinds(kind: type[PipelineOptions]) -> Iterator[type[PipelineOptions]]:
         if "_add_argparse_args" in vars(below):
             yield below
         yield from _kinds(below)
+
+
+class Options(PipelineOptions):
+    """Beam's options, of which each view is parsed once: Beam asks for about a hundred of them for every graph."""
+
+    def view_as(self, cls: type[V]) -> V:
+        views = vars(self).setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def infer_shards(pipeline: beam.Pipeline, plan: Any, handler: Any) -> Any:
 
 def group_by_key(blocks: Any, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
     """(key, block) ... -> what `function((key, blocks), *more)` yields, once for each key."""
-    return blocks | f"group {label}" >> beam.GroupByKey() | label >> beam.FlatMap(Step(function, *more))
+    return blocks | f"group {label}" >> beam.GroupByKey() | label >> beam.ParDo(Step(function, *more))
 
 
 def gather(blocks: Any, label: str, function: Callable[..., Iterator[Any]], *more: Any) -> Any:
@@ -160,14 +160,18 @@ def gather(blocks: Any, label: str, function: Callable[..., Iterator[Any]], *mor
 
     Blocks come in no order: `function` must give the same for any.
     """
-    whole = blocks | f"one group {label}" >> beam.Map(lambda block: (0, block))
+    whole = blocks | f"one group {label}" >> beam.ParDo(Step(_under_zero))
     begun = blocks.pipeline | f"begin {label}" >> beam.Create([(0, None)])
     return (
         (whole, begun)
         | f"with a beginning {label}" >> beam.Flatten()
         | f"gather {label}" >> beam.GroupByKey()
-        | label >> beam.FlatMap(Step(_gathered, function, *more))
+        | label >> beam.ParDo(Step(_gathered, function, *more))
     )
+
+
+def _under_zero(block: Any) -> Iterator[tuple[int, Any]]:
+    yield 0, block
 
 
 def _gathered(group: tuple[int, Iterable[Any]], function: Callable[..., Iterator[Any]], *more: Any) -> Iterator[Any]:
@@ -176,7 +180,7 @@ def _gathered(group: tuple[int, Iterable[Any]], function: Callable[..., Iterator
 
 def run_once(pipeline: beam.Pipeline, label: str, function: Callable[..., Iterator[Any]], plan: Any) -> Any:
     """`function(nothing, plan)` on one worker: a graph whose work cannot be divided."""
-    return pipeline | f"begin {label}" >> beam.Create([None]) | label >> beam.FlatMap(Step(_once, function, plan.bare))
+    return pipeline | f"begin {label}" >> beam.Create([None]) | label >> beam.ParDo(Step(_once, function, plan.bare))
 
 
 def _once(_: None, function: Callable[..., Iterator[Any]], plan: Any) -> Iterator[Any]:

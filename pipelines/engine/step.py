@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...corpus.extensions import add_plugins, load_plugins, module_name, plugins
-from .beam import pickler
+from .beam import beam, pickler
 
 
-class Step:
-    """`function(element, *more)` as one callable without annotations, which Beam would take for its own."""
+class Step(beam.DoFn):
+    """`function(element, *more)`, without annotations, which Beam would take for its own."""
 
     def __init__(self, function: Callable[..., Iterator[Any]], *more: Any) -> None:
         self.function, self.more = function, more
 
-    def __call__(self, element: Any) -> Iterator[Any]:
+    def process(self, element: Any) -> Iterator[Any]:
         yield from self.function(element, *self.more)
+
+    def __dir__(self) -> list[str]:
+        """What Beam looks at, eight times for each step, for state and timers: all other methods are its own."""
+        return ["process"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not plugins():

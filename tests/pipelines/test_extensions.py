@@ -165,7 +165,7 @@ def test_a_step_brings_its_plugin_to_a_worker_that_does_not_have_the_file(tmp_pa
     path.unlink()
     program = (
         "import sys; from gristmill.pipelines.engine.step import pickler\n"
-        "step = pickler.loads(open(sys.argv[1], 'rb').read()); print(list(step('a')))\n"
+        "step = pickler.loads(open(sys.argv[1], 'rb').read()); print(list(step.process('a')))\n"
         "from gristmill.corpus.extensions import plugins; print(len(plugins()))\n"
         "pickler.loads(open(sys.argv[1], 'rb').read()); print(len(plugins()))"
     )
@@ -179,4 +179,4 @@ def test_a_step_without_plugins_travels_as_it_is(monkeypatch):
 
     monkeypatch.setenv(extensions.VARIABLE, "")
     step = pickler.loads(pickler.dumps(Step(lambda element, more: iter([element + more]), 2)))
-    assert list(step(1)) == [3]
+    assert list(step.process(1)) == [3]

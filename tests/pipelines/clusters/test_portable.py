@@ -51,7 +51,8 @@ def prism(tmp_path_factory) -> Iterator[list[str]]:
             subprocess.Popen([SERVER, f"-job_port={job}", "-serve_http=false"], stdout=log, stderr=log),
             subprocess.Popen(
                 [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}"],
-                env=ENVIRONMENT, stdout=log, stderr=log,
+                env=ENVIRONMENT | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},  # it calls `python`
+                stdout=log, stderr=log,
             ),
         ]  # fmt: skip
         try:
@@ -104,7 +105,7 @@ def test_no_step_and_no_element_of_a_graph_is_larger_than_a_runner_takes(tmp_pat
     """Over the road of the stages that decide without a model, and tokens."""
     closures: dict[str, int] = {}
     elements: dict[str, int] = {}
-    run_graph, call = stage.run_graph, Step.__call__
+    run_graph, call = stage.run_graph, Step.process
 
     def built(build, options):
         def watched(pipeline):
@@ -123,7 +124,7 @@ def test_no_step_and_no_element_of_a_graph_is_larger_than_a_runner_takes(tmp_pat
             yield out
 
     monkeypatch.setattr(stage, "run_graph", built)
-    monkeypatch.setattr(Step, "__call__", measured)
+    monkeypatch.setattr(Step, "process", measured)
     walk(Path(tmp_path))
     assert len(closures) > 20
     assert {name: size for name, size in closures.items() if size > CLOSURE} == {}
