@@ -18,6 +18,9 @@ DETERMINISM := tests/proxy_models/test_fleet.py tests/proxy_models/test_stacked_
 demo: $(DEMO)
 	$(BIN)/gristmill demo --workspace demo
 
+# the workers are as many as the cores: threads of libraries would only wait for each other
+test slow determinism instruction-sets explore: export OMP_NUM_THREADS ?= 1
+
 # COVER=--cov measures what the tests run, and fails below the floor that pyproject.toml sets
 test: $(READY)
 	$(BIN)/python $(SUITE) $(COVER)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from ...corpus.store.errors import RequestError
 
@@ -87,6 +88,7 @@ class LawFit:
             warnings.warn(f"extrapolating {factor:.3g} times beyond what the law was fitted on", Extrapolation, 3)
 
 
+@threadpool_limits.wrap(limits=1)  # sums must not depend on how many cores there are; and threads only wait here
 def fit_law(
     law: Law,
     names: Sequence[str],
