@@ -46,21 +46,26 @@ def segments(text: pa.Array, unit: str) -> Pieces:
     unit  "line" or "paragraph"
     """
     text = text.cast(pa.large_string())
+    nothing = np.zeros(0, np.int64)
+    none = Pieces(nothing.astype(np.uint64), nothing, nothing, nothing)
     if not len(text):
-        none = np.zeros(0, np.int64)
-        return Pieces(none.astype(np.uint64), none, none, none)
+        return none
     ends = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + len(text) + 1]
     data = np.frombuffer(text.buffers()[2] or b"", np.uint8)[: ends[-1]]
     feeds = np.flatnonzero(data[ends[0] :] == 10) + ends[0]
     if unit == "paragraph":
         feeds = feeds[1:][np.diff(feeds) == 1]
-    cuts = np.unique(np.concatenate([feeds + 1, ends]))
-    cuts = cuts[(cuts >= ends[0]) & (cuts <= ends[-1])]
+    cuts = np.sort(np.concatenate([feeds + 1, ends]), kind="stable")  # two runs in order, which `unique` would hash
+    cuts = cuts[np.diff(cuts, prepend=-1) > 0]
+    if len(cuts) < 2:
+        return none
     column = pa.LargeStringArray.from_buffers(len(cuts) - 1, pa.py_buffer(cuts), text.buffers()[2])
-    found = shingle(column, "words", 64, "digits")
+    inked = np.logical_or.reduceat(data[cuts[0] :] > 32, cuts[:-1] - cuts[0])  # or blanks and controls
+    found = shingle(column.filter(pa.array(inked)), "words", 64, "digits")
     visible = np.diff(found.offsets) > 0
-    document = np.searchsorted(ends, cuts[:-1], side="right") - 1
-    start, end = cuts[:-1] - ends[document], cuts[1:] - ends[document]
+    first, last = cuts[:-1][inked], cuts[1:][inked]
+    document = np.searchsorted(ends, first, side="right") - 1
+    start, end = first - ends[document], last - ends[document]
     return Pieces(found.content[visible, 0], document[visible], start[visible], end[visible])
 
 

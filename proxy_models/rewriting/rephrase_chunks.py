@@ -21,6 +21,8 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|No|Nr|Fig|al|Inc|Ltd|Co|Corp|approx|ca|cf|e\.g|i\.e|z\.B|bzw|usw)|\b[A-Z])\.$"
 )
 
+_LONGEST = 8  # characters of an abbreviation with its full stop, and one more
+
 
 def estimate_tokens(text: str) -> int:
     """Tokens of a byte-level BPE, estimated: one for five letters of a word, one for a digit or any other character."""
@@ -51,8 +53,7 @@ def sentences(text: str) -> list[str]:
         end = found.end()
         if end == start:
             continue
-        before = text[start : found.start()]
-        if "\n" not in found[0] and _ABBREVIATION.search(before):
+        if "\n" not in found[0] and _ABBREVIATION.search(text, max(start, found.start() - _LONGEST), found.start()):
             continue
         parts.append(text[start:end])
         start = end
@@ -73,32 +74,34 @@ def _by_words(sentence: str, limit: int, count: Count) -> Iterator[str]:
 
 
 def _by_characters(word: str, limit: int, count: Count) -> Iterator[str]:
-    """A word that is too long: halves of halves, until each fits or is one character."""
-    if len(word) <= 1 or count(word) <= limit:
+    """A word that is too long: as many equal parts as its tokens fill, and parts of those, until each fits or is one
+    character."""
+    tokens = count(word)
+    if len(word) <= 1 or tokens <= limit:
         yield word
         return
-    half = len(word) // 2
-    yield from _by_characters(word[:half], limit, count)
-    yield from _by_characters(word[half:], limit, count)
+    into = min(len(word), max(2, -(-tokens // limit)))
+    for part in range(into):
+        yield from _by_characters(word[len(word) * part // into : len(word) * (part + 1) // into], limit, count)
 
 
 def _packed(parts: list[str], limit: int, count: Count, cut: Callable[[str, int, Count], Iterator[str]]) -> list[str]:
-    """Greedy: parts are added while the whole still fits, counted as a whole, because counts do not add up exactly."""
+    """Greedy: as many parts as fit by their counts, then without the last ones while the whole is over, because counts
+    do not add up exactly. A part that is too long is cut, and its last piece is a part like others."""
     packed: list[str] = []
-    held = ""
-    held_tokens = 0
-    for part in parts:
-        tokens = count(part)
-        if held and held_tokens + tokens <= limit and count(held + part) <= limit:
-            held, held_tokens = held + part, held_tokens + tokens
-            continue
-        if held:
-            packed.append(held)
-        held, held_tokens = part, tokens
-        if tokens > limit and len(part) > 1:
-            *whole, held = cut(part, limit, count)
+    parts = list(parts)
+    counts = [count(part) for part in parts]
+    at = 0
+    while at < len(parts):
+        if counts[at] > limit and len(parts[at]) > 1:
+            *whole, parts[at] = cut(parts[at], limit, count)
             packed += whole
-            held_tokens = count(held)
-    if held:
-        packed.append(held)
+            counts[at] = count(parts[at])
+        end, total = at + 1, counts[at]
+        while end < len(parts) and total + counts[end] <= limit:
+            total, end = total + counts[end], end + 1
+        while end - at > 1 and count("".join(parts[at:end])) > limit:
+            end -= 1
+        packed.append("".join(parts[at:end]))
+        at = end
     return packed

@@ -83,6 +83,40 @@ def test_a_chunk_ends_at_a_sentence_where_it_can():
     assert chunks(text, 11) == ["One two three four. Five six seven eight. ", "Nine ten."]
 
 
+@pytest.mark.parametrize("piece", ["a ", " \n\t\n", "|", "- ", "Mr. ", "7", "word, word. ", "\u3002"])
+def test_what_is_counted_for_chunks_grows_with_the_text(piece):
+    """In characters that are counted, not in seconds: no part is counted again for every part that joins it."""
+    read = []
+    for size in (4_000, 16_000):
+        counted = [0]
+
+        def count(part: str, counted: list[int] = counted) -> int:
+            counted[0] += len(part)
+            return estimate_tokens(part)
+
+        text = (piece * size)[:size]
+        assert "".join(chunks(text, 50, count)) == text
+        read.append(counted[0])
+    assert read[1] <= 4.2 * read[0]
+    assert read[1] <= 8 * 16_000
+
+
+def test_a_tokenizer_whose_counts_do_not_add_up_is_held_to_the_whole():
+    def count(text: str) -> int:
+        return len(text) + text.count("ab") * 2  # an `a` before a `b` costs more than both
+
+    made = chunks("xa. b. " * 40, 9, lambda text: count(text.replace(". ", "")))
+    assert "".join(made) == "xa. b. " * 40
+    assert max(count(part.replace(". ", "")) for part in made) <= 9
+
+
+def test_a_word_that_is_too_long_is_cut_into_equal_parts():
+    made = chunks("7" * 95, 10)
+    assert "".join(made) == "7" * 95
+    assert {len(part) for part in made} == {9, 10}
+    assert len(made) == 10
+
+
 def test_tokens_are_counted_by_the_tokenizer_that_is_given(tmp_path):
     from tokenizers import Tokenizer, models, pre_tokenizers
 
