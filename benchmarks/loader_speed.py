@@ -112,7 +112,7 @@ def epochs(domains: dict[str, TokenDomain]) -> str:
     """Whole epochs of the smallest domain: every row once in each, counted by its bytes."""
     name = min(domains, key=lambda n: domains[n].tokens)
     loader = Loader({name: domains[name]}, [Phase(1.0, {name: 1.0}, LENGTH)], LENGTH, LENGTH)
-    rows = len(loader.rows(name, loader._parts[0][0].packing))
+    rows = len(loader.rows(name, loader.parts[0][0].packing))
     loader = Loader({name: domains[name]}, [Phase(1.0, {name: 1.0}, LENGTH)], 3 * rows * LENGTH, LENGTH)
     targets = sum(int((loader.batch(step).targets != IGNORED).sum()) for step in range(loader.steps))
     expected = 3 * (domains[name].tokens - domains[name].documents)
