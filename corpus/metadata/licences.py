@@ -165,13 +165,22 @@ def stated_licence(
     return None, None
 
 
+JUDGED = 100  # links to licences at either end of a page that are judged by where they stand
+
+
 def body_links(body: Any) -> Iterator[tuple[bool, str]]:
     """(whether by `rel=license`, address) of the links in a body (element of `resiliparse`) that license the page."""
-    for link in body.query_selector_all("a[href], link[href]"):
+    found: list[tuple[Any, bool, str]] = []
+    for link in body.query_selector_all("a[href], link[href]")[:]:
         words = (link.getattr("rel") or "").lower().split()
         target = link.getattr("href") or ""
         relation = "license" in words
-        if (relation or CREATIVE.search(target)) and _of_the_page(link, relation):
+        if relation or CREATIVE.search(target):
+            found.append((link, relation, target))
+    if len(found) > 2 * JUDGED:  # what is around each is read
+        found = found[:JUDGED] + found[-JUDGED:]
+    for link, relation, target in found:
+        if _of_the_page(link, relation):
             yield relation, target
 
 
@@ -194,7 +203,7 @@ def _of_the_page(link: Any, relation: bool) -> bool:
             return False
         if _DENIED_LINK.search(text):
             return False
-        pictures = block.query_selector_all("img") if block is not None and not footer else []
+        pictures = block.query_selector_all("img")[:] if block is not None and not footer else []
         if len(text) <= 200 and not OWN_WORK.search(text) and any(not _within(one, link) for one in pictures):
             return False
     return (

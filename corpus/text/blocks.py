@@ -45,6 +45,7 @@ class Blocks(NamedTuple):
     look: np.ndarray  # (N,) int64 hash of the classes of the element, digits left out; 0 for none
     words: np.ndarray  # (W, 2) int64 a block element, and the hash of one name among its classes or of its id
     place: np.ndarray  # (N,) int64 where the attributes of the element begin in the bytes
+    deepest: int  # elements around the one that is nested deepest, inline ones too
 
 
 def segment(data: bytes, marks: bool = False) -> Blocks:
@@ -88,6 +89,7 @@ def segment(data: bytes, marks: bool = False) -> Blocks:
         look,
         names[: state[_NAMES]],
         place,
+        int(state[_DEEPEST]),
     )
 
 
@@ -100,7 +102,7 @@ _MATHS = np.frombuffer(b"math/", np.uint8)
 # columns of the stack: block element, cues so far, ancestor bits, links, bold, whether it is a block element, its `pre`
 _NODE, _CUES, _BITS, _LINK, _BOLD, _IS_BLOCK, _IN_PRE = 0, 1, 2, 3, 4, 5, 6
 # the state of a pass: how many there are of each, and what the next text meets
-_DEPTH, _NODES, _BLOCKS, _SEGMENTS, _SKIPPING, _FRESH, _FORMULAS, _NAMES = 0, 1, 2, 3, 4, 5, 6, 7
+_DEPTH, _NODES, _BLOCKS, _SEGMENTS, _SKIPPING, _FRESH, _FORMULAS, _NAMES, _DEEPEST = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
 
 @compiled
@@ -278,6 +280,7 @@ def _open(data, words, i, numbers, kinds, bits, table, found, stack, state, node
     if depth >= len(stack) - 1:
         return -1
     state[_DEPTH] = depth
+    state[_DEEPEST] = max(state[_DEEPEST], depth)
     own = stack[depth]
     for k in range(7):
         own[k] = stack[depth - 1, k]

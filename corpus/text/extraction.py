@@ -19,7 +19,7 @@ from ..layout.page_type import tokens as page_tokens
 from ..markdown.rendering import render_markdown
 from ..metadata.page import Sent, Stated, head_metas, stated
 from ..store.errors import MissingExtra, unknown_name
-from .blocks import segment
+from .blocks import Blocks, segment
 from .charsets import codec_of, decoded_as_declared, detected, fits, marked_or_wide, mend, nearly_utf8
 from .content import is_content
 from .data_tables import settle_tables
@@ -105,7 +105,7 @@ def extract_page(
         settle_tables(blocks, kept)
         keep_exact(blocks, kept, data if formulas else b"")
         text = render(data, blocks, kept, formulas, markdown)
-        return Page(text or restore(_fallback(tree), formulas), about)
+        return Page(text or restore(_fallback(tree, blocks), formulas), about)
     address = about.canonical or (sent.url if sent else None)
     tokens = page_tokens(blocks, metas, page.structured, address)
     laid = lay_out(data, blocks, tokens, about.title, data if formulas else b"", captions)
@@ -113,15 +113,21 @@ def extract_page(
     about.title = laid.headline or about.title
     writer = render_markdown(data, blocks, laid.kept, formulas, laid.posts) if markdown else None
     text = writer if writer is not None else render(data, blocks, laid.kept, formulas)
-    text = with_linked_data(text or restore(_fallback(tree), formulas), data, page.structured)
+    text = with_linked_data(text or restore(_fallback(tree, blocks), formulas), data, page.structured)
     text = text.replace(SOFT_HYPHEN, "") if SOFT_HYPHEN in text else text
     if headline and laid.headline:
         text = f"{'# ' if markdown else ''}{laid.headline}\n\n{text}".rstrip()
     return Page(text, about)
 
 
-def _fallback(tree: HTMLTree) -> str:
-    """Pages without running text (lists, forms): what resiliparse's own rules keep."""
+DEEPEST = 512  # elements within each other that browsers keep (Blink's parser)
+
+
+def _fallback(tree: HTMLTree, blocks: Blocks) -> str:
+    """Pages without running text (lists, forms): what resiliparse's own rules keep. Where elements are nested deeper
+    than in any browser, all text: the rules look at every ancestor of every element."""
+    if blocks.deepest > DEEPEST:
+        return extract_plain_text(tree).strip()
     return extract_plain_text(tree, main_content=True, alt_texts=False).strip()
 
 

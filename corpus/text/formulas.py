@@ -21,6 +21,10 @@ IMAGES = (
     "img.latex, img.tex, img.math, img[class*='mwe-math-fallback'], img[src*='latex.php'], img[src*='latex.codecogs']"
 )
 
+DEEPEST = 100  # elements within each other in a formula that are translated
+
+# Collections of nodes are gone through as slices: by themselves they are made anew for each of their members.
+
 
 def cut_out(tree: HTMLTree) -> list[str]:
     """Replace every formula of the tree by a mark; the formulas with their delimiters, by number."""
@@ -38,16 +42,16 @@ def cut_out(tree: HTMLTree) -> list[str]:
         element.parent.replace_child(mark, element)
         formulas.append(f"{sign}{latex}{sign}")
 
-    for script in list(root.query_selector_all("script[type^='math/tex']")):
+    for script in root.query_selector_all("script[type^='math/tex']")[:]:
         put(script, script.text or "", "display" in (script.getattr("type") or ""))
-    for rendered in list(root.query_selector_all(".MathJax, .MathJax_Display, .MathJax_Preview, .MathJax_SVG")):
+    for rendered in root.query_selector_all(".MathJax, .MathJax_Display, .MathJax_Preview, .MathJax_SVG")[:]:
         if rendered.parent is not None and not rendered.query_selector("math"):
             rendered.parent.remove_child(rendered)
-    for math in list(root.query_selector_all("math")):
+    for math in root.query_selector_all("math")[:]:
         whole, display = _whole(math)
         if whole.parent is not None:
             put(whole, _source(math), display)
-    for image in list(root.query_selector_all(IMAGES)):
+    for image in root.query_selector_all(IMAGES)[:]:
         alt = image.getattr("alt") or ""
         if alt and image.parent is not None:
             put(image, alt, False)
@@ -82,7 +86,7 @@ WRAPPERS = ("katex", "katex-display", "MathJax", "MathJax_Display", "mwe-math-el
 
 def _source(math) -> str:
     """The LaTeX of a `math` element: its annotation, its `alttext`, or a translation."""
-    for note in math.query_selector_all("annotation"):
+    for note in math.query_selector_all("annotation")[:]:
         if "tex" in (note.getattr("encoding") or "").lower():
             return note.text or ""
     if math.getattr("alttext"):
@@ -90,9 +94,11 @@ def _source(math) -> str:
     return translate(math)
 
 
-def translate(node) -> str:
-    """Presentation MathML as LaTeX."""
-    name, parts = node.tag, [translate(child) for child in _children(node)]
+def translate(node, depth: int = 0) -> str:
+    """Presentation MathML as LaTeX; of what is nested deeper than any formula, the text."""
+    if depth > DEEPEST:
+        return (node.text or "").strip()
+    name, parts = node.tag, [translate(child, depth + 1) for child in _children(node)]
     if name in ("mi", "mn", "mo", "mtext", "ms"):
         text = (node.text or "").strip()
         if name == "mtext":
@@ -126,7 +132,7 @@ def translate(node) -> str:
 
 
 def _children(node) -> list[Any]:
-    return [child for child in node.child_nodes if child.tag and not child.tag.startswith("#")]
+    return [child for child in node.child_nodes[:] if child.tag and not child.tag.startswith("#")]
 
 
 def _base(part: str) -> str:
