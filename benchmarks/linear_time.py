@@ -59,7 +59,7 @@ WIDE = 3_200_000  # bytes; what seems to grow faster is measured up to here
 ROUNDS = 5
 MOST = 1.1  # the exponent
 SHORTEST = 0.05  # seconds of the largest; what takes less is too short to tell
-LONGEST = 20.0  # seconds; what takes longer at a smaller size is told by it
+LONGEST = 32.0  # seconds; what takes longer at a smaller size is told by it
 
 
 @functools.cache

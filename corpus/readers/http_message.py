@@ -202,41 +202,63 @@ def _is_utf8(start: bytes) -> bool:
 
 def _inflate_all(body: bytes, name: str, limit: int) -> bytes:
     """Every member or frame of a body; zeros and other bytes after the last one are passed over, as browsers do."""
-    parts: list[bytes] = []
-    rest = body
-    while rest.startswith(GZIP if name == "gzip" else ZSTD) or (name == "zstd" and parts and SKIPPED.match(rest)):
+    whole = _Decoded(limit)
+    at, fed = 0, len(body)
+    while body.startswith(GZIP if name == "gzip" else ZSTD, at) or (name == "zstd" and at and SKIPPED.match(body, at)):
         inner = decompressor(name)
-        begun = rest
-        rest = _inflate(inner, rest, limit, parts)
+        begun, at = at, _inflate(inner, body, at, whole, fed)
+        fed = LATER
         if not inner.eof:
-            if name == "gzip" and _only_trailer_is_missing(begun):
-                return b"".join(parts)
-            raise Partial("it ends in the middle", b"".join(parts))
-    if len(rest.strip(b"\0\r\n")) > JUNK:
-        raise Partial("what follows its end is no member", b"".join(parts))
-    return b"".join(parts)
+            if name == "gzip" and _only_trailer_is_missing(body[begun:]):
+                return whole.bytes
+            raise Partial("it ends in the middle", whole.bytes)
+    if len(body[at:].strip(b"\0\r\n")) > JUNK:
+        raise Partial("what follows its end is no member", whole.bytes)
+    return whole.bytes
 
 
 JUNK = 64  # bytes after the end of a coded body that are passed over
+LATER = 1 << 10  # bytes that a later member is given at first, each time twice as many: what it leaves is copied
 SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # a frame of zstd that holds no content
 
 
-def _inflate(inner: Any, body: bytes, limit: int, parts: list[bytes]) -> bytes:
-    """Decode into `parts`; what is left of the body after its end. Raises `Partial` where it is damaged."""
-    size = sum(map(len, parts))
+class _Decoded:
+    """What came of a body so far. Raises `TooLarge` beyond a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self.parts: list[bytes] = []
+        self._left = self._limit = limit
+
+    def add(self, block: bytes) -> None:
+        self.parts.append(block)
+        self._left -= len(block)
+        if self._left < 0:
+            raise TooLarge(f"the body decodes to more than {self._limit} bytes")
+
+    @property
+    def bytes(self) -> bytes:
+        return b"".join(self.parts)
+
+
+def _inflate(inner: Any, body: bytes, at: int, whole: _Decoded, fed: int) -> int:
+    """Decode into `whole` from a place on; the place after the end. Raises `Partial` where it is damaged.
+
+    fed  bytes that are given at first
+    """
+    given = b""
     while not inner.eof:
+        if not given:
+            given = body[at : at + fed]
+            at, fed = at + len(given), 2 * fed
         try:
-            block = inner.decompress(body, 1 << 20)
+            block = inner.decompress(given, 1 << 20)
         except (DAMAGED, zstandard.ZstdError) as error:
-            raise Partial(str(error), b"".join(parts)) from None
-        parts.append(block)
-        size += len(block)
-        if size > limit:
-            raise TooLarge(f"the body decodes to more than {limit} bytes")
-        body = inner.unconsumed_tail
-        if not block and not body:
+            raise Partial(str(error), whole.bytes) from None
+        whole.add(block)
+        given = inner.unconsumed_tail
+        if not block and not given and at >= len(body):
             break
-    return inner.unused_data if inner.eof else b""
+    return at - len(inner.unused_data) if inner.eof else len(body)
 
 
 def _only_trailer_is_missing(member: bytes) -> bool:
@@ -263,16 +285,16 @@ def _deflate(body: bytes, limit: int) -> bytes:
     best: Partial | None = None
     for data in dict.fromkeys((body, body.lstrip(b"\r\n"))):
         for window in (15, -15):
-            parts: list[bytes] = []
+            whole = _Decoded(limit)
             inner = zlib.decompressobj(window)
             try:
-                rest = _inflate(inner, data, limit, parts)
+                end = _inflate(inner, data, 0, whole, len(data))
             except Partial:
                 continue
-            if inner.eof and (window > 0 or len(rest.strip(b"\0\r\n")) <= 8):
-                return b"".join(parts)
-            if not inner.eof and window > 0 and parts and len(data) > 6:
-                best = Partial("it ends in the middle", b"".join(parts))
+            if inner.eof and (window > 0 or len(data[end:].strip(b"\0\r\n")) <= 8):
+                return whole.bytes
+            if not inner.eof and window > 0 and whole.parts and len(data) > 6:
+                best = Partial("it ends in the middle", whole.bytes)
     if best and not looks_like_text(body):
         raise best
     raise ValueError("it is not deflate")

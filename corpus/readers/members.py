@@ -72,6 +72,7 @@ class Members:
         self.opens: Callable[[bytes], bool] | None = None  # whether bytes begin a record, where that is known
         self._gone_back = 0  # bytes of the file that were read again
         self.returns = 0  # how often a reader went back, for it to bound
+        self.put_back_before = False  # whether something that was read was to be read again
         self._breaks: deque[tuple[int, str | None]] = (
             deque()
         )  # where a later member begins (None), or bytes are missing
@@ -129,6 +130,7 @@ class Members:
         """Make the last bytes that were read the next ones again, before `place()` is asked."""
         self._buffer[:0] = data
         self.position -= len(data)
+        self.put_back_before = True
 
     def skip(self, size: int) -> int:
         """Read past `size` bytes in bounded memory; the number passed, fewer only at the end."""

@@ -105,16 +105,21 @@ def _record(stream: Members, headers: dict[str, str], at: tuple[int, int], limit
         read, damage = _pass_over(stream, length, old)
         return Record(kind, headers, *at, length, None, read, damage)
     read, why = stream.together(length)
-    content = stream.read(read)  # before what follows is looked at, so that no byte of it is moved once more
-    ending = _ending(stream, 0, old) if why is None else None
+    # read before what follows is looked at, so that no byte of it is moved once more; where a content had to be put
+    # back before, after it, so that records that all state a large length do not each move as much
+    content = None if stream.put_back_before else stream.read(read)
+    ending = _ending(stream, read if content is None else 0, old) if why is None else None
     if why is None and not ending:
         why = "what follows is neither a record nor the end of one"
     if ending != SURE:
-        stream.put_back(content)
+        if content is not None:
+            stream.put_back(content)
+        content = None
         beyond = len(stream.following(read, LINE)) if read == length else 0  # a header may begin before the length ends
         found = stream.search(NEXT, 0, read + beyond)
         if 0 <= found < read and not (ending and _holds_records(stream, found, read)):
             read, why = found, "the next record begins there"
+    if content is None:
         content = stream.read(read)
     if (
         why is None

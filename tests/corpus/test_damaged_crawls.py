@@ -245,3 +245,29 @@ def test_what_is_made_to_be_read_again_and_again_is_read_some_times_and_told(
         return read_bytes[0] + (200 << 10)
 
     assert work(1600) <= 4 * 1.6 * work(400)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_records_that_all_state_a_large_length_are_not_each_read_to_it(monkeypatch, packed: bool):
+    """Counted in bytes that are put back; and what is found is what is found by putting each back."""
+    data = b"".join(as_warc(n, http(b"page %d" % n), extra=200_000) for n in range(400))
+    data = gzip.compress(data) if packed else data
+    moved = [0]
+    put_back = Members.put_back
+
+    def counted(self: Members, content: bytes) -> None:
+        moved[0] += len(content)
+        put_back(self, content)
+
+    monkeypatch.setattr(Members, "put_back", counted)
+    found = read(data, 1 << 20)
+    assert moved[0] <= 200_000
+
+    def forgetting(self: Members, content: bytes) -> None:
+        counted(self, content)
+        self.put_back_before = False
+
+    monkeypatch.setattr(Members, "put_back", forgetting)
+    assert read(data, 1 << 20) == found
+    assert moved[0] > 100 * 50_000
+    assert sum(isinstance(one, Record) and one.damage is not None for one in found) == 400

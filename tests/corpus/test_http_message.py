@@ -178,3 +178,33 @@ def test_a_reply_before_the_reply_is_none(first, times):
     assert alone.status == int(first[:3])
     quoted = parse_response(response(b"HTTP/1.1 200 OK is the first line.", Content_Type="text/plain"), 1 << 20)
     assert quoted.body == b"HTTP/1.1 200 OK is the first line."
+
+
+@pytest.mark.parametrize(("name", "pack"), [("gzip", gzips), ("zstd", frames)])
+def test_many_members_of_a_body_are_not_each_read_to_its_end(monkeypatch, name: str, pack):
+    """Counted in bytes that decompressors are given."""
+    from gristmill.corpus.readers import http_message
+
+    given = [0]
+    made = http_message.decompressor
+
+    class Counted:
+        def __init__(self) -> None:
+            self.inner = made(name)
+
+        def __getattr__(self, asked: str):
+            return getattr(self.inner, asked)
+
+        def decompress(self, data: bytes, limit: int) -> bytes:
+            given[0] += len(data)
+            return self.inner.decompress(data, limit)
+
+    monkeypatch.setattr(http_message, "decompressor", lambda asked: Counted())
+    text = b"".join(b"<p>member %d</p>\n" % n for n in range(3000))
+    body = b"".join(pack(line) for line in text.splitlines(keepends=True))
+    whole = parse_response(response(body, **{"Content-Encoding": name}), 1 << 24)
+    assert whole.body == text
+    assert given[0] <= len(body) + 6000 * http_message.LATER  # two frames a line
+    long = pack(text * 40)
+    whole = parse_response(response(pack(b"a") + long, **{"Content-Encoding": name}), 1 << 24)
+    assert whole.body == b"a" + text * 40
