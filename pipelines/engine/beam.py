@@ -29,7 +29,7 @@ finally:
 V = TypeVar("V", bound=PipelineOptions)
 
 __all__ = [
-    "BeamOptions",
+    "ParsedOptions",
     "PipelineOptions",
     "PipelineRunner",
     "beam",
@@ -67,7 +67,7 @@ def _kinds(kind: type[PipelineOptions]) -> Iterator[type[PipelineOptions]]:
         yield from _kinds(below)
 
 
-class BeamOptions(PipelineOptions):
+class ParsedOptions(PipelineOptions):
     """Beam's options, of which each view is parsed once: Beam asks for about a hundred of them for every graph."""
 
     def view_as(self, cls: type[V]) -> V:

@@ -27,7 +27,7 @@ from ...corpus.store.errors import (
 )
 from ..clusters.reach import refuse_what_cannot_run, taken_apart
 from ..clusters.settings import Cluster
-from .beam import BeamOptions, PipelineRunner, beam, outside_of_ipython
+from .beam import ParsedOptions, PipelineRunner, beam, outside_of_ipython
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def run_graph(build: Callable[[beam.Pipeline], object], options: RunnerOptions) 
     runner, arguments = _runner(options)
     with _held_log() as log, outside_of_ipython():
         try:
-            pipeline = beam.Pipeline(runner=runner, options=BeamOptions(list(arguments)))
+            pipeline = beam.Pipeline(runner=runner, options=ParsedOptions(list(arguments)))
         except (ValueError, ImportError, AttributeError, TypeError) as error:
             raise RequestError(f"Beam does not take {' '.join(arguments)}: {_line(error)}") from error
         build(pipeline)
