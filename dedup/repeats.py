@@ -60,7 +60,8 @@ def segments(text: pa.Array, unit: str) -> Pieces:
     if len(cuts) < 2:
         return none
     column = pa.LargeStringArray.from_buffers(len(cuts) - 1, pa.py_buffer(cuts), text.buffers()[2])
-    inked = np.logical_or.reduceat(data[cuts[0] :] > 32, cuts[:-1] - cuts[0])  # or blanks and controls
+    # the others hold blanks and controls alone, and are not worth a hash
+    inked = np.logical_or.reduceat(data[cuts[0] :] > 32, cuts[:-1] - cuts[0])
     found = shingle(column.filter(pa.array(inked)), "words", 64, "digits")
     visible = np.diff(found.offsets) > 0
     first, last = cuts[:-1][inked], cuts[1:][inked]

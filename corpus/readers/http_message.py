@@ -202,19 +202,19 @@ def _is_utf8(start: bytes) -> bool:
 
 def _inflate_all(body: bytes, name: str, limit: int) -> bytes:
     """Every member or frame of a body; zeros and other bytes after the last one are passed over, as browsers do."""
-    whole = _Decoded(limit)
+    decoded = _Decoded(limit)
     at, fed = 0, len(body)
     while body.startswith(GZIP if name == "gzip" else ZSTD, at) or (name == "zstd" and at and SKIPPED.match(body, at)):
         inner = decompressor(name)
-        begun, at = at, _inflate(inner, body, at, whole, fed)
+        begun, at = at, _inflate(inner, body, at, decoded, fed)
         fed = LATER
         if not inner.eof:
             if name == "gzip" and _only_trailer_is_missing(body[begun:]):
-                return whole.bytes
-            raise Partial("it ends in the middle", whole.bytes)
+                return decoded.joined
+            raise Partial("it ends in the middle", decoded.joined)
     if len(body[at:].strip(b"\0\r\n")) > JUNK:
-        raise Partial("what follows its end is no member", whole.bytes)
-    return whole.bytes
+        raise Partial("what follows its end is no member", decoded.joined)
+    return decoded.joined
 
 
 JUNK = 64  # bytes after the end of a coded body that are passed over
@@ -236,12 +236,12 @@ class _Decoded:
             raise TooLarge(f"the body decodes to more than {self._limit} bytes")
 
     @property
-    def bytes(self) -> bytes:
+    def joined(self) -> bytes:
         return b"".join(self.parts)
 
 
-def _inflate(inner: Any, body: bytes, at: int, whole: _Decoded, fed: int) -> int:
-    """Decode into `whole` from a place on; the place after the end. Raises `Partial` where it is damaged.
+def _inflate(inner: Any, body: bytes, at: int, decoded: _Decoded, fed: int) -> int:
+    """Decode into `decoded` from a place on; the place after the end. Raises `Partial` where it is damaged.
 
     fed  bytes that are given at first
     """
@@ -253,8 +253,8 @@ def _inflate(inner: Any, body: bytes, at: int, whole: _Decoded, fed: int) -> int
         try:
             block = inner.decompress(given, 1 << 20)
         except (DAMAGED, zstandard.ZstdError) as error:
-            raise Partial(str(error), whole.bytes) from None
-        whole.add(block)
+            raise Partial(str(error), decoded.joined) from None
+        decoded.add(block)
         given = inner.unconsumed_tail
         if not block and not given and at >= len(body):
             break
@@ -285,16 +285,16 @@ def _deflate(body: bytes, limit: int) -> bytes:
     best: Partial | None = None
     for data in dict.fromkeys((body, body.lstrip(b"\r\n"))):
         for window in (15, -15):
-            whole = _Decoded(limit)
+            decoded = _Decoded(limit)
             inner = zlib.decompressobj(window)
             try:
-                end = _inflate(inner, data, 0, whole, len(data))
+                end = _inflate(inner, data, 0, decoded, len(data))
             except Partial:
                 continue
             if inner.eof and (window > 0 or len(data[end:].strip(b"\0\r\n")) <= 8):
-                return whole.bytes
-            if not inner.eof and window > 0 and whole.parts and len(data) > 6:
-                best = Partial("it ends in the middle", whole.bytes)
+                return decoded.joined
+            if not inner.eof and window > 0 and decoded.parts and len(data) > 6:
+                best = Partial("it ends in the middle", decoded.joined)
     if best and not looks_like_text(body):
         raise best
     raise ValueError("it is not deflate")

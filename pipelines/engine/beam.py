@@ -30,7 +30,6 @@ V = TypeVar("V", bound=PipelineOptions)
 
 __all__ = [
     "ParsedOptions",
-    "PipelineOptions",
     "PipelineRunner",
     "beam",
     "known_runners",
