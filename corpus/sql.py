@@ -22,7 +22,8 @@ def no_pattern(url: str) -> str:
 
 def read_files(urls: Iterable[str]) -> str:
     """SQL that reads just these Parquet files: no name is a pattern, no `k=v` in a path is a column."""
-    return f"read_parquet([{', '.join(literal(no_pattern(url)) for url in urls)}], hive_partitioning = false)"
+    names = literal(no_pattern("\0".join(urls))).replace("\0", "', '")  # all at once: there may be many thousands
+    return f"read_parquet([{names}], hive_partitioning = false)"
 
 
 class LatestRows:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import duckdb
 
@@ -54,15 +54,34 @@ def refresh_catalog(workspace: Workspace) -> None:
     """
     if not workspace.is_local:
         return
+    if workspace.url in _put_off:
+        _put_off[workspace.url] = workspace
+        return
     crowded = _crowded(workspace)
     with replacing(workspace.path(CATALOG)) as scratch, tempfile.TemporaryDirectory() as folder:
         made = os.path.join(folder, CATALOG)  # DuckDB cannot make a file below a folder with `?` in its name
         with duckdb.connect(made) as connection:
             for statement in view_statements(workspace):
-                if crowded:
-                    statement = _view(_name_of(statement), NO_ROW, crowded)
-                _make(connection, statement)
+                _make(connection, _view(_name_of(statement), NO_ROW, crowded) if crowded else statement)
         shutil.copyfile(made, scratch)
+
+
+_put_off: dict[str, Workspace | None] = {}  # URL -> the workspace whose catalog is to be written when the block ends
+
+
+@contextmanager
+def one_refresh(workspace: Workspace) -> Iterator[None]:
+    """Write the catalog once, when the block ends, however many stages in it ask for that, and however it ends."""
+    if workspace.url in _put_off:
+        yield
+        return
+    _put_off[workspace.url] = None
+    try:
+        yield
+    finally:
+        asked = _put_off.pop(workspace.url)
+        if asked is not None:
+            refresh_catalog(asked)
 
 
 CHECKED = 1 << 30  # bytes that a query's files may have altogether to be held against their names, byte for byte
@@ -173,9 +192,7 @@ def view_statements(workspace: Workspace, stale: bool = False) -> Iterator[str]:
         elif gone:
             yield _view(name, NO_ROW, why[gone[0]])
     for name in EMPTY:
-        if name in ("decisions", "failures"):
-            continue
-        if name not in present or files(workspace, name) is None:
+        if name not in ("decisions", "failures") and (name not in present or files(workspace, name) is None):
             yield _view(name, empty(name), None)
     chain = next((why[table] for table in why if table.startswith(("decisions/", "edits/")) or table == DOMAINS), None)
     yield _view("decisions", decisions_sql(workspace), chain)

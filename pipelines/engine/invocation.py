@@ -45,7 +45,10 @@ class Invocation:
     def run_with(self, work: Any, settings: BaseModel, **more: Any) -> dict[str, Any]:
         """Run a `Stage`, or a function of (workspace, settings, runner options, force=, quiet=)."""
         if callable(work):
-            summary: Any = work(self.workspace, settings, self.runner, force=self.force, quiet=self.quiet, **more)
+            from ...corpus.store.catalog import one_refresh
+
+            with one_refresh(self.workspace):
+                summary: Any = work(self.workspace, settings, self.runner, force=self.force, quiet=self.quiet, **more)
             return summary
         from .stage import run_stage
 
