@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..words.kernels import BASE, NEXT, hashed, jit, load, longest, slot, store, table_size
+from ..words.kernels import BASE, NEXT, hashed, inline, jit, load, longest, slot, store, table_size
 from ..words.layout import Spans
 
 SIZES = tuple(range(2, 11))  # the n of the n-grams; column k of every array below is n = k + 2
@@ -40,14 +40,14 @@ def _ngrams(bounds, hashes, chars, largest):
     out = np.zeros((7, documents, 9), np.int64)
     total = np.zeros(documents, np.int64)
     most = longest(bounds)
-    all_keys, all_stamps = np.empty(table_size(most), np.uint64), np.zeros(table_size(most), np.int32)
-    counts = np.empty(len(all_keys), np.int32)
+    whole = np.zeros((table_size(most), 2), np.uint64)
+    counts = np.empty(most, np.int32)  # of the n-grams, in the order in which they come first: that keeps to the cache
     g, live, place = np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64)
     before = np.zeros(most + 1, np.int64)  # characters before word i
-    stamp = np.int32(0)
+    stamp = np.uint64(0)
     for d in range(documents):
         base, w = bounds[d], bounds[d + 1] - bounds[d]
-        keys, stamps = all_keys[: table_size(w)], all_stamps[: table_size(w)]  # a short text keeps to the cache
+        table = whole[: table_size(w)]  # a short text keeps to the cache
         for i in range(w):
             before[i + 1] = before[i] + chars[base + i]
             g[i], live[i] = hashes[base + i], i
@@ -58,16 +58,17 @@ def _ngrams(bounds, hashes, chars, largest):
             if w < n:
                 break
             out[6, d, k] = _window_chars(before, w, n)
-            top, best, found = 1, 0, 0
-            stamp += np.int32(1)
+            top, best, found, distinct = 1, 0, 0, 0
+            stamp += np.uint64(1)
             for a in range(alive):
                 i = live[a]
                 if i + n > w:
                     continue
                 g[i] = g[i] * NEXT + (hashes[base + i + n - 1] ^ (hashes[base + i + n - 1] >> np.uint64(29)))
-                s = slot(keys, stamps, stamp, g[i])
-                if stamps[s] != stamp:
-                    stamps[s], keys[s], counts[s] = stamp, g[i], 0
+                s = _number(table, stamp, g[i], distinct)
+                if s == distinct:
+                    counts[s] = 0
+                    distinct += 1
                 counts[s] += 1
                 live[found], place[found] = i, s
                 found += 1
@@ -101,6 +102,21 @@ def _ngrams(bounds, hashes, chars, largest):
             out[0, d, k], out[1, d, k], out[2, d, k] = top, best, wide
             alive = kept
     return out[0], out[1], out[2], out[3], out[4], out[5], out[6], total
+
+
+@inline
+def _number(table, stamp, key, free):
+    """The number that a key has in a table (2**k, 2), `free` where it is new. A row is a key and, in one, the stamp of
+    the live entries (above bit 32) and the number: what is asked lies together, since a long text's table fits no
+    cache."""
+    mask, high = len(table) - 1, np.uint64(32)
+    i = np.int64((((key ^ (key >> high)) * BASE) >> high) & np.uint64(mask))
+    while table[i, 1] >> high == stamp:
+        if table[i, 0] == key:
+            return np.int64(table[i, 1] & np.uint64(0xFFFFFFFF))
+        i = (i + 1) & mask
+    table[i, 0], table[i, 1] = key, (stamp << high) | np.uint64(free)
+    return np.int64(free)
 
 
 @jit
