@@ -96,7 +96,7 @@ def extract_page(
     blocks = segment(data, marks=markdown)
     formulas = cut_out(tree) if blocks.formulas or page.pictured else []
     if engine == "raw":
-        return Page(restore(extract_plain_text(tree).strip(), formulas), about)
+        return Page(restore(_all_text(tree, blocks), formulas), about)
     if formulas:
         data = tree.body.html.encode("utf-8", "replace")
         blocks = segment(data, marks=markdown)
@@ -127,8 +127,14 @@ def _fallback(tree: HTMLTree, blocks: Blocks) -> str:
     """Pages without running text (lists, forms): what resiliparse's own rules keep. Where elements are nested deeper
     than in any browser, all text: the rules look at every ancestor of every element."""
     if blocks.deepest > DEEPEST:
-        return extract_plain_text(tree).strip()
+        return _all_text(tree, blocks)
     return extract_plain_text(tree, main_content=True, alt_texts=False).strip()
+
+
+def _all_text(tree: HTMLTree, blocks: Blocks) -> str:
+    """All text of a page; in one line where elements are nested deeper than in any browser, since a list within ten
+    thousand others is indented by twenty thousand spaces."""
+    return extract_plain_text(tree, preserve_formatting=blocks.deepest <= DEEPEST).strip()
 
 
 def _trafilatura(source: bytes, markdown: bool, fast: bool) -> str:

@@ -56,8 +56,16 @@ def test_the_text_of_a_page_that_is_nested_deeper_than_in_any_browser_is_kept_wi
     monkeypatch.setattr(extraction, "render", lambda *_: "")  # as of a page without running text
     extraction.extract_page(b"<div>" * 100 + b"a list", None, engine)
     found = extraction.extract_page(b"<div>" * 2000 + b"a list", None, engine)
-    assert asked == [{"main_content": True, "alt_texts": False}, {}]
+    assert asked == [{"main_content": True, "alt_texts": False}, {"preserve_formatting": False}]
     assert found.text == "a list"
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, "raw"])
+def test_lists_within_each_other_without_end_give_a_text_no_longer_than_the_page(engine):
+    page = b"<ul><li>a " * 3000
+    text = extraction.extract_page(page, None, engine).text
+    assert text.count("a") > 2990
+    assert len(text) < len(page)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
