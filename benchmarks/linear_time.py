@@ -9,14 +9,15 @@ exponent (1 is linear) is taken between the two larger ones. Where it is above 1
 five rounds, in each of which the sizes take turns, and, where it still is, between 800 KB and 3.2 MB in the same way: a
 cache that overflows or a neighbour on the machine shows once, a step that is not linear the more the larger its text.
 Fails above 1.1 where the larger takes more than 0.05 s; what takes less is too short to tell. Prints the largest
-exponents. A name given as an argument limits it to the steps whose names hold it; what was found is stored where all
-were measured.
+exponents. A step that asks for more than 16 GB ends it with a traceback. A name given as an argument limits it to the
+steps whose names hold it; what was found is stored where all were measured.
 """
 
 import contextlib
 import functools
 import gc
 import math
+import resource
 import statistics
 import sys
 import tempfile
@@ -60,6 +61,7 @@ WIDE = 3_200_000  # bytes; what seems to grow faster is measured up to here
 ROUNDS = 5
 MOST = 1.1  # the exponent
 SHORTEST = 0.05  # seconds of the largest; what takes less is too short to tell
+MEMORY = 16 << 30  # bytes of address space
 LONGEST = 32.0  # seconds; what takes longer at a smaller size is told by it
 
 
@@ -202,6 +204,7 @@ def exponent(
 def main() -> int:
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     report = Report("linear_time")
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         found = pairs(Path(folder))
