@@ -6,7 +6,6 @@ import pyarrow.parquet as pq
 from ....corpus.store.shards import filesystem
 from ....corpus.store.soundness import opened
 
-
 FEW = 4096  # rows; threads cost more than reading so few alone
 
 
