@@ -8,7 +8,7 @@ and file names are quoted.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import duckdb
@@ -70,7 +70,7 @@ _put_off: dict[str, Workspace | None] = {}  # URL -> the workspace whose catalog
 
 
 @contextmanager
-def one_refresh(workspace: Workspace) -> Iterator[None]:
+def one_refresh(workspace: Workspace) -> Generator[None, None, None]:
     """Write the catalog once, when the block ends, however many stages in it ask for that, and however it ends."""
     if workspace.url in _put_off:
         yield
