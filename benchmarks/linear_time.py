@@ -6,8 +6,9 @@ Everything that reads text, found in the registries: every signal family, fold, 
 of repeats, the search for evaluation sets, the normal form, languages, licences and the refiner's rules read each text
 of `_linear_time_inputs.py`; every reader and every engine its files and pages. Sizes are 50, 200, 800 KB. The growth
 exponent (1 is linear) is taken between the two larger ones. Where it is above 1.1, it is taken again as the median of
-five rounds, in each of which the sizes take turns, and, where it still is, between 800 KB and 3.2 MB in the same way: a
-cache that overflows or a neighbour on the machine shows once, a step that is not linear the more the larger its text.
+five rounds, in each of which the sizes take turns, and, where it still is, between 800 KB and 3.2 MB, then between that
+and 12.8 MB in the same way: a cache that overflows or a neighbour on the machine shows at one of them, a step that is
+not linear the more the larger its text.
 Fails above 1.1 where the larger takes more than 0.05 s; what takes less is too short to tell. Prints the largest
 exponents. What is trafilatura's own is printed and does not fail: the sandbox ends a page that takes too long. A step
 that asks for more than 16 GB ends the run with a traceback. A name given as an argument limits it to the steps whose
@@ -58,7 +59,7 @@ from ._extraction_pages import Report
 from ._linear_time_inputs import PAGES, QUESTION, ROWS, TABLES, TEXTS, WARCS
 
 SIZES = (50_000, 200_000, 800_000)  # bytes
-WIDE = 3_200_000  # bytes; what seems to grow faster is measured up to here
+WIDE = (3_200_000, 12_800_000)  # bytes; what seems to grow faster is measured up to these
 ROUNDS = 5
 MOST = 1.1  # the exponent
 SHORTEST = 0.05  # seconds of the largest; what takes less is too short to tell
@@ -196,7 +197,9 @@ def exponent(
     if (first := cpu(step, made(SIZES[0]))) > LONGEST / 16:
         return math.inf, first
     grown, took = 0.0, 0.0
-    tries = [(SIZES[1], SIZES[2], 1), (SIZES[1], SIZES[2], ROUNDS), *([(SIZES[2], WIDE, ROUNDS)] if wide else [])]
+    tries = [(*SIZES[1:], 1), (*SIZES[1:], ROUNDS)]
+    if wide:
+        tries += [(SIZES[2], WIDE[0], ROUNDS), (*WIDE, ROUNDS)]
     for low, high, rounds in tries:
         grown, took = slope(step, made, low, high, rounds)
         if grown <= MOST or took < shortest or took > LONGEST:

@@ -67,7 +67,7 @@ def test_a_squared_step_is_told_from_a_linear_one(monkeypatch):
 @pytest.mark.parametrize("part", range(PARTS))
 def test_time_grows_with_the_text(part, monkeypatch):
     monkeypatch.setattr(linear_time, "SIZES", tuple(size // 4 for size in linear_time.SIZES))
-    monkeypatch.setattr(linear_time, "WIDE", linear_time.WIDE // 2)
+    monkeypatch.setattr(linear_time, "WIDE", tuple(size // 4 for size in linear_time.WIDE))
     monkeypatch.setattr(linear_time.gc, "collect", lambda: None)
     mine = _steps()[part::PARTS]
     found = {
