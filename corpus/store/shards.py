@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import IO, Any, cast
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -64,9 +65,15 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     process may have written since. A path without `://` is local to its last character, whatever that is."""
     if "://" not in url:
         local = os.path.abspath(os.path.expanduser(unspelled(url)))
-        return fsspec.filesystem("file"), local
+        return _local_files(), local
     fresh = {"use_listings_cache": False} if url.startswith(STORES) else {}
     return cast(tuple[fsspec.AbstractFileSystem, str], fsspec.core.url_to_fs(url, **fresh))
+
+
+@cache
+def _local_files() -> fsspec.AbstractFileSystem:
+    """The local file system; it is asked for ten times a shard, and fsspec takes its time to look one up."""
+    return fsspec.filesystem("file")
 
 
 SPELLED = "bytes:"
