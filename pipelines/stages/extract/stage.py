@@ -364,7 +364,7 @@ def run_asked(
 
 EXTRACT = Stage(
     "extract",
-    8,
+    9,  # pages nested deeper than browsers read keep all text, in one line
     TABLES,
     checked,
     graph,
