@@ -8,11 +8,10 @@ of `_linear_time_inputs.py`; every reader and every engine its files and pages. 
 exponent (1 is linear) is taken between the two larger ones. Where it is above 1.1, it is taken again as the median of
 five rounds, in each of which the sizes take turns, and, where it still is, between 800 KB and 3.2 MB, then between that
 and 12.8 MB in the same way: a cache that overflows or a neighbour on the machine shows at one of them, a step that is
-not linear the more the larger its text.
-Fails above 1.1 where the larger takes more than 0.05 s; what takes less is too short to tell. Prints the largest
-exponents. What is trafilatura's own is printed and does not fail: the sandbox ends a page that takes too long. A step
-that asks for more than 16 GB ends the run with a traceback. A name given as an argument limits it to the steps whose
-names hold it; what was found is stored where all were measured.
+not linear the more the larger its text. Fails above 1.1 where the larger takes more than 0.05 s; what takes less is too
+short to tell. Prints the largest exponents. What is trafilatura's own is printed and does not fail: the sandbox ends a
+page that takes too long. A step that asks for more than 16 GB ends the run with a traceback. A name given as an
+argument limits it to the steps whose names hold it; what was found is stored where all were measured.
 """
 
 import contextlib

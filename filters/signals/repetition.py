@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..words.kernels import BASE, NEXT, hashed, inline, jit, load, longest, slot, store, table_size
+from ..words.kernels import BASE, NEXT, hashed, jit, load, longest, number, slot, store, table_size
 from ..words.layout import Spans
 
 SIZES = tuple(range(2, 11))  # the n of the n-grams; column k of every array below is n = k + 2
@@ -65,7 +65,7 @@ def _ngrams(bounds, hashes, chars, largest):
                 if i + n > w:
                     continue
                 g[i] = g[i] * NEXT + (hashes[base + i + n - 1] ^ (hashes[base + i + n - 1] >> np.uint64(29)))
-                s = _number(table, stamp, g[i], distinct)
+                s = number(table, stamp, g[i], distinct)
                 if s == distinct:
                     counts[s] = 0
                     distinct += 1
@@ -102,21 +102,6 @@ def _ngrams(bounds, hashes, chars, largest):
             out[0, d, k], out[1, d, k], out[2, d, k] = top, best, wide
             alive = kept
     return out[0], out[1], out[2], out[3], out[4], out[5], out[6], total
-
-
-@inline
-def _number(table, stamp, key, free):
-    """The number that a key has in a table (2**k, 2), `free` where it is new. A row is a key and, in one, the stamp of
-    the live entries (above bit 32) and the number: what is asked lies together, since a long text's table fits no
-    cache."""
-    mask, high = len(table) - 1, np.uint64(32)
-    i = np.int64((((key ^ (key >> high)) * BASE) >> high) & np.uint64(mask))
-    while table[i, 1] >> high == stamp:
-        if table[i, 0] == key:
-            return np.int64(table[i, 1] & np.uint64(0xFFFFFFFF))
-        i = (i + 1) & mask
-    table[i, 0], table[i, 1] = key, (stamp << high) | np.uint64(free)
-    return np.int64(free)
 
 
 @jit

@@ -185,10 +185,30 @@ def trimmed(data, table, i, stop):
 def slot(keys, stamps, stamp, key):  # keys, stamps (2**k,): -> index
     """Where `key` is, or may be put, in a table whose live entries carry `stamp`."""
     mask = len(keys) - 1
-    i = np.int64((((key ^ (key >> np.uint64(32))) * BASE) >> np.uint64(32)) & np.uint64(mask))
+    i = _first(key, mask)
     while stamps[i] == stamp and keys[i] != key:
         i = (i + 1) & mask
     return i
+
+
+@inline
+def number(table, stamp, key, free):  # table (2**k, 2) uint64 -> number
+    """The number that `key` has, `free` where it is new. A row of the table is a key and, in one, the stamp of the live
+    entries (above bit 32) and the number: what is asked lies together, since the table of a long text fits no cache."""
+    mask, high = len(table) - 1, np.uint64(32)
+    i = _first(key, mask)
+    while table[i, 1] >> high == stamp:
+        if table[i, 0] == key:
+            return np.int64(table[i, 1] & np.uint64(0xFFFFFFFF))
+        i = (i + 1) & mask
+    table[i, 0], table[i, 1] = key, (stamp << high) | np.uint64(free)
+    return np.int64(free)
+
+
+@inline
+def _first(key, mask):
+    """The slot at which the search for a key begins."""
+    return np.int64((((key ^ (key >> np.uint64(32))) * BASE) >> np.uint64(32)) & np.uint64(mask))
 
 
 @inline
